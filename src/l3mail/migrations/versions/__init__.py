@@ -1,0 +1,1 @@
+"""The revisions, oldest first; until the first release there is one."""

@@ -1,0 +1,124 @@
+"""Column types and the few spellings every table shares.
+
+Owns how instants, identifiers and JSON reach SQLite and PostgreSQL. Knows no table.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, CheckConstraint, DateTime, Integer, MetaData, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator, TypeEngine
+from sqlmodel import Field, SQLModel
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware instant, stored in UTC and returned in UTC on every database.
+
+    SQLite keeps text in whatever zone it is given and PostgreSQL returns the session's
+    zone; both would let a local time slip in unseen. A naive value is refused.
+    """
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse naive values; SQLite's text compares rightly only in one zone."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"naive datetime {value!r}: every stored instant needs a zone")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return an aware UTC value."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Id(TypeDecorator[int]):
+    """A 64-bit identifier; on SQLite `INTEGER`, which alone can be the row id."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Choose the spelling per dialect."""
+        return dialect.type_descriptor(Integer() if dialect.name == "sqlite" else BigInteger())
+
+
+class Json(TypeDecorator[Any]):
+    """A JSON value; `JSONB` on PostgreSQL."""
+
+    impl = JSON
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Choose the spelling per dialect."""
+        return dialect.type_descriptor(JSONB() if dialect.name == "postgresql" else JSON())
+
+
+class Table(SQLModel):
+    """What every table is: a model whose constraints have names migrations can speak of."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "%(table_name)s_%(column_0_N_name)s",
+            "uq": "%(table_name)s_%(column_0_N_name)s_key",
+            "ck": "%(table_name)s_%(constraint_name)s",
+            "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+            "pk": "%(table_name)s_pkey",
+        }
+    )
+
+
+AUTOINCREMENT: dict[str, Any] = {"sqlite_autoincrement": True}
+"""Table option: an id is never given twice, even after its row was deleted.
+
+Message-IDs are made of delivery ids, and evidence names its neighbours by number.
+"""
+
+
+def identifier() -> Any:
+    """Primary key that the database assigns."""
+    return Field(default=None, primary_key=True, sa_type=Id)
+
+
+def reference(column: str, *, optional: bool = False, index: bool = False) -> Any:
+    """Foreign key to `column` (`table.id`)."""
+    default = {"default": None} if optional else {}
+    return Field(foreign_key=column, sa_type=Id, index=index, nullable=optional, **default)
+
+
+def instant(*, optional: bool = False) -> Any:
+    """Aware UTC instant (`_at`)."""
+    default = {"default": None} if optional else {}
+    return Field(sa_type=UtcDateTime, nullable=optional, **default)
+
+
+def json(*, optional: bool = False) -> Any:
+    """JSON column; an optional one is SQL NULL, never JSON null."""
+    if optional:
+        return Field(default=None, sa_type=Json, nullable=True)
+    return Field(
+        default_factory=dict, sa_type=Json, sa_column_kwargs={"server_default": text("'{}'")}
+    )
+
+
+def counted(start: int = 0) -> Any:
+    """Integer that plain INSERTs may leave out."""
+    return Field(default=start, sa_column_kwargs={"server_default": text(str(start))})
+
+
+def where(condition: str) -> dict[str, Any]:
+    """Index options that make it partial on both databases."""
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
+
+
+def one_of(column: str, values: tuple[str, ...]) -> CheckConstraint:
+    """CHECK that `column` holds one of `values`; text, because both databases know it."""
+    listed = ", ".join(f"'{value}'" for value in values)
+    return CheckConstraint(f"{column} IN ({listed})", name=f"{column}_known")

@@ -1,0 +1,82 @@
+"""Tables that only grow: what happened, how often, and which operator did what."""
+
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import Index, PrimaryKeyConstraint
+from sqlmodel import Field
+
+from l3mail.models.columns import (
+    AUTOINCREMENT,
+    Id,
+    Table,
+    identifier,
+    instant,
+    json,
+    one_of,
+    reference,
+    where,
+)
+
+EVENT_KINDS = (
+    "opened",
+    "clicked",
+    "answered",
+    "interested",
+    "bounced",
+    "complained",
+    "replied",
+    "confirmed",
+    "unsubscribed",
+)
+VERDICTS = ("raw", "human", "machine", "unsure")
+
+
+class Event(Table, table=True):
+    """An append-only fact about a person or a mail; no address, IP or user agent in it."""
+
+    __table_args__ = (
+        one_of("kind", EVENT_KINDS),
+        one_of("verdict", VERDICTS),
+        Index(
+            "event_subscriber", "subscriber_id", "kind", "at", **where("subscriber_id IS NOT NULL")
+        ),
+        Index("event_message", "message_id", "kind", "at", **where("message_id IS NOT NULL")),
+        Index("event_kind", "kind", "at"),
+        AUTOINCREMENT,
+    )
+
+    id: int | None = identifier()
+    kind: str
+    at: datetime = instant()
+    subscriber_id: int | None = reference("subscriber.id", optional=True)
+    delivery_id: int | None = reference("delivery.id", optional=True)
+    message_id: int | None = reference("message.id", optional=True)
+    link_id: int | None = reference("link.id", optional=True)
+    verdict: str | None = None
+    data: dict[str, Any] = json()
+
+
+class Counter(Table, table=True):
+    """How often something happened on a day, without any person; `link_id` 0 is the opening."""
+
+    __table_args__ = (PrimaryKeyConstraint("message_id", "link_id", "kind", "day"),)
+
+    message_id: int = reference("message.id")
+    link_id: int = Field(sa_type=Id)
+    kind: str
+    day: date
+    n: int
+
+
+class Action(Table, table=True):
+    """What an operator did: who, which command, how many rows."""
+
+    __tablename__ = "actions"
+    __table_args__ = (AUTOINCREMENT,)
+
+    id: int | None = identifier()
+    at: datetime = instant()
+    who: str
+    command: str
+    counts: dict[str, Any] = json()
