@@ -99,7 +99,9 @@ def fresh_database(url: str, template: str = "template0") -> str:
 def drop_database(url: str) -> None:
     """Drop the database that `url` names and end the sessions still in it; idempotent."""
     target = make_url(url)
-    _execute(target.set(database="postgres"), f'DROP DATABASE IF EXISTS "{target.database}" (FORCE)')
+    _execute(
+        target.set(database="postgres"), f'DROP DATABASE IF EXISTS "{target.database}" (FORCE)'
+    )
 
 
 def _installed_wheel() -> Path:
@@ -150,9 +152,7 @@ def _runnable_binaries(wheel: Path, folder: Path, account: _Account) -> Path:
     return copy / "bin"
 
 
-def _initialise(
-    initdb: Path, folder: Path, account: _Account, environment: dict[str, str]
-) -> None:
+def _initialise(initdb: Path, folder: Path, account: _Account, environment: dict[str, str]) -> None:
     result = subprocess.run(
         [
             *(initdb, "--pgdata", folder / "data", "--username", "postgres", "--auth", "trust"),
