@@ -15,7 +15,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from l3mail.errors import DatabaseUnavailableError
@@ -78,6 +79,13 @@ def opened(url: str) -> Iterator[Database]:
         yield database
     finally:
         database.close()
+
+
+def upsert(connection: Connection, table: Table) -> "sqlite.Insert | postgresql.Insert":
+    """An INSERT that can be given `on_conflict_…`; the two databases spell it alike."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement: sqlite.Insert | postgresql.Insert = dialect.insert(table)
+    return statement
 
 
 def _transact(engine: Engine, verb: Verb[T]) -> T:

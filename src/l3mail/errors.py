@@ -6,6 +6,8 @@ that says "later", somebody already unsubscribed) are values, never errors.
 This module knows nothing else of the house.
 """
 
+from datetime import date, datetime
+
 
 class L3mailError(Exception):
     """Root of the tree; `str()` of it is the one line an operator reads."""
@@ -26,3 +28,114 @@ class SchemaError(L3mailError):
 
 class SenderBusyError(L3mailError):
     """Another process of this workspace is already sending."""
+
+
+def quoted(text: str, limit: int = 60) -> str:
+    """Show foreign text inside an error line: in quotes, cut, and on one line whatever it holds.
+
+    Everything unprintable (controls, bidi, zero-width, surrogates) becomes an escape.
+    """
+    shown = "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text[:limit]
+    )
+    return '"' + shown.replace('"', '\\"') + ("…" if len(text) > limit else "") + '"'
+
+
+class AddressError(L3mailError):
+    """A text is no e-mail address that mail can be sent to."""
+
+    def __init__(self, text: str, reason: str) -> None:
+        """Carry the hostile `text` as it came and the `reason`; the message shows both tamed."""
+        self.text = text
+        self.reason = reason
+        super().__init__(
+            f"{quoted(text)} is not an address we can mail: {reason};"
+            " write it as name@example.org or leave it out"
+        )
+
+
+class HeaderInjectionError(L3mailError):
+    """A value that was to become a mail header could smuggle in a second header."""
+
+    def __init__(self, value: str, reason: str) -> None:
+        """Carry the hostile `value` as it came and the `reason`; the message shows it tamed."""
+        self.value = value
+        self.reason = reason
+        super().__init__(
+            f"{quoted(value)} cannot stand in a mail header: it holds {reason};"
+            " correct the name or the text it came from"
+        )
+
+
+class WorkspaceError(L3mailError):
+    """There is no workspace where one was looked for."""
+
+
+class SettingsError(L3mailError):
+    """The configuration has faults; `str()` is one line for each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        """Carry every fault as its own line in `problems`, in the order of the file."""
+        self.problems = problems
+        super().__init__("\n".join(problems))
+
+
+class StateError(L3mailError):
+    """A file in `state/` is missing, damaged or readable by others."""
+
+
+class NaiveDatetimeError(L3mailError, ValueError):
+    """A datetime without a zone came where an instant is needed."""
+
+    def __init__(self, moment: datetime) -> None:
+        """Carry the offending `moment`."""
+        self.moment = moment
+        super().__init__(f"{moment.isoformat()} names no zone, so it is no instant; attach one")
+
+
+class TimeRuleError(L3mailError):
+    """A time rule of a course cannot be followed as written."""
+
+    def __init__(self, key: str, problem: str) -> None:
+        """Carry the `key` of course.yaml that is wrong and the `problem` without it."""
+        self.key = key
+        self.problem = problem
+        super().__init__(f"{key}: {problem}")
+
+
+class CadenceError(TimeRuleError):
+    """A cadence or a grace period is not one we know how to keep."""
+
+
+class ClosedDaysError(TimeRuleError):
+    """A holiday calendar or a closed range is not one we can read."""
+
+
+class NothingOpenError(L3mailError):
+    """Every slot of a plan falls on a closed day, for years on end."""
+
+    def __init__(self, since: date, until: date) -> None:
+        """Carry the days `since` and `until` which no open slot was found."""
+        self.since = since
+        self.until = until
+        super().__init__(
+            f"no open slot from {since} to {until}: shorten `closed` or drop `skip_holidays`"
+        )
+
+
+class RenderingError(L3mailError):
+    """A published text could not be filled with one person's values."""
+
+    def __init__(self, part: str, detail: str) -> None:
+        """Name the `part` (subject, text, html) and say in `detail` what failed."""
+        self.part = part
+        self.detail = detail
+        super().__init__(f"the {part} could not be rendered: {detail}")
+
+
+class RelayDownError(L3mailError):
+    """The relay took no connection, refused the greeting, TLS or the login; no mail was begun."""
+
+
+class OutboxError(L3mailError):
+    """An order does not fit the delivery it names."""

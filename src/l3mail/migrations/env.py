@@ -25,6 +25,8 @@ context.configure(
     render_as_batch=True,
     render_item=render,
     compare_type=True,
+    # Both databases roll DDL back; the caller's transaction makes an upgrade all or nothing.
+    transactional_ddl=True,
 )
 with context.begin_transaction():
     context.run_migrations()

@@ -89,14 +89,18 @@ def identifier() -> Any:
 
 def reference(column: str, *, optional: bool = False, index: bool = False) -> Any:
     """Foreign key to `column` (`table.id`)."""
-    default = {"default": None} if optional else {}
-    return Field(foreign_key=column, sa_type=Id, index=index, nullable=optional, **default)
+    return Field(
+        default=None if optional else ...,
+        foreign_key=column,
+        sa_type=Id,
+        index=index,
+        nullable=optional,
+    )
 
 
 def instant(*, optional: bool = False) -> Any:
     """Aware UTC instant (`_at`)."""
-    default = {"default": None} if optional else {}
-    return Field(sa_type=UtcDateTime, nullable=optional, **default)
+    return Field(default=None if optional else ..., sa_type=UtcDateTime, nullable=optional)
 
 
 def json(*, optional: bool = False) -> Any:

@@ -1,0 +1,18 @@
+"""What operators did: one row for each changing command, never changed or deleted."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, insert
+
+from l3mail.models import ACTIONS
+
+
+def note(
+    connection: Connection, who: str, command: str, counts: Mapping[str, Any], now: datetime
+) -> None:
+    """Add the row that says who ran `command` and how many rows it changed."""
+    connection.execute(
+        insert(ACTIONS).values(at=now, who=who, command=command, counts=dict(counts))
+    )

@@ -1,0 +1,55 @@
+"""The operator's door: commands, their help, their exit codes.
+
+Imports nothing heavy until a command runs, so that `--help` is instant. Exit 0 ok, 1 refused
+or failed with one line on stderr, 2 wrong usage.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from l3mail.cli import house, outbox, sending
+from l3mail.cli.context import House
+from l3mail.errors import L3mailError
+
+app = typer.Typer(
+    name="l3mail",
+    help="Send courses, lifecycle mailings and newsletters; everything by files and commands.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def main_options(
+    context: typer.Context,
+    workspace: Annotated[
+        Path | None,
+        typer.Option(help="Folder with l3mail.toml; default: here or above.", show_default=False),
+    ] = None,
+    acting: Annotated[
+        str | None,
+        typer.Option("--as", help="Who to note for this change; default: your login name."),
+    ] = None,
+) -> None:
+    """Collect what every command shares."""
+    context.obj = House(workspace, acting)
+
+
+sending.register(app)
+outbox.register(app)
+house.register(app)
+
+
+def main() -> None:
+    """Run the command line; the console script."""
+    try:
+        app()
+    except L3mailError as error:
+        for line in str(error).splitlines():
+            typer.echo(f"l3mail: {line}", err=True)
+        sys.exit(1)

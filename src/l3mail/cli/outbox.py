@@ -1,0 +1,245 @@
+"""Commands on the outbox: look at deliveries, and settle those that need a person."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from l3mail.cli.context import DryRun, House, Json, Yes, confirm, print_json, print_table
+from l3mail.errors import L3mailError, OutboxError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sqlalchemy import Connection
+
+PANEL = "Sending"
+Ids = Annotated[list[int], typer.Argument(help="Numbers of deliveries, from `outbox list`.")]
+
+group = typer.Typer(
+    name="outbox", help="See deliveries; retry, settle or cancel them.", no_args_is_help=True
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Hang the group into the panel "Sending"."""
+    app.add_typer(group, rich_help_panel=PANEL)
+
+
+@group.command("list")
+def list_(
+    context: typer.Context,
+    status: Annotated[
+        list[str] | None, typer.Option(help="Only these states; may be given more than once.")
+    ] = None,
+    search: Annotated[str | None, typer.Option(help="Part of an address or slug.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 100,
+    as_json: Json = False,
+) -> None:
+    """List deliveries, the newest last.
+
+    Example: l3mail outbox list --status uncertain
+    """
+    from l3mail import outbox
+    from l3mail.models import DELIVERY_STATES
+
+    house: House = context.obj
+    for state in status or ():
+        if state not in DELIVERY_STATES:
+            raise typer.BadParameter(
+                f"{state!r} is no state; known are {', '.join(DELIVERY_STATES)}"
+            )
+    with house.database() as database:
+        rows = database.read(
+            lambda connection: outbox.listing(
+                connection, states=status or (), search=search, limit=limit
+            )
+        )
+    shown = [_view(house, row) for row in rows]
+    if as_json:
+        print_json(shown)
+        return
+    columns = ("id", "due_at", "kind", "message", "email", "status", "reason")
+    print_table(
+        ("ID", "DUE", "KIND", "MESSAGE", "ADDRESS", "STATUS", "REASON"),
+        [
+            [_short(row[name]) if name == "due_at" else row[name] for name in columns]
+            for row in shown
+        ],
+        empty="No deliveries.",
+    )
+    if len(shown) == limit:
+        typer.echo(f"The newest {limit}; --limit shows more.")
+
+
+@group.command("show")
+def show(
+    context: typer.Context,
+    number: Annotated[int, typer.Argument(metavar="ID", help="Number of a delivery.")],
+    eml: Annotated[
+        bool, typer.Option("--eml", help="Print the mail itself, as it was or would be sent.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Show all that is known about one delivery.
+
+    Example: l3mail outbox show 17 --eml > mail.eml
+    """
+    from l3mail import outbox
+
+    house: House = context.obj
+    with house.database() as database:
+        if eml:
+            from l3mail.wiring import rendered
+
+            typer.echo(rendered(house.settings, database, number), nl=False)
+            return
+        rows = database.read(lambda connection: outbox.lookup(connection, [number]))
+    if not rows:
+        raise _unknown([number])
+    facts = {name: value for name, value in rows[0].items() if value not in (None, {}, "")}
+    facts |= _view(house, rows[0])
+    if as_json:
+        print_json(facts)
+        return
+    for name, value in facts.items():
+        typer.echo(f"{name:>18}  {value}")
+
+
+@group.command("retry")
+def retry(context: typer.Context, ids: Ids, dry_run: DryRun = False, yes: Yes = False) -> None:
+    """Queue failed, deferred or held deliveries again.
+
+    Example: l3mail outbox retry 17 18
+    """
+    from l3mail import outbox
+
+    _order(context.obj, "retry", ids, outbox.retry, dry_run=dry_run, yes=yes)
+
+
+@group.command("resolve")
+def resolve(
+    context: typer.Context,
+    ids: Ids,
+    arrived: Annotated[
+        bool, typer.Option("--arrived", help="It arrived: count as accepted.")
+    ] = False,
+    resend: Annotated[bool, typer.Option("--resend", help="Send again, same Message-ID.")] = False,
+    give_up: Annotated[bool, typer.Option("--give-up", help="Count as failed.")] = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+) -> None:
+    """Settle uncertain deliveries by what you found out.
+
+    Example: l3mail outbox resolve 17 --arrived
+    """
+    from l3mail import outbox
+
+    house: House = context.obj
+    chosen: list[outbox.Settlement] = []
+    if arrived:
+        chosen.append("arrived")
+    if resend:
+        chosen.append("resend")
+    if give_up:
+        chosen.append("give-up")
+    if len(chosen) != 1:
+        raise typer.BadParameter("say one of --arrived, --resend, --give-up")
+    settlement = chosen[0]
+
+    def verb(connection: "Connection", ids: "Sequence[int]") -> list[int]:
+        return outbox.resolve(connection, ids, settlement, house.clock.now())
+
+    _order(house, f"resolve --{settlement}", ids, verb, dry_run=dry_run, yes=yes)
+
+
+@group.command("cancel")
+def cancel(context: typer.Context, ids: Ids, dry_run: DryRun = False, yes: Yes = False) -> None:
+    """Take deliveries that are not yet handed over out of the queue for good.
+
+    Example: l3mail outbox cancel 17
+    """
+    from l3mail import outbox
+
+    house: House = context.obj
+
+    def verb(connection: "Connection", ids: "Sequence[int]") -> list[int]:
+        return outbox.cancel(connection, ids, house.clock.now())
+
+    _order(house, "cancel", ids, verb, dry_run=dry_run, yes=yes)
+
+
+class _DryRunError(Exception):
+    """Rolls a dry run's transaction back and carries what it would have changed."""
+
+    def __init__(self, changed: list[int]) -> None:
+        super().__init__()
+        self.changed = changed
+
+
+def _order(
+    house: House,
+    name: str,
+    ids: list[int],
+    verb: "Callable[[Connection, Sequence[int]], list[int]]",
+    *,
+    dry_run: bool,
+    yes: bool,
+) -> None:
+    """Run an operator's order on rows, note it, and name the rows it did not fit."""
+
+    def noted(connection: "Connection") -> tuple[list[int], dict[str, int]]:
+        changed = verb(connection, ids)
+        if dry_run:
+            raise _DryRunError(changed)
+        return changed, {"deliveries": len(changed)}
+
+    if not dry_run:
+        confirm(f"{name} {len(ids)} deliveries?", yes=yes)
+    try:
+        changed = house.change(f"outbox {name}", noted)
+    except _DryRunError as dry:
+        changed = dry.changed
+        typer.echo("Dry run, nothing is changed.")
+    typer.echo(f"{name}: {len(changed)} of {len(ids)}")
+    rest = sorted(set(ids) - set(changed))
+    if rest:
+        raise _unfit(house, name, rest)
+
+
+def _unfit(house: House, name: str, ids: list[int]) -> L3mailError:
+    from l3mail import outbox
+
+    with house.database() as database:
+        rows = database.read(lambda connection: outbox.lookup(connection, ids))
+    if len(rows) < len(ids):
+        return _unknown(sorted(set(ids) - {row["id"] for row in rows}))
+    states = ", ".join(f"{row['id']} is {row['state']}" for row in rows)
+    command = name.partition(" ")[0]
+    return OutboxError(f"{command} does not fit: {states}; see `l3mail outbox {command} --help`")
+
+
+def _unknown(ids: list[int]) -> L3mailError:
+    numbers = ", ".join(map(str, ids))
+    return OutboxError(f"no delivery {numbers}; `l3mail outbox list` shows the numbers")
+
+
+def _view(house: House, row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": row["id"],
+        "email": row["email"],
+        "kind": row["kind"],
+        "message": row["slug"],
+        "due_at": row["due_at"].astimezone(house.settings.zone).isoformat(),
+        "status": row["state"],
+        "reason": row["reason"] or _reply(row),
+    }
+
+
+def _reply(row: dict[str, Any]) -> str | None:
+    if row["state"] == "accepted" or not row["reply_text"]:
+        return None
+    return f"{row['reply_code'] or ''} {row['reply_text']}".strip()
+
+
+def _short(instant: str) -> str:
+    return instant[:16].replace("T", " ")

@@ -1,0 +1,429 @@
+"""The life of a delivery between queued and ended: claim, intent, outcome, take-over.
+
+A claim is a lease on rows that stay `queued`. `begin` writes the intent (`sending`) and is
+the last gate before SMTP; `record` writes what came of it. Both are fenced, so a holder that
+overslept its lease changes nothing. Every verb may be repeated without harm.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    case,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.sql.dml import ReturningUpdate
+
+from l3mail.models import CAMPAIGN, DELIVERY, STREAM, SUBSCRIBER, UtcDateTime
+from l3mail.outbox.outcomes import (
+    UNCERTAIN_REST,
+    Cause,
+    Outcome,
+    Started,
+    Uncertainty,
+    Verdict,
+    retry_at,
+)
+from l3mail.planning import (
+    NOW,
+    Candidate,
+    bindings,
+    braked,
+    current_message,
+    mailable,
+    objection,
+)
+
+LEASE = timedelta(minutes=2)
+"""How long a claim holds without a heartbeat; a sender renews it four times within."""
+
+_PERSON = (
+    "first_name",
+    "last_name",
+    "salutation",
+    "locale",
+    "district",
+    "birth_year",
+    "birth_month",
+    "birth_day",
+    "attributes",
+    "tracking",
+)
+_NO_LEASE: dict[str, Any] = {"lease_owner": None, "lease_until": None}
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A leased row: its id and the fence the lease was taken under."""
+
+    id: int
+    fence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What the last check before SMTP needs to know: who asks, since when, and the rules."""
+
+    owner: str
+    now: datetime
+    staff: Collection[str]
+    fallback_locale: str
+
+
+_LEASED: dict[str, Any] = {
+    "state": "queued",
+    "next_attempt_at": None,
+    "lease_owner": bindparam("owner"),
+    "lease_until": bindparam("lease"),
+    "fence": DELIVERY.c.fence + 1,
+}
+
+
+def _leasing(picked: Select[Any]) -> ReturningUpdate[Any]:
+    # SKIP LOCKED lets PostgreSQL's senders pass each other; SQLite has one, and no such words.
+    ids = picked.limit(bindparam("limit")).with_for_update(skip_locked=True).cte("picked")
+    return (
+        update(DELIVERY)
+        .where(DELIVERY.c.id.in_(select(ids.c.id)))
+        .values(_LEASED)
+        .returning(DELIVERY.c.id, DELIVERY.c.fence)
+    )
+
+
+_CLAIM = _leasing(
+    select(DELIVERY.c.id)
+    .where(
+        DELIVERY.c.state == "queued",
+        DELIVERY.c.lane == bindparam("of_lane"),
+        DELIVERY.c.id > bindparam("after"),
+        or_(DELIVERY.c.lease_until.is_(None), DELIVERY.c.lease_until <= NOW),
+        ~braked(),
+    )
+    .order_by(DELIVERY.c.id)
+)
+_CLAIM_RETRIES = _leasing(
+    select(DELIVERY.c.id)
+    .where(DELIVERY.c.state == "deferred", DELIVERY.c.next_attempt_at <= NOW, ~braked())
+    .order_by(DELIVERY.c.next_attempt_at)
+)
+
+
+def claim(
+    connection: Connection, owner: str, now: datetime, *, lane: int, after: int, limit: int
+) -> list[Claim]:
+    """Lease up to `limit` queued rows of a lane with ids above `after`, in id order."""
+    values = {"owner": owner, "now": now, "lease": now + LEASE, "limit": limit}
+    rows = connection.execute(_CLAIM, values | {"of_lane": lane, "after": after})
+    return sorted((Claim(row.id, row.fence) for row in rows), key=lambda claimed: claimed.id)
+
+
+def claim_retries(connection: Connection, owner: str, now: datetime, *, limit: int) -> list[Claim]:
+    """Lease up to `limit` deferred rows whose next attempt is due, the longest due first."""
+    values = {"owner": owner, "now": now, "lease": now + LEASE, "limit": limit}
+    return [Claim(row.id, row.fence) for row in connection.execute(_CLAIM_RETRIES, values)]
+
+
+_TEXT: ColumnElement[int] = func.coalesce(
+    DELIVERY.c.message_id,
+    current_message(
+        DELIVERY.c.slug,
+        select(SUBSCRIBER.c.locale)
+        .where(SUBSCRIBER.c.id == DELIVERY.c.subscriber_id)
+        .scalar_subquery(),
+    ),
+)
+_TIMELY = or_(DELIVERY.c.lapses_at.is_(None), DELIVERY.c.lapses_at > NOW)
+_HELD = and_(
+    tuple_(DELIVERY.c.id, DELIVERY.c.fence).in_(bindparam("claims", expanding=True)),
+    DELIVERY.c.state == "queued",
+    DELIVERY.c.lease_owner == bindparam("owner"),
+    DELIVERY.c.lease_until > NOW,
+)
+_BEGIN = (
+    update(DELIVERY)
+    .where(_HELD, _TIMELY, mailable(Candidate.delivery()), ~braked(), _TEXT.is_not(None))
+    .values(
+        state="sending",
+        started_at=NOW,
+        first_started_at=func.coalesce(DELIVERY.c.first_started_at, NOW),
+        ended_at=None,
+        attempts=DELIVERY.c.attempts + 1,
+        message_id=_TEXT,
+        lease_until=bindparam("lease"),
+    )
+    .returning(DELIVERY.c.id)
+)
+_ENDING: dict[str, Any] = {"ended_at": NOW, **_NO_LEASE}
+_WHY_NOT = objection(Candidate.delivery())
+_SET_ASIDE = (
+    update(DELIVERY)
+    .where(_HELD, ~_TIMELY)
+    .values(state="lapsed", reason="its moment passed before it could be sent", **_ENDING),
+    update(DELIVERY)
+    .where(_HELD, _WHY_NOT.is_not(None))
+    .values(state="cancelled", reason=_WHY_NOT, **_ENDING),
+    update(DELIVERY).where(_HELD, braked()).values(_NO_LEASE),
+    update(DELIVERY)
+    .where(_HELD, _TEXT.is_(None))
+    .values(state="held", reason="nothing is published under this slug", **_NO_LEASE),
+)
+"""What becomes of claimed rows that may not start, in this order."""
+
+
+def begin(connection: Connection, claims: Sequence[Claim], gate: Gate) -> list[Started]:
+    """Write the intent for every claim that still holds and may be mailed; return those.
+
+    A row is left out, and loses its lease, when its moment passed (`lapsed`), when nobody may
+    mail the person any more (`cancelled`, with the reason), when an operator has braked it (it
+    stays `queued`), or when nothing is published under its slug (`held`). A row whose lease was
+    lost is left alone.
+    """
+    if not claims:
+        return []
+    values = bindings(gate.now, gate.staff, gate.fallback_locale) | {
+        "claims": [(claimed.id, claimed.fence) for claimed in claims],
+        "owner": gate.owner,
+        "lease": gate.now + LEASE,
+    }
+    started = [row.id for row in connection.execute(_BEGIN, values)]
+    if len(started) < len(claims):
+        for statement in _SET_ASIDE:
+            connection.execute(statement, values)
+    return _load(connection, started)
+
+
+def glimpse(connection: Connection, delivery_id: int, fallback_locale: str) -> Started | None:
+    """One delivery as it was or would be started; None if unknown, erased or without a text.
+
+    For showing a mail: nothing is checked or changed.
+    """
+    row = connection.execute(
+        _DETAILS.add_columns(_TEXT.label("text")).where(DELIVERY.c.id == delivery_id),
+        {"fallback_locale": fallback_locale},
+    ).first()
+    if row is None or row.text is None or not (row.subscriber_address or row.address):
+        return None
+    began = row.first_started_at or row.due_at
+    return replace(_started(row), message_id=row.text, first_started_at=began)
+
+
+_DETAILS = (
+    select(
+        DELIVERY,
+        STREAM.c.slug.label("stream"),
+        SUBSCRIBER.c.address.label("subscriber_address"),
+        SUBSCRIBER.c.address_key,
+        *(SUBSCRIBER.c[name] for name in _PERSON),
+    )
+    .select_from(DELIVERY)
+    .outerjoin(SUBSCRIBER, SUBSCRIBER.c.id == DELIVERY.c.subscriber_id)
+    .outerjoin(STREAM, STREAM.c.id == DELIVERY.c.stream_id)
+)
+_LOAD = _DETAILS.where(DELIVERY.c.id.in_(bindparam("ids", expanding=True))).order_by(DELIVERY.c.id)
+
+
+def _load(connection: Connection, ids: Sequence[int]) -> list[Started]:
+    return [_started(row) for row in connection.execute(_LOAD, {"ids": ids})] if ids else []
+
+
+def _started(row: Row[Any]) -> Started:
+    values = row._mapping
+    plain = {
+        name: values[name]
+        for name in Started.__dataclass_fields__
+        if name not in {"address", "person"}
+    }
+    person = {} if row.subscriber_id is None else {name: values[name] for name in _PERSON}
+    return Started(address=row.subscriber_address or row.address or "", person=person, **plain)
+
+
+_RECORD = (
+    update(DELIVERY)
+    .where(
+        DELIVERY.c.id == bindparam("of"),
+        DELIVERY.c.fence == bindparam("under"),
+        or_(DELIVERY.c.state == "sending", DELIVERY.c.state == "uncertain"),
+    )
+    .values(
+        state=bindparam("to"),
+        reason=bindparam("because"),
+        ended_at=bindparam("ended"),
+        next_attempt_at=bindparam("again"),
+        # Kept when a once uncertain row ends: a possible duplicate is never silent.
+        uncertain_at=func.coalesce(
+            bindparam("doubted", type_=UtcDateTime), DELIVERY.c.uncertain_at
+        ),
+        reply_stage=bindparam("stage"),
+        reply_code=bindparam("code"),
+        reply_status=bindparam("status"),
+        reply_text=bindparam("text"),
+        **_NO_LEASE,
+    )
+)
+
+
+def record(
+    connection: Connection,
+    outcomes: Sequence[Outcome],
+    now: datetime,
+    policy: Mapping[str, Uncertainty],
+) -> None:
+    """Write what attempts returned; a refusal of our sender also pauses its campaign.
+
+    Repeating is harmless, and so is being late: a row taken over in the meantime (`uncertain`)
+    still learns the truth, one started anew by somebody else is left alone.
+    """
+    if not outcomes:
+        return
+    connection.execute(
+        _RECORD,
+        [_consequence(outcome, now, policy) for outcome in outcomes],
+    )
+    refused = {
+        outcome.delivery.campaign_id: f"our sender was refused: {outcome.text}"
+        for outcome in outcomes
+        if outcome.cause is Cause.SENDER and outcome.delivery.campaign_id is not None
+    }
+    for campaign_id, reason in refused.items():
+        connection.execute(
+            update(CAMPAIGN)
+            .where(CAMPAIGN.c.id == campaign_id, CAMPAIGN.c.paused_at.is_(None))
+            .values(paused_at=now, paused_reason=reason)
+        )
+
+
+def _consequence(
+    outcome: Outcome, now: datetime, policy: Mapping[str, Uncertainty]
+) -> dict[str, Any]:
+    delivery = outcome.delivery
+    values: dict[str, Any] = {
+        "of": delivery.id,
+        "under": delivery.fence,
+        "to": "accepted",
+        "because": None,
+        "ended": now,
+        "again": None,
+        "doubted": None,
+        "stage": outcome.stage,
+        "code": outcome.code,
+        "status": outcome.status,
+        "text": outcome.text,
+    }
+    match outcome.verdict:
+        case Verdict.ACCEPTED:
+            pass
+        case Verdict.REJECTED:
+            values |= {"to": "failed", "because": outcome.cause}
+        case Verdict.UNKNOWN:
+            values |= {
+                "to": "uncertain",
+                "because": "the connection ended after the mail was handed over",
+                "again": _resend_at(delivery.kind, now, policy),
+                "doubted": now,
+            }
+        case Verdict.DEFERRED:
+            again = retry_at(delivery.id, delivery.attempts, delivery.first_started_at, now)
+            if outcome.reused and outcome.stage == "mail" and outcome.code in (None, 421):
+                # A kept connection that the relay closed says nothing about this mail.
+                again = now
+            values |= (
+                {"to": "failed", "because": "given up after five days"}
+                if again is None
+                else {"to": "deferred", "ended": None, "again": again}
+            )
+    return values
+
+
+def _resend_at(kind: str, now: datetime, policy: Mapping[str, Uncertainty]) -> datetime | None:
+    return now + UNCERTAIN_REST if policy[kind] is Uncertainty.RESEND else None
+
+
+def take_over(
+    connection: Connection,
+    owner: str,
+    now: datetime,
+    policy: Mapping[str, Uncertainty],
+    *,
+    alone: bool,
+) -> int:
+    """Turn intents of senders that are gone into `uncertain`; return how many.
+
+    A sender is gone when its lease ran out or, for the holder of the only sender's lock
+    (`alone`), whenever it isn't `owner`. Queued rows of the gone become claimable.
+    """
+    gone = and_(
+        DELIVERY.c.lease_owner.is_not(None),
+        DELIVERY.c.lease_owner != owner if alone else DELIVERY.c.lease_until <= now,
+    )
+    resend = [kind for kind, choice in policy.items() if choice is Uncertainty.RESEND]
+    uncertain = connection.execute(
+        update(DELIVERY)
+        .where(gone, DELIVERY.c.state == "sending")
+        .values(
+            state="uncertain",
+            reason="its sender ended in mid-dialogue",
+            uncertain_at=now,
+            ended_at=now,
+            next_attempt_at=case(
+                (DELIVERY.c.kind.in_(resend), literal(now + UNCERTAIN_REST, UtcDateTime)),
+                else_=null(),
+            ),
+            **_NO_LEASE,
+        )
+        .returning(DELIVERY.c.id)
+    ).all()
+    connection.execute(update(DELIVERY).where(gone).values(**_NO_LEASE))
+    return len(uncertain)
+
+
+def settle(connection: Connection, now: datetime) -> int:
+    """Queue again the uncertain rows whose policy is to resend and whose rest is over."""
+    rows = connection.execute(
+        update(DELIVERY)
+        .where(DELIVERY.c.state == "uncertain", DELIVERY.c.next_attempt_at <= now)
+        .values(state="queued", ended_at=None, next_attempt_at=None, **_NO_LEASE)
+        .returning(DELIVERY.c.id)
+    ).all()
+    return len(rows)
+
+
+def renew(connection: Connection, owner: str, now: datetime) -> None:
+    """Extend the leases that `owner` still holds; one that ran out stays lost."""
+    connection.execute(
+        update(DELIVERY)
+        .where(DELIVERY.c.lease_owner == owner, DELIVERY.c.lease_until > now)
+        .values(lease_until=now + LEASE)
+    )
+
+
+def give_back(connection: Connection, owner: str, unstarted: Sequence[Claim]) -> None:
+    """Return rows to the queue that certainly saw no dialogue, whatever their intent says.
+
+    For intents whose commit may or may not have been durable, and for what a sender holds
+    when it stops.
+    """
+    if not unstarted:
+        return
+    connection.execute(
+        update(DELIVERY)
+        .where(
+            tuple_(DELIVERY.c.id, DELIVERY.c.fence).in_([(c.id, c.fence) for c in unstarted]),
+            DELIVERY.c.lease_owner == owner,
+            DELIVERY.c.state.in_(("queued", "sending")),
+        )
+        .values(state="queued", **_NO_LEASE)
+    )

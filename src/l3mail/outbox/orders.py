@@ -1,0 +1,151 @@
+"""What operators ask of the outbox: list, show, halt, resume, retry, resolve, cancel.
+
+Each changing verb touches only rows in a state where the order makes sense and returns the
+ids it changed, so that the rest can be named to the operator.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Select, delete, func, insert, or_, select, update
+
+from l3mail.models import DELIVERY, DELIVERY_STATES, HALT, SUBSCRIBER
+
+Settlement = Literal["arrived", "resend", "give-up"]
+
+ATTENTION = ("uncertain", "failed", "held")
+"""States that wait for a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Brake:
+    """A halt in force."""
+
+    scope: str
+    subject: str
+    halted_at: datetime
+    halted_by: str
+
+
+def counts(connection: Connection) -> dict[str, int]:
+    """How many deliveries are in each state; states without rows count 0."""
+    rows = connection.execute(select(DELIVERY.c.state, func.count()).group_by(DELIVERY.c.state))
+    return dict.fromkeys(DELIVERY_STATES, 0) | dict(rows.tuples())
+
+
+def listing(
+    connection: Connection,
+    *,
+    states: Collection[str] = (),
+    search: str | None = None,
+    limit: int | None = None,
+) -> list[dict[str, Any]]:
+    """Deliveries with the address they go to, newest last; `search` looks into address and slug."""
+    query = _with_address()
+    if states:
+        query = query.where(DELIVERY.c.state.in_(sorted(states)))
+    if search:
+        pattern = f"%{_escape(search)}%"
+        query = query.where(
+            or_(
+                SUBSCRIBER.c.address.ilike(pattern, escape="\\"),
+                DELIVERY.c.address.ilike(pattern, escape="\\"),
+                DELIVERY.c.slug.ilike(pattern, escape="\\"),
+            )
+        )
+    query = query.order_by(DELIVERY.c.id.desc()).limit(limit)
+    return [dict(row._mapping) for row in reversed(connection.execute(query).all())]
+
+
+def lookup(connection: Connection, ids: Collection[int]) -> list[dict[str, Any]]:
+    """Deliveries by id, in id order; unknown ids are absent."""
+    query = _with_address().where(DELIVERY.c.id.in_(sorted(ids))).order_by(DELIVERY.c.id)
+    return [dict(row._mapping) for row in connection.execute(query)]
+
+
+def _with_address() -> Select[Any]:
+    return select(
+        DELIVERY, func.coalesce(SUBSCRIBER.c.address, DELIVERY.c.address).label("email")
+    ).select_from(DELIVERY.outerjoin(SUBSCRIBER, SUBSCRIBER.c.id == DELIVERY.c.subscriber_id))
+
+
+def _escape(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+def halt(connection: Connection, scope: str, subject: str, by: str, now: datetime) -> bool:
+    """Pull a brake, effective before the next dialogue; False where it was pulled already."""
+    present = select(HALT.c.id).where(HALT.c.scope == scope, HALT.c.subject == subject)
+    if connection.execute(present).first() is not None:
+        return False
+    connection.execute(
+        insert(HALT).values(scope=scope, subject=subject, halted_by=by, halted_at=now)
+    )
+    return True
+
+
+def brakes(connection: Connection) -> list[Brake]:
+    """The halts in force, oldest first."""
+    rows = connection.execute(
+        select(HALT.c.scope, HALT.c.subject, HALT.c.halted_at, HALT.c.halted_by).order_by(HALT.c.id)
+    )
+    return [Brake(*row) for row in rows]
+
+
+def resume(connection: Connection) -> list[Brake]:
+    """Release every brake and return what was released."""
+    released = brakes(connection)
+    connection.execute(delete(HALT))
+    return released
+
+
+def resolve(
+    connection: Connection, ids: Sequence[int], settlement: Settlement, now: datetime
+) -> list[int]:
+    """Settle uncertain rows by what a person found out."""
+    choices: dict[Settlement, dict[str, Any]] = {
+        "arrived": {"state": "accepted", "reason": "found to have arrived"},
+        "resend": {"state": "queued", "reason": "sent again by an operator", "ended_at": None},
+        "give-up": {"state": "failed", "reason": "given up by an operator"},
+    }
+    return _change(connection, ids, ("uncertain",), {"ended_at": now} | choices[settlement])
+
+
+def retry(connection: Connection, ids: Sequence[int]) -> list[int]:
+    """Queue failed, deferred and held rows again; what barred them is checked before they go."""
+    values: dict[str, Any] = {
+        "state": "queued",
+        "reason": "tried again by an operator",
+        "ended_at": None,
+        # Five days of trying begin anew.
+        "first_started_at": None,
+        "attempts": 0,
+    }
+    return _change(connection, ids, ("failed", "deferred", "held"), values)
+
+
+def cancel(connection: Connection, ids: Sequence[int], now: datetime) -> list[int]:
+    """Take rows out of the queue for good; one in mid-dialogue can't be called back."""
+    values = {"state": "cancelled", "reason": "cancelled by an operator", "ended_at": now}
+    return _change(connection, ids, ("queued", "deferred", "held", "uncertain"), values)
+
+
+def _change(
+    connection: Connection, ids: Sequence[int], states: Sequence[str], values: dict[str, Any]
+) -> list[int]:
+    changed = connection.execute(
+        update(DELIVERY)
+        .where(DELIVERY.c.id.in_(ids), DELIVERY.c.state.in_(states))
+        # The lease goes, and with the fence raised a sender that holds one starts nothing.
+        .values(
+            next_attempt_at=None,
+            lease_owner=None,
+            lease_until=None,
+            fence=DELIVERY.c.fence + 1,
+            **values,
+        )
+        .returning(DELIVERY.c.id)
+    )
+    return sorted(row.id for row in changed)

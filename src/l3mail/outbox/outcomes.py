@@ -1,0 +1,109 @@
+"""What one SMTP attempt returned, and what that makes of a delivery.
+
+Pure values and rules: the back-off, the policy for uncertain rows, the reasons behind a
+refusal. Knows neither sockets nor the database.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+
+class Verdict(StrEnum):
+    """Whether the relay took the mail."""
+
+    ACCEPTED = "accepted"
+    DEFERRED = "deferred"
+    REJECTED = "rejected"
+    UNKNOWN = "unknown"
+
+
+class Cause(StrEnum):
+    """Whose problem a refusal is; only `PERSON` says anything about the address."""
+
+    PERSON = "person"
+    SOFT = "soft"
+    SENDER = "sender"
+    CONTENT = "content"
+
+
+class Uncertainty(StrEnum):
+    """What becomes of a row whose mail may or may not have been taken."""
+
+    RESEND = "resend"
+    HOLD = "hold"
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A delivery whose intent is committed: all a sender needs to write and hand over one mail.
+
+    `fence` proves the claim it was started under; `attempts` counts this one. `person` holds
+    the subscriber's values as they were in the intent's transaction, empty for staff.
+    """
+
+    id: int
+    fence: int
+    purpose: str
+    kind: str
+    slug: str
+    occurrence: str
+    address: str
+    message_id: int
+    attempts: int
+    started_at: datetime
+    first_started_at: datetime
+    generation: int = 1
+    subscriber_id: int | None = None
+    address_key: bytes | None = None
+    stream_id: int | None = None
+    stream: str | None = None
+    campaign_id: int | None = None
+    person: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One attempt at one delivery: verdict, the stage it ended in, and the relay's words.
+
+    `code` is the three-digit reply, `status` the enhanced status code (RFC 3463), both None
+    when no whole reply came. `reused` tells that the connection had carried mail before.
+    """
+
+    delivery: Started
+    verdict: Verdict
+    stage: str
+    code: int | None = None
+    status: str | None = None
+    text: str = ""
+    cause: Cause | None = None
+    reused: bool = False
+
+
+UNCERTAIN_REST = timedelta(minutes=10)
+"""How long after its lease an uncertain row rests before a policy may send it again."""
+
+GIVE_UP_AFTER = timedelta(days=5)
+_INTERVALS = (timedelta(minutes=30), timedelta(minutes=30), timedelta(hours=2))
+_LATER = timedelta(hours=3)
+_JITTER = 0.25
+
+
+def retry_at(
+    delivery_id: int, attempts: int, first_started_at: datetime, now: datetime
+) -> datetime | None:
+    """When to try a deferred mail again, or None when it is time to give up.
+
+    Two tries in the first hour, then every two to three hours, for five days (RFC 5321
+    section 4.5.4.1). Up to a quarter is added, the same for the same row and attempt, so
+    that a batch deferred together does not come back together.
+    """
+    if now - first_started_at >= GIVE_UP_AFTER:
+        return None
+    interval = _INTERVALS[attempts - 1] if attempts <= len(_INTERVALS) else _LATER
+    seed = hashlib.blake2b(b"%d:%d" % (delivery_id, attempts), digest_size=4).digest()
+    return now + interval * (1 + _JITTER * int.from_bytes(seed) / 2**32)

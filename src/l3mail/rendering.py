@@ -1,0 +1,127 @@
+"""From a published text and a person's values to the bytes of one mail.
+
+Pure: the same text, values and head give the same bytes, so a mail can be shown again as it
+was sent. Values are hostile: the sandbox runs them, HTML escapes them, and whatever becomes
+a header passes a guard of its own (TRUST: encoded words in a name become headers otherwise).
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from email.headerregistry import Address as HeaderAddress
+from email.message import EmailMessage
+from email.policy import SMTP, SMTPUTF8
+from email.utils import format_datetime, parseaddr
+from functools import lru_cache
+from typing import Any
+
+from jinja2 import StrictUndefined, Template, TemplateError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from l3mail.addresses import header_safe
+from l3mail.errors import HeaderInjectionError, RenderingError
+
+PARTS = ("subject", "text", "html")
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What stands above the text: who to whom, when, and which mail this is.
+
+    `message_id` is without angle brackets; `sender` may carry a display name. `list_id` and
+    `list_name` are for streams (RFC 2919).
+    """
+
+    message_id: str
+    date: datetime
+    sender: str
+    to: str
+    reply_to: str | None = None
+    list_id: str | None = None
+    list_name: str | None = None
+
+
+def compose(compiled: Mapping[str, Any], values: Mapping[str, Any], head: Head) -> bytes:
+    """The whole mail with CRLF line ends: text part first, HTML part if there is one.
+
+    Raises RenderingError, with the part that failed, for a template that fails on these
+    values or a value that may not become a header.
+    """
+    subject = fill(compiled, "subject", values)
+    unicode_address = not (head.to.isascii() and head.sender.isascii())
+    mail = EmailMessage(policy=SMTPUTF8 if unicode_address else SMTP)
+    try:
+        _set_head(mail, head, subject)
+    except (HeaderInjectionError, ValueError) as fault:
+        raise RenderingError("subject", str(fault)) from fault
+    _set_body(mail, fill(compiled, "text", values), "plain")
+    if compiled.get("html"):
+        mail.make_alternative(boundary=_boundary(head.message_id))
+        alternative = EmailMessage(policy=mail.policy)
+        _set_body(alternative, fill(compiled, "html", values), "html")
+        del alternative["MIME-Version"]
+        mail.attach(alternative)
+    return mail.as_bytes()
+
+
+def fill(compiled: Mapping[str, Any], part: str, values: Mapping[str, Any]) -> str:
+    """One part with a person's values; values are escaped in the HTML part only."""
+    try:
+        return _template(compiled[part], escape=part == "html").render(values)
+    except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as fault:
+        raise RenderingError(part, f"{type(fault).__name__}: {fault}") from fault
+
+
+def _set_head(mail: EmailMessage, head: Head, subject: str) -> None:
+    name, address = parseaddr(head.sender)
+    mail["From"] = HeaderAddress(header_safe(name), addr_spec=address)
+    mail["To"] = HeaderAddress(addr_spec=header_safe(head.to))
+    if head.reply_to:
+        mail["Reply-To"] = header_safe(head.reply_to)
+    mail["Subject"] = header_safe(subject)
+    mail["Date"] = format_datetime(head.date)
+    mail["Message-ID"] = f"<{header_safe(head.message_id)}>"
+    if head.list_id:
+        mail["List-Id"] = (
+            f"{header_safe(head.list_name or '')} <{header_safe(head.list_id)}>".strip()
+        )
+    # Absence notes and other robots must not answer (RFC 3834 section 5).
+    mail["Auto-Submitted"] = "auto-generated"
+
+
+def _set_body(mail: EmailMessage, text: str, subtype: str) -> None:
+    # Quoted-printable keeps every line under 998 octets whatever the HTML does, and needs
+    # neither 8BITMIME nor a relay that leaves the text alone (RFC 5322 section 2.1.1).
+    mail.set_content(text, subtype=subtype, charset="utf-8", cte="quoted-printable")
+
+
+def _boundary(message_id: str) -> str:
+    # A random one would make the same mail differ every time it is rendered.
+    return f"=_{hashlib.blake2b(message_id.encode(), digest_size=15).hexdigest()}"
+
+
+@lru_cache(maxsize=256)
+def _template(source: str, *, escape: bool) -> Template:
+    environment = ImmutableSandboxedEnvironment(
+        autoescape=escape, undefined=StrictUndefined, keep_trailing_newline=True
+    )
+    return environment.from_string(source)
+
+
+def placeholders(person: Mapping[str, Any]) -> dict[str, Any]:
+    """The values every text may use; for staff mail, which has no person, the neutral ones.
+
+    `greeting` is the person's own salutation, else built of the names, else neutral.
+    """
+    names = [person.get("first_name"), person.get("last_name")]
+    full = " ".join(name for name in names if name)
+    return {
+        "greeting": person.get("salutation") or f"Guten Tag {full}".strip(),
+        "first_name": person.get("first_name") or "",
+        "last_name": person.get("last_name") or "",
+        "salutation": person.get("salutation") or "",
+        "district": person.get("district") or "",
+        "locale": person.get("locale") or "",
+        "attrs": dict(person.get("attributes") or {}),
+    }

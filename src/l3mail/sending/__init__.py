@@ -1,0 +1,10 @@
+"""Sending: from claimed rows to a relay that said yes, no, later, or nothing.
+
+Owns connections, dialogues and the order of commits around them. Knows no schedule and
+decides nothing about who is mailed: the outbox's gate does.
+"""
+
+from l3mail.sending.relays import Relay
+from l3mail.sending.sender import Compose, Pace, Sender, Tally, Terms
+
+__all__ = ["Compose", "Pace", "Relay", "Sender", "Tally", "Terms"]

@@ -1,0 +1,307 @@
+"""The SMTP dialogue, stage by stage, on a connection somebody else opened.
+
+Records how far each mail came, because that alone decides whether it may be sent again:
+before the final dot the relay cannot have taken it; after the dot, without an answer, nobody
+knows; after a 250 nothing takes it back (RFC 5321 sections 4.1.1.4 and 4.2.5, RFC 1047).
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable
+from typing import Protocol
+
+from l3mail.addresses import wire_safe
+from l3mail.outbox import Cause, Outcome, Started, Verdict
+from l3mail.sending.replies import NonsenseError, Reply, ReplyReader, judge
+
+QUIT_SECONDS = 5.0
+_GO_AHEAD = 354
+_OK = range(200, 300)
+_CLOSING = 421
+
+
+class Timeouts(Protocol):
+    """Seconds to wait in each stage; RFC 5321 section 4.5.3.2 has the minima named here."""
+
+    @property
+    def mail(self) -> float:
+        """For the answer to MAIL, 5 minutes."""
+    @property
+    def rcpt(self) -> float:
+        """For the answer to RCPT, 5 minutes."""
+    @property
+    def data(self) -> float:
+        """For the answer to DATA, 2 minutes."""
+    @property
+    def body(self) -> float:
+        """For handing over the text, 3 minutes."""
+    @property
+    def dot(self) -> float:
+        """For the answer to the final dot, 10 minutes."""
+
+
+class GoneError(Exception):
+    """The connection can't be used any more: closed, silent, or talking nonsense."""
+
+
+class _RefusedError(Exception):
+    def __init__(self, stage: str, reply: Reply) -> None:
+        super().__init__(stage, reply)
+        self.stage = stage
+        self.reply = reply
+
+
+class Wire(asyncio.Protocol):
+    """A connection in the state after EHLO; carries one mail at a time, many in its life."""
+
+    def __init__(self, transport: asyncio.Transport, extensions: Iterable[str]) -> None:
+        """Take over `transport`; `extensions` are the relay's EHLO keywords in lower case."""
+        self.carried = 0
+        self._transport = transport
+        self._extensions = frozenset(extensions)
+        self._reader = ReplyReader()
+        self._replies: deque[Reply] = deque()
+        self._fault: str | None = None
+        self._waiting: asyncio.Future[None] | None = None
+        self._full: asyncio.Future[None] | None = None
+        # With the lowest mark that plain and TLS transports both take, "drained" means that the
+        # kernel has every byte: a body still in our own buffer when the relay resets is
+        # certainly not taken.
+        transport.set_write_buffer_limits(high=1, low=0)
+        transport.set_protocol(self)
+        if transport.is_closing():
+            self._fault = "connection closed"
+
+    @property
+    def usable(self) -> bool:
+        """Whether another mail can be started; unasked-for words from a relay are a goodbye."""
+        return self._fault is None and not self._replies and not self._reader.in_mid_reply
+
+    def data_received(self, data: bytes) -> None:
+        """Collect replies; asyncio calls this."""
+        try:
+            self._replies.extend(self._reader.feed(data))
+        except NonsenseError as nonsense:
+            self._end(str(nonsense))
+            self._transport.abort()
+        else:
+            self._wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Remember why the connection ended; asyncio calls this."""
+        self._end("connection closed" if exc is None else f"connection lost: {exc}")
+
+    def pause_writing(self) -> None:
+        """Note that the kernel's buffer is full; asyncio calls this."""
+        self._full = asyncio.get_running_loop().create_future()
+
+    def resume_writing(self) -> None:
+        """Note that all is handed to the kernel; asyncio calls this."""
+        if self._full is not None and not self._full.done():
+            self._full.set_result(None)
+        self._full = None
+
+    def abort(self) -> None:
+        """End the connection at once; a dialogue under way learns it as a lost connection."""
+        self._end("connection ended by us")
+        self._transport.abort()
+
+    async def hand_over(
+        self, delivery: Started, sender: str, content: bytes, timeouts: Timeouts
+    ) -> Outcome:
+        """Carry one mail and return what became of it; never raises for what a relay does.
+
+        `content` is the whole message with CRLF line ends and no dot-stuffing. Afterwards
+        `usable` says whether the connection can carry another.
+        """
+        reused = self.carried > 0 or not self.usable
+        utf8 = not (sender.isascii() and delivery.address.isascii())
+        if utf8 and not self.offers("smtputf8"):
+            text = "the relay does not offer SMTPUTF8, which this address needs (RFC 6531)"
+            return Outcome(delivery, Verdict.REJECTED, "mail", text=text, cause=Cause.SOFT)
+        self.carried += 1
+        mail = _Mail(self, content, timeouts)
+        try:
+            await mail.envelope(sender, delivery.address)
+            reply = await mail.body()
+        except _RefusedError as refused:
+            verdict, cause = judge(refused.reply, refused.stage)
+            words = refused.reply
+            await self._recover(refused)
+            return Outcome(
+                delivery,
+                verdict,
+                refused.stage,
+                words.code,
+                words.status,
+                words.text,
+                cause,
+                reused,
+            )
+        except GoneError as gone:
+            self.abort()
+            unknown = mail.stage == "dot"
+            verdict = Verdict.UNKNOWN if unknown else Verdict.DEFERRED
+            return Outcome(delivery, verdict, mail.stage, text=str(gone), reused=reused)
+        return Outcome(delivery, Verdict.ACCEPTED, "dot", reply.code, reply.status, reply.text)
+
+    async def quit(self) -> None:
+        """Part politely; whatever goes wrong now changes nothing (RFC 5321 section 4.1.1.10)."""
+        try:
+            if self.usable:
+                self.write(b"QUIT\r\n")
+                await self.reply(QUIT_SECONDS)
+        except GoneError:
+            pass
+        finally:
+            self._transport.close()
+
+    async def _recover(self, refused: _RefusedError) -> None:
+        """Bring the session back to the state after EHLO, or give it up."""
+        if refused.reply.code == _CLOSING or refused.stage == "body":
+            # In mid-text any command would be taken for text.
+            self.abort()
+            return
+        if refused.stage == "dot":
+            return
+        try:
+            self.write(b"RSET\r\n")
+            if (await self.reply(QUIT_SECONDS)).code not in _OK:
+                self.abort()
+        except GoneError:
+            self.abort()
+
+    def offers(self, extension: str) -> bool:
+        """Whether the relay named `extension` (lower case) in its EHLO reply."""
+        return extension in self._extensions
+
+    def write(self, data: bytes) -> None:
+        """Send bytes; raise GoneError where the connection has ended."""
+        if self._fault is not None:
+            raise GoneError(self._fault)
+        self._transport.write(data)
+
+    async def drained(self, seconds: float) -> None:
+        """Wait until the kernel has every byte written so far."""
+        if self._full is not None:
+            await _within(seconds, self._full)
+        else:
+            # One turn of the loop, so that a reset which is already here is seen.
+            await asyncio.sleep(0)
+        if self._fault is not None:
+            raise GoneError(self._fault)
+
+    async def reply(self, seconds: float) -> Reply:
+        """The next reply; one that came before the connection ended still counts."""
+        while not self._replies:
+            if self._fault is not None:
+                raise GoneError(self._fault)
+            self._waiting = asyncio.get_running_loop().create_future()
+            await _within(seconds, self._waiting)
+        return self._replies.popleft()
+
+    def _wake(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+    def _end(self, fault: str) -> None:
+        self._fault = self._fault or fault
+        self._wake()
+        self.resume_writing()
+
+
+async def _within(seconds: float, event: "asyncio.Future[None]") -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event
+    except TimeoutError:
+        raise GoneError(f"silent for {seconds:g} seconds") from None
+
+
+class _Mail:
+    """One transaction under way; `stage` is how far it has certainly come."""
+
+    def __init__(self, wire: Wire, content: bytes, timeouts: Timeouts) -> None:
+        self.stage = "mail"
+        self._wire = wire
+        self._content = content
+        self._timeouts = timeouts
+
+    async def envelope(self, sender: str, recipient: str) -> None:
+        """MAIL, RCPT and DATA: in one packet where the relay offers PIPELINING (RFC 2920)."""
+        wire, timeouts = self._wire, self._timeouts
+        pipelined = wire.offers("pipelining")
+        steps = (
+            ("mail", self._mail_from(sender, recipient), timeouts.mail),
+            ("rcpt", f"RCPT TO:<{wire_safe(recipient)}>\r\n".encode(), timeouts.rcpt),
+            ("data", b"DATA\r\n", timeouts.data),
+        )
+        if pipelined:
+            wire.write(b"".join(command for _, command, _ in steps))
+        refused: _RefusedError | None = None
+        for stage, command, seconds in steps:
+            if refused is None:
+                self.stage = stage
+                if not pipelined:
+                    wire.write(command)
+            elif not pipelined:
+                break
+            try:
+                reply = await wire.reply(seconds)
+            except GoneError as gone:
+                # What was refused stays refused, though the rest of the answers is missing.
+                raise refused or gone from None
+            if refused is None:
+                refused = None if _agrees(stage, reply) else _RefusedError(stage, reply)
+            elif stage == "data" and reply.code == _GO_AHEAD:
+                # The relay goes ahead although nobody is left to mail: an empty text ends it.
+                wire.write(b".\r\n")
+                await wire.reply(timeouts.dot)
+        if refused is not None:
+            raise refused
+
+    def _mail_from(self, sender: str, recipient: str) -> bytes:
+        parameters = ""
+        if self._wire.offers("size"):
+            parameters += f" SIZE={len(self._content)}"
+        if not (sender.isascii() and recipient.isascii()):
+            parameters += " SMTPUTF8"
+        return f"MAIL FROM:<{wire_safe(sender)}>{parameters}\r\n".encode()
+
+    async def body(self) -> Reply:
+        """The text, then the dot: apart, so that a loss before the dot is known as such."""
+        wire, timeouts = self._wire, self._timeouts
+        self.stage = "body"
+        wire.write(_stuffed(self._content))
+        await wire.drained(timeouts.body)
+        if not wire.usable:
+            raise _RefusedError("body", await wire.reply(0))
+        self.stage = "dot"
+        wire.write(b".\r\n")
+        reply = await wire.reply(timeouts.dot)
+        if reply.code not in _OK:
+            if reply.code < 400:
+                raise GoneError(f"answered {reply.code} to the end of the text")
+            raise _RefusedError("dot", reply)
+        return reply
+
+
+def _agrees(stage: str, reply: Reply) -> bool:
+    """Whether a reply lets the transaction go on; one that is neither yes nor no is nonsense."""
+    if stage == "data":
+        if reply.code == _GO_AHEAD:
+            return True
+    elif reply.code in _OK:
+        return True
+    if reply.code < 400:
+        raise GoneError(f"answered {reply.code} to {stage.upper()}")
+    return False
+
+
+def _stuffed(content: bytes) -> bytes:
+    """Double leading dots (RFC 5321 section 4.5.2) and end with a line end."""
+    if not content.endswith(b"\r\n"):
+        content += b"\r\n"
+    if content.startswith(b"."):
+        content = b"." + content
+    return content.replace(b"\r\n.", b"\r\n..")

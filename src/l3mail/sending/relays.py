@@ -1,0 +1,69 @@
+"""Opening connections to the relay: TCP, TLS, EHLO and login, by aiosmtplib.
+
+Once the session is open our own dialogue takes the transport over. TLS that is asked for and
+can't be had is a relay that is down, never a reason to speak in plain (RFC 8314 section 5).
+"""
+
+import asyncio
+import ssl
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from aiosmtplib import SMTP, SMTPAuthenticationError, SMTPException, SMTPResponseException
+
+from l3mail.errors import RelayDownError
+from l3mail.sending.dialogue import Wire
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """Where mail is handed over and how to be let in; `name` is what we say in EHLO.
+
+    `opening_seconds` covers everything up to the login. `tls_context` replaces the system's
+    trust (tests).
+    """
+
+    host: str
+    port: int
+    tls: Literal["none", "starttls", "tls"]
+    name: str
+    username: str | None = None
+    password: str | None = None
+    opening_seconds: float = 300
+    tls_context: ssl.SSLContext | None = None
+
+    async def open(self) -> Wire:
+        """A session after EHLO and login; raises RelayDownError with the relay's own words."""
+        session = SMTP(
+            hostname=self.host,
+            port=self.port,
+            local_hostname=self.name,
+            username=self.username or None,
+            password=self.password or None,
+            use_tls=self.tls == "tls",
+            start_tls=self.tls == "starttls",
+            tls_context=self.tls_context,
+            timeout=self.opening_seconds,
+        )
+        try:
+            async with asyncio.timeout(self.opening_seconds):
+                await session.connect()
+                if session.is_ehlo_or_helo_needed:
+                    await session.ehlo()
+        except (SMTPException, OSError, ssl.SSLError, TimeoutError) as fault:
+            session.close()
+            raise RelayDownError(f"{self.host}:{self.port} {_words(fault)}") from fault
+        transport = cast("asyncio.Transport", session.transport)
+        return Wire(transport, session.esmtp_extensions)
+
+
+def _words(fault: Exception) -> str:
+    if isinstance(fault, SMTPAuthenticationError):
+        return f"refused the login: {fault.code} {_line(fault.message)}"
+    if isinstance(fault, SMTPResponseException):
+        return f"answered {fault.code} {_line(fault.message)}"
+    return f"can't be used: {_line(str(fault)) or type(fault).__name__}"
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())[:200]

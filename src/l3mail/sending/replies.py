@@ -1,0 +1,108 @@
+"""What a relay says, read from bytes and judged: pure parsing, no sockets.
+
+A reply is judged by its stage and by its enhanced status code where it has one (RFC 3463);
+bare text counts only for the few phrases that say the mailbox does not exist.
+"""
+
+import re
+from dataclasses import dataclass
+
+from l3mail.outbox import Cause, Verdict
+
+LONGEST_LINE = 4096
+LONGEST_REPLY = 65536
+_TEXT_KEPT = 500
+
+_LINE = re.compile(rb"([2-5][0-9]{2})([ -]|$)(.*)", re.DOTALL)
+_STATUS = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?:\s|$)")
+_NO_MAILBOX = re.compile(
+    r"user unknown|unknown user|no such (?:user|mailbox|recipient)|(?:user|mailbox|recipient)"
+    r"(?: address)? (?:does not exist|not found)|unknown (?:recipient|mailbox)",
+    re.IGNORECASE,
+)
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+
+_PERSON = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1"})
+"""Codes that say: this address is no mailbox (RFC 3463 sections 3.2, 3.3; RFC 7505)."""
+
+_SENDER = frozenset({"5.1.7", "5.1.8", "5.5.1", "4.7.28"})
+"""Codes besides X.7.X that speak of us, not of the recipient."""
+
+
+class NonsenseError(Exception):
+    """The relay sent something that is no SMTP reply."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One whole reply: `code` of three digits, enhanced `status` if given, printable `text`."""
+
+    code: int
+    status: str | None
+    text: str
+
+
+class ReplyReader:
+    """Cuts a byte stream into replies (RFC 5321 section 4.2.1), whatever its packets."""
+
+    def __init__(self) -> None:
+        """Start between two replies."""
+        self._rest = b""
+        self._lines: list[tuple[bytes, bytes]] = []
+        self._size = 0
+
+    @property
+    def in_mid_reply(self) -> bool:
+        """Whether part of a reply has come."""
+        return bool(self._rest or self._lines)
+
+    def feed(self, data: bytes) -> list[Reply]:
+        """Return the replies that `data` completes; raise NonsenseError on what is none."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if len(self._rest) > LONGEST_LINE:
+            raise NonsenseError("a reply line without end")
+        return [reply for line in lines if (reply := self._line(line.rstrip(b"\r"))) is not None]
+
+    def _line(self, line: bytes) -> Reply | None:
+        match = _LINE.fullmatch(line)
+        if match is None or len(line) > LONGEST_LINE:
+            raise NonsenseError(f"not a reply: {_printable(line[:80])}")
+        code, separator, text = match.groups()
+        self._size += len(line)
+        if self._size > LONGEST_REPLY or (self._lines and self._lines[0][0] != code):
+            raise NonsenseError("a reply without end, or with two codes")
+        self._lines.append((code, text))
+        if separator == b"-":
+            return None
+        words = [_printable(text) for _, text in self._lines]
+        self._lines, self._size = [], 0
+        status = _STATUS.match(words[0])
+        return Reply(int(code), status.group(1) if status else None, " ".join(words)[:_TEXT_KEPT])
+
+
+def _printable(text: bytes) -> str:
+    return _CONTROLS.sub(" ", text.decode("utf-8", "replace")).strip()
+
+
+def judge(reply: Reply, stage: str) -> tuple[Verdict, Cause | None]:
+    """What a refusal (4yz or 5yz) at `stage` means: try later or not, and whose problem it is."""
+    if reply.code < 500:
+        ours = reply.status in _SENDER
+        return Verdict.DEFERRED, Cause.SENDER if ours else None
+    return Verdict.REJECTED, _cause(reply, stage)
+
+
+def _cause(reply: Reply, stage: str) -> Cause:
+    status = reply.status or ""
+    if status in _PERSON:
+        return Cause.PERSON
+    if (
+        stage == "mail"
+        or status in _SENDER
+        or status.startswith("5.7.")
+        or reply.code in (530, 535)
+    ):
+        return Cause.SENDER
+    if not status and stage == "rcpt" and _NO_MAILBOX.search(reply.text):
+        return Cause.PERSON
+    return Cause.SOFT

@@ -1,0 +1,453 @@
+"""The sender: takes deliveries from the outbox and hands them to the relay.
+
+One *ledger* coroutine owns every row this process holds. It commits, in one transaction, the
+outcomes of dialogues that ended and the intents of those about to begin, so a connection's
+next MAIL waits for that commit and rows in `sending` never exceed the open connections.
+Connections are tasks that ask the ledger for work until there is none.
+"""
+
+import asyncio
+import logging
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeVar
+
+from sqlalchemy import Connection
+
+from l3mail import events, outbox, publishing, suppressions
+from l3mail.clocks import Clock
+from l3mail.database import Database
+from l3mail.errors import DatabaseUnavailableError, RelayDownError, RenderingError
+from l3mail.outbox import Cause, Claim, Gate, Outcome, Started, Uncertainty, Verdict
+from l3mail.planning import LANES
+from l3mail.publishing import Published
+from l3mail.sending.dialogue import Timeouts, Wire
+
+log = logging.getLogger("l3mail.sending")
+
+BATCH = 500
+"""Rows a claim leases at once; 100 to 2,000 measure alike."""
+
+TEXTS_KEPT = 64
+"""Published versions held in memory."""
+
+Compose = Callable[[Started, Published], bytes]
+Open = Callable[[], Awaitable[Wire]]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long the sender waits for what, in seconds.
+
+    `grace` is how long dialogues may take to end when it is asked to stop; `idle` how long an
+    open connection waits for more; `down` the pauses between attempts at a relay that is down,
+    the last one repeating.
+    """
+
+    poll: float = 1.0
+    heartbeat: float = 30.0
+    idle: float = 10.0
+    grace: float = 30.0
+    down: tuple[float, ...] = (1.0, 2.0, 5.0, 15.0, 30.0, 60.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Under which rules one process sends: who it is, whom it may mail, how much at once.
+
+    `alone` is true for the holder of the lock that only one sender can hold.
+    """
+
+    owner: str
+    envelope_from: str
+    staff: frozenset[str]
+    fallback_locale: str
+    policy: Mapping[str, Uncertainty]
+    timeouts: Timeouts
+    connections: int = 10
+    messages_per_connection: int = 100
+    alone: bool = True
+    pace: Pace = field(default_factory=Pace)
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a run came to: attempts by verdict, rows found of dead senders, the relay's fault.
+
+    `relay_fault` is what the relay last said when no connection to it could be opened.
+    """
+
+    verdicts: Counter[Verdict] = field(default_factory=Counter)
+    taken_over: int = 0
+    relay_fault: str | None = None
+
+
+@dataclass(eq=False, slots=True)
+class _Waiter:
+    """A connection that asks for its next delivery; None tells it to part."""
+
+    wire: Wire
+    since: float
+    answer: "asyncio.Future[tuple[Started, Published] | None]"
+
+
+class Sender:
+    """One sending process; `run` it once."""
+
+    def __init__(
+        self, database: Database, clock: Clock, terms: Terms, open_wire: Open, compose: Compose
+    ) -> None:
+        """Nothing is read or connected before `run`."""
+        self.tally = Tally()
+        self._database = database
+        self._clock = clock
+        self._terms = terms
+        self._compose = compose
+        self._lines = _Lines(terms, open_wire, self._serve)
+        self._ready: deque[Claim] = deque()
+        self._marks = dict.fromkeys(LANES, 0)
+        self._finished: list[Outcome] = []
+        self._unstarted: list[Claim] = []
+        self._waiters: deque[_Waiter] = deque()
+        self._texts: dict[int, Published] = {}
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._renewed = 0.0
+        self._told: Counter[Verdict] = Counter()
+
+    def stop(self) -> None:
+        """Begin no more dialogues; `run` returns when those under way have ended."""
+        self._stopping = True
+        self._wake.set()
+
+    def wake(self) -> None:
+        """Look at the outbox now: somebody has just put something in."""
+        self._wake.set()
+
+    async def run(self, *, once: bool = False) -> Tally:
+        """Send until `stop`; with `once`, until nothing is due or the relay is down."""
+        while await self._persist(self._take_over) is None:
+            pass
+        try:
+            while not self._stopping:
+                busy = await self._turn()
+                if once and not busy:
+                    break
+                await self._nap()
+            self._stopping = True
+            await self._end_dialogues()
+        finally:
+            # Also the way out of a fault of our own: no connection outlives its ledger.
+            self._stopping = True
+            self._dismiss()
+            await self._lines.cut()
+        await self._part()
+        return self.tally
+
+    # -- the ledger: every statement about our rows is issued from here, one after the other
+
+    async def _turn(self) -> bool:
+        """Renew, claim, commit, connect; return whether anything is left to do or to wait for."""
+        now = _seconds()
+        if now - self._renewed >= self._terms.pace.heartbeat:
+            self._renewed = now
+            await self._persist(self._keep)
+        claimed = 0
+        if self._lines.hopeful() and len(self._ready) < BATCH // 2:
+            claimed = await self._claim()
+        written = await self._commit()
+        self._dismiss()
+        self._mind_the_relay()
+        self._lines.extend(len(self._ready))
+        serving = self._lines.count > len(self._waiters)
+        left = bool(claimed or written or serving or self._ready or self._unstarted)
+        if not left:
+            self._report()
+        return left
+
+    async def _nap(self) -> None:
+        """Wait for a connection's call, at most until the next look at the outbox."""
+        if self._finished or (self._waiters and self._ready):
+            await asyncio.sleep(0)
+            return
+        try:
+            async with asyncio.timeout(self._terms.pace.poll):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+        self._wake.clear()
+
+    def _take_over(self, connection: Connection) -> int:
+        terms = self._terms
+        found = outbox.take_over(
+            connection, terms.owner, self._clock.now(), terms.policy, alone=terms.alone
+        )
+        if found:
+            log.warning("%d mails were in mid-dialogue when their sender ended: uncertain", found)
+        self.tally.taken_over += found
+        return found
+
+    def _keep(self, connection: Connection) -> None:
+        outbox.renew(connection, self._terms.owner, self._clock.now())
+        if not self._terms.alone:
+            self._take_over(connection)
+
+    async def _claim(self) -> int:
+        def verb(connection: Connection) -> list[Claim]:
+            now, owner = self._clock.now(), self._terms.owner
+            outbox.settle(connection, now)
+            claims = outbox.claim_retries(connection, owner, now, limit=BATCH)
+            for lane in LANES:
+                if len(claims) >= BATCH:
+                    break
+                room = BATCH - len(claims)
+                found = outbox.claim(
+                    connection, owner, now, lane=lane, after=self._marks[lane], limit=room
+                )
+                # At the end of a lane begin again: rows may have come back below the mark.
+                self._marks[lane] = found[-1].id if len(found) == room else 0
+                claims += found
+            return claims
+
+        claims = await self._persist(verb) or []
+        self._ready.extend(claims)
+        return len(claims)
+
+    async def _commit(self) -> bool:
+        """Write ended dialogues and new intents in one transaction, then hand out the new."""
+        waiters = [waiter for waiter in self._waiters if waiter.wire.usable]
+        asked = 0 if self._stopping else min(len(waiters), len(self._ready))
+        claims = [self._ready.popleft() for _ in range(asked)]
+        finished, self._finished = self._finished, []
+        unstarted, self._unstarted = self._unstarted, []
+        if not (claims or finished or unstarted):
+            return False
+
+        def verb(connection: Connection) -> tuple[list[Started], dict[int, Published]]:
+            now, terms = self._clock.now(), self._terms
+            outbox.record(connection, finished, now, terms.policy)
+            _follow_up(connection, finished, now)
+            outbox.give_back(connection, terms.owner, unstarted)
+            gate = Gate(terms.owner, now, terms.staff, terms.fallback_locale)
+            started = outbox.begin(connection, claims, gate)
+            missing = {delivery.message_id for delivery in started} - self._texts.keys()
+            return started, publishing.load(connection, missing)
+
+        result = await self._persist(verb)
+        if result is None:
+            # None of it may count as done, and all of it may be: outcomes are written again,
+            # and intents that saw no dialogue go back.
+            self._finished = finished + self._finished
+            self._unstarted = unstarted + claims + self._unstarted
+            return True
+        self._tell(finished)
+        self._hand_out(waiters, *result)
+        return True
+
+    def _hand_out(
+        self, waiters: list[_Waiter], started: list[Started], texts: dict[int, Published]
+    ) -> None:
+        if len(self._texts) > TEXTS_KEPT:
+            self._texts = {
+                d.message_id: self._texts[d.message_id]
+                for d in started
+                if d.message_id in self._texts
+            }
+        self._texts |= texts
+        for waiter, delivery in zip(waiters, started, strict=False):
+            self._waiters.remove(waiter)
+            waiter.answer.set_result((delivery, self._texts[delivery.message_id]))
+
+    def _dismiss(self) -> None:
+        """Let go of connections that died, waited long enough, or are wanted no more."""
+        oldest = _seconds() - self._terms.pace.idle
+        for waiter in list(self._waiters):
+            if self._stopping or waiter.since < oldest or not waiter.wire.usable:
+                self._waiters.remove(waiter)
+                waiter.answer.set_result(None)
+
+    def _mind_the_relay(self) -> None:
+        """While the relay is down its rows are nobody's: the queue is left as it was."""
+        self.tally.relay_fault = self._lines.fault
+        if not self._lines.hopeful():
+            self._unstarted += self._ready
+            self._ready.clear()
+
+    async def _end_dialogues(self) -> None:
+        """Let what was begun come to its end, for as long as the grace lasts."""
+        deadline = _seconds() + self._terms.pace.grace
+        self._lines.cancel_opening()
+        while self._lines.count and _seconds() < deadline:
+            await self._commit()
+            self._dismiss()
+            await self._nap()
+
+    async def _part(self) -> None:
+        """Write the last outcomes and return what we hold and never started."""
+        self._unstarted += self._ready
+        self._ready.clear()
+        while self._finished or self._unstarted:
+            await self._commit()
+        self._report()
+
+    async def _persist(self, verb: Callable[[Connection], T]) -> T | None:
+        """Run a verb; None, after a pause, when the database is not available."""
+        try:
+            return await self._database.writes(verb)
+        except DatabaseUnavailableError as fault:
+            log.warning("%s", fault)
+            await asyncio.sleep(self._terms.pace.poll)
+            return None
+
+    def _tell(self, finished: list[Outcome]) -> None:
+        self.tally.verdicts.update(outcome.verdict for outcome in finished)
+        for outcome in finished:
+            if outcome.cause is Cause.SENDER:
+                log.warning("our sender was refused, %s: %s", outcome.delivery.slug, outcome.text)
+            elif outcome.verdict is Verdict.UNKNOWN:
+                log.warning("delivery %d is uncertain: %s", outcome.delivery.id, outcome.text)
+
+    def _report(self) -> None:
+        """One line for all that was handed over since the last one."""
+        new = self.tally.verdicts - self._told
+        if new:
+            words = ", ".join(f"{n} {verdict}" for verdict, n in sorted(new.items()))
+            log.info("handed over %d: %s", new.total(), words)
+            self._told = self.tally.verdicts.copy()
+
+    # -- one connection's life
+
+    async def _serve(self, wire: Wire) -> None:
+        """Carry mails over `wire` until there are none, it has carried its share, or it breaks."""
+        while wire.usable and wire.carried < self._terms.messages_per_connection:
+            answer = asyncio.get_running_loop().create_future()
+            if self._stopping:
+                break
+            self._waiters.append(_Waiter(wire, _seconds(), answer))
+            self._wake.set()
+            given = await answer
+            if given is None:
+                break
+            # Awaited first: the ledger swaps the list while a dialogue is under way.
+            outcome = await self._attempt(wire, *given)
+            self._finished.append(outcome)
+            self._wake.set()
+        await wire.quit()
+
+    async def _attempt(self, wire: Wire, delivery: Started, text: Published) -> Outcome:
+        try:
+            content = self._compose(delivery, text)
+        except RenderingError as fault:
+            return Outcome(
+                delivery, Verdict.REJECTED, "rendering", text=str(fault), cause=Cause.CONTENT
+            )
+        terms = self._terms
+        return await wire.hand_over(delivery, terms.envelope_from, content, terms.timeouts)
+
+
+class _Lines:
+    """The open connections, and how many may be opened now."""
+
+    def __init__(
+        self, terms: Terms, open_wire: Open, serve: Callable[[Wire], Awaitable[None]]
+    ) -> None:
+        self.fault: str | None = None
+        self._limit = terms.connections
+        self._pauses = terms.pace.down
+        self._open_wire = open_wire
+        self._serve = serve
+        self._tasks: dict[asyncio.Task[None], Wire | None] = {}
+        self._failures = 0
+        self._not_before = 0.0
+
+    @property
+    def count(self) -> int:
+        return len(self._tasks)
+
+    def hopeful(self) -> bool:
+        """Whether rows are worth claiming: a session is open, or one may be tried."""
+        return any(self._tasks.values()) or self._failures == 0 or self._may_try()
+
+    def _may_try(self) -> bool:
+        return bool(self._tasks) or _seconds() >= self._not_before
+
+    def extend(self, wanted: int) -> None:
+        """Open up to `wanted` more; after a failure a single one, and that after a pause."""
+        if _seconds() < self._not_before:
+            return
+        room = self._limit if self._failures == 0 else 1
+        for _ in range(min(wanted, room - len(self._tasks))):
+            task = asyncio.create_task(self._live())
+            self._tasks[task] = None
+            task.add_done_callback(self._forget)
+
+    async def _live(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            wire = await self._open_wire()
+        except RelayDownError as fault:
+            self._failed(str(fault))
+            return
+        self._failures, self._not_before, self.fault = 0, 0.0, None
+        self._tasks[task] = wire
+        await self._serve(wire)
+
+    def _failed(self, fault: str) -> None:
+        if _seconds() < self._not_before:
+            return
+        pause = self._pauses[min(self._failures, len(self._pauses) - 1)]
+        self._failures += 1
+        self._not_before = _seconds() + pause
+        self.fault = fault
+        log.warning("relay down, trying again in %g seconds: %s", pause, fault)
+
+    def _forget(self, task: "asyncio.Task[None]") -> None:
+        del self._tasks[task]
+        if not task.cancelled() and task.exception() is not None:
+            log.error("a connection ended by a fault of ours", exc_info=task.exception())
+
+    def cancel_opening(self) -> None:
+        for task, wire in self._tasks.items():
+            if wire is None:
+                task.cancel()
+
+    async def cut(self) -> None:
+        """End every connection at once; dialogues under way return what stage they were in."""
+        self.cancel_opening()
+        for wire in self._tasks.values():
+            if wire is not None:
+                wire.abort()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _follow_up(connection: Connection, finished: list[Outcome], now: datetime) -> None:
+    """What a refusal means for the address: only a mailbox that does not exist bars it."""
+    dead = [
+        outcome.delivery
+        for outcome in finished
+        if outcome.cause is Cause.PERSON and outcome.delivery.address_key is not None
+    ]
+    keys = {delivery.address_key for delivery in dead if delivery.address_key is not None}
+    suppressions.suppress(connection, keys, "hard_bounce", now)
+    events.append(
+        connection,
+        [
+            {
+                "kind": "bounced",
+                "at": now,
+                "subscriber_id": delivery.subscriber_id,
+                "delivery_id": delivery.id,
+                "message_id": delivery.message_id,
+            }
+            for delivery in dead
+        ],
+    )
+
+
+def _seconds() -> float:
+    """Durations are the loop's: a corrected clock must neither shorten nor stretch them."""
+    return asyncio.get_running_loop().time()

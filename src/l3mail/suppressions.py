@@ -1,0 +1,47 @@
+"""Addresses never to be mailed, known only by their keyed hash.
+
+A person's own "never" and a complaint outrank a hard bounce, which one confirmation lifts.
+Knows no address, no person and no mail.
+"""
+
+from collections.abc import Collection
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Connection, case, literal
+
+from l3mail.database import upsert
+from l3mail.models import SUPPRESSION, SUPPRESSION_REASONS
+
+
+def suppress(
+    connection: Connection,
+    address_keys: Collection[bytes],
+    reason: str,
+    now: datetime,
+    note: str | None = None,
+) -> None:
+    """Bar addresses; a stronger reason replaces a weaker one, the same or a weaker changes nothing.
+
+    The order of strength is that of `SUPPRESSION_REASONS` with a hard bounce last.
+    """
+    if not address_keys:
+        return
+    statement = upsert(connection, SUPPRESSION)
+    new = statement.excluded
+    stronger = _rank(new.reason) < _rank(SUPPRESSION.c.reason)
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=[SUPPRESSION.c.address_key],
+            set_={name: new[name] for name in ("reason", "note", "suppressed_at")},
+            where=stronger,
+        ),
+        [
+            {"address_key": key, "reason": reason, "note": note, "suppressed_at": now}
+            for key in sorted(address_keys)
+        ],
+    )
+
+
+def _rank(reason: ColumnElement[str]) -> ColumnElement[int]:
+    order = sorted(SUPPRESSION_REASONS, key=lambda known: known == "hard_bounce")
+    return case(*((reason == known, literal(n)) for n, known in enumerate(order)), else_=99)

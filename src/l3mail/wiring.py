@@ -1,0 +1,147 @@
+"""Putting the parts together for one workspace: database, relay, sender.
+
+The only place that knows both what the settings say and what the parts need.
+"""
+
+import fcntl
+import os
+import secrets
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection, select
+
+from l3mail import migrations, outbox, publishing, rendering
+from l3mail.clocks import Clock
+from l3mail.database import Database, opened
+from l3mail.errors import OutboxError, SenderBusyError, SettingsError
+from l3mail.models import WORKSPACE
+from l3mail.outbox import Started, Uncertainty
+from l3mail.publishing import Published
+from l3mail.sending import Compose, Relay, Sender, Terms
+from l3mail.settings import Settings, make_state, sending_problems
+
+LOCK_FILE = "sender.lock"
+
+
+@contextmanager
+def open_database(settings: Settings) -> Iterator[Database]:
+    """The workspace's database, at the schema this program expects."""
+    make_state(settings.state_dir)
+    with opened(settings.database_url) as database:
+        database.read(migrations.require_current)
+        yield database
+
+
+@contextmanager
+def only_sender(settings: Settings, database: Database) -> Iterator[None]:
+    """Hold the workspace's sender lock; on PostgreSQL, where many may send, do nothing.
+
+    Raises SenderBusyError naming the process that holds it. The lock is the kernel's: it ends
+    with its process, however that ends.
+    """
+    if not database.is_sqlite:
+        yield
+        return
+    path = settings.state_dir / LOCK_FILE
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        _lock(descriptor, path)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        holder = os.pread(descriptor, 100, 0).decode("ascii", "replace").strip() or "unknown"
+        raise SenderBusyError(
+            f"{path} is held by process {holder}, which is sending already; stop it first"
+        ) from None
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+
+
+def make_sender(settings: Settings, database: Database, clock: Clock) -> Sender:
+    """A sender for this workspace's relay; raises SettingsError while it must not send."""
+    problems = sending_problems(settings)
+    if problems:
+        raise SettingsError(problems)
+    terms = Terms(
+        owner=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}",
+        envelope_from=settings.sender.from_.address,
+        staff=frozenset({*settings.alerts.to, *settings.alerts.approvers}),
+        fallback_locale=settings.workspace.locale,
+        policy={
+            kind: Uncertainty(choice) for kind, choice in settings.uncertain.model_dump().items()
+        },
+        timeouts=settings.relay.timeouts,
+        connections=settings.relay.connections,
+        messages_per_connection=settings.relay.messages_per_connection,
+        alone=database.is_sqlite,
+    )
+    return Sender(database, clock, terms, make_relay(settings).open, composer(settings, database))
+
+
+def make_relay(settings: Settings) -> Relay:
+    """The relay as configured."""
+    own_name = socket.getfqdn()
+    password = settings.smtp_password
+    return Relay(
+        host=settings.relay.host,
+        port=settings.relay.port,
+        tls=settings.relay.tls,
+        # RFC 5321 section 4.1.4 wants a full name; a bare host name gets mail refused.
+        name=own_name if "." in own_name else settings.sender_domain,
+        username=settings.relay.username,
+        password=password.get_secret_value() if password else None,
+        opening_seconds=settings.relay.timeouts.greeting,
+    )
+
+
+def composer(settings: Settings, database: Database) -> Compose:
+    """How a started delivery becomes bytes in this workspace."""
+    house = database.read(workspace_uuid)
+    sender = settings.sender.from_
+    sender_text = f'"{sender.name}" <{sender.address}>' if sender.name else sender.address
+    reply_to = settings.sender.reply_to
+    domain = settings.sender_domain
+
+    def compose(delivery: Started, text: Published) -> bytes:
+        head = rendering.Head(
+            message_id=f"{delivery.id}.{house}@{domain}",
+            date=delivery.first_started_at,
+            sender=sender_text,
+            to=delivery.address,
+            reply_to=reply_to.address if reply_to else None,
+            list_id=f"{delivery.stream}.{domain}" if delivery.stream else None,
+        )
+        return rendering.compose(text.compiled, rendering.placeholders(delivery.person), head)
+
+    return compose
+
+
+def rendered(settings: Settings, database: Database, delivery_id: int) -> bytes:
+    """The bytes of one delivery's mail, as it was or would be sent; raises OutboxError."""
+    fallback = settings.workspace.locale
+
+    def verb(connection: Connection) -> tuple[Started | None, dict[int, Published]]:
+        delivery = outbox.glimpse(connection, delivery_id, fallback)
+        return delivery, publishing.load(connection, [delivery.message_id] if delivery else [])
+
+    delivery, texts = database.read(verb)
+    if delivery is None:
+        raise OutboxError(
+            f"delivery {delivery_id} has no mail to show: it is unknown, its person is erased,"
+            " or nothing is published under its slug"
+        )
+    return composer(settings, database)(delivery, texts[delivery.message_id])
+
+
+def workspace_uuid(connection: Connection) -> str:
+    """The database's own name, part of every Message-ID."""
+    return str(connection.execute(select(WORKSPACE.c.uuid)).scalar_one())

@@ -1,0 +1,48 @@
+"""Fixtures every test may ask for; `database` runs a test on SQLite and on PostgreSQL."""
+
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from l3mail import migrations
+from l3mail.database import Database, opened
+from tests.fakes.postgres import drop_database, fresh_database, postgres_url
+from tests.fakes.village import MONDAY_TEN, Village
+
+
+@cache
+def _prepared_postgres() -> str:
+    """A database with the schema in it, copied for each test: faster than migrating each."""
+    server = postgres_url()
+    prepared = fresh_database(server)
+    with opened(prepared) as database:
+        migrations.upgrade(database.engine, MONDAY_TEN)
+    return prepared
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An empty database at the current schema."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path / 'l3mail.sqlite3'}"
+        with opened(url) as database:
+            migrations.upgrade(database.engine, MONDAY_TEN)
+        yield url
+        return
+    prepared = _prepared_postgres()
+    url = fresh_database(postgres_url(), template=prepared.rpartition("/")[2].partition("?")[0])
+    yield url
+    drop_database(url)
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    with opened(database_url) as database:
+        yield database
+
+
+@pytest.fixture
+def village(database: Database) -> Village:
+    return Village(database)

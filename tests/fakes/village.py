@@ -1,0 +1,214 @@
+"""People, streams, texts and deliveries put straight into a database, for tests of what follows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Table, func, insert, select, update
+
+from l3mail import outbox, publishing
+from l3mail.addresses import address_key, parse_address
+from l3mail.clocks import FixedClock
+from l3mail.database import Database
+from l3mail.models import (
+    CAMPAIGN,
+    DELIVERY,
+    LINK_REQUEST,
+    SIGNUP,
+    STREAM,
+    SUBSCRIBER,
+    SUBSCRIPTION,
+    SUPPRESSION,
+)
+from l3mail.outbox import Claim, Gate, Outcome, Started, Uncertainty, Verdict
+from l3mail.settings import Uncertain
+
+PEPPER = b"pepper of the test village, 32 b"
+MONDAY_TEN = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)  # 10:00 in Berlin
+POLICY = {kind: Uncertainty(choice) for kind, choice in Uncertain().model_dump().items()}
+TEXT = {"subject": "Lektion", "text": "{{ greeting }},\nlos geht es.\n", "html": ""}
+LANE_OF = {"confirmation": 0, "notice": 0, "report": 0, "newsletter": 2, "lifecycle": 2}
+
+
+@dataclass
+class Village:
+    """A database with somebody in it; every verb commits, and `clock` says when."""
+
+    database: Database
+    clock: FixedClock = field(default_factory=lambda: FixedClock(MONDAY_TEN))
+    owner: str = "sender-1"
+    staff: frozenset[str] = frozenset({"amt@stadt.example"})
+
+    @property
+    def now(self) -> datetime:
+        return self.clock.now()
+
+    def insert(self, table: Table, **values: Any) -> int:
+        primary = next(iter(table.primary_key.columns))
+
+        def verb(connection: Connection) -> int:
+            return int(
+                connection.execute(insert(table).values(**values).returning(primary)).scalar_one()
+            )
+
+        return self.database.write(verb)
+
+    def change(self, table: Table, row_id: int, **values: Any) -> None:
+        self.database.write(
+            lambda connection: connection.execute(
+                update(table).where(table.c.id == row_id).values(**values)
+            )
+        )
+
+    def stream(self, slug: str = "kurs", kind: str = "course") -> int:
+        found = self.database.read(
+            lambda connection: connection.execute(
+                select(STREAM.c.id).where(STREAM.c.slug == slug)
+            ).scalar()
+        )
+        return found or self.insert(STREAM, slug=slug, kind=kind, title=slug, created_at=self.now)
+
+    def person(self, address: str = "ada@schule.example", **values: Any) -> int:
+        parsed = parse_address(address)
+        return self.insert(
+            SUBSCRIBER,
+            address=parsed.address,
+            address_key=address_key(parsed, PEPPER),
+            created_at=self.now,
+            **values,
+        )
+
+    def subscribe(self, person: int, stream: int, state: str = "confirmed", **values: Any) -> int:
+        return self.insert(
+            SUBSCRIPTION,
+            subscriber_id=person,
+            stream_id=stream,
+            state=state,
+            created_at=self.now,
+            confirmed_at=self.now if state == "confirmed" else None,
+            **values,
+        )
+
+    def learner(self, address: str = "ada@schule.example", **values: Any) -> int:
+        """A person confirmed for the course."""
+        person = self.person(address, **values)
+        self.subscribe(person, self.stream())
+        return person
+
+    def publish(self, slug: str = "kurs/01", locale: str = "de", **parts: str) -> int:
+        return self.database.write(
+            lambda connection: publishing.publish(
+                connection,
+                slug=slug,
+                locale=locale,
+                source="",
+                compiled=TEXT | parts,
+                by="editor",
+                now=self.now,
+            )
+        )
+
+    def suppress(self, person: int, reason: str) -> None:
+        key = self.row(SUBSCRIBER, person)["address_key"]
+        self.insert(SUPPRESSION, address_key=key, reason=reason, suppressed_at=self.now)
+
+    def campaign(self, slug: str = "newsletter/2026-12") -> int:
+        return self.insert(
+            CAMPAIGN,
+            slug=slug,
+            stream_id=self.stream("newsletter", "newsletter"),
+            scheduled_at=self.now,
+            scheduled_by="editor",
+        )
+
+    def signup(self, person: int, **values: Any) -> int:
+        key = self.row(SUBSCRIBER, person)["address_key"]
+        return self.insert(
+            SIGNUP,
+            **{
+                "subscriber_id": person,
+                "address_key": key,
+                "streams": ["kurs"],
+                "signup_values": {},
+                "requested_at": self.now,
+                "expires_at": self.now + timedelta(days=7),
+            }
+            | values,
+        )
+
+    def link_request(self, person: int, **values: Any) -> int:
+        return self.insert(
+            LINK_REQUEST,
+            **{
+                "subscriber_id": person,
+                "purpose": "data",
+                "requested_at": self.now,
+                "expires_at": self.now + timedelta(hours=1),
+            }
+            | values,
+        )
+
+    def delivery(self, person: int | None, kind: str = "lesson", **values: Any) -> int:
+        """A queued row with text published under its slug; `occurrence` is made up if not given."""
+        number = self.database.read(
+            lambda connection: connection.execute(select(func.count(DELIVERY.c.id))).scalar_one()
+        )
+        row = {
+            "purpose": "stream",
+            "kind": kind,
+            "occurrence": f"test:{number}",
+            "subscriber_id": person,
+            "stream_id": self.stream(),
+            "slug": "kurs/01",
+            "lane": LANE_OF.get(kind, 1),
+            "state": "queued",
+            "due_at": self.now,
+            "planned_at": self.now,
+        } | values
+        if row["purpose"] != "stream":
+            row["stream_id"] = None
+        return self.insert(DELIVERY, **row)
+
+    def row(self, table: Table, row_id: int) -> dict[str, Any]:
+        return self.database.read(
+            lambda connection: dict(
+                connection.execute(select(table).where(table.c.id == row_id)).one()._mapping
+            )
+        )
+
+    def rows(self, table: Table = DELIVERY) -> list[dict[str, Any]]:
+        return self.database.read(
+            lambda connection: [dict(row._mapping) for row in connection.execute(select(table))]
+        )
+
+    def state(self, delivery: int) -> str:
+        return str(self.row(DELIVERY, delivery)["state"])
+
+    # -- the sender's steps, one at a time
+
+    def claim(self, owner: str | None = None, *, lane: int = 1, limit: int = 500) -> list[Claim]:
+        return self.database.write(
+            lambda connection: outbox.claim(
+                connection, owner or self.owner, self.now, lane=lane, after=0, limit=limit
+            )
+        )
+
+    def begin(self, claims: Sequence[Claim], owner: str | None = None) -> list[Started]:
+        gate = Gate(owner or self.owner, self.now, self.staff, "de")
+        return self.database.write(lambda connection: outbox.begin(connection, claims, gate))
+
+    def start(self, *, lane: int = 1) -> list[Started]:
+        """Claim and begin what is in a lane."""
+        return self.begin(self.claim(lane=lane))
+
+    def record(self, delivery: Started, verdict: Verdict, **values: Any) -> None:
+        outcome = Outcome(delivery, verdict, values.pop("stage", "dot"), **values)
+        self.database.write(
+            lambda connection: outbox.record(connection, [outcome], self.now, POLICY)
+        )
+
+    def take_over(self, owner: str = "sender-2", *, alone: bool = True) -> int:
+        return self.database.write(
+            lambda connection: outbox.take_over(connection, owner, self.now, POLICY, alone=alone)
+        )
