@@ -1,1 +1,1 @@
-""""""
+"""The tests of l3mail."""

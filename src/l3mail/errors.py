@@ -30,15 +30,20 @@ class SenderBusyError(L3mailError):
     """Another process of this workspace is already sending."""
 
 
-def quoted(text: str, limit: int = 60) -> str:
-    """Show foreign text inside an error line: in quotes, cut, and on one line whatever it holds.
+def printable(text: str, limit: int) -> str:
+    """Bring foreign text onto one line, cut after `limit` characters.
 
     Everything unprintable (controls, bidi, zero-width, surrogates) becomes an escape.
     """
     shown = "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text[:limit]
     )
-    return '"' + shown.replace('"', '\\"') + ("…" if len(text) > limit else "") + '"'
+    return shown + ("…" if len(text) > limit else "")
+
+
+def quoted(text: str, limit: int = 60) -> str:
+    """Show foreign text inside an error line: `printable` and in quotes."""
+    return '"' + printable(text, limit).replace('"', '\\"') + '"'
 
 
 class AddressError(L3mailError):

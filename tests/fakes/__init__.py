@@ -1,1 +1,1 @@
-""""""
+"""Real servers that the tests talk to."""

@@ -1,0 +1,65 @@
+"""The configuration of one workspace, read once at the door: `l3mail.toml`, environment, `state/`.
+
+Owns the search for the workspace, every key with its error line, the environment that wins over
+the file, the secret files in `state/`, and the rule when mail may leave for a real relay. Must
+not know what any of it is for: it imports no module of the house but `errors`.
+"""
+
+from l3mail.settings.readiness import sending_problems
+from l3mail.settings.reading import ENVIRONMENT, FILE, find_workspace, load_settings
+from l3mail.settings.sections import (
+    DATABASE_FILE,
+    Alerts,
+    Attribute,
+    DatabaseSection,
+    Impressum,
+    Log,
+    Mailbox,
+    Relay,
+    Sections,
+    Sender,
+    Settings,
+    Stream,
+    Timeouts,
+    Tracking,
+    Uncertain,
+    Web,
+    Workspace,
+)
+from l3mail.settings.state import (
+    KEY_FILE,
+    PEPPER_FILE,
+    load_pepper,
+    load_secret_keys,
+    make_state,
+)
+
+__all__ = [
+    "DATABASE_FILE",
+    "ENVIRONMENT",
+    "FILE",
+    "KEY_FILE",
+    "PEPPER_FILE",
+    "Alerts",
+    "Attribute",
+    "DatabaseSection",
+    "Impressum",
+    "Log",
+    "Mailbox",
+    "Relay",
+    "Sections",
+    "Sender",
+    "Settings",
+    "Stream",
+    "Timeouts",
+    "Tracking",
+    "Uncertain",
+    "Web",
+    "Workspace",
+    "find_workspace",
+    "load_pepper",
+    "load_secret_keys",
+    "load_settings",
+    "make_state",
+    "sending_problems",
+]

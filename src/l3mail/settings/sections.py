@@ -1,0 +1,360 @@
+"""Every key of `l3mail.toml`: its default, what it must be, and how its error line shows it.
+
+Owns the sections and the frozen `Settings` made of them. Must not know files, the environment or
+where a fault stands: `reading` does.
+"""
+
+import difflib
+import ipaddress
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, available_timezones
+
+from email_validator import validate_email
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    model_validator,
+)
+
+from l3mail.errors import printable
+
+DATABASE_FILE = "l3mail.sqlite3"
+
+# What segments and sign-up forms already call by these names.
+_TAKEN_NAMES = frozenset(
+    "email first_name last_name salutation locale district birthday age stream streams tracking"
+    " source joined_days inactive_days attrs".split()
+)
+_DATABASES = re.compile(r"sqlite(?:\+pysqlite)?:///.+|postgres(?:ql)?(?:\+psycopg)?://.*")
+_IN_MEMORY = re.compile(r"sqlite[^:]*://(?:/?(?:\?.*)?|.*(?::memory:|mode=memory).*)")
+_MAILBOX = re.compile(r'(?:"?(?P<name>[^"<>]*?)"?\s*<(?P<in>[^\s<>]+)>|(?P<bare>[^\s<>"]+))')
+
+
+def _mail_address(text: str) -> str:
+    """Normalise one address of ours; its local part must be ASCII so that any relay takes it."""
+    try:
+        valid = validate_email(text, strict=True, check_deliverability=False, allow_smtputf8=False)
+    except ValueError as error:
+        reason = printable(str(error), 160).rstrip(". ")
+        raise ValueError(
+            f'not an address we can mail: {reason}; write "name@example.org"'
+        ) from error
+    return f"{valid.local_part}@{valid.ascii_domain}"
+
+
+def _mailbox(value: Any) -> Any:
+    """Read "Name <a@b>" or "a@b"; nothing else may become a `Mailbox`, so no table does."""
+    if isinstance(value, Mailbox):
+        return value
+    match = _MAILBOX.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None or not value.strip().isprintable() or "=?" in value:
+        raise ValueError('expected a sender; write "Name <name@example.org>"')
+    name = (match["name"] or "").strip()
+    return Mailbox(name=name, address=_mail_address(match["in"] or match["bare"]))
+
+
+def _zone_name(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (OSError, ValueError, LookupError) as error:  # hostile keys raise any of them
+        near = difflib.get_close_matches(name, available_timezones(), n=1) or ["Europe/Berlin"]
+        raise ValueError(f'not a time zone; did you mean "{near[0]}"?') from error
+    return name
+
+
+def _web_address(text: str) -> str:
+    """Check an absolute http(s) address in ASCII without credentials, query or fragment."""
+    fault = ValueError('expected a web address; write "https://kurse.example.org"')
+    try:
+        parts = urlsplit(text)
+        sound = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError as error:
+        raise fault from error
+    if not sound or not text.isascii() or re.search(r"[\s@?#]", text):
+        raise fault
+    return text.rstrip("/")
+
+
+def _database_url(url: SecretStr) -> SecretStr:
+    text = url.get_secret_value()
+    if _IN_MEMORY.fullmatch(text):
+        raise ValueError('in memory, where mail would be lost; write "sqlite:///file"')
+    if not _DATABASES.fullmatch(text):
+        raise ValueError('no database we know; write "postgresql://host/name" or "sqlite:///file"')
+    return url
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError as error:
+        raise ValueError('no address or network; write one such as "10.0.0.0/8"') from error
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.casefold() == "localhost"
+
+
+def _key(default: Any, expected: str, example: Any = None, **bounds: Any) -> Any:
+    """Declare a key: its default, what its error line says is expected, and how to write it."""
+    shown = default if example is None else example
+    return Field(default, description=expected, examples=[shown], **bounds)
+
+
+def _text(example: str) -> Any:
+    return _key("", "text", example)
+
+
+def _choice(default: Any, *words: str) -> Any:
+    return _key(default, "one of " + ", ".join(f'"{word}"' for word in words), default or words[0])
+
+
+def _seconds(default: float) -> Any:
+    return _key(default, "a number of seconds above 0", gt=0, allow_inf_nan=False)
+
+
+class _Section(BaseModel):
+    """A table of `l3mail.toml`: an unknown key is a fault, a type is taken at its word."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
+
+
+class Mailbox(_Section):
+    """A name and an address of ours, local part ASCII and domain an A-label."""
+
+    name: str = ""
+    address: str
+
+    @property
+    def domain(self) -> str:
+        """The part after the @-sign, lower-case ASCII."""
+        return self.address.rpartition("@")[2]
+
+
+_MailboxText = Annotated[Mailbox, BeforeValidator(_mailbox)]
+_AddressText = Annotated[str, AfterValidator(_mail_address)]
+_WebAddress = Annotated[str, AfterValidator(_web_address)]
+# Empty is the same as left out: what `init` writes is to be filled in.
+_AddressOrNone = Annotated[str, AfterValidator(lambda text: text and _mail_address(text))]
+_WebAddressOrNone = Annotated[str, AfterValidator(lambda text: text and _web_address(text))]
+_Policy = Literal["resend", "hold"]
+_SENDER = '"Name <name@example.org>"'
+
+
+class Workspace(_Section):
+    """`[workspace]`: what the house is called and by whose clock it lives."""
+
+    name: str = _key("l3mail", "text", "Bildung in Musterstadt")
+    locale: str = _key("de", "a language tag", pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")
+    timezone: Annotated[str, AfterValidator(_zone_name)] = _key("Europe/Berlin", "a time zone")
+
+
+class Sender(_Section):
+    """`[sender]`: from whom mail comes; the default is a placeholder no real relay gets."""
+
+    from_: _MailboxText = _key(
+        Mailbox(name="l3mail", address="l3mail@example.org"), _SENDER, _SENDER[1:-1], alias="from"
+    )
+    reply_to: _MailboxText | None = _key(None, _SENDER, _SENDER[1:-1])
+
+
+class Impressum(_Section):
+    """`[impressum]`: the provider every mail and page must name (DDG § 5, DSGVO Art. 13)."""
+
+    name: str = _text("Landeshauptstadt Musterstadt")
+    address: str = _text("Rathausplatz 1, 12345 Musterstadt")
+    email: _AddressOrNone = _key("", "an e-mail address", "bildung@example.org")
+    phone: str = _text("+49 351 0000")
+    privacy_url: _WebAddressOrNone = _key("", "a web address", "https://example.org/privacy")
+
+
+class Timeouts(_Section):
+    """`[relay.timeouts]`: seconds to wait at each stage (RFC 5321 § 4.5.3.2)."""
+
+    connect: float = _seconds(30)
+    greeting: float = _seconds(300)
+    mail: float = _seconds(300)
+    rcpt: float = _seconds(300)
+    data: float = _seconds(120)
+    body: float = _seconds(180)
+    dot: float = _seconds(600)
+
+
+class Relay(_Section):
+    """`[relay]`: the mail server we hand mail to; its password comes from the environment.
+
+    `tls` defaults to tls on port 465 (RFC 8314 § 3.3), else to none for a loopback host, else to
+    starttls; `port` to 25, 587 or 465 by `tls`.
+    """
+
+    host: str = _key("127.0.0.1", "a host name", "mail.example.org", pattern=r"^[A-Za-z0-9.:_-]+$")
+    port: int = _key(25, "a whole number from 1 to 65535", 587, ge=1, le=65535)
+    tls: Literal["none", "starttls", "tls"] = _choice("none", "none", "starttls", "tls")
+    username: str = _text("l3mail")
+    connections: int = _key(10, "a whole number from 1 to 50", ge=1, le=50)
+    messages_per_connection: int = _key(100, "a whole number from 1", ge=1)
+    timeouts: Timeouts = Timeouts()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_by_host(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        local = _is_loopback(str(data.get("host", "127.0.0.1")))
+        usual = "tls" if data.get("port") == 465 else "none" if local else "starttls"
+        tls = data.get("tls", usual)
+        ports = {"none": 25, "starttls": 587, "tls": 465}
+        return {"port": ports.get(str(tls), 25), **data, "tls": tls}
+
+
+class DatabaseSection(_Section):
+    """`[database]`: where rows live; read it by `Settings.database_url`, which fills it in."""
+
+    url: Annotated[SecretStr, AfterValidator(_database_url)] | None = _key(
+        None, "text", "postgresql://localhost/l3mail"
+    )
+
+
+class Web(_Section):
+    """`[web]`: the address people see, the one we listen at, and whose word on it counts."""
+
+    base_url: _WebAddress = _key("http://127.0.0.1:8000", "a web address")
+    host: str = _key("127.0.0.1", "an address to listen at")
+    port: int = _key(8000, "a whole number from 1 to 65535", ge=1, le=65535)
+    trusted_proxies: tuple[Annotated[str, AfterValidator(_network)], ...] = _key(
+        (), "a list of networks", ["127.0.0.1/32"]
+    )
+
+
+class Uncertain(_Section):
+    """`[uncertain]`: what becomes of a mail of each kind whose fate is unknown (DESIGN § 1.3)."""
+
+    confirmation: _Policy = _choice("resend", "resend", "hold")
+    welcome: _Policy = _choice("resend", "resend", "hold")
+    lesson: _Policy = _choice("resend", "resend", "hold")
+    evaluation: _Policy = _choice("resend", "resend", "hold")
+    newsletter: _Policy = _choice("hold", "resend", "hold")
+    lifecycle: _Policy = _choice("hold", "resend", "hold")
+    report: _Policy = _choice("resend", "resend", "hold")
+    notice: _Policy = _choice("resend", "resend", "hold")
+
+
+class Stream(_Section):
+    """`[streams.<slug>]`: something one can join besides the courses, which declare themselves."""
+
+    title: str = Field(description="text", examples=["Bildung im Stadtteil"], min_length=1)
+    kind: Literal["newsletter", "lifecycle"] = _choice("newsletter", "newsletter", "lifecycle")
+
+
+class Attribute(_Section):
+    """`[attributes.<name>]`: one more fact about a subscriber, `attrs.<name>` in segments."""
+
+    type: Literal["text", "number", "date", "bool", "choice"] = _choice(
+        "text", "text", "number", "date", "bool", "choice"
+    )
+    choices: tuple[str, ...] = _key((), "a list of texts", ["schule", "vhs"])
+    title: str = _text("Einrichtung")
+
+    @model_validator(mode="after")
+    def _choices_belong_to_choice(self) -> Self:
+        if bool(self.choices) != (self.type == "choice"):
+            raise ValueError('needs choices = ["a", "b"] with type = "choice", and only with it')
+        return self
+
+
+class Alerts(_Section):
+    """`[alerts]`: the person on duty, who may approve, and who is told that we live."""
+
+    to: tuple[_AddressText, ...] = _key((), "a list of addresses", ["it@example.org"])
+    approvers: tuple[_AddressText, ...] = _key((), "a list of addresses", ["it@example.org"])
+    heartbeat_url: _WebAddressOrNone = _key("", "a web address", "https://hc.example.org/ping")
+
+
+class Tracking(_Section):
+    """`[tracking]`: off, counted per campaign only, or per person who consented (TDDDG § 25)."""
+
+    mode: Literal["off", "aggregate", "consent"] = _choice("off", "off", "aggregate", "consent")
+
+
+class Log(_Section):
+    """`[log]`: how lines are written."""
+
+    format: Literal["text", "json"] = _choice("text", "text", "json")
+
+
+_Slug = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=60)]
+
+
+def _attribute_name(name: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,59}", name) or name in _TAKEN_NAMES:
+        raise ValueError("no free name for an attribute; take another of a-z, 0-9 and _")
+    return name
+
+
+class Sections(_Section):
+    """`l3mail.toml` as a whole; an empty file is a valid one."""
+
+    workspace: Workspace = Workspace()
+    sender: Sender = Sender()
+    impressum: Impressum = Impressum()
+    relay: Relay = Relay()
+    database: DatabaseSection = DatabaseSection()
+    web: Web = Web()
+    uncertain: Uncertain = Uncertain()
+    streams: Mapping[_Slug, Stream] = {}
+    attributes: Mapping[Annotated[str, AfterValidator(_attribute_name)], Attribute] = {}
+    alerts: Alerts = Alerts()
+    tracking: Tracking = Tracking()
+    log: Log = Log()
+
+
+class Settings(Sections):
+    """All a process needs to know of its workspace; secrets show as stars."""
+
+    folder: Path
+    smtp_password: SecretStr | None = None
+    secret_keys: tuple[SecretStr, ...] = ()  # from the environment, newest first
+
+    @property
+    def state_dir(self) -> Path:
+        """The folder of database, pepper and key, outside version control."""
+        return self.folder / "state"
+
+    @property
+    def database_url(self) -> str:
+        """SQLAlchemy's address of the database, absolute and with its driver; may hold a password.
+
+        A relative SQLite file counts from the workspace, not from where the command was typed.
+        """
+        if self.database.url is None:
+            return f"sqlite:///{self.state_dir / DATABASE_FILE}"
+        scheme, _, rest = self.database.url.get_secret_value().partition("://")
+        if scheme.startswith("sqlite"):
+            return f"sqlite:///{self.folder / rest[1:]}"
+        return f"postgresql+psycopg://{rest}"
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The workspace's time zone; ZoneInfo itself keeps one instance for each name."""
+        return ZoneInfo(self.workspace.timezone)
+
+    @property
+    def sender_domain(self) -> str:
+        """The A-label domain of `sender.from`, which Message-IDs end in."""
+        return self.sender.from_.domain
+
+    @property
+    def relay_is_loopback(self) -> bool:
+        """Whether mail stays on this machine: localhost, 127.0.0.0/8 or ::1."""
+        return _is_loopback(self.relay.host)

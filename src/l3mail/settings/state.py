@@ -1,0 +1,132 @@
+"""The two secrets in `state/`: the pepper of address keys and the key that signs links.
+
+Owns how they are made once, whoever starts first, and read back. Must not know what they are
+used for, nor the database that lies beside them.
+"""
+
+import os
+import secrets
+import stat
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from l3mail.errors import StateError
+from l3mail.settings.sections import DATABASE_FILE, Settings
+
+PEPPER_FILE = "pepper"
+KEY_FILE = "secret.key"
+
+_PEPPER_BYTES = range(32, 65)  # blake2b takes a key of at most 64 bytes (RFC 7693 § 2.1)
+_SHORTEST_KEY = 32  # characters; of hex these are 128 bits
+
+
+def make_state(state_dir: Path) -> None:
+    """Make `state/` (0700), its pepper and its key (0600) where they are missing; idempotent.
+
+    Two processes at once end with the same files: each writes one of its own, and only the first
+    gets the name. Takes an existing folder's rights away from strangers. Raises `StateError`
+    where a pepper was lost: a new one would forget every suppression.
+    """
+    pepper = state_dir / PEPPER_FILE
+    if (state_dir / DATABASE_FILE).exists() and not pepper.exists():
+        raise StateError(
+            f"{state_dir} holds a database but no {PEPPER_FILE}, without which nobody's"
+            " suppression is known; restore it from your backup"
+        )
+    try:
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        rights = stat.S_IMODE(state_dir.stat().st_mode)
+        if rights & 0o007:
+            state_dir.chmod(rights & ~0o007)
+        _write_once(pepper, secrets.token_hex(_PEPPER_BYTES[-1]))
+        _write_once(state_dir / KEY_FILE, secrets.token_hex(_SHORTEST_KEY))
+    except OSError as error:
+        raise StateError(
+            f"{error.filename or state_dir} cannot be written: {error.strerror};"
+            " give the folder to the user l3mail runs as"
+        ) from error
+    load_pepper(state_dir)
+    _keys(state_dir / KEY_FILE)
+
+
+def load_pepper(state_dir: Path) -> bytes:
+    """Return the 32 to 64 bytes every address key is made with, or raise `StateError`."""
+    path = state_dir / PEPPER_FILE
+    try:
+        pepper = bytes.fromhex(_secret(path))
+    except ValueError as error:
+        raise StateError(f"{path} is damaged, not hex; restore it from your backup") from error
+    if len(pepper) not in _PEPPER_BYTES:
+        raise StateError(
+            f"{path} has {len(pepper)} bytes, expected {_PEPPER_BYTES[0]} to {_PEPPER_BYTES[-1]};"
+            " restore it from your backup"
+        )
+    return pepper
+
+
+def load_secret_keys(settings: Settings) -> tuple[SecretStr, ...]:
+    """Return the keys that sign links, newest first: L3MAIL_SECRET_KEY, else `state/secret.key`.
+
+    The file holds one key a line. At least one is returned, or `StateError` raised.
+    """
+    return settings.secret_keys or _keys(settings.state_dir / KEY_FILE)
+
+
+def _keys(path: Path) -> tuple[SecretStr, ...]:
+    keys = _secret(path).split()
+    short = [key for key in keys if len(key) < _SHORTEST_KEY]
+    if short:
+        raise StateError(
+            f"{path} holds a key of {len(short[0])} characters, expected {_SHORTEST_KEY} or more;"
+            " restore it from your backup or set L3MAIL_SECRET_KEY"
+        )
+    return tuple(SecretStr(key) for key in keys)
+
+
+def _secret(path: Path) -> str:
+    """Read a secret file that nobody else may read; never empty."""
+    try:
+        with path.open(encoding="ascii", errors="replace") as file:
+            rights = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            text = file.read().strip()
+    except FileNotFoundError:
+        raise StateError(
+            f"{path} is missing; restore it from your backup, or run `l3mail init DIR` for a new"
+            " workspace"
+        ) from None
+    except OSError as error:
+        raise StateError(
+            f"{path} cannot be read: {error.strerror}; run l3mail as the user who owns it"
+        ) from error
+    if rights & 0o077:
+        raise StateError(f"{path} is open to others (mode {rights:04o}); run `chmod 600 {path}`")
+    if not text:
+        raise StateError(f"{path} is empty; restore it from your backup")
+    return text
+
+
+def _write_once(path: Path, text: str) -> None:
+    """Give `path` its content whole and durable, unless somebody already did.
+
+    A link instead of a rename, because it fails where the name is taken.
+    """
+    if path.exists():
+        return
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(file, "w", encoding="ascii") as stream:
+            stream.write(text + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        path.hardlink_to(draft)
+    except FileExistsError:
+        pass  # the other process won; its content is complete, or it would have no name
+    finally:
+        draft.unlink()
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
