@@ -1,5 +1,6 @@
 """Fixtures every test may ask for; `database` runs a test on SQLite and on PostgreSQL."""
 
+import shutil
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -22,14 +23,22 @@ def _prepared_postgres() -> str:
     return prepared
 
 
+@pytest.fixture(scope="session")
+def prepared_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with the schema in it, copied for each test: faster than migrating each."""
+    path = tmp_path_factory.mktemp("prepared") / "l3mail.sqlite3"
+    with opened(f"sqlite:///{path}") as database:
+        migrations.upgrade(database.engine, MONDAY_TEN)
+    return path
+
+
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def database_url(
+    request: pytest.FixtureRequest, tmp_path: Path, prepared_sqlite: Path
+) -> Iterator[str]:
     """An empty database at the current schema."""
     if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path / 'l3mail.sqlite3'}"
-        with opened(url) as database:
-            migrations.upgrade(database.engine, MONDAY_TEN)
-        yield url
+        yield f"sqlite:///{shutil.copy(prepared_sqlite, tmp_path)}"
         return
     prepared = _prepared_postgres()
     url = fresh_database(postgres_url(), template=prepared.rpartition("/")[2].partition("?")[0])
@@ -46,3 +55,10 @@ def database(database_url: str) -> Iterator[Database]:
 @pytest.fixture
 def village(database: Database) -> Village:
     return Village(database)
+
+
+@pytest.fixture
+def sqlite_village(tmp_path: Path, prepared_sqlite: Path) -> Iterator[Village]:
+    """A village on SQLite alone, for tests whose subject is not the database."""
+    with opened(f"sqlite:///{shutil.copy(prepared_sqlite, tmp_path)}") as database:
+        yield Village(database)

@@ -88,6 +88,11 @@ def upsert(connection: Connection, table: Table) -> "sqlite.Insert | postgresql.
     return statement
 
 
+# SQLite calls a mistake in our SQL operational too; only these pass by themselves or by an
+# operator's hand (primary result codes, sqlite.org/rescode.html).
+_PASSING = ("BUSY", "LOCKED", "FULL", "IOERR", "CANTOPEN", "READONLY", "NOMEM", "PROTOCOL")
+
+
 def _transact(engine: Engine, verb: Verb[T]) -> T:
     try:
         with engine.begin() as connection:
@@ -95,7 +100,15 @@ def _transact(engine: Engine, verb: Verb[T]) -> T:
     except (OperationalError, InterfaceError) as fault:
         # Whether a failed commit was durable is unknown here: callers act by key and fence,
         # so that doing the same again is harmless.
-        raise DatabaseUnavailableError(_first_line(fault)) from fault
+        if _is_passing(fault):
+            raise DatabaseUnavailableError(_first_line(fault)) from fault
+        raise
+
+
+def _is_passing(fault: DBAPIError) -> bool:
+    """Whether the database, and not the statement, is what failed."""
+    name = getattr(fault.orig, "sqlite_errorname", None)
+    return name is None or name.removeprefix("SQLITE_").startswith(_PASSING)
 
 
 def _first_line(fault: DBAPIError) -> str:

@@ -14,7 +14,12 @@ from l3mail.addresses import wire_safe
 from l3mail.outbox import Cause, Outcome, Started, Verdict
 from l3mail.sending.replies import NonsenseError, Reply, ReplyReader, judge
 
-QUIT_SECONDS = 5.0
+CLOSE_SECONDS = 1.0
+"""How long TLS may take to say goodbye before the connection is cut."""
+
+CHUNK = 65536
+"""Octets of text written at once: TLS would take any number into a buffer nobody can ask."""
+
 _GO_AHEAD = 354
 _OK = range(200, 300)
 _CLOSING = 421
@@ -64,6 +69,7 @@ class Wire(asyncio.Protocol):
         self._fault: str | None = None
         self._waiting: asyncio.Future[None] | None = None
         self._full: asyncio.Future[None] | None = None
+        self._lost = asyncio.Event()
         # With the lowest mark that plain and TLS transports both take, "drained" means that the
         # kernel has every byte: a body still in our own buffer when the relay resets is
         # certainly not taken.
@@ -90,6 +96,7 @@ class Wire(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Remember why the connection ended; asyncio calls this."""
         self._end("connection closed" if exc is None else f"connection lost: {exc}")
+        self._lost.set()
 
     def pause_writing(self) -> None:
         """Note that the kernel's buffer is full; asyncio calls this."""
@@ -127,7 +134,7 @@ class Wire(asyncio.Protocol):
         except _RefusedError as refused:
             verdict, cause = judge(refused.reply, refused.stage)
             words = refused.reply
-            await self._recover(refused)
+            await self._recover(refused, timeouts)
             return Outcome(
                 delivery,
                 verdict,
@@ -145,18 +152,23 @@ class Wire(asyncio.Protocol):
             return Outcome(delivery, verdict, mail.stage, text=str(gone), reused=reused)
         return Outcome(delivery, Verdict.ACCEPTED, "dot", reply.code, reply.status, reply.text)
 
-    async def quit(self) -> None:
+    async def quit(self, seconds: float) -> None:
         """Part politely; whatever goes wrong now changes nothing (RFC 5321 section 4.1.1.10)."""
         try:
             if self.usable:
                 self.write(b"QUIT\r\n")
-                await self.reply(QUIT_SECONDS)
+                await self.reply(seconds)
         except GoneError:
             pass
-        finally:
-            self._transport.close()
+        self._transport.close()
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._lost.wait()
+        except TimeoutError:
+            self.abort()
+            await self._lost.wait()
 
-    async def _recover(self, refused: _RefusedError) -> None:
+    async def _recover(self, refused: _RefusedError, timeouts: Timeouts) -> None:
         """Bring the session back to the state after EHLO, or give it up."""
         if refused.reply.code == _CLOSING or refused.stage == "body":
             # In mid-text any command would be taken for text.
@@ -166,7 +178,7 @@ class Wire(asyncio.Protocol):
             return
         try:
             self.write(b"RSET\r\n")
-            if (await self.reply(QUIT_SECONDS)).code not in _OK:
+            if (await self.reply(timeouts.mail)).code not in _OK:
                 self.abort()
         except GoneError:
             self.abort()
@@ -175,7 +187,7 @@ class Wire(asyncio.Protocol):
         """Whether the relay named `extension` (lower case) in its EHLO reply."""
         return extension in self._extensions
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Send bytes; raise GoneError where the connection has ended."""
         if self._fault is not None:
             raise GoneError(self._fault)
@@ -272,8 +284,10 @@ class _Mail:
         """The text, then the dot: apart, so that a loss before the dot is known as such."""
         wire, timeouts = self._wire, self._timeouts
         self.stage = "body"
-        wire.write(_stuffed(self._content))
-        await wire.drained(timeouts.body)
+        text = memoryview(_stuffed(self._content))
+        for start in range(0, len(text), CHUNK):
+            wire.write(text[start : start + CHUNK])
+            await wire.drained(timeouts.body)
         if not wire.usable:
             raise _RefusedError("body", await wire.reply(0))
         self.stage = "dot"

@@ -42,7 +42,7 @@ T = TypeVar("T")
 class Pace:
     """How long the sender waits for what, in seconds.
 
-    `grace` is how long dialogues may take to end when it is asked to stop; `idle` how long an
+    `quit` is how long a relay may take to say goodbye, `grace` how long dialogues may take to end when it is asked to stop; `idle` how long an
     open connection waits for more; `down` the pauses between attempts at a relay that is down,
     the last one repeating.
     """
@@ -50,6 +50,7 @@ class Pace:
     poll: float = 1.0
     heartbeat: float = 30.0
     idle: float = 10.0
+    quit: float = 5.0
     grace: float = 30.0
     down: tuple[float, ...] = (1.0, 2.0, 5.0, 15.0, 30.0, 60.0)
 
@@ -106,7 +107,7 @@ class Sender:
         self._clock = clock
         self._terms = terms
         self._compose = compose
-        self._lines = _Lines(terms, open_wire, self._serve)
+        self._lines = _Lines(terms, open_wire, self._serve, self.wake)
         self._ready: deque[Claim] = deque()
         self._marks = dict.fromkeys(LANES, 0)
         self._finished: list[Outcome] = []
@@ -129,12 +130,13 @@ class Sender:
 
     async def run(self, *, once: bool = False) -> Tally:
         """Send until `stop`; with `once`, until nothing is due or the relay is down."""
+        self._lines.patient = not once
         while await self._persist(self._take_over) is None:
             pass
         try:
             while not self._stopping:
                 busy = await self._turn()
-                if once and not busy:
+                if once and (not busy or self._lines.down()):
                     break
                 await self._nap()
             self._stopping = True
@@ -335,7 +337,7 @@ class Sender:
             outcome = await self._attempt(wire, *given)
             self._finished.append(outcome)
             self._wake.set()
-        await wire.quit()
+        await wire.quit(self._terms.pace.quit)
 
     async def _attempt(self, wire: Wire, delivery: Started, text: Published) -> Outcome:
         try:
@@ -352,9 +354,15 @@ class _Lines:
     """The open connections, and how many may be opened now."""
 
     def __init__(
-        self, terms: Terms, open_wire: Open, serve: Callable[[Wire], Awaitable[None]]
+        self,
+        terms: Terms,
+        open_wire: Open,
+        serve: Callable[[Wire], Awaitable[None]],
+        changed: Callable[[], None],
     ) -> None:
         self.fault: str | None = None
+        self.patient = True
+        self._changed = changed
         self._limit = terms.connections
         self._pauses = terms.pace.down
         self._open_wire = open_wire
@@ -367,19 +375,25 @@ class _Lines:
     def count(self) -> int:
         return len(self._tasks)
 
+    def down(self) -> bool:
+        """Whether the last attempt failed and nothing is open or being opened."""
+        return self.fault is not None and not self._tasks
+
+    def _resting(self) -> bool:
+        """Whether no connection may be tried now; the impatient try a relay only once."""
+        return _seconds() < self._not_before or (self.fault is not None and not self.patient)
+
     def hopeful(self) -> bool:
         """Whether rows are worth claiming: a session is open, or one may be tried."""
-        return any(self._tasks.values()) or self._failures == 0 or self._may_try()
-
-    def _may_try(self) -> bool:
-        return bool(self._tasks) or _seconds() >= self._not_before
+        return bool(self._tasks) or not self._resting()
 
     def extend(self, wanted: int) -> None:
-        """Open up to `wanted` more; after a failure a single one, and that after a pause."""
-        if _seconds() < self._not_before:
+        """Be ready to serve `wanted` more; after a failure one tries alone, and after a pause."""
+        if self._resting():
             return
-        room = self._limit if self._failures == 0 else 1
-        for _ in range(min(wanted, room - len(self._tasks))):
+        limit = self._limit if self._failures == 0 else 1
+        opening = sum(wire is None for wire in self._tasks.values())
+        for _ in range(min(wanted - opening, limit - len(self._tasks))):
             task = asyncio.create_task(self._live())
             self._tasks[task] = None
             task.add_done_callback(self._forget)
@@ -407,6 +421,7 @@ class _Lines:
 
     def _forget(self, task: "asyncio.Task[None]") -> None:
         del self._tasks[task]
+        self._changed()
         if not task.cancelled() and task.exception() is not None:
             log.error("a connection ended by a fault of ours", exc_info=task.exception())
 

@@ -1,0 +1,159 @@
+"""A workspace on disk with a queue in it, and the real command line run against it.
+
+For tests that need processes: to kill them, to signal them, to run two at once.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+from l3mail import migrations, publishing
+from l3mail.addresses import address_key, parse_address
+from l3mail.database import opened
+from l3mail.models import DELIVERY, STREAM, SUBSCRIBER, SUBSCRIPTION
+from l3mail.settings import FILE, Settings, load_pepper, load_settings, make_state
+from tests.fakes.village import TEXT
+
+ROOT = Path(__file__).resolve().parents[2]
+THEN = datetime(2026, 11, 1, 9, tzinfo=UTC)
+
+
+@dataclass
+class Office:
+    """One workspace; `settings_text` is its whole l3mail.toml."""
+
+    folder: Path
+    settings_text: str
+    database_url: str | None = None
+
+    def __post_init__(self) -> None:
+        (self.folder / FILE).write_text(self.settings_text, encoding="utf-8")
+        make_state(self.settings.state_dir)
+        with opened(self.settings.database_url) as database:
+            migrations.upgrade(database.engine, THEN)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        given = {"L3MAIL_DATABASE_URL": self.database_url} if self.database_url else {}
+        return {**os.environ, **given, "COLUMNS": "80"}
+
+    @property
+    def settings(self) -> Settings:
+        return load_settings(self.folder, self.environment)
+
+    def fill(self, deliveries: int, kind: str = "lesson") -> None:
+        """Queue one mail each for so many confirmed people."""
+        pepper = load_pepper(self.settings.state_dir)
+        addresses = [parse_address(f"p{n}@schule.example") for n in range(deliveries)]
+
+        def verb(connection: Connection) -> None:
+            stream = connection.execute(
+                insert(STREAM)
+                .values(slug="kurs", kind="course", title="Kurs", created_at=THEN)
+                .returning(STREAM.c.id)
+            ).scalar_one()
+            people = [
+                {"address": a.address, "address_key": address_key(a, pepper), "created_at": THEN}
+                for a in addresses
+            ]
+            connection.execute(insert(SUBSCRIBER), people)
+            ids = connection.execute(select(SUBSCRIBER.c.id)).scalars().all()
+            shared = {"stream_id": stream}
+            connection.execute(
+                insert(SUBSCRIPTION),
+                [
+                    shared | {"subscriber_id": n, "state": "confirmed", "created_at": THEN}
+                    for n in ids
+                ],
+            )
+            row = shared | {"purpose": "stream", "kind": kind, "occurrence": "lesson:1:kurs/01"}
+            row |= {"slug": "kurs/01", "state": "queued", "due_at": THEN, "planned_at": THEN}
+            connection.execute(insert(DELIVERY), [row | {"subscriber_id": n} for n in ids])
+            publishing.publish(
+                connection,
+                slug="kurs/01",
+                locale="de",
+                source="",
+                compiled=TEXT | {"html": "<p>{{ greeting }}</p>"},
+                by="editor",
+                now=THEN,
+            )
+
+        with opened(self.settings.database_url) as database:
+            database.write(verb)
+
+    def rows(self) -> list[dict[str, Any]]:
+        with opened(self.settings.database_url) as database:
+            return database.read(
+                lambda connection: [
+                    dict(row._mapping)
+                    for row in connection.execute(select(DELIVERY).order_by(DELIVERY.c.id))
+                ]
+            )
+
+    def expire_leases(self) -> None:
+        """As if the time of a lease had passed."""
+        with opened(self.settings.database_url) as database:
+            database.write(
+                lambda connection: connection.execute(
+                    update(DELIVERY)
+                    .where(DELIVERY.c.lease_until.is_not(None))
+                    .values(lease_until=THEN)
+                )
+            )
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "l3mail", "--workspace", str(self.folder), *arguments]
+
+    def run(self, *arguments: str, input_text: str | None = None) -> "subprocess.CompletedProcess[str]":
+        """Run a command to its end."""
+        return subprocess.run(
+            self.command(*arguments),
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+            input=input_text if input_text is not None else "",
+        )
+
+    def start(self, *arguments: str) -> "subprocess.Popen[bytes]":
+        """Start a command and leave it running; end it with `end`. It writes to `log`."""
+        # A file, not a pipe: nobody reads while it runs, and a full pipe would stop it.
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                self.command(*arguments),
+                cwd=ROOT,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    @property
+    def log(self) -> Path:
+        """What started commands wrote."""
+        return self.folder / "office.log"
+
+
+def end(process: "subprocess.Popen[bytes]", number: signal.Signals) -> int:
+    """Signal a process, wait until it is gone, and return its exit code."""
+    process.send_signal(number)
+    return process.wait(timeout=60)
+
+
+def await_lines(log: Path, more_than: int, alive: Callable[[], bool]) -> int:
+    """Wait until a log has more lines than that, or its writer's client is gone; the count."""
+    while True:
+        count = log.read_bytes().count(b"\n")
+        if count > more_than or not alive():
+            return count

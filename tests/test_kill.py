@@ -1,0 +1,83 @@
+"""Senders that are killed in mid-dialogue: nothing lost, nothing twice in silence.
+
+`L3MAIL_KILLS=500 pytest tests/test_kill.py` is the long form.
+"""
+
+import json
+import os
+import random
+import signal
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.office import Office, await_lines, end
+from tests.fakes.postgres import drop_database, fresh_database, postgres_url
+from tests.fakes.sink import running_sink
+
+KILLS = int(os.environ.get("L3MAIL_KILLS", "25"))
+CONNECTIONS = 8
+# What a sender hands over between two kills, at most: the queue must outlast them all.
+PER_KILL = 60
+
+SETTINGS = """
+[sender]
+from = "Bildung <kurs@stadt.example>"
+[relay]
+port = {port}
+connections = {connections}
+[uncertain]
+lesson = "hold"
+"""
+
+
+def arrivals(log: Path) -> Counter[str]:
+    """How often each Message-ID arrived; a line torn by a kill can't be, the sink lives on."""
+    return Counter(line.split("\t")[0] for line in log.read_text().splitlines())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def test_killed_senders_lose_nothing_and_repeat_nothing_in_silence(
+    tmp_path: Path, kind: str
+) -> None:
+    seed = random.SystemRandom().randrange(2**32)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    url = fresh_database(postgres_url()) if kind == "postgres" else None
+    with running_sink(tmp_path, "--delay-ms", "20", "--seed", str(seed)) as (port, log):
+        office = Office(
+            tmp_path, SETTINGS.format(port=port, connections=CONNECTIONS), database_url=url
+        )
+        office.fill(KILLS * PER_KILL)
+        in_doubt = 0
+        for _ in range(KILLS):
+            worker = office.start("worker")
+            seen = log.read_bytes().count(b"\n")
+            await_lines(log, seen + chance.randrange(PER_KILL), lambda: worker.poll() is None)
+            end(worker, signal.SIGKILL)
+            if url:
+                # Others may be alive for all the next sender knows: it would wait for the lease.
+                office.expire_leases()
+            now_in_doubt = sum(row["state"] in {"sending", "uncertain"} for row in office.rows())
+            assert now_in_doubt - in_doubt <= CONNECTIONS
+            in_doubt = now_in_doubt
+        finished = office.run("worker", "--once")
+        assert finished.returncode == 0, finished.stderr
+        arrived = arrivals(log)
+        listed = office.run("outbox", "list", "--status", "uncertain", "--limit", "9999", "--json")
+    rows = office.rows()
+    if url:
+        drop_database(url)
+    times = {row["id"]: 0 for row in rows}
+    for message_id, count in arrived.items():
+        times[int(message_id.lstrip("<").partition(".")[0])] += count
+    accepted = [times[row["id"]] for row in rows if row["state"] == "accepted"]
+    uncertain = [times[row["id"]] for row in rows if row["state"] == "uncertain"]
+    print(f"{KILLS} kills: {len(accepted)} accepted, {len(uncertain)} uncertain")
+    assert len(accepted) + len(uncertain) == len(rows)
+    assert set(accepted) == {1}, "an accepted mail was lost or arrived twice"
+    assert set(uncertain) <= {0, 1}, "an uncertain mail was sent again"
+    assert 0 < len(uncertain) <= KILLS * CONNECTIONS
+    assert len(json.loads(listed.stdout)) == len(uncertain)

@@ -1,0 +1,85 @@
+"""The 23 faults of a mail server, each with and without TLS and PIPELINING."""
+
+from typing import Literal
+
+import pytest
+
+from l3mail.models import DELIVERY, EVENT, SUPPRESSION
+from tests.fakes.post import HANG_SECONDS, Quick, relay_of, send
+from tests.fakes.relay import FAULTS, Fault, Relay
+from tests.fakes.village import Village
+
+# What the corpus calls an outcome, and what the row then says.
+ROWS = {
+    "relay-down": ("queued", None),
+    "deferred": ("deferred", None),
+    "failed-person": ("failed", "person"),
+    "failed-soft": ("failed", "soft"),
+    "failed-sender": ("failed", "sender"),
+    "uncertain": ("uncertain", "the connection ended after the mail was handed over"),
+    "accepted": ("accepted", None),
+}
+# Above what the kernel buffers on loopback, so that a reset in the text meets a writer.
+BIG = b"x" * 76 + b"\r\n"
+BIG_LINES = 120_000
+
+
+@pytest.mark.parametrize("pipelining", [False, True], ids=["lockstep", "pipelining"])
+@pytest.mark.parametrize("security", ["none", "starttls", "tls"])
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.id)
+def test_each_fault_leaves_the_row_as_the_table_says(
+    sqlite_village: Village,
+    fault: Fault,
+    security: Literal["none", "starttls", "tls"],
+    pipelining: bool,
+) -> None:
+    village = sqlite_village
+    village.publish()
+    person = village.learner()
+    delivery = village.delivery(person)
+    hangs = fault.action == "hang"
+    quick = Quick(dot=HANG_SECONDS) if hangs else Quick()
+    opening = HANG_SECONDS if hangs and fault.stage == "connect" else 5.0
+    body = BIG * BIG_LINES if fault.stage == "body" else b"Guten Tag\r\n"
+    with Relay(tls=security, pipelining=pipelining, faults={1: fault}) as relay:
+        send(
+            village,
+            relay,
+            relay=relay_of(relay, seconds=opening),
+            timeouts=quick,
+            compose=lambda *_: b"Message-ID: <1@village>\r\n\r\n" + body,
+        )
+        relay.wait_until(lambda book: book.open_sessions == 0)
+        row = village.row(DELIVERY, delivery)
+        assert fault.expected is not None
+        assert (row["state"], row["reason"]) == ROWS[fault.expected]
+        assert row["lease_owner"] is None
+        assert len(relay.accepted) == int(fault.taken)
+        assert not relay.violations
+    barred = fault.expected == "failed-person"
+    assert len(village.rows(SUPPRESSION)) == int(barred)
+    assert [event["kind"] for event in village.rows(EVENT)] == ["bounced"] * barred
+    assert (row["attempts"] > 0) == (fault.expected != "relay-down")
+
+
+@pytest.mark.parametrize("pipelining", [False, True], ids=["lockstep", "pipelining"])
+@pytest.mark.parametrize(
+    "fault",
+    [fault for fault in FAULTS if fault.stage in {"mail", "rcpt", "data", "dot"}],
+    ids=lambda fault: fault.id,
+)
+def test_a_fault_at_one_mail_costs_no_other_mail(
+    sqlite_village: Village, fault: Fault, pipelining: bool
+) -> None:
+    village = sqlite_village
+    village.publish()
+    for number in range(5):
+        village.delivery(village.learner(f"p{number}@schule.example"))
+    with Relay(pipelining=pipelining, faults={(1, 3): fault}) as relay:
+        send(village, relay, connections=1, timeouts=Quick(dot=HANG_SECONDS))
+    states = sorted(row["state"] for row in village.rows())
+    assert fault.expected is not None
+    dropped_at_mail = fault.stage == "mail" and fault.action == "close"
+    third = "accepted" if dropped_at_mail else ROWS[fault.expected][0]
+    assert states == sorted(["accepted"] * 4 + [third])
+    assert len({taken.rcpt_to for taken in relay.accepted}) == 4 + int(fault.taken) + dropped_at_mail
