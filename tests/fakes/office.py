@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -113,7 +112,9 @@ class Office:
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "l3mail", "--workspace", str(self.folder), *arguments]
 
-    def run(self, *arguments: str, input_text: str | None = None) -> "subprocess.CompletedProcess[str]":
+    def run(
+        self, *arguments: str, input_text: str | None = None
+    ) -> "subprocess.CompletedProcess[str]":
         """Run a command to its end."""
         return subprocess.run(
             self.command(*arguments),
@@ -123,7 +124,7 @@ class Office:
             text=True,
             check=False,
             timeout=120,
-            input=input_text if input_text is not None else "",
+            stdin=subprocess.DEVNULL,
         )
 
     def start(self, *arguments: str) -> "subprocess.Popen[bytes]":
@@ -151,9 +152,9 @@ def end(process: "subprocess.Popen[bytes]", number: signal.Signals) -> int:
     return process.wait(timeout=60)
 
 
-def await_lines(log: Path, more_than: int, alive: Callable[[], bool]) -> int:
-    """Wait until a log has more lines than that, or its writer's client is gone; the count."""
+def await_lines(log: Path, more_than: int, writer: "subprocess.Popen[bytes]") -> int:
+    """Wait until a log has more lines than that, or its writer has ended; the count."""
     while True:
         count = log.read_bytes().count(b"\n")
-        if count > more_than or not alive():
+        if count > more_than or writer.poll() is not None:
             return count

@@ -57,7 +57,10 @@ def terms(village: Village, **changes: Any) -> Terms:
 
 
 def relay_of(
-    server: "fake.Relay", *, seconds: float = 5.0, tls: Literal["none", "starttls", "tls"] | None = None
+    server: "fake.Relay",
+    *,
+    seconds: float = 5.0,
+    tls: Literal["none", "starttls", "tls"] | None = None,
 ) -> Relay:
     """How our side sees the fake; `tls` may ask for more than it offers."""
     security = tls or server.tls

@@ -31,15 +31,19 @@ class Timeouts(Protocol):
     @property
     def mail(self) -> float:
         """For the answer to MAIL, 5 minutes."""
+
     @property
     def rcpt(self) -> float:
         """For the answer to RCPT, 5 minutes."""
+
     @property
     def data(self) -> float:
         """For the answer to DATA, 2 minutes."""
+
     @property
     def body(self) -> float:
         """For handing over the text, 3 minutes."""
+
     @property
     def dot(self) -> float:
         """For the answer to the final dot, 10 minutes."""

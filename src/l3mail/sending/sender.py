@@ -17,9 +17,10 @@ from typing import TypeVar
 from sqlalchemy import Connection
 
 from l3mail import events, outbox, publishing, suppressions
+from l3mail.addresses import wire_safe
 from l3mail.clocks import Clock
 from l3mail.database import Database
-from l3mail.errors import DatabaseUnavailableError, RelayDownError, RenderingError
+from l3mail.errors import DatabaseUnavailableError, L3mailError, RelayDownError
 from l3mail.outbox import Cause, Claim, Gate, Outcome, Started, Uncertainty, Verdict
 from l3mail.planning import LANES
 from l3mail.publishing import Published
@@ -42,9 +43,9 @@ T = TypeVar("T")
 class Pace:
     """How long the sender waits for what, in seconds.
 
-    `quit` is how long a relay may take to say goodbye, `grace` how long dialogues may take to end when it is asked to stop; `idle` how long an
-    open connection waits for more; `down` the pauses between attempts at a relay that is down,
-    the last one repeating.
+    `idle` is how long an open connection waits for more, `quit` how long a relay may take to
+    say goodbye, `grace` how long dialogues may take to end when the sender is asked to stop;
+    `down` are the pauses between attempts at a relay that is down, the last one repeating.
     """
 
     poll: float = 1.0
@@ -112,6 +113,7 @@ class Sender:
         self._marks = dict.fromkeys(LANES, 0)
         self._finished: list[Outcome] = []
         self._unstarted: list[Claim] = []
+        self._in_doubt = False
         self._waiters: deque[_Waiter] = deque()
         self._texts: dict[int, Published] = {}
         self._wake = asyncio.Event()
@@ -157,7 +159,7 @@ class Sender:
         if now - self._renewed >= self._terms.pace.heartbeat:
             self._renewed = now
             await self._persist(self._keep)
-        claimed = 0
+        claimed = False
         if self._lines.hopeful() and len(self._ready) < BATCH // 2:
             claimed = await self._claim()
         written = await self._commit()
@@ -165,7 +167,7 @@ class Sender:
         self._mind_the_relay()
         self._lines.extend(len(self._ready))
         serving = self._lines.count > len(self._waiters)
-        left = bool(claimed or written or serving or self._ready or self._unstarted)
+        left = claimed or written or serving or bool(self._ready or self._unstarted)
         if not left:
             self._report()
         return left
@@ -197,9 +199,15 @@ class Sender:
         if not self._terms.alone:
             self._take_over(connection)
 
-    async def _claim(self) -> int:
+    async def _claim(self) -> bool:
+        """Lease more rows; return whether there may be any."""
+        if self._in_doubt:
+            self._ready.clear()
+
         def verb(connection: Connection) -> list[Claim]:
             now, owner = self._clock.now(), self._terms.owner
+            if self._in_doubt:
+                outbox.release(connection, owner)
             outbox.settle(connection, now)
             claims = outbox.claim_retries(connection, owner, now, limit=BATCH)
             for lane in LANES:
@@ -214,9 +222,12 @@ class Sender:
                 claims += found
             return claims
 
-        claims = await self._persist(verb) or []
-        self._ready.extend(claims)
-        return len(claims)
+        claims = await self._persist(verb)
+        # A claim that failed may be durable all the same: the next one begins with a clean desk,
+        # or the heartbeat would keep rows that nobody works on.
+        self._in_doubt = claims is None
+        self._ready.extend(claims or ())
+        return claims is None or bool(claims)
 
     async def _commit(self) -> bool:
         """Write ended dialogues and new intents in one transaction, then hand out the new."""
@@ -340,14 +351,21 @@ class Sender:
         await wire.quit(self._terms.pace.quit)
 
     async def _attempt(self, wire: Wire, delivery: Started, text: Published) -> Outcome:
+        """One mail, whose faults stay its own: whatever goes wrong, the rest goes on."""
         try:
             content = self._compose(delivery, text)
-        except RenderingError as fault:
-            return Outcome(
-                delivery, Verdict.REJECTED, "rendering", text=str(fault), cause=Cause.CONTENT
-            )
+            wire_safe(delivery.address)
+        except Exception as fault:  # noqa: BLE001 - a text may fail in any way it likes
+            words = str(fault) if isinstance(fault, L3mailError) else f"{fault!r}"
+            return Outcome(delivery, Verdict.REJECTED, "rendering", text=words, cause=Cause.CONTENT)
         terms = self._terms
-        return await wire.hand_over(delivery, terms.envelope_from, content, terms.timeouts)
+        try:
+            return await wire.hand_over(delivery, terms.envelope_from, content, terms.timeouts)
+        except Exception:
+            # A fault of ours in mid-dialogue: how far the mail came is not known any more.
+            log.exception("delivery %d: a fault of ours in the dialogue", delivery.id)
+            wire.abort()
+            return Outcome(delivery, Verdict.UNKNOWN, "fault", text="a fault of ours; see the log")
 
 
 class _Lines:
@@ -408,7 +426,10 @@ class _Lines:
             return
         self._failures, self._not_before, self.fault = 0, 0.0, None
         self._tasks[task] = wire
-        await self._serve(wire)
+        try:
+            await self._serve(wire)
+        finally:
+            wire.abort()
 
     def _failed(self, fault: str) -> None:
         if _seconds() < self._not_before:
