@@ -284,8 +284,8 @@ class Timetable:
     as closed or open, and a daily slot gives way to that day's own. `anchor_on` is the day of
     a learner's first slot as `anchor` returned it; every N days are counted from there.
 
-    `grace` of None is `WEEKLY_GRACE` for `Weekly` and the slot's own local day for
-    `EveryDays`. `start_on` is the common start, None a rolling one.
+    `grace` of None is the slot's own local day for a daily course, else `WEEKLY_GRACE`.
+    `start_on` is the common start, None a rolling one.
     """
 
     cadence: Cadence
@@ -420,7 +420,7 @@ class Timetable:
         return next(reversed(self.due_slots(moment - reach, moment, anchor_on)), None)
 
     def _within_grace(self, slot: datetime, moment: datetime) -> bool:
-        if self.grace is None and isinstance(self.cadence, EveryDays):
+        if self.grace is None and self.cadence == EveryDays(1, self.cadence.at):
             return self._day_of(slot) == self._day_of(moment)
         return moment - slot <= (WEEKLY_GRACE if self.grace is None else self.grace)
 

@@ -13,11 +13,14 @@ from typing import Any
 from sqlalchemy import (
     BindParameter,
     ColumnElement,
+    Date,
     ScalarSelect,
+    Select,
     String,
     and_,
     bindparam,
     case,
+    cast,
     exists,
     func,
     literal,
@@ -29,19 +32,24 @@ from sqlalchemy import (
 
 from l3mail.models import (
     CAMPAIGN,
+    COURSE,
     DELIVERY,
+    ENROLLMENT,
     HALT,
+    LESSON,
     LINK_REQUEST,
     MESSAGE,
     SIGNUP,
     SUBSCRIBER,
     SUBSCRIPTION,
     SUPPRESSION,
+    Id,
     UtcDateTime,
 )
 
 LANES = (0, 1, 2)
-"""Claim order: requests and staff, then courses, then bulk.
+LANE_OF_COURSES = 1
+"""Claim order of `delivery.lane`: requests and staff, then courses, then bulk.
 
 Somebody who waits for a confirmation is not to wait behind fifty thousand newsletters.
 """
@@ -57,6 +65,17 @@ _STAFF: BindParameter[str] = bindparam("staff", expanding=True)
 _FALLBACK = bindparam("fallback_locale", type_=String)
 
 Column = ColumnElement[Any]
+
+# What the predicate asks of stands under a name of its own: a planner selects from the same
+# tables, and an EXISTS that named them alike would ask of anybody instead of this person.
+_CAMPAIGN = CAMPAIGN.alias("campaign_of_mail")
+_HALT = HALT.alias("halt_in_force")
+_LINK_REQUEST = LINK_REQUEST.alias("link_request_of_mail")
+_MESSAGE = MESSAGE.alias("message_in_locale")
+_SIGNUP = SIGNUP.alias("signup_of_mail")
+_SUBSCRIBER = SUBSCRIBER.alias("subscriber_of_mail")
+_SUBSCRIPTION = SUBSCRIPTION.alias("subscription_of_mail")
+_SUPPRESSION = SUPPRESSION.alias("suppression_of_mail")
 
 
 def bindings(now: datetime, staff: Collection[str], fallback_locale: str) -> dict[str, Any]:
@@ -96,13 +115,13 @@ def objections(candidate: Candidate) -> tuple[tuple[Column, str], ...]:
     A hard bounce bars everything except a confirmation mail: confirming is what lifts it.
     """
     person = candidate.purpose != "staff"
-    fate = select(SUBSCRIBER.c.id).where(SUBSCRIBER.c.id == candidate.subscriber_id)
+    fate = select(_SUBSCRIBER.c.id).where(_SUBSCRIBER.c.id == candidate.subscriber_id)
     barred = (
-        select(SUPPRESSION.c.reason)
-        .join(SUBSCRIBER, SUBSCRIBER.c.address_key == SUPPRESSION.c.address_key)
+        select(_SUPPRESSION.c.reason)
+        .join(_SUBSCRIBER, _SUBSCRIBER.c.address_key == _SUPPRESSION.c.address_key)
         .where(
-            SUBSCRIBER.c.id == candidate.subscriber_id,
-            not_(and_(SUPPRESSION.c.reason == "hard_bounce", candidate.kind == "confirmation")),
+            _SUBSCRIBER.c.id == candidate.subscriber_id,
+            not_(and_(_SUPPRESSION.c.reason == "hard_bounce", candidate.kind == "confirmation")),
         )
     )
     request = candidate.purpose == "request"
@@ -111,8 +130,8 @@ def objections(candidate: Candidate) -> tuple[tuple[Column, str], ...]:
             and_(candidate.purpose == "staff", candidate.address.not_in(_STAFF)),
             "address is not listed as staff",
         ),
-        (and_(person, exists(fate.where(SUBSCRIBER.c.erased_at.is_not(None)))), "erased"),
-        (and_(person, exists(fate.where(SUBSCRIBER.c.restricted_at.is_not(None)))), "restricted"),
+        (and_(person, exists(fate.where(_SUBSCRIBER.c.erased_at.is_not(None)))), "erased"),
+        (and_(person, exists(fate.where(_SUBSCRIBER.c.restricted_at.is_not(None)))), "restricted"),
         (and_(person, exists(barred)), "suppressed"),
         (and_(candidate.purpose == "stream", not_(_confirmed(candidate))), "not confirmed"),
         (and_(request, not_(_requested(candidate))), "request is closed"),
@@ -134,40 +153,128 @@ def objection(candidate: Candidate) -> Column:
 def braked() -> Column:
     """Whether an operator's halt, or a paused or cancelled campaign, keeps a delivery back."""
     halted = exists(
-        select(HALT.c.id).where(
+        select(_HALT.c.id).where(
             or_(
-                HALT.c.scope == "everything",
-                and_(HALT.c.scope == "kind", HALT.c.subject == DELIVERY.c.kind),
-                and_(HALT.c.scope == "message", HALT.c.subject == DELIVERY.c.slug),
+                _HALT.c.scope == "everything",
+                and_(_HALT.c.scope == "kind", _HALT.c.subject == DELIVERY.c.kind),
+                and_(_HALT.c.scope == "message", _HALT.c.subject == DELIVERY.c.slug),
             )
         )
     )
     stopped = exists(
-        select(CAMPAIGN.c.id).where(
-            CAMPAIGN.c.id == DELIVERY.c.campaign_id,
-            or_(CAMPAIGN.c.paused_at.is_not(None), CAMPAIGN.c.cancelled_at.is_not(None)),
+        select(_CAMPAIGN.c.id).where(
+            _CAMPAIGN.c.id == DELIVERY.c.campaign_id,
+            or_(_CAMPAIGN.c.paused_at.is_not(None), _CAMPAIGN.c.cancelled_at.is_not(None)),
         )
     )
     return or_(halted, and_(DELIVERY.c.campaign_id.is_not(None), stopped))
 
 
-def current_message(slug: Column, locale: Column) -> ScalarSelect[int]:
-    """Scalar: the id of the published version of `slug` nearest to a person's locale.
+def current_message(slug: Column, locale: Column) -> ColumnElement[int]:
+    """The id of the published version of `slug` nearest to a person's locale, or NULL.
 
     Subtags are cut from the right (`de-simple`, then `de`), then the same with the
     workspace's locale (RFC 4647 section 3.4).
     """
-    own = _covers(MESSAGE.c.locale, locale)
-    return (
-        select(MESSAGE.c.id)
-        .where(
-            MESSAGE.c.slug == slug,
-            MESSAGE.c.superseded_at.is_(None),
-            or_(own, _covers(MESSAGE.c.locale, _FALLBACK)),
+
+    def nearest(wanted: Column) -> ScalarSelect[int]:
+        # SQLite 3.40 finds no outer column in an inner ORDER BY: `wanted` must stay out of it.
+        return (
+            select(_MESSAGE.c.id)
+            .where(
+                _MESSAGE.c.slug == slug,
+                _MESSAGE.c.superseded_at.is_(None),
+                _covers(_MESSAGE.c.locale, wanted),
+            )
+            .order_by(func.length(_MESSAGE.c.locale).desc())
+            .limit(1)
+            .scalar_subquery()
         )
-        .order_by(case((own, 0), else_=1), func.length(MESSAGE.c.locale).desc())
-        .limit(1)
-        .scalar_subquery()
+
+    return func.coalesce(nearest(locale), nearest(_FALLBACK))
+
+
+LESSONS = (
+    "purpose",
+    "kind",
+    "occurrence",
+    "subscriber_id",
+    "stream_id",
+    "generation",
+    "enrollment_id",
+    "slug",
+    "lane",
+    "state",
+    "due_at",
+    "planned_at",
+)
+"""The columns of a delivery that `lessons_due` fills, in its order."""
+
+
+def lessons_due() -> Select[Any]:
+    """One row for each enrollment of a cohort whose next lesson is due and may be mailed.
+
+    A cohort shares structure, anchor, due moment and the day of its last lesson, so that the
+    calendar is asked once for all of it. Binds `bindings`, the four `cohort_…` parameters
+    (`cohort()`), and `batch`, the number of rows at most.
+    """
+    candidate = Candidate(
+        id=literal(None, Id),
+        purpose=literal("stream"),
+        kind=LESSON.c.kind,
+        subscriber_id=ENROLLMENT.c.subscriber_id,
+        address=literal(None, String),
+        stream_id=COURSE.c.stream_id,
+        generation=SUBSCRIPTION.c.generation,
+        signup_id=literal(None, Id),
+        link_request_id=literal(None, Id),
+    )
+    occurrence = literal("lesson:") + cast(ENROLLMENT.c.id, String) + ":" + LESSON.c.slug
+    return (
+        select(
+            candidate.purpose,
+            candidate.kind,
+            occurrence,
+            candidate.subscriber_id,
+            candidate.stream_id,
+            candidate.generation,
+            ENROLLMENT.c.id,
+            LESSON.c.slug,
+            literal(LANE_OF_COURSES),
+            literal("queued"),
+            ENROLLMENT.c.next_due_at,
+            NOW,
+        )
+        .select_from(ENROLLMENT)
+        .join(COURSE, COURSE.c.id == ENROLLMENT.c.course_id)
+        .join(
+            LESSON,
+            and_(
+                LESSON.c.structure_id == ENROLLMENT.c.structure_id,
+                LESSON.c.position == ENROLLMENT.c.next_position,
+            ),
+        )
+        .join(
+            SUBSCRIPTION,
+            and_(
+                SUBSCRIPTION.c.subscriber_id == ENROLLMENT.c.subscriber_id,
+                SUBSCRIPTION.c.stream_id == COURSE.c.stream_id,
+            ),
+        )
+        .where(in_cohort(), mailable(candidate))
+        .limit(bindparam("batch"))
+    )
+
+
+def in_cohort() -> Column:
+    """Whether an enrollment belongs to the cohort that the `cohort_…` parameters name."""
+    last_sent_on = bindparam("cohort_last_sent_on", type_=Date)
+    return and_(
+        ENROLLMENT.c.state == "active",
+        ENROLLMENT.c.structure_id == bindparam("cohort_structure_id"),
+        ENROLLMENT.c.anchor_on == bindparam("cohort_anchor_on"),
+        ENROLLMENT.c.next_due_at == bindparam("cohort_due_at"),
+        ENROLLMENT.c.last_sent_on.is_not_distinct_from(last_sent_on),
     )
 
 
@@ -177,33 +284,33 @@ def _covers(offered: Column, wanted: Column) -> Column:
 
 def _confirmed(candidate: Candidate) -> Column:
     return exists(
-        select(SUBSCRIPTION.c.id).where(
-            SUBSCRIPTION.c.subscriber_id == candidate.subscriber_id,
-            SUBSCRIPTION.c.stream_id == candidate.stream_id,
-            SUBSCRIPTION.c.state == "confirmed",
-            SUBSCRIPTION.c.generation == candidate.generation,
+        select(_SUBSCRIPTION.c.id).where(
+            _SUBSCRIPTION.c.subscriber_id == candidate.subscriber_id,
+            _SUBSCRIPTION.c.stream_id == candidate.stream_id,
+            _SUBSCRIPTION.c.state == "confirmed",
+            _SUBSCRIPTION.c.generation == candidate.generation,
         )
     )
 
 
 def _requested(candidate: Candidate) -> Column:
     signup = exists(
-        select(SIGNUP.c.id).where(
-            SIGNUP.c.id == candidate.signup_id,
-            SIGNUP.c.subscriber_id == candidate.subscriber_id,
-            SIGNUP.c.generation == candidate.generation,
-            SIGNUP.c.confirmed_at.is_(None),
-            SIGNUP.c.refused_at.is_(None),
-            SIGNUP.c.expires_at > NOW,
+        select(_SIGNUP.c.id).where(
+            _SIGNUP.c.id == candidate.signup_id,
+            _SIGNUP.c.subscriber_id == candidate.subscriber_id,
+            _SIGNUP.c.generation == candidate.generation,
+            _SIGNUP.c.confirmed_at.is_(None),
+            _SIGNUP.c.refused_at.is_(None),
+            _SIGNUP.c.expires_at > NOW,
         )
     )
     link = exists(
-        select(LINK_REQUEST.c.id).where(
-            LINK_REQUEST.c.id == candidate.link_request_id,
-            LINK_REQUEST.c.subscriber_id == candidate.subscriber_id,
-            LINK_REQUEST.c.generation == candidate.generation,
-            LINK_REQUEST.c.used_at.is_(None),
-            LINK_REQUEST.c.expires_at > NOW,
+        select(_LINK_REQUEST.c.id).where(
+            _LINK_REQUEST.c.id == candidate.link_request_id,
+            _LINK_REQUEST.c.subscriber_id == candidate.subscriber_id,
+            _LINK_REQUEST.c.generation == candidate.generation,
+            _LINK_REQUEST.c.used_at.is_(None),
+            _LINK_REQUEST.c.expires_at > NOW,
         )
     )
     return or_(signup, link)

@@ -120,6 +120,7 @@ def retry(context: typer.Context, ids: Ids, dry_run: DryRun = False, yes: Yes = 
 def resolve(
     context: typer.Context,
     ids: Ids,
+    *,
     arrived: Annotated[
         bool, typer.Option("--arrived", help="It arrived: count as accepted.")
     ] = False,

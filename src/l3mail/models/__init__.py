@@ -8,7 +8,7 @@ from typing import cast
 
 from sqlalchemy import Table as SqlTable
 
-from l3mail.models.columns import Table, UtcDateTime
+from l3mail.models.columns import Id, Table, UtcDateTime
 from l3mail.models.content import (
     ENROLLMENT_STATES,
     Approval,
@@ -128,6 +128,7 @@ __all__ = [
     "Enrollment",
     "Event",
     "Halt",
+    "Id",
     "Lesson",
     "Link",
     "LinkRequest",
