@@ -82,4 +82,6 @@ def test_a_fault_at_one_mail_costs_no_other_mail(
     dropped_at_mail = fault.stage == "mail" and fault.action == "close"
     third = "accepted" if dropped_at_mail else ROWS[fault.expected][0]
     assert states == sorted(["accepted"] * 4 + [third])
-    assert len({taken.rcpt_to for taken in relay.accepted}) == 4 + int(fault.taken) + dropped_at_mail
+    assert (
+        len({taken.rcpt_to for taken in relay.accepted}) == 4 + int(fault.taken) + dropped_at_mail
+    )

@@ -1,33 +1,41 @@
 """People, streams, texts and deliveries put straight into a database, for tests of what follows."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, Table, func, insert, select, update
+import pytest
+from sqlalchemy import Connection, Select, Table, delete, func, insert, select, update
 
-from l3mail import outbox, publishing
+from l3mail import migrations, outbox, publishing, suppressions
 from l3mail.addresses import address_key, parse_address
 from l3mail.clocks import FixedClock
-from l3mail.database import Database
+from l3mail.database import Database, opened
 from l3mail.models import (
     CAMPAIGN,
     DELIVERY,
     LINK_REQUEST,
+    METADATA,
     SIGNUP,
     STREAM,
     SUBSCRIBER,
     SUBSCRIPTION,
-    SUPPRESSION,
+    WORKSPACE,
 )
 from l3mail.outbox import Claim, Gate, Outcome, Started, Uncertainty, Verdict
 from l3mail.settings import Uncertain
+from tests.fakes.postgres import drop_database, fresh_database, postgres_url
 
+BACKENDS = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
 PEPPER = b"pepper of the test village, 32 b"
 MONDAY_TEN = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)  # 10:00 in Berlin
 POLICY = {kind: Uncertainty(choice) for kind, choice in Uncertain().model_dump().items()}
 TEXT = {"subject": "Lektion", "text": "{{ greeting }},\nlos geht es.\n", "html": ""}
+P = ParamSpec("P")
+T = TypeVar("T")
 LANE_OF = {"confirmation": 0, "notice": 0, "report": 0, "newsletter": 2, "lifecycle": 2}
 
 
@@ -39,10 +47,21 @@ class Village:
     clock: FixedClock = field(default_factory=lambda: FixedClock(MONDAY_TEN))
     owner: str = "sender-1"
     staff: frozenset[str] = frozenset({"amt@stadt.example"})
+    locale: str = "de"
 
     @property
     def now(self) -> datetime:
         return self.clock.now()
+
+    def do(
+        self, verb: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run a verb in a transaction of its own."""
+        return self.database.write(lambda connection: verb(connection, *args, **kwargs))
+
+    def ask(self, query: Select[Any], **values: Any) -> list[Any]:
+        """The rows of a SELECT."""
+        return self.database.read(lambda connection: list(connection.execute(query, values)))
 
     def insert(self, table: Table, **values: Any) -> int:
         primary = next(iter(table.primary_key.columns))
@@ -111,7 +130,7 @@ class Village:
 
     def suppress(self, person: int, reason: str) -> None:
         key = self.row(SUBSCRIBER, person)["address_key"]
-        self.insert(SUPPRESSION, address_key=key, reason=reason, suppressed_at=self.now)
+        self.do(suppressions.suppress, {key}, reason, self.now)
 
     def campaign(self, slug: str = "newsletter/2026-12") -> int:
         return self.insert(
@@ -170,6 +189,14 @@ class Village:
             row["stream_id"] = None
         return self.insert(DELIVERY, **row)
 
+    def request(self, person: int, signup: int, kind: str = "confirmation", **values: Any) -> int:
+        """A queued mail that answers a sign-up."""
+        return self.delivery(person, kind, **{"purpose": "request", "signup_id": signup} | values)
+
+    def report(self, address: str = "amt@stadt.example", **values: Any) -> int:
+        """A queued mail to staff."""
+        return self.delivery(None, "report", purpose="staff", address=address, **values)
+
     def row(self, table: Table, row_id: int) -> dict[str, Any]:
         return self.database.read(
             lambda connection: dict(
@@ -187,15 +214,20 @@ class Village:
 
     # -- the sender's steps, one at a time
 
-    def claim(self, owner: str | None = None, *, lane: int = 1, limit: int = 500) -> list[Claim]:
+    def claim(
+        self, owner: str | None = None, *, lane: int = 1, after: int = 0, limit: int = 500
+    ) -> list[Claim]:
         return self.database.write(
             lambda connection: outbox.claim(
-                connection, owner or self.owner, self.now, lane=lane, after=0, limit=limit
+                connection, owner or self.owner, self.now, lane=lane, after=after, limit=limit
             )
         )
 
+    def claim_retries(self, owner: str | None = None, *, limit: int = 500) -> list[Claim]:
+        return self.do(outbox.claim_retries, owner or self.owner, self.now, limit=limit)
+
     def begin(self, claims: Sequence[Claim], owner: str | None = None) -> list[Started]:
-        gate = Gate(owner or self.owner, self.now, self.staff, "de")
+        gate = Gate(owner or self.owner, self.now, self.staff, self.locale)
         return self.database.write(lambda connection: outbox.begin(connection, claims, gate))
 
     def start(self, *, lane: int = 1) -> list[Started]:
@@ -212,3 +244,38 @@ class Village:
         return self.database.write(
             lambda connection: outbox.take_over(connection, owner, self.now, POLICY, alone=alone)
         )
+
+    def settle(self) -> int:
+        return self.do(outbox.settle, self.now)
+
+    def renew(self, owner: str | None = None) -> None:
+        self.do(outbox.renew, owner or self.owner, self.now)
+
+    def give_back(self, claims: Sequence[Claim], owner: str | None = None) -> None:
+        self.do(outbox.give_back, owner or self.owner, claims)
+
+    def empty(self) -> None:
+        """Send everybody away; ids go on counting."""
+
+        def verb(connection: Connection) -> None:
+            for table in reversed(METADATA.sorted_tables):
+                if table is not WORKSPACE:
+                    connection.execute(delete(table))
+
+        self.database.write(verb)
+
+
+@contextmanager
+def ground(backend: str, folder: Path) -> Iterator[Database]:
+    """A database of its own for all cases of a table, which `empty` it in between.
+
+    `backend` is `sqlite` or `postgres`. A fresh database for each case would cost more than
+    the case.
+    """
+    file = f"sqlite:///{folder / 'ground.sqlite3'}"
+    url = file if backend == "sqlite" else fresh_database(postgres_url())
+    with opened(url) as database:
+        migrations.upgrade(database.engine, MONDAY_TEN)
+        yield database
+    if backend == "postgres":
+        drop_database(url)

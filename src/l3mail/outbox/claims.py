@@ -143,6 +143,8 @@ _TEXT: ColumnElement[int] = func.coalesce(
         DELIVERY.c.slug,
         select(SUBSCRIBER.c.locale)
         .where(SUBSCRIBER.c.id == DELIVERY.c.subscriber_id)
+        # Two levels deep nothing correlates by itself: it would be anybody's locale.
+        .correlate(DELIVERY)
         .scalar_subquery(),
     ),
 )
@@ -176,10 +178,11 @@ _SET_ASIDE = (
     update(DELIVERY)
     .where(_HELD, _WHY_NOT.is_not(None))
     .values(state="cancelled", reason=_WHY_NOT, **_ENDING),
-    update(DELIVERY).where(_HELD, braked()).values(_NO_LEASE),
     update(DELIVERY)
-    .where(_HELD, _TEXT.is_(None))
+    .where(_HELD, ~braked(), _TEXT.is_(None))
     .values(state="held", reason="nothing is published under this slug", **_NO_LEASE),
+    # The braked; on PostgreSQL also those whose hindrance ended between two of these statements.
+    update(DELIVERY).where(_HELD).values(_NO_LEASE),
 )
 """What becomes of claimed rows that may not start, in this order."""
 
@@ -256,7 +259,12 @@ _RECORD = (
     .where(
         DELIVERY.c.id == bindparam("of"),
         DELIVERY.c.fence == bindparam("under"),
-        or_(DELIVERY.c.state == "sending", DELIVERY.c.state == "uncertain"),
+        or_(
+            DELIVERY.c.state == "sending",
+            DELIVERY.c.state == "uncertain",
+            # Under the same fence: settled, and claimed by nobody since.
+            DELIVERY.c.state == "queued",
+        ),
     )
     .values(
         state=bindparam("to"),
@@ -284,8 +292,8 @@ def record(
 ) -> None:
     """Write what attempts returned; a refusal of our sender also pauses its campaign.
 
-    Repeating is harmless, and so is being late: a row taken over in the meantime (`uncertain`)
-    still learns the truth, one started anew by somebody else is left alone.
+    Repeating is harmless, and so is being late: a row taken over in the meantime (`uncertain`,
+    or queued again) still learns the truth, one claimed anew by somebody else is left alone.
     """
     if not outcomes:
         return
@@ -407,6 +415,15 @@ def renew(connection: Connection, owner: str, now: datetime) -> None:
         update(DELIVERY)
         .where(DELIVERY.c.lease_owner == owner, DELIVERY.c.lease_until > now)
         .values(lease_until=now + LEASE)
+    )
+
+
+def release(connection: Connection, owner: str) -> None:
+    """Give every row that `owner` has leased and not begun back to the queue."""
+    connection.execute(
+        update(DELIVERY)
+        .where(DELIVERY.c.lease_owner == owner, DELIVERY.c.state == "queued")
+        .values(_NO_LEASE)
     )
 
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Select, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Select, delete, func, or_, select, update
 
+from l3mail.database import upsert
 from l3mail.models import DELIVERY, DELIVERY_STATES, HALT, SUBSCRIBER
 
 Settlement = Literal["arrived", "resend", "give-up"]
@@ -31,8 +32,8 @@ class Brake:
 
 def counts(connection: Connection) -> dict[str, int]:
     """How many deliveries are in each state; states without rows count 0."""
-    rows = connection.execute(select(DELIVERY.c.state, func.count()).group_by(DELIVERY.c.state))
-    return dict.fromkeys(DELIVERY_STATES, 0) | dict(rows.tuples())
+    query = select(DELIVERY.c.state, func.count().label("n")).group_by(DELIVERY.c.state)
+    return dict.fromkeys(DELIVERY_STATES, 0) | {r.state: r.n for r in connection.execute(query)}
 
 
 def listing(
@@ -77,13 +78,13 @@ def _escape(text: str) -> str:
 
 def halt(connection: Connection, scope: str, subject: str, by: str, now: datetime) -> bool:
     """Pull a brake, effective before the next dialogue; False where it was pulled already."""
-    present = select(HALT.c.id).where(HALT.c.scope == scope, HALT.c.subject == subject)
-    if connection.execute(present).first() is not None:
-        return False
-    connection.execute(
-        insert(HALT).values(scope=scope, subject=subject, halted_by=by, halted_at=now)
+    pulled = connection.execute(
+        upsert(connection, HALT)
+        .values(scope=scope, subject=subject, halted_by=by, halted_at=now)
+        .on_conflict_do_nothing()
+        .returning(HALT.c.id)
     )
-    return True
+    return pulled.first() is not None
 
 
 def brakes(connection: Connection) -> list[Brake]:

@@ -1,0 +1,291 @@
+"""The database's threads: one order of writes, whole transactions, and faults that lose nothing."""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import IntegrityError
+
+from l3mail import database as module
+from l3mail.database import Database, opened
+from l3mail.errors import DatabaseUnavailableError
+from tests.fakes.postgres import postgres_url
+from tests.fakes.village import BACKENDS
+
+CREATE = text("CREATE TABLE note (id INTEGER PRIMARY KEY, words TEXT NOT NULL)")
+INSERT = text("INSERT INTO note (id, words) VALUES (:id, :words)")
+PATIENCE = 30  # seconds until a test that would hang fails instead
+
+
+@pytest.fixture
+def notes(database: Database) -> Database:
+    """A database with a table that only these tests know."""
+    database.write(lambda connection: connection.execute(CREATE))
+    return database
+
+
+@pytest.fixture
+def sqlite_file(tmp_path: Path) -> Path:
+    return tmp_path / "notes.sqlite3"
+
+
+@pytest.fixture
+def impatient(sqlite_file: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+    """On SQLite, waiting 50 ms for a lock."""
+    monkeypatch.setattr(module, "BUSY_TIMEOUT_SECONDS", 0.05)
+    with opened(f"sqlite:///{sqlite_file}") as database:
+        database.write(lambda connection: connection.execute(CREATE))
+        yield database
+
+
+def add(database: Database, number: int, words: str = "") -> None:
+    database.write(lambda connection: connection.execute(INSERT, {"id": number, "words": words}))
+
+
+def ids(database: Database) -> list[int]:
+    query = text("SELECT id FROM note ORDER BY id")
+    return database.read(lambda connection: list(connection.execute(query).scalars()))
+
+
+def session(database: Database) -> int:
+    """The server process of a write connection."""
+    query = text("SELECT pg_backend_pid()")
+    return database.write(lambda connection: int(connection.execute(query).scalar_one()))
+
+
+# -- transactions
+
+
+def test_a_verb_returns_what_it_found_after_its_commit(notes: Database) -> None:
+    assert notes.write(lambda connection: 42) == 42
+    add(notes, 1)
+    with opened(notes.engine.url.render_as_string(hide_password=False)) as another:
+        assert ids(another) == [1]
+
+
+def test_a_verb_that_raises_rolls_back_all_it_did(notes: Database) -> None:
+    def verb(connection: Connection) -> None:
+        connection.execute(INSERT, {"id": 1, "words": ""})
+        connection.execute(INSERT, {"id": 2, "words": ""})
+        raise KeyError("changed my mind")
+
+    with pytest.raises(KeyError):
+        notes.write(verb)
+    assert ids(notes) == []
+    add(notes, 1)
+    assert ids(notes) == [1]
+
+
+def test_a_broken_constraint_is_the_verbs_fault_and_rolls_back(notes: Database) -> None:
+    def verb(connection: Connection) -> None:
+        connection.execute(INSERT, {"id": 1, "words": ""})
+        connection.execute(INSERT, {"id": 1, "words": ""})
+
+    with pytest.raises(IntegrityError):
+        notes.write(verb)
+    assert ids(notes) == []
+
+
+def test_a_reader_sees_nothing_that_is_not_committed(notes: Database) -> None:
+    def verb(connection: Connection) -> list[int]:
+        connection.execute(INSERT, {"id": 1, "words": ""})
+        return ids(notes)
+
+    assert notes.write(verb) == []
+    assert ids(notes) == [1]
+
+
+# -- threads
+
+
+def test_writes_on_sqlite_run_one_after_the_other_in_the_order_they_were_asked(
+    impatient: Database,
+) -> None:
+    order: list[tuple[str, int]] = []
+
+    def noted(number: int, connection: Connection) -> None:
+        order.append(("begin", number))
+        connection.execute(INSERT, {"id": number, "words": ""})
+        order.append(("end", number))
+
+    async def scene() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(50):
+                tasks.create_task(impatient.writes(lambda c, n=number: noted(n, c)))  # type: ignore[misc]
+
+    asyncio.run(scene())
+    assert order == [(word, number) for number in range(50) for word in ("begin", "end")]
+
+
+def test_an_open_transaction_does_not_hold_up_the_loop(notes: Database) -> None:
+    """The verb can end only because the loop goes on while it runs."""
+    leave = threading.Event()
+
+    async def scene() -> str:
+        loop, entered = asyncio.get_running_loop(), asyncio.Event()
+
+        def verb(connection: Connection) -> str:
+            connection.execute(INSERT, {"id": 1, "words": ""})
+            loop.call_soon_threadsafe(entered.set)
+            assert leave.wait(PATIENCE)
+            return "done"
+
+        writing = asyncio.create_task(notes.writes(verb))
+        async with asyncio.timeout(PATIENCE):
+            await entered.wait()
+            count = text("SELECT count(*) FROM note")
+            assert await notes.reads(lambda reader: reader.execute(count).scalar_one()) == 0
+            assert not writing.done()
+            leave.set()
+            return await writing
+
+    assert asyncio.run(scene()) == "done"
+    assert ids(notes) == [1]
+
+
+def test_no_verb_runs_on_the_callers_thread(notes: Database) -> None:
+    threads = [
+        notes.write(lambda _: threading.current_thread()),
+        notes.read(lambda _: threading.current_thread()),
+    ]
+    assert threading.current_thread() not in threads
+    assert threads[0] is not threads[1]
+
+
+def test_closing_lets_what_was_begun_end(sqlite_file: Path) -> None:
+    async def scene() -> None:
+        with opened(f"sqlite:///{sqlite_file}") as database:
+            database.write(lambda connection: connection.execute(CREATE))
+            entered = threading.Event()
+
+            def verb(connection: Connection) -> None:
+                entered.set()
+                connection.execute(INSERT, {"id": 1, "words": ""})
+
+            writing = asyncio.create_task(database.writes(verb))
+            await asyncio.sleep(0)
+            assert entered.wait(PATIENCE)
+        await writing
+
+    asyncio.run(scene())
+    with opened(f"sqlite:///{sqlite_file}") as database:
+        assert ids(database) == [1]
+
+
+# -- SQLite
+
+
+@pytest.mark.parametrize("side", ["write", "read"])
+def test_sqlite_keeps_what_it_committed_and_overwrites_what_it_deleted(
+    impatient: Database, side: str
+) -> None:
+    names = ("journal_mode", "synchronous", "foreign_keys", "secure_delete")
+
+    def verb(connection: Connection) -> list[object]:
+        return [connection.execute(text(f"PRAGMA {name}")).scalar_one() for name in names]
+
+    ask = impatient.write if side == "write" else impatient.read
+    assert ask(verb) == ["wal", 2, 1, 1]
+
+
+def test_a_read_cannot_write_on_sqlite(impatient: Database) -> None:
+    with pytest.raises(DatabaseUnavailableError, match="readonly"):
+        impatient.read(lambda c: c.execute(INSERT, {"id": 1, "words": ""}))
+    assert ids(impatient) == []
+
+
+# -- faults
+
+
+def test_a_locked_database_says_so_and_works_again_after(
+    impatient: Database, sqlite_file: Path
+) -> None:
+    add(impatient, 1)
+    other = sqlite3.connect(sqlite_file, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(DatabaseUnavailableError, match="locked; nothing was lost, try again"):
+        add(impatient, 2)
+    assert ids(impatient) == [1]  # readers go on
+    other.execute("ROLLBACK")
+    other.close()
+    add(impatient, 2)
+    assert ids(impatient) == [1, 2]
+
+
+def test_a_full_disk_loses_nothing_and_writing_goes_on_once_there_is_room(
+    impatient: Database,
+) -> None:
+    def room(connection: Connection, pages: int) -> None:
+        used = int(connection.execute(text("PRAGMA page_count")).scalar_one())
+        connection.execute(text(f"PRAGMA max_page_count = {used + pages}"))
+
+    def verb(connection: Connection) -> None:
+        for number in range(100, 200):
+            connection.execute(INSERT, {"id": number, "words": "x" * 4000})
+
+    add(impatient, 1)
+    impatient.write(lambda connection: room(connection, 3))
+    with pytest.raises(DatabaseUnavailableError, match="full"):
+        impatient.write(verb)
+    assert ids(impatient) == [1]
+    impatient.write(lambda connection: room(connection, 1000))
+    impatient.write(verb)
+    assert ids(impatient) == [1, *range(100, 200)]
+
+
+def test_a_file_that_cannot_be_written_says_so(impatient: Database, sqlite_file: Path) -> None:
+    add(impatient, 1)
+    with opened(f"sqlite:///file:{sqlite_file}?mode=ro&uri=true") as database:
+        with pytest.raises(DatabaseUnavailableError, match="readonly"):
+            add(database, 2)
+        assert ids(database) == [1]
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        pytest.param("sqlite:////nowhere/at/all.sqlite3", "unable to open", id="sqlite"),
+        pytest.param(
+            "postgresql+psycopg://l3mail@/l3mail?host=/nowhere",
+            "connection failed|connection is bad",
+            id="postgres",
+            marks=pytest.mark.postgres,
+        ),
+    ],
+)
+def test_a_database_that_is_not_there_says_so(url: str, words: str) -> None:
+    with opened(url) as database:
+        for ask in (database.write, database.read):
+            with pytest.raises(DatabaseUnavailableError, match=words) as caught:
+                ask(lambda connection: connection.execute(text("SELECT 1")).scalar())
+            assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("database_url", BACKENDS[1:], indirect=True, ids=["postgres"])
+def test_a_connection_that_postgresql_ends_in_mid_verb_loses_nothing(notes: Database) -> None:
+    end = text("SELECT pg_terminate_backend(:pid)")
+
+    def verb(connection: Connection) -> None:
+        connection.execute(INSERT, {"id": 1, "words": ""})
+        pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+        notes.read(lambda other: other.execute(end, {"pid": pid}))
+        connection.execute(INSERT, {"id": 2, "words": ""})
+
+    with pytest.raises(DatabaseUnavailableError):
+        notes.write(verb)
+    assert ids(notes) == []
+    add(notes, 1)
+    assert ids(notes) == [1]
+
+
+@pytest.mark.parametrize("database_url", BACKENDS[1:], indirect=True, ids=["postgres"])
+def test_connections_that_a_restart_broke_while_idle_are_replaced_unseen(notes: Database) -> None:
+    broken = session(notes)
+    with opened(postgres_url()) as outside:
+        outside.write(lambda c: c.execute(text("SELECT pg_terminate_backend(:p)"), {"p": broken}))
+    add(notes, 1)
+    assert ids(notes) == [1]
