@@ -89,7 +89,10 @@ def _lines(moment: "Moment") -> list[str]:
 def _conclude(say: "Callable[[str], None]", summary: "Summary") -> None:
     states = ", ".join(f"{count} {state}" for state, count in sorted(summary.states.items()))
     say(f"\n{summary.people} people, {summary.mails} mails arrived; deliveries: {states}")
-    say(f"  {summary.mondays} of {summary.wanted} full courses: 7 Mondays in a row at 10:00")
+    say(
+        f"  {summary.whole} learners had all 7 mails,"
+        f" {summary.mondays} of them on Mondays in a row at 10:00"
+    )
     say(f"  {summary.planned_twice} occurrences planned twice for a person")
     say(f"  {summary.after_leaving} mails begun after an unsubscribe")
     say(f"  {summary.arrived_twice} mail resent after a lost answer, under the same Message-ID")

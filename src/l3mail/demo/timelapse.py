@@ -59,8 +59,8 @@ class Moment:
 class Summary:
     """What the rows and the mail server say in the end, found by looking and not by counting along.
 
-    `mondays` counts learners whose accepted course mails, all seven, came on consecutive
-    Mondays at 10:00 local time; `wanted` counts those who should have had all seven.
+    `whole` counts learners whose seven mails were all accepted, `mondays` those of them who
+    had theirs on consecutive Mondays at 10:00 local time.
     """
 
     folder: Path
@@ -68,7 +68,7 @@ class Summary:
     mails: int = 0
     states: Counter[str] = field(default_factory=Counter)
     mondays: int = 0
-    wanted: int = 0
+    whole: int = 0
     planned_twice: int = 0
     arrived_twice: int = 0
     after_leaving: int = 0
@@ -268,7 +268,7 @@ def _look(database: Database, zone: ZoneInfo, mailbox: Mailbox, folder: Path) ->
         mails=len(mailbox.message_ids),
         states=Counter(row.state for row in rows),
         mondays=sum(_are_mondays(dates) for dates in whole),
-        wanted=len(whole),
+        whole=len(whole),
         planned_twice=sum(times > 1 for times in pairs.values()),
         arrived_twice=sum(times > 1 for times in Counter(mailbox.message_ids).values()),
         after_leaving=sum(

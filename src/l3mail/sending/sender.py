@@ -256,6 +256,9 @@ class Sender:
             self._finished = finished + self._finished
             self._unstarted = unstarted + claims + self._unstarted
             return True
+        if finished:
+            # An outcome may make something due at once, or nothing be left at all: look again.
+            self._wake.set()
         self._tell(finished)
         self._hand_out(waiters, *result)
         return True

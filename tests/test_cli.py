@@ -1,0 +1,275 @@
+"""The command line as operators type it: real processes on a workspace on disk."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from l3mail import outbox
+from l3mail.database import Database, opened
+from l3mail.models import ACTIONS
+from l3mail.outbox import UNCERTAIN_REST
+from tests.fakes.office import Office, await_lines, end
+from tests.fakes.sink import running_sink
+from tests.fakes.village import Village
+
+SETTINGS = """
+[sender]
+from = "Bildung <kurs@stadt.example>"
+[relay]
+port = {port}
+"""
+NOBODY_LISTENS = 9  # the discard port
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Office:
+    office = Office(tmp_path, SETTINGS.format(port=NOBODY_LISTENS))
+    office.fill(3)
+    return office
+
+
+def village(office: Office) -> Village:
+    return Village(Database(office.settings.database_url))
+
+
+def actions(office: Office) -> list[tuple[str, dict[str, int]]]:
+    with opened(office.settings.database_url) as database:
+        return [(row["command"], row["counts"]) for row in Village(database).rows(ACTIONS)]
+
+
+def test_help_loads_nothing_heavy() -> None:
+    heavy = (
+        "{'sqlalchemy', 'sqlmodel', 'fastapi', 'mjml', 'babel', 'pydantic', 'alembic', 'jinja2'}"
+    )
+    code = (
+        "import sys\nfrom l3mail.cli import app\n"
+        "try:\n    app(['--help'])\nexcept SystemExit:\n    pass\n"
+        f"print('loaded', sorted({heavy} & sys.modules.keys()))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.endswith("loaded []\n")
+
+
+def test_help_fits_a_screen_and_every_command_has_an_example(office: Office) -> None:
+    text = office.run("--help").stdout
+    assert max(map(len, text.splitlines())) <= 80
+    assert len(text.splitlines()) <= 40
+    for words in (
+        ["worker"],
+        ["halt"],
+        ["resume"],
+        ["demo"],
+        ["db", "upgrade"],
+        *(["outbox", name] for name in ("list", "show", "retry", "resolve", "cancel")),
+    ):
+        assert "Example: l3mail " + " ".join(words) in office.run(*words, "--help").stdout
+
+
+def test_worker_sends_what_is_due_and_says_so_in_one_line(tmp_path: Path) -> None:
+    with running_sink(tmp_path) as (port, log):
+        office = Office(tmp_path, SETTINGS.format(port=port))
+        office.fill(3)
+        result = office.run("worker", "--once")
+        assert (result.returncode, result.stdout) == (0, "")
+        assert re.fullmatch(r".* INFO handed over 3: 3 accepted\n", result.stderr)
+        assert len(log.read_text().splitlines()) == 3
+
+
+def test_worker_with_the_relay_down_says_so_and_leaves_the_queue(office: Office) -> None:
+    result = office.run("worker", "--once")
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1].startswith(
+        "l3mail: the relay is down, the queue is as it was: 127.0.0.1:9 "
+    )
+    assert {row["state"] for row in office.rows()} == {"queued"}
+
+
+def test_a_second_sender_is_refused_and_names_the_first(tmp_path: Path) -> None:
+    with running_sink(tmp_path) as (port, log):
+        office = Office(tmp_path, SETTINGS.format(port=port))
+        office.fill(1)
+        first = office.start("worker")
+        await_lines(log, 0, first)
+        second = office.run("worker", "--once")
+        assert second.returncode == 1
+        assert f"is held by process {first.pid}" in second.stderr
+        assert end(first, signal.SIGTERM) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_asked_to_stop_in_mid_queue_it_ends_cleanly(tmp_path: Path, number: signal.Signals) -> None:
+    with running_sink(tmp_path, "--delay-ms", "20") as (port, log):
+        office = Office(tmp_path, SETTINGS.format(port=port))
+        office.fill(300)
+        worker = office.start("worker")
+        await_lines(log, 20, worker)
+        assert end(worker, number) == 0
+        states = {row["state"] for row in office.rows()}
+        accepted = sum(row["state"] == "accepted" for row in office.rows())
+        assert states == {"accepted", "queued"}
+        assert len(log.read_text().splitlines()) == accepted
+        assert all(row["lease_owner"] is None for row in office.rows())
+
+
+def test_halt_and_resume_are_noted_and_hold_the_sender(tmp_path: Path) -> None:
+    with running_sink(tmp_path) as (port, log):
+        office = Office(tmp_path, SETTINGS.format(port=port))
+        office.fill(2)
+        assert (
+            "Halted: kind lesson"
+            in office.run("--as", "frau-amt", "halt", "--kind", "lesson").stdout
+        )
+        assert "Halted already" in office.run("halt", "--kind", "lesson").stdout
+        office.run("worker", "--once")
+        assert log.read_text() == ""
+        resumed = office.run("resume")
+        assert "Resumed: kind lesson" in resumed.stdout
+        assert "by frau-amt" in resumed.stdout
+        assert office.run("resume").stdout == "Nothing was halted.\n"
+        office.run("worker", "--once")
+        assert len(log.read_text().splitlines()) == 2
+    assert actions(office)[0] == ("halt kind lesson", {"halts": 1})
+    assert actions(office)[2] == ("resume", {"halts": 1})
+
+
+def test_outbox_list_prints_the_contract_as_json(office: Office) -> None:
+    rows = json.loads(office.run("outbox", "list", "--json").stdout)
+    assert [row["email"] for row in rows] == [f"p{n}@schule.example" for n in range(3)]
+    first = {key: rows[0][key] for key in ("kind", "message", "due_at", "status")}
+    assert first == {
+        "kind": "lesson",
+        "message": "kurs/01",
+        "due_at": "2026-11-01T10:00:00+01:00",
+        "status": "queued",
+    }
+    assert json.loads(office.run("outbox", "list", "--status", "uncertain", "--json").stdout) == []
+
+
+def test_outbox_list_is_a_table_for_people(office: Office) -> None:
+    text = office.run("outbox", "list", "--search", "p1@").stdout
+    assert "p1@schule.example" in text
+    assert "p2@schule.example" not in text
+    assert max(map(len, text.splitlines())) <= 80
+    assert office.run("outbox", "list", "--status", "held").stdout == "No deliveries.\n"
+
+
+def test_outbox_show_prints_the_mail_as_it_would_be_sent(office: Office) -> None:
+    mail = office.run("outbox", "show", "1", "--eml").stdout
+    assert "To: p0@schule.example" in mail
+    assert re.search(r"^Message-ID: <1\.[0-9a-f]{32}@stadt\.example>$", mail, re.MULTILINE)
+    assert "Auto-Submitted: auto-generated" in mail
+    assert mail == office.run("outbox", "show", "1", "--eml").stdout
+    assert json.loads(office.run("outbox", "show", "1", "--json").stdout)["status"] == "queued"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "line"),
+    [
+        (["outbox", "show", "99"], 1, "no delivery 99"),
+        (["outbox", "cancel", "99", "--yes"], 1, "no delivery 99"),
+        (["outbox", "retry", "1", "--yes"], 1, "retry does not fit: 1 is queued"),
+        (["outbox", "retry", "1"], 1, "add --yes"),
+        (["outbox", "resolve", "1"], 2, "say one of --arrived, --resend, --give-up"),
+        (["outbox", "list", "--status", "sent"], 2, "'sent' is no state"),
+        (["halt", "--kind", "spam"], 2, "'spam' is no kind of mail"),
+        (["halt", "--kind", "lesson", "--message", "x/y"], 2, "not both"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_wrong_order_is_one_clear_line(
+    office: Office, words: list[str], code: int, line: str
+) -> None:
+    result = office.run(*words)
+    assert result.returncode == code
+    assert line in " ".join(result.stderr.replace("│", " ").split())
+    assert "Traceback" not in result.stderr
+    assert {row["state"] for row in office.rows()} == {"queued"}
+
+
+def test_no_workspace_is_one_clear_line(tmp_path: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "l3mail", "outbox", "list"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert result.stderr.startswith("l3mail: ")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_an_uncertain_mail_is_settled_by_hand(office: Office) -> None:
+    people = village(office)
+    claims = people.claim()
+    people.begin(claims)
+    people.take_over()
+    assert people.database.read(outbox.counts)["uncertain"] == 3
+    dry = office.run("outbox", "resolve", "1", "--arrived", "--dry-run")
+    assert "nothing is changed" in dry.stdout
+    assert people.state(1) == "uncertain"
+    office.run("outbox", "resolve", "1", "--arrived", "--yes")
+    office.run("outbox", "resolve", "2", "--resend", "--yes")
+    half = office.run("outbox", "resolve", "3", "1", "--give-up", "--yes")
+    assert half.stdout == "resolve --give-up: 1 of 2\n"
+    assert "1 is accepted" in half.stderr
+    assert [people.state(n) for n in (1, 2, 3)] == ["accepted", "queued", "failed"]
+    assert [counts for _, counts in actions(office)] == [{"deliveries": 1}] * 3
+    assert UNCERTAIN_REST.total_seconds() == 600
+    people.database.close()
+
+
+def test_a_newer_database_is_refused_with_the_reason(office: Office) -> None:
+    people = village(office)
+    people.database.write(
+        lambda connection: connection.exec_driver_sql("UPDATE alembic_version SET version_num='9'")
+    )
+    people.database.close()
+    for words in (["outbox", "list"], ["worker", "--once"], ["db", "upgrade"]):
+        result = office.run(*words)
+        assert result.returncode == 1
+        assert "revision 9, which this program does not know" in result.stderr
+
+
+def test_upgrade_makes_a_database_and_may_be_repeated(tmp_path: Path) -> None:
+    (tmp_path / "l3mail.toml").write_text("")
+    command = [sys.executable, "-m", "l3mail", "--workspace", str(tmp_path)]
+    early = subprocess.run(
+        [*command, "outbox", "list"], capture_output=True, text=True, check=False
+    )
+    assert early.returncode == 1
+    assert "run `l3mail db upgrade`" in early.stderr
+    for _ in range(2):
+        done = subprocess.run(
+            [*command, "db", "upgrade"], capture_output=True, text=True, check=True
+        )
+        assert done.stdout == "The database is at revision 0001.\n"
+
+
+def test_the_demo_proves_its_rules(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    command = [sys.executable, "-m", "l3mail", "demo", "--dir", str(folder)]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    lines = [line.strip() for line in result.stdout.splitlines()]
+    assert "24 people, 150 mails arrived; deliveries: 149 accepted, 1 cancelled, 8 failed" in lines
+    assert "21 learners had all 7 mails, 21 of them on Mondays in a row at 10:00" in lines
+    assert "0 occurrences planned twice for a person" in lines
+    assert "0 mails begun after an unsubscribe" in lines
+    assert "1 mail resent after a lost answer, under the same Message-ID" in lines
+    assert len(list((folder / "mails").glob("*.eml"))) == 150
+    subprocess.run(command, capture_output=True, check=True)  # made anew
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").touch()
+    refused = subprocess.run(
+        [*command[:-1], str(tmp_path / "mine")], capture_output=True, text=True, check=False
+    )
+    assert refused.returncode == 1
+    assert "holds something else" in refused.stderr
+    assert (tmp_path / "mine" / "letter.txt").exists()
