@@ -7,6 +7,7 @@ bare text counts only for the few phrases that say the mailbox does not exist.
 import re
 from dataclasses import dataclass
 
+from l3mail.errors import printable
 from l3mail.outbox import Cause, Verdict
 
 LONGEST_LINE = 4096
@@ -20,7 +21,6 @@ _NO_MAILBOX = re.compile(
     r"(?: address)? (?:does not exist|not found)|unknown (?:recipient|mailbox)",
     re.IGNORECASE,
 )
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 _PERSON = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1"})
 """Codes that say: this address is no mailbox (RFC 3463 sections 3.2, 3.3; RFC 7505)."""
@@ -66,7 +66,7 @@ class ReplyReader:
     def _line(self, line: bytes) -> Reply | None:
         match = _LINE.fullmatch(line)
         if match is None or len(line) > LONGEST_LINE:
-            raise NonsenseError(f"not a reply: {_printable(line[:80])}")
+            raise NonsenseError(f"not a reply: {_words(line[:80])}")
         code, separator, text = match.groups()
         self._size += len(line)
         if self._size > LONGEST_REPLY or (self._lines and self._lines[0][0] != code):
@@ -74,14 +74,14 @@ class ReplyReader:
         self._lines.append((code, text))
         if separator == b"-":
             return None
-        words = [_printable(text) for _, text in self._lines]
+        words = [_words(text) for _, text in self._lines]
         self._lines, self._size = [], 0
         status = _STATUS.match(words[0])
         return Reply(int(code), status.group(1) if status else None, " ".join(words)[:_TEXT_KEPT])
 
 
-def _printable(text: bytes) -> str:
-    return _CONTROLS.sub(" ", text.decode("utf-8", "replace")).strip()
+def _words(text: bytes) -> str:
+    return printable(" ".join(text.decode("utf-8", "replace").split()), _TEXT_KEPT)
 
 
 def judge(reply: Reply, stage: str) -> tuple[Verdict, Cause | None]:

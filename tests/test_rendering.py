@@ -1,0 +1,149 @@
+"""From a text and a person's values to the bytes of a mail."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
+from typing import Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from l3mail.errors import RenderingError
+from l3mail.rendering import Head, compose, placeholders
+
+HEAD = Head(
+    message_id="17.0123@stadt.example",
+    date=datetime(2026, 11, 23, 9, 0, tzinfo=UTC),
+    sender='"Bildung in Musterstadt" <kurs@stadt.example>',
+    to="ada@schule.example",
+    list_id="kurs.stadt.example",
+)
+TEXT = {
+    "subject": "Lektion 1 für {{ first_name }}",
+    "text": "{{ greeting }},\n\nes geht los: „Größe“.\n",
+    "html": "<p>{{ greeting }},</p><p>es geht los.</p>",
+}
+
+
+def parsed(mail: bytes) -> EmailMessage:
+    return cast(EmailMessage, message_from_bytes(mail, policy=default))
+
+
+def made(person: Mapping[str, Any] | None = None, **parts: str) -> EmailMessage:
+    return parsed(compose(TEXT | parts, placeholders(person or {}), HEAD))
+
+
+def body(mail: EmailMessage, kind: str) -> str:
+    part = mail.get_body((kind,))
+    assert part is not None
+    return str(part.get_content()).replace("\r\n", "\n")
+
+
+def test_a_mail_has_a_text_and_an_html_part_and_the_headers_of_its_kind() -> None:
+    mail = made({"first_name": "Ada", "last_name": "Ä"})
+    assert [part.get_content_type() for part in mail.walk()] == [
+        "multipart/alternative",
+        "text/plain",
+        "text/html",
+    ]
+    assert mail["Subject"] == "Lektion 1 für Ada"
+    assert mail["From"] == "Bildung in Musterstadt <kurs@stadt.example>"
+    assert mail["To"] == "ada@schule.example"
+    assert mail["Message-ID"] == "<17.0123@stadt.example>"
+    assert mail["Date"] == "Mon, 23 Nov 2026 09:00:00 +0000"
+    assert mail["List-Id"] == "<kurs.stadt.example>"
+    assert mail["Auto-Submitted"] == "auto-generated"
+    assert all(len(mail.get_all(name, [])) == 1 for name in set(mail.keys()))
+    assert body(mail, "plain") == "Guten Tag Ada Ä,\n\nes geht los: „Größe“.\n"
+    assert "Guten Tag Ada Ä" in body(mail, "html")
+
+
+def test_without_html_it_is_a_text() -> None:
+    assert made(html="").get_content_type() == "text/plain"
+
+
+def test_the_same_mail_is_the_same_bytes() -> None:
+    values = placeholders({"first_name": "Ada"})
+    assert compose(TEXT, values, HEAD) == compose(TEXT, values, HEAD)
+
+
+def test_lines_are_short_end_in_crlf_and_are_seven_bit() -> None:
+    mail = compose(TEXT | {"html": "ü" * 30_043}, placeholders({}), HEAD)
+    lines = mail.split(b"\r\n")
+    assert max(map(len, lines)) <= 998
+    assert not any(b"\n" in line or b"\r" in line for line in lines)
+    assert mail.isascii()
+
+
+@pytest.mark.parametrize(
+    ("person", "greeting"),
+    [
+        ({}, "Guten Tag"),
+        ({"first_name": "Ada"}, "Guten Tag Ada"),
+        ({"first_name": "Ada", "last_name": "Licht"}, "Guten Tag Ada Licht"),
+        ({"last_name": "Licht"}, "Guten Tag Licht"),
+        ({"salutation": "Liebe Ada", "first_name": "A."}, "Liebe Ada"),
+    ],
+    ids=["nothing known", "first name", "both names", "last name", "salutation"],
+)
+def test_greeting_is_the_salutation_or_made_of_the_names(
+    person: dict[str, Any], greeting: str
+) -> None:
+    assert placeholders(person)["greeting"] == greeting
+
+
+def test_values_are_escaped_in_html_and_literal_in_text() -> None:
+    mail = made({"first_name": "<b>{{ 7*7 }}</b>&"})
+    assert "&lt;b&gt;{{ 7*7 }}&lt;/b&gt;&amp;" in body(mail, "html")
+    assert "<b>{{ 7*7 }}</b>&" in body(mail, "plain")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "=?utf-8?q?x=0D=0ABcc:_evil=40x.de?=",
+        "a\r\nBcc: evil@x.example",
+        "a\nb",
+        "a\u2028b",
+        "a\x85b",
+        "a\x00b",
+        "\ud800",
+    ],
+    ids=["CVE-2024-6923", "CRLF", "LF", "line separator", "NEL", "NUL", "surrogate"],
+)
+def test_a_value_that_would_become_another_header_stops_that_mail(name: str) -> None:
+    with pytest.raises(RenderingError) as caught:
+        made({"first_name": name})
+    assert caught.value.part == "subject"
+
+
+@given(st.text(max_size=60))
+def test_no_name_changes_headers_or_recipients(name: str) -> None:
+    try:
+        mail = made({"first_name": name})
+    except RenderingError:
+        return
+    assert sorted(mail.keys()) == sorted(made().keys())
+    assert mail["To"] == "ada@schule.example"
+    assert mail["From"] == "Bildung in Musterstadt <kurs@stadt.example>"
+
+
+@pytest.mark.parametrize(
+    ("part", "template", "says"),
+    [
+        ("text", "{{ birthday }}", "'birthday' is undefined"),
+        ("html", "{{ first_name.__class__.__mro__ }}", "unsafe"),
+        ("subject", "{% if %}", "TemplateSyntaxError"),
+        ("text", "{{ 1 / 0 }}", "ZeroDivisionError"),
+        ("text", "{{ attrs.role.name }}", "has no attribute"),
+    ],
+    ids=["unknown placeholder", "out of the sandbox", "broken", "arithmetic", "missing attribute"],
+)
+def test_a_text_that_fails_names_its_part_and_reason(part: str, template: str, says: str) -> None:
+    with pytest.raises(RenderingError) as caught:
+        made(**{part: template})
+    assert caught.value.part == part
+    assert says in str(caught.value)

@@ -1,0 +1,119 @@
+"""What a relay says: cut from bytes, and judged."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from l3mail.outbox import Cause, Verdict
+from l3mail.sending.replies import LONGEST_LINE, NonsenseError, Reply, ReplyReader, judge
+
+
+def read(*packets: bytes) -> list[Reply]:
+    reader = ReplyReader()
+    return [reply for packet in packets for reply in reader.feed(packet)]
+
+
+@pytest.mark.parametrize(
+    ("data", "reply"),
+    [
+        (b"250 ok\r\n", Reply(250, None, "ok")),
+        (b"250\r\n", Reply(250, None, "")),
+        (b"250 ok\n", Reply(250, None, "ok")),
+        (b"550 5.1.1 no such user\r\n", Reply(550, "5.1.1", "5.1.1 no such user")),
+        (b"550-5.1.1 no\r\n550 5.1.1 user\r\n", Reply(550, "5.1.1", "5.1.1 no 5.1.1 user")),
+        (b"550 5.1.1\r\n", Reply(550, "5.1.1", "5.1.1")),
+        (b"550 5.1.10.2 x\r\n", Reply(550, None, "5.1.10.2 x")),
+        (b"451 gr\xc3\xbc\xff\x00\x1b[31m\r\n", Reply(451, None, "grü\ufffd\\x00\\x1b[31m")),
+    ],
+    ids=[
+        "plain",
+        "bare code",
+        "bare LF",
+        "status",
+        "lines",
+        "status alone",
+        "no status",
+        "hostile",
+    ],
+)
+def test_a_reply_is_code_status_and_printable_text(data: bytes, reply: Reply) -> None:
+    assert read(data) == [reply]
+
+
+@given(st.integers(min_value=1, max_value=8))
+def test_packets_do_not_matter(size: int) -> None:
+    data = b"250-one\r\n250 two\r\n354 go\r\n421 4.3.2 bye\r\n"
+    packets = [data[start : start + size] for start in range(0, len(data), size)]
+    assert [reply.code for reply in read(*packets)] == [250, 354, 421]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"hello\r\n",
+        b"999 x\r\n",
+        b"25\r\n",
+        b"2500 ok\r\n",
+        b"150 wait\r\n",
+        b"\r\n",
+        b"250-a\r\n550 b\r\n",
+        b"250 " + b"x" * LONGEST_LINE + b"\r\n",
+        b"x" * (LONGEST_LINE + 1),
+        b"250-again and again\r\n" * 10_000,
+    ],
+    ids=[
+        "words",
+        "no such class",
+        "short",
+        "long code",
+        "1yz",
+        "empty",
+        "two codes",
+        "long line",
+        "endless line",
+        "endless reply",
+    ],
+)
+def test_what_is_no_reply_is_nonsense(data: bytes) -> None:
+    with pytest.raises(NonsenseError):
+        read(data)
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_do_more_than_be_replies_or_nonsense(data: bytes) -> None:
+    try:
+        replies = read(data)
+    except NonsenseError:
+        return
+    assert all(200 <= reply.code <= 599 and reply.text.isprintable() for reply in replies)
+
+
+@pytest.mark.parametrize(
+    ("stage", "words", "verdict", "cause"),
+    [
+        ("rcpt", b"550 5.1.1 unknown", Verdict.REJECTED, Cause.PERSON),
+        ("dot", b"550 5.1.1 unknown", Verdict.REJECTED, Cause.PERSON),
+        ("rcpt", b"550 5.1.10 null MX", Verdict.REJECTED, Cause.PERSON),
+        ("rcpt", b"550 5.2.1 disabled", Verdict.REJECTED, Cause.PERSON),
+        ("rcpt", b"550 User unknown", Verdict.REJECTED, Cause.PERSON),
+        ("rcpt", b"553 recipient address not found", Verdict.REJECTED, Cause.PERSON),
+        ("rcpt", b"550 mailbox unavailable", Verdict.REJECTED, Cause.SOFT),
+        ("rcpt", b"550 5.0.0 user unknown", Verdict.REJECTED, Cause.SOFT),
+        ("dot", b"550 User unknown", Verdict.REJECTED, Cause.SOFT),
+        ("rcpt", b"552 5.2.2 full", Verdict.REJECTED, Cause.SOFT),
+        ("dot", b"552 5.3.4 too big", Verdict.REJECTED, Cause.SOFT),
+        ("dot", b"554 5.7.1 spam", Verdict.REJECTED, Cause.SENDER),
+        ("dot", b"550 5.7.26 unauthenticated", Verdict.REJECTED, Cause.SENDER),
+        ("dot", b"550 5.7.515 sender", Verdict.REJECTED, Cause.SENDER),
+        ("mail", b"550 no", Verdict.REJECTED, Cause.SENDER),
+        ("rcpt", b"530 login first", Verdict.REJECTED, Cause.SENDER),
+        ("rcpt", b"450 4.2.1 greylisted", Verdict.DEFERRED, None),
+        ("dot", b"421 4.7.28 rate", Verdict.DEFERRED, Cause.SENDER),
+        ("data", b"451 4.3.0 later", Verdict.DEFERRED, None),
+    ],
+)
+def test_a_refusal_is_judged_by_stage_and_status(
+    stage: str, words: bytes, verdict: Verdict, cause: Cause | None
+) -> None:
+    (reply,) = read(words + b"\r\n")
+    assert judge(reply, stage) == (verdict, cause)
