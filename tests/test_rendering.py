@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -29,7 +29,7 @@ TEXT = {
 
 
 def parsed(mail: bytes) -> EmailMessage:
-    return cast(EmailMessage, message_from_bytes(mail, policy=default))
+    return message_from_bytes(mail, policy=default)
 
 
 def made(person: Mapping[str, Any] | None = None, **parts: str) -> EmailMessage:
@@ -144,6 +144,6 @@ def test_no_name_changes_headers_or_recipients(name: str) -> None:
 )
 def test_a_text_that_fails_names_its_part_and_reason(part: str, template: str, says: str) -> None:
     with pytest.raises(RenderingError) as caught:
-        made(**{part: template})
+        compose(TEXT | {part: template}, placeholders({"first_name": "Ada"}), HEAD)
     assert caught.value.part == part
     assert says in str(caught.value)

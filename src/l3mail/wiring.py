@@ -114,7 +114,7 @@ def composer(settings: Settings, database: Database) -> Compose:
     def compose(delivery: Started, text: Published) -> bytes:
         head = rendering.Head(
             message_id=f"{delivery.id}.{house}@{domain}",
-            date=delivery.first_started_at,
+            date=delivery.first_started_at.astimezone(settings.zone),
             sender=sender_text,
             to=delivery.address,
             reply_to=reply_to.address if reply_to else None,
