@@ -244,7 +244,7 @@ def test_the_database_takes_every_row_that_may_be(village: Village) -> None:
 
 def test_there_is_one_workspace(village: Village) -> None:
     (workspace,) = village.rows(WORKSPACE)
-    assert (workspace["id"], len(workspace["uuid"]), len(workspace["chain_link"])) == (1, 32, 32)
+    assert (workspace["id"], len(workspace["uuid"]), len(workspace["chain_start"])) == (1, 32, 32)
     with pytest.raises(IntegrityError):
         village.insert(WORKSPACE, **workspace | {"id": 2})
 
@@ -313,7 +313,7 @@ def test_two_workspaces_differ(empty: Database, database: Database) -> None:
     migrations.upgrade(empty.engine, MONDAY_TEN)
     one, other = Village(empty).rows(WORKSPACE)[0], Village(database).rows(WORKSPACE)[0]
     assert one["uuid"] != other["uuid"]
-    assert one["chain_link"] != other["chain_link"]
+    assert one["chain_start"] != other["chain_start"]
 
 
 def test_a_database_of_a_newer_program_is_refused_and_left_alone(empty: Database) -> None:

@@ -67,6 +67,6 @@ def _name(connection: Connection, now: datetime) -> None:
     if connection.execute(select(WORKSPACE.c.id)).first() is None:
         connection.execute(
             WORKSPACE.insert().values(
-                id=1, uuid=uuid.uuid4().hex, created_at=now, chain_link=secrets.token_bytes(32)
+                id=1, uuid=uuid.uuid4().hex, created_at=now, chain_start=secrets.token_bytes(32)
             )
         )

@@ -155,6 +155,7 @@ class Workspace(Table, table=True):
     """The one row that says which database this is.
 
     `uuid` goes into every Message-ID, so that two workspaces on one sender domain differ.
+    `chain_start` is what the first consent is chained to.
     """
 
     __table_args__ = (CheckConstraint("id = 1", name="only_one"),)
@@ -162,4 +163,4 @@ class Workspace(Table, table=True):
     id: int = Field(primary_key=True, sa_type=Id)
     uuid: str
     created_at: datetime = instant()
-    chain_link: bytes = Field(sa_type=LargeBinary)
+    chain_start: bytes = Field(sa_type=LargeBinary)

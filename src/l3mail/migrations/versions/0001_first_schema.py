@@ -140,7 +140,7 @@ def upgrade() -> None:
         sa.Column("id", Id(), nullable=False),
         sa.Column("uuid", sa.String(), nullable=False),
         sa.Column("created_at", UtcDateTime(), nullable=False),
-        sa.Column("chain_link", sa.LargeBinary(), nullable=False),
+        sa.Column("chain_start", sa.LargeBinary(), nullable=False),
         sa.CheckConstraint("id = 1", name=op.f("workspace_only_one")),
         sa.PrimaryKeyConstraint("id", name=op.f("workspace_pkey")),
     )

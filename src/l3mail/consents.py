@@ -1,0 +1,114 @@
+"""The evidence of consent: acts in a chain that shows whether anybody changed one.
+
+Each act has `digest = H(salt, content)` and `link = H(link before, digest)`. Erasing a person
+takes content and salt and leaves both hashes, so the chain still verifies and says nothing of
+anybody. Cutting off the newest acts shows only against a link noted elsewhere: the weekly report.
+Owns the rows of `consent`; decides nothing about who is mailed.
+"""
+
+import hashlib
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, insert, null, select, update
+
+from l3mail.models import CONSENT, WORKSPACE
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """How many acts there are, the `seq` of the first that does not fit, and the newest link."""
+
+    acts: int
+    broken_at: int | None
+    link: bytes
+
+
+def note(
+    connection: Connection,
+    act: str,
+    subscriber_id: int,
+    content: Mapping[str, Any],
+    now: datetime,
+) -> int:
+    """Append one act and return its number.
+
+    `content` is what a court would ask for: which streams, which wording and its hash, by which
+    form, what was mailed. It must hold JSON values only.
+    """
+    before = _newest_link(connection)
+    salt = secrets.token_bytes(16)
+    digest = _digest(salt, act, subscriber_id, content, now)
+    return int(
+        connection.execute(
+            insert(CONSENT)
+            .values(
+                subscriber_id=subscriber_id,
+                act=act,
+                content=dict(content),
+                at=now,
+                salt=salt,
+                digest=digest,
+                link=_hash(before, digest),
+            )
+            .returning(CONSENT.c.seq)
+        ).scalar_one()
+    )
+
+
+def verify(connection: Connection) -> Verification:
+    """Walk the whole chain; erased acts count by their hashes alone."""
+    link: bytes = connection.execute(select(WORKSPACE.c.chain_start)).scalar_one()
+    acts = 0
+    broken_at: int | None = None
+    for row in connection.execute(select(CONSENT).order_by(CONSENT.c.seq)):
+        acts += 1
+        link = _hash(link, row.digest)
+        fits = row.link == link
+        if row.salt is not None:
+            digest = _digest(row.salt, row.act, row.subscriber_id, row.content, row.at)
+            fits = fits and row.digest == digest
+        if not fits and broken_at is None:
+            broken_at = row.seq
+    return Verification(acts, broken_at, link)
+
+
+def forget(connection: Connection, subscriber_id: int) -> int:
+    """Take from a person's acts all but their hashes; return how many there were."""
+    rows = connection.execute(
+        update(CONSENT)
+        .where(CONSENT.c.subscriber_id == subscriber_id)
+        .values(subscriber_id=None, act=None, content=null(), at=None, salt=None)
+        .returning(CONSENT.c.seq)
+    ).all()
+    return len(rows)
+
+
+def _newest_link(connection: Connection) -> bytes:
+    # The row's lock puts writers in one order; SQLite's writers are in one already.
+    start: bytes = connection.execute(
+        select(WORKSPACE.c.chain_start).with_for_update()
+    ).scalar_one()
+    newest: bytes | None = connection.execute(
+        select(CONSENT.c.link).order_by(CONSENT.c.seq.desc()).limit(1)
+    ).scalar()
+    return start if newest is None else newest
+
+
+def _digest(
+    salt: bytes, act: str, subscriber_id: int, content: Mapping[str, Any], at: datetime
+) -> bytes:
+    row = [act, subscriber_id, at.isoformat(), content]
+    canonical = json.dumps(row, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return _hash(salt, canonical.encode())
+
+
+def _hash(first: bytes, second: bytes) -> bytes:
+    # The length keeps one pair of inputs from passing for another.
+    return hashlib.blake2b(
+        len(first).to_bytes(4) + first + second, digest_size=32, person=b"l3mail-consent"
+    ).digest()

@@ -1,0 +1,116 @@
+"""The chain of consents: what it proves, and what erasing leaves of it."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, delete, update
+
+from l3mail import consents
+from l3mail.consents import Verification
+from l3mail.database import Database
+from l3mail.models import CONSENT
+from tests.fakes.village import Village
+
+WORDING = {"streams": ["kurs"], "wording": "Ich möchte den Kurs per E-Mail.", "form": "web"}
+
+
+def note(village: Village, person: int, act: str = "confirmed", **content: Any) -> int:
+    return village.database.write(
+        lambda connection: consents.note(connection, act, person, WORDING | content, village.now)
+    )
+
+
+def verify(village: Village) -> Verification:
+    return village.database.read(consents.verify)
+
+
+@pytest.fixture
+def chain(village: Village) -> Village:
+    ada, bea = village.person(), village.person("bea@schule.example")
+    for person, act in [
+        (ada, "requested"),
+        (ada, "mailed"),
+        (bea, "requested"),
+        (ada, "confirmed"),
+    ]:
+        note(village, person, act)
+    return village
+
+
+def test_a_chain_nobody_touched_verifies(chain: Village) -> None:
+    found = verify(chain)
+    assert (found.acts, found.broken_at) == (4, None)
+    assert found.link == chain.rows(CONSENT)[-1]["link"]
+
+
+def test_an_empty_chain_verifies(village: Village) -> None:
+    assert verify(village).acts == 0
+    assert verify(village).broken_at is None
+
+
+@pytest.mark.parametrize(
+    ("change", "broken_at"),
+    [
+        ({"act": "confirmed"}, 2),
+        ({"content": WORDING | {"wording": "Ich will alles."}}, 2),
+        ({"subscriber_id": 2}, 2),
+        ({"digest": b"0" * 32}, 2),
+        ({"link": b"0" * 32}, 2),
+        ({"salt": b"0" * 16}, 2),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_a_changed_act_is_found(chain: Village, change: dict[str, Any], broken_at: int) -> None:
+    chain.database.write(
+        lambda connection: connection.execute(
+            update(CONSENT).where(CONSENT.c.seq == 2).values(**change)
+        )
+    )
+    assert verify(chain).broken_at == broken_at
+
+
+def test_a_removed_act_is_found(chain: Village) -> None:
+    chain.database.write(
+        lambda connection: connection.execute(delete(CONSENT).where(CONSENT.c.seq == 2))
+    )
+    assert verify(chain).broken_at == 3
+
+
+def test_acts_cut_off_at_the_end_show_against_a_link_noted_before(chain: Village) -> None:
+    noted = verify(chain).link
+    chain.database.write(
+        lambda connection: connection.execute(delete(CONSENT).where(CONSENT.c.seq == 4))
+    )
+    assert verify(chain).broken_at is None
+    assert verify(chain).link != noted
+
+
+def test_erasing_a_person_leaves_a_chain_that_verifies_and_names_nobody(chain: Village) -> None:
+    before = verify(chain).link
+    assert chain.database.write(lambda connection: consents.forget(connection, 1)) == 3
+    assert verify(chain) == Verification(4, None, before)
+    assert note(chain, 2, "confirmed") == 5
+    assert verify(chain).broken_at is None
+    left = [row for row in chain.rows(CONSENT) if row["subscriber_id"] is None]
+    assert len(left) == 3
+    for row in left:
+        kept = {name for name, value in row.items() if value is not None}
+        assert kept == {"seq", "digest", "link"}
+
+
+def test_two_writers_make_one_chain(database: Database, database_url: str) -> None:
+    village = Village(database)
+    people = [village.person(f"p{n}@schule.example") for n in range(4)]
+
+    def sign(person: int) -> None:
+        def verb(connection: Connection) -> None:
+            for _ in range(5):
+                consents.note(connection, "requested", person, WORDING, village.now)
+
+        database.write(verb)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(sign, people))
+    assert verify(village).acts == 20
+    assert verify(village).broken_at is None
