@@ -5,6 +5,7 @@ decides nothing about who is mailed: the outbox's gate does.
 """
 
 from l3mail.sending.relays import Relay
-from l3mail.sending.sender import Compose, Pace, Sender, Tally, Terms
+from l3mail.sending.sender import Compose, Sender, Tally
+from l3mail.sending.terms import Pace, Terms
 
 __all__ = ["Compose", "Pace", "Relay", "Sender", "Tally", "Terms"]

@@ -9,7 +9,7 @@ Connections are tasks that ask the ledger for work until there is none.
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
@@ -20,11 +20,13 @@ from l3mail import events, outbox, publishing, suppressions
 from l3mail.addresses import wire_safe
 from l3mail.clocks import Clock
 from l3mail.database import Database
-from l3mail.errors import DatabaseUnavailableError, L3mailError, RelayDownError
-from l3mail.outbox import Cause, Claim, Gate, Outcome, Started, Uncertainty, Verdict
+from l3mail.errors import DatabaseUnavailableError, L3mailError
+from l3mail.outbox import Cause, Claim, Gate, Outcome, Started, Verdict
 from l3mail.planning import LANES
 from l3mail.publishing import Published
-from l3mail.sending.dialogue import Timeouts, Wire
+from l3mail.sending.connections import Lines, Open, seconds
+from l3mail.sending.dialogue import Wire
+from l3mail.sending.terms import Terms
 
 log = logging.getLogger("l3mail.sending")
 
@@ -35,44 +37,7 @@ TEXTS_KEPT = 64
 """Published versions held in memory."""
 
 Compose = Callable[[Started, Published], bytes]
-Open = Callable[[], Awaitable[Wire]]
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How long the sender waits for what, in seconds.
-
-    `idle` is how long an open connection waits for more, `quit` how long a relay may take to
-    say goodbye, `grace` how long dialogues may take to end when the sender is asked to stop;
-    `down` are the pauses between attempts at a relay that is down, the last one repeating.
-    """
-
-    poll: float = 1.0
-    heartbeat: float = 30.0
-    idle: float = 10.0
-    quit: float = 5.0
-    grace: float = 30.0
-    down: tuple[float, ...] = (1.0, 2.0, 5.0, 15.0, 30.0, 60.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """Under which rules one process sends: who it is, whom it may mail, how much at once.
-
-    `alone` is true for the holder of the lock that only one sender can hold.
-    """
-
-    owner: str
-    envelope_from: str
-    staff: frozenset[str]
-    fallback_locale: str
-    policy: Mapping[str, Uncertainty]
-    timeouts: Timeouts
-    connections: int = 10
-    messages_per_connection: int = 100
-    alone: bool = True
-    pace: Pace = field(default_factory=Pace)
 
 
 @dataclass(slots=True)
@@ -108,7 +73,7 @@ class Sender:
         self._clock = clock
         self._terms = terms
         self._compose = compose
-        self._lines = _Lines(terms, open_wire, self._serve, self.wake)
+        self._lines = Lines(terms.connections, terms.pace.down, open_wire, self._serve, self.wake)
         self._ready: deque[Claim] = deque()
         self._marks = dict.fromkeys(LANES, 0)
         self._finished: list[Outcome] = []
@@ -155,7 +120,7 @@ class Sender:
 
     async def _turn(self) -> bool:
         """Renew, claim, commit, connect; return whether anything is left to do or to wait for."""
-        now = _seconds()
+        now = seconds()
         if now - self._renewed >= self._terms.pace.heartbeat:
             self._renewed = now
             await self._persist(self._keep)
@@ -279,7 +244,7 @@ class Sender:
 
     def _dismiss(self) -> None:
         """Let go of connections that died, waited long enough, or are wanted no more."""
-        oldest = _seconds() - self._terms.pace.idle
+        oldest = seconds() - self._terms.pace.idle
         for waiter in list(self._waiters):
             if self._stopping or waiter.since < oldest or not waiter.wire.usable:
                 self._waiters.remove(waiter)
@@ -294,9 +259,9 @@ class Sender:
 
     async def _end_dialogues(self) -> None:
         """Let what was begun come to its end, for as long as the grace lasts."""
-        deadline = _seconds() + self._terms.pace.grace
+        deadline = seconds() + self._terms.pace.grace
         self._lines.cancel_opening()
-        while self._lines.count and _seconds() < deadline:
+        while self._lines.count and seconds() < deadline:
             await self._commit()
             self._dismiss()
             await self._nap()
@@ -342,7 +307,7 @@ class Sender:
             answer = asyncio.get_running_loop().create_future()
             if self._stopping:
                 break
-            self._waiters.append(_Waiter(wire, _seconds(), answer))
+            self._waiters.append(_Waiter(wire, seconds(), answer))
             self._wake.set()
             given = await answer
             if given is None:
@@ -371,98 +336,6 @@ class Sender:
             return Outcome(delivery, Verdict.UNKNOWN, "fault", text="a fault of ours; see the log")
 
 
-class _Lines:
-    """The open connections, and how many may be opened now."""
-
-    def __init__(
-        self,
-        terms: Terms,
-        open_wire: Open,
-        serve: Callable[[Wire], Awaitable[None]],
-        changed: Callable[[], None],
-    ) -> None:
-        self.fault: str | None = None
-        self.patient = True
-        self._changed = changed
-        self._limit = terms.connections
-        self._pauses = terms.pace.down
-        self._open_wire = open_wire
-        self._serve = serve
-        self._tasks: dict[asyncio.Task[None], Wire | None] = {}
-        self._failures = 0
-        self._not_before = 0.0
-
-    @property
-    def count(self) -> int:
-        return len(self._tasks)
-
-    def down(self) -> bool:
-        """Whether the last attempt failed and nothing is open or being opened."""
-        return self.fault is not None and not self._tasks
-
-    def _resting(self) -> bool:
-        """Whether no connection may be tried now; the impatient try a relay only once."""
-        return _seconds() < self._not_before or (self.fault is not None and not self.patient)
-
-    def hopeful(self) -> bool:
-        """Whether rows are worth claiming: a session is open, or one may be tried."""
-        return bool(self._tasks) or not self._resting()
-
-    def extend(self, wanted: int) -> None:
-        """Be ready to serve `wanted` more; after a failure one tries alone, and after a pause."""
-        if self._resting():
-            return
-        limit = self._limit if self._failures == 0 else 1
-        opening = sum(wire is None for wire in self._tasks.values())
-        for _ in range(min(wanted - opening, limit - len(self._tasks))):
-            task = asyncio.create_task(self._live())
-            self._tasks[task] = None
-            task.add_done_callback(self._forget)
-
-    async def _live(self) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        try:
-            wire = await self._open_wire()
-        except RelayDownError as fault:
-            self._failed(str(fault))
-            return
-        self._failures, self._not_before, self.fault = 0, 0.0, None
-        self._tasks[task] = wire
-        try:
-            await self._serve(wire)
-        finally:
-            wire.abort()
-
-    def _failed(self, fault: str) -> None:
-        if _seconds() < self._not_before:
-            return
-        pause = self._pauses[min(self._failures, len(self._pauses) - 1)]
-        self._failures += 1
-        self._not_before = _seconds() + pause
-        self.fault = fault
-        log.warning("relay down, trying again in %g seconds: %s", pause, fault)
-
-    def _forget(self, task: "asyncio.Task[None]") -> None:
-        del self._tasks[task]
-        self._changed()
-        if not task.cancelled() and task.exception() is not None:
-            log.error("a connection ended by a fault of ours", exc_info=task.exception())
-
-    def cancel_opening(self) -> None:
-        for task, wire in self._tasks.items():
-            if wire is None:
-                task.cancel()
-
-    async def cut(self) -> None:
-        """End every connection at once; dialogues under way return what stage they were in."""
-        self.cancel_opening()
-        for wire in self._tasks.values():
-            if wire is not None:
-                wire.abort()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-
 def _follow_up(connection: Connection, finished: list[Outcome], now: datetime) -> None:
     """What a refusal means for the address: only a mailbox that does not exist bars it."""
     dead = [
@@ -485,8 +358,3 @@ def _follow_up(connection: Connection, finished: list[Outcome], now: datetime) -
             for delivery in dead
         ],
     )
-
-
-def _seconds() -> float:
-    """Durations are the loop's: a corrected clock must neither shorten nor stretch them."""
-    return asyncio.get_running_loop().time()
