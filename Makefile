@@ -37,7 +37,7 @@ check-types: setup
 check-imports: setup
 	@"$(BIN)/lint-imports"
 
-demo: setup ## ten weeks in time-lapse on this machine: mails, pages, report
+demo: setup ## a course in time-lapse on this machine, its mails in state/demo
 	@"$(BIN)/l3mail" demo
 
 bench: setup ## measure; prints ratios of one run
@@ -146,7 +146,7 @@ lock: ## lock anew after a change of pyproject.toml (UPGRADE=1: to the newest ve
 		pyproject.toml - "$$@"; }; \
 	compile --all-extras $(if $(UPGRADE),--upgrade) --output-file requirements-dev.txt; \
 	cp requirements-dev.txt requirements.txt; \
-	compile --output-file requirements.txt; \
+	compile --extra postgres --output-file requirements.txt; \
 	if grep -nE '://|--(extra-)?index|--find-links|^-e|file:' requirements*.txt; then \
 		echo "A lock names a place; it must name only versions and hashes." >&2; exit 1; \
 	fi; \

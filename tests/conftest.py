@@ -6,11 +6,16 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from l3mail import migrations
 from l3mail.database import Database, opened
 from tests.fakes.postgres import drop_database, fresh_database, postgres_url
 from tests.fakes.village import MONDAY_TEN, Village
+
+# A busy machine is no fault of the code under test.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @cache
@@ -19,7 +24,7 @@ def _prepared_postgres() -> str:
     server = postgres_url()
     prepared = fresh_database(server)
     with opened(prepared) as database:
-        migrations.upgrade(database.engine, MONDAY_TEN)
+        migrations.upgrade(database, MONDAY_TEN)
     return prepared
 
 
@@ -28,7 +33,7 @@ def prepared_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file with the schema in it, copied for each test: faster than migrating each."""
     path = tmp_path_factory.mktemp("prepared") / "l3mail.sqlite3"
     with opened(f"sqlite:///{path}") as database:
-        migrations.upgrade(database.engine, MONDAY_TEN)
+        migrations.upgrade(database, MONDAY_TEN)
     return path
 
 

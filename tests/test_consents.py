@@ -2,9 +2,10 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import Connection, delete, update
+from sqlalchemy import Connection, delete, null, update
 
 from l3mail import consents
 from l3mail.consents import Verification
@@ -58,6 +59,8 @@ def test_an_empty_chain_verifies(village: Village) -> None:
         ({"digest": b"0" * 32}, 2),
         ({"link": b"0" * 32}, 2),
         ({"salt": b"0" * 16}, 2),
+        ({"salt": None, "content": {"wording": "Ich will alles."}}, 2),
+        ({"content": null()}, 2),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
@@ -68,6 +71,15 @@ def test_a_changed_act_is_found(chain: Village, change: dict[str, Any], broken_a
         )
     )
     assert verify(chain).broken_at == broken_at
+
+
+def test_the_zone_of_the_clock_does_not_matter(village: Village) -> None:
+    person = village.person()
+    at = village.now.astimezone(ZoneInfo("Asia/Kathmandu"))
+    village.database.write(
+        lambda connection: consents.note(connection, "requested", person, WORDING, at)
+    )
+    assert verify(village).broken_at is None
 
 
 def test_a_removed_act_is_found(chain: Village) -> None:

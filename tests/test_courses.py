@@ -1,27 +1,31 @@
 """Learners on their way through a course, planned set by set, on both databases."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import text, update
 from sqlalchemy.exc import IntegrityError
 
-from l3mail import courses
-from l3mail.courses import Plan, Planned
+from l3mail import courses, migrations
+from l3mail.courses import Outline, Planned
+from l3mail.database import opened
 from l3mail.models import DELIVERY, ENROLLMENT, LESSON, STRUCTURE, SUBSCRIBER, SUBSCRIPTION
 from l3mail.outbox import Verdict
+from tests.fakes.postgres import drop_database, fresh_database, postgres_url
 from tests.fakes.village import MONDAY_TEN, Village
 
 BERLIN = ZoneInfo("Europe/Berlin")
-KURS = Plan(
+KURS = Outline(
     "kurs",
     "Kurs",
     {"weekday": "mon", "at": "10:00"},
     [*((f"kurs/0{n}", "lesson") for n in range(1, 7)), ("kurs/evaluation", "evaluation")],
 )
-DAILY = Plan(
+DAILY = Outline(
     "tag",
     "Tag für Tag",
     {"every_days": 1, "at": "07:30"},
@@ -29,10 +33,12 @@ DAILY = Plan(
 )
 
 
-def school(village: Village, plan: Plan = KURS) -> None:
+def school(village: Village, outline: Outline = KURS) -> None:
     stream = village.stream()
-    village.database.write(lambda connection: courses.define(connection, plan, stream, village.now))
-    for slug, _ in plan.lessons:
+    village.database.write(
+        lambda connection: courses.define(connection, outline, stream, village.now)
+    )
+    for slug, _ in outline.lessons:
         village.publish(slug)
 
 
@@ -197,7 +203,7 @@ def test_learners_keep_the_structure_they_began_with(village: Village) -> None:
     school(village)
     first = village.learner()
     enroll(village, first)
-    shorter = Plan("kurs", "Kurs, neu", KURS.cadence, KURS.lessons[:2])
+    shorter = Outline("kurs", "Kurs, neu", KURS.cadence, KURS.lessons[:2])
     school(village, shorter)
     second = village.learner("bea@schule.example")
     enroll(village, second)
@@ -234,6 +240,81 @@ def test_a_correction_reaches_those_who_have_not_had_the_lesson(village: Village
     assert [row["message_id"] for row in village.rows()][1] == corrected
 
 
+def test_steps_are_bounded_and_say_whether_there_is_more(village: Village) -> None:
+    school(village)
+    for number in range(5):
+        enroll(village, village.learner(f"p{number}@schule.example"))
+
+    def step() -> Planned:
+        return village.database.write(
+            lambda connection: courses.plan(connection, village.now, BERLIN, limit=2)
+        )
+
+    assert [step(), step(), step(), step()] == [
+        Planned(2, more=True),
+        Planned(2, more=True),
+        Planned(1),
+        Planned(),
+    ]
+    deliver(village)
+    led = [
+        village.database.write(
+            lambda connection: courses.advance(connection, village.now, BERLIN, limit=2)
+        )
+        for _ in range(4)
+    ]
+    assert led == [2, 2, 1, 0]
+    village.clock.advance(timedelta(days=10))
+    assert [step(), step(), step()] == [
+        Planned(moved=2, more=True),
+        Planned(moved=2, more=True),
+        Planned(moved=1),
+    ]
+
+
+def test_a_course_that_never_opens_stops_nobody_else(village: Village) -> None:
+    school(village)
+    never = {"closed": ["2026-11-23..2099-12-31"]}
+    closed = Outline("zu", "Zu", KURS.cadence, KURS.lessons, never)
+    enroll(village, village.learner())
+    village.database.write(lambda connection: courses.define(connection, closed, 1, village.now))
+    enroll(village, village.learner("bea@schule.example"))
+    village.change(ENROLLMENT, 1, structure_id=2)
+    assert plan(village) == Planned(1, 0, stuck=1)
+
+
+@pytest.mark.postgres
+def test_two_schedulers_lead_nobody_on_twice_and_revive_nobody() -> None:
+    url = fresh_database(postgres_url())
+    with opened(url) as database:
+        migrations.upgrade(database, MONDAY_TEN)
+        village = Village(database)
+        school(village)
+        for number in range(2):
+            enroll(village, village.learner(f"p{number}@schule.example"))
+        plan(village)
+        deliver(village)
+        with database.engine.connect() as other, ThreadPoolExecutor(1) as pool:
+            # The other one has led on the first and cancelled the second, and not committed yet.
+            courses.advance(other, village.now, BERLIN)
+            other.execute(update(ENROLLMENT).where(ENROLLMENT.c.id == 2).values(state="cancelled"))
+            ours = pool.submit(advance, village)
+            wait_for_a_lock(village)
+            other.commit()
+            assert ours.result() == 0
+        assert [
+            (row["next_position"], row["state"])
+            for row in sorted(village.rows(ENROLLMENT), key=lambda row: row["id"])
+        ] == [(1, "active"), (1, "cancelled")]
+    drop_database(url)
+
+
+def wait_for_a_lock(village: Village) -> None:
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    while village.database.read(lambda connection: connection.execute(waiting).scalar()) == 0:
+        pass
+
+
 def test_a_cohort_of_hundreds_is_planned_in_one_go_and_led_on_in_one(village: Village) -> None:
     school(village)
     for number in range(300):
@@ -241,7 +322,7 @@ def test_a_cohort_of_hundreds_is_planned_in_one_go_and_led_on_in_one(village: Vi
     assert plan(village) == Planned(300, 0)
     deliver(village)
     assert advance(village) == 300
-    assert {row["last_sent_on"] for row in village.rows(ENROLLMENT)} == {date(2026, 11, 23)}
+    assert {row["last_lesson_on"] for row in village.rows(ENROLLMENT)} == {date(2026, 11, 23)}
 
 
 @settings(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, InternalError
 
 from l3mail import database as module
 from l3mail.database import Database, opened
@@ -196,6 +196,28 @@ def test_a_read_cannot_write_on_sqlite(impatient: Database) -> None:
     with pytest.raises(DatabaseUnavailableError, match="readonly"):
         impatient.read(lambda c: c.execute(INSERT, {"id": 1, "words": ""}))
     assert ids(impatient) == []
+
+
+def test_a_read_cannot_write_on_any_database(database: Database) -> None:
+    with pytest.raises((DatabaseUnavailableError, InternalError), match=r"read.?only"):
+        database.read(lambda connection: connection.exec_driver_sql("DELETE FROM halt"))
+    database.write(lambda connection: connection.exec_driver_sql("DELETE FROM halt"))
+
+
+def test_nobody_writes_between_what_a_verb_reads_and_what_it_writes(
+    impatient: Database, sqlite_file: Path
+) -> None:
+    other = sqlite3.connect(sqlite_file, timeout=0, isolation_level=None, check_same_thread=False)
+
+    def verb(connection: Connection) -> None:
+        newest = connection.execute(text("SELECT coalesce(max(id), 0) FROM note")).scalar_one()
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            other.execute("INSERT INTO note VALUES (1, 'another')")
+        connection.execute(INSERT, {"id": newest + 1, "words": "mine"})
+
+    impatient.write(verb)
+    other.close()
+    assert ids(impatient) == [1]
 
 
 # -- faults

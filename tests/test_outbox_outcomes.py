@@ -127,6 +127,16 @@ def test_a_row_that_was_once_uncertain_says_so_for_ever(village: Village) -> Non
     assert village.state(delivery.id) == "accepted"
 
 
+def test_what_is_still_unheard_is_what_recording_would_change(village: Village) -> None:
+    delivery = begun(village)
+    assert village.do(outbox.unheard, [delivery]) == [delivery]
+    village.take_over("sender-2")
+    assert village.do(outbox.unheard, [delivery]) == [delivery]
+    village.record(delivery, Verdict.ACCEPTED)
+    assert village.do(outbox.unheard, [delivery]) == []
+    assert village.do(outbox.unheard, []) == []
+
+
 # -- trying again
 
 
@@ -206,10 +216,13 @@ def test_a_refusal_of_our_sender_pauses_its_campaign_and_only_that(
 ) -> None:
     refused, other = village.campaign("newsletter/1"), village.campaign("newsletter/2")
     delivery = begun(village, "newsletter", campaign_id=refused)
-    village.record(delivery, verdict, cause=Cause.SENDER, code=550, text="not aligned")
+    said = {"code": 550, "status": "5.7.26", "text": "ada@schule.example: not aligned"}
+    village.record(delivery, verdict, cause=Cause.SENDER, **said)
     paused = village.row(CAMPAIGN, refused)
     assert paused["paused_at"] == village.now
-    assert paused["paused_reason"] == "our sender was refused: not aligned"
+    # The relay's words may name the person, and the campaign outlives an erasure.
+    reason = f"our sender was refused: 550 5.7.26, see delivery {delivery.id}"
+    assert paused["paused_reason"] == reason
     assert village.row(CAMPAIGN, other)["paused_at"] is None
     assert village.rows(SUPPRESSION) == []
 

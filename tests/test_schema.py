@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy import (
     CheckConstraint,
     Connection,
+    Engine,
     Table,
     create_engine,
     delete,
@@ -164,7 +165,7 @@ NEEDS: dict[Table, tuple[tuple[str, ...], dict[str, Any]]] = {
     ),
     LESSON: (("structure_id",), {"position": 0, "slug": "s", "kind": "lesson"}),
     APPROVAL: (
-        ("trigger_id", "message_id"),
+        ("trigger_id",),
         {"occasion": "o", "requested_at": MONDAY_TEN, "decision": "approved"},
     ),
     CONSENT: (("subscriber_id",), {"act": "confirmed", "digest": b"", "link": b""}),
@@ -301,27 +302,27 @@ def test_what_others_point_to_cannot_be_deleted(
 
 
 def test_upgrading_twice_changes_nothing(empty: Database) -> None:
-    revision = migrations.upgrade(empty.engine, MONDAY_TEN)
+    revision = migrations.upgrade(empty, MONDAY_TEN)
     (workspace,) = Village(empty).rows(WORKSPACE)
     assert workspace["created_at"] == MONDAY_TEN
-    assert migrations.upgrade(empty.engine, MONDAY_TEN + timedelta(days=1)) == revision
+    assert migrations.upgrade(empty, MONDAY_TEN + timedelta(days=1)) == revision
     assert Village(empty).rows(WORKSPACE) == [workspace]
     empty.read(migrations.require_current)
 
 
 def test_two_workspaces_differ(empty: Database, database: Database) -> None:
-    migrations.upgrade(empty.engine, MONDAY_TEN)
+    migrations.upgrade(empty, MONDAY_TEN)
     one, other = Village(empty).rows(WORKSPACE)[0], Village(database).rows(WORKSPACE)[0]
     assert one["uuid"] != other["uuid"]
     assert one["chain_start"] != other["chain_start"]
 
 
 def test_a_database_of_a_newer_program_is_refused_and_left_alone(empty: Database) -> None:
-    migrations.upgrade(empty.engine, MONDAY_TEN)
+    migrations.upgrade(empty, MONDAY_TEN)
     empty.write(lambda c: c.execute(text("UPDATE alembic_version SET version_num = '9999'")))
     line = "revision 9999, which this program does not know; install the newer l3mail"
     with pytest.raises(SchemaError, match=line):
-        migrations.upgrade(empty.engine, MONDAY_TEN)
+        migrations.upgrade(empty, MONDAY_TEN)
     with pytest.raises(SchemaError, match=line):
         empty.read(migrations.require_current)
     found = empty.read(lambda c: c.execute(text("SELECT version_num FROM alembic_version")).all())
@@ -331,7 +332,7 @@ def test_a_database_of_a_newer_program_is_refused_and_left_alone(empty: Database
 @pytest.mark.parametrize("emptied", [False, True], ids=["no tables", "no revision"])
 def test_a_database_of_an_older_program_is_refused(empty: Database, emptied: bool) -> None:
     if emptied:
-        migrations.upgrade(empty.engine, MONDAY_TEN)
+        migrations.upgrade(empty, MONDAY_TEN)
         empty.write(lambda c: c.execute(text("DELETE FROM alembic_version")))
     with pytest.raises(SchemaError, match="older than this program; run `l3mail db upgrade`"):
         empty.read(migrations.require_current)
@@ -351,30 +352,28 @@ def test_a_migration_that_fails_in_mid_way_leaves_nothing_behind(
         if statement.strip().startswith(last_words):
             raise PulledPlugError(statement)
 
-    event.listen(empty.engine, "after_cursor_execute", fail)
+    event.listen(Engine, "after_cursor_execute", fail)
     with pytest.raises(PulledPlugError):
-        migrations.upgrade(empty.engine, MONDAY_TEN)
-    event.remove(empty.engine, "after_cursor_execute", fail)
+        migrations.upgrade(empty, MONDAY_TEN)
+    event.remove(Engine, "after_cursor_execute", fail)
     assert inspect(empty.engine).get_table_names() == []
-    migrations.upgrade(empty.engine, MONDAY_TEN)
+    migrations.upgrade(empty, MONDAY_TEN)
     empty.read(migrations.require_current)
 
 
 KILLED = """
 import os, sys
 from datetime import UTC, datetime
-from sqlalchemy import event
+from sqlalchemy import Engine, Engine, event
 from l3mail import migrations
 from l3mail.database import Database
 
-engine = Database(sys.argv[1]).engine
-
-@event.listens_for(engine, "after_cursor_execute")
+@event.listens_for(Engine, "after_cursor_execute")
 def die(connection, cursor, statement, *rest):
     if "CREATE TABLE delivery" in statement:
         os.kill(os.getpid(), 9)
 
-migrations.upgrade(engine, datetime(2026, 11, 23, tzinfo=UTC))
+migrations.upgrade(Database(sys.argv[1]), datetime(2026, 11, 23, tzinfo=UTC))
 """
 
 
@@ -384,7 +383,7 @@ def test_a_migration_killed_in_mid_way_leaves_nothing_behind(empty_url: str) -> 
     assert killed.returncode == -9
     with opened(empty_url) as database:
         assert inspect(database.engine).get_table_names() == []
-        migrations.upgrade(database.engine, MONDAY_TEN)
+        migrations.upgrade(database, MONDAY_TEN)
         database.read(migrations.require_current)
 
 

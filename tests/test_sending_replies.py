@@ -106,7 +106,7 @@ def test_no_bytes_do_more_than_be_replies_or_nonsense(data: bytes) -> None:
         ("dot", b"550 5.7.26 unauthenticated", Verdict.REJECTED, Cause.SENDER),
         ("dot", b"550 5.7.515 sender", Verdict.REJECTED, Cause.SENDER),
         ("mail", b"550 no", Verdict.REJECTED, Cause.SENDER),
-        ("rcpt", b"530 login first", Verdict.REJECTED, Cause.SENDER),
+        ("rcpt", b"530 5.7.0 login first", Verdict.DEFERRED, Cause.SENDER),
         ("rcpt", b"450 4.2.1 greylisted", Verdict.DEFERRED, None),
         ("dot", b"421 4.7.28 rate", Verdict.DEFERRED, Cause.SENDER),
         ("data", b"451 4.3.0 later", Verdict.DEFERRED, None),

@@ -327,7 +327,7 @@ def test_a_relay_that_refuses_our_sender_stops_the_campaign_and_bars_nobody(
         send(village, relay, connections=1)
     assert outbox_counts(village)["failed"] == 1
     assert outbox_counts(village)["queued"] == 5
-    assert "5.7.1 spam" in village.row(CAMPAIGN, campaign)["paused_reason"]
+    assert "refused: 554 5.7.1, see delivery 1" in village.row(CAMPAIGN, campaign)["paused_reason"]
     assert not village.rows(SUPPRESSION)
 
 

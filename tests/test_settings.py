@@ -51,7 +51,6 @@ def test_an_empty_file_is_a_workspace_that_mails_only_at_home(tmp_path: Path) ->
 
 def test_time_outs_are_those_of_rfc_5321(tmp_path: Path) -> None:
     assert _load(tmp_path).relay.timeouts.model_dump() == {
-        "connect": 30,
         "greeting": 300,
         "mail": 300,
         "rcpt": 300,
@@ -94,7 +93,7 @@ def test_every_section_is_read(tmp_path: Path) -> None:
         [relay]
         host = "mail.dresden.de"
         connections = 50
-        timeouts = { connect = 0.5 }
+        timeouts = { mail = 0.5 }
         [web]
         host = "0.0.0.0"
         port = 8080
@@ -127,7 +126,7 @@ def test_every_section_is_read(tmp_path: Path) -> None:
     assert settings.impressum.email == ""
     assert settings.impressum.privacy_url == "https://dresden.de/privat"
     assert settings.relay.connections == 50
-    assert settings.relay.timeouts.connect == 0.5
+    assert settings.relay.timeouts.mail == 0.5
     assert settings.relay.timeouts.dot == 600
     assert settings.web.base_url == "https://dresden.de/l3"
     assert settings.web.trusted_proxies == ("10.0.0.0/8", "::1/128")

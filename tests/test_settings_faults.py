@@ -44,7 +44,7 @@ FAULTS = [
         id="dotted key",
     ),
     pytest.param(
-        "[relay]\n\ntimeouts = { connect = 1, dott = 2 }",
+        "[relay]\n\ntimeouts = { mail = 1, dott = 2 }",
         'l3mail.toml:3: "relay.timeouts.dott" is not a key here; did you mean "dot"?',
         id="key in an inline table",
     ),

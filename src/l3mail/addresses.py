@@ -122,7 +122,7 @@ def address_key(address: Address, pepper: bytes) -> bytes:
 def wire_safe(address_text: str) -> str:
     """Return the text if it is exactly a normalised address, else raise `AddressError`.
 
-    The last look before MAIL FROM and RCPT TO, whatever the database said (TRUST § 1.4): first
+    The last look before MAIL FROM and RCPT TO, whatever the database said: first
     by a grammar of our own, then by reading it again. Costs about 20 µs.
     """
     unsafe = _unsafe_on_the_wire(address_text)
@@ -152,7 +152,7 @@ def header_safe(value: str) -> str:
     """Return a value that may become a mail header, else raise `HeaderInjectionError`.
 
     Refused: the start of an encoded word, which some Pythons decode into a second header
-    (CVE-2024-6923, TRUST § 1.3), every C0 and C1 control, U+2028 and U+2029, and surrogates,
+    (CVE-2024-6923), every C0 and C1 control, U+2028 and U+2029, and surrogates,
     which `email` writes out as raw bytes. Guards before folding: a folded value is refused too.
     """
     if "=?" in value:

@@ -11,10 +11,10 @@ import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, null, select, update
+from sqlalchemy import Connection, Row, insert, null, select, update
 
 from l3mail.models import CONSENT, WORKSPACE
 
@@ -68,13 +68,20 @@ def verify(connection: Connection) -> Verification:
     for row in connection.execute(select(CONSENT).order_by(CONSENT.c.seq)):
         acts += 1
         link = _hash(link, row.digest)
-        fits = row.link == link
-        if row.salt is not None:
-            digest = _digest(row.salt, row.act, row.subscriber_id, row.content, row.at)
-            fits = fits and row.digest == digest
-        if not fits and broken_at is None:
-            broken_at = row.seq
+        if row.link != link or not _is_whole_or_erased(row):
+            broken_at = broken_at or row.seq
     return Verification(acts, broken_at, link)
+
+
+def _is_whole_or_erased(row: Row[Any]) -> bool:
+    """Erased means all of it: a row that kept its words and lost its salt proves nothing."""
+    told = (row.act, row.subscriber_id, row.content, row.at)
+    if row.salt is None:
+        return told == (None, None, None, None)
+    if None in told:
+        return False
+    digest = _digest(row.salt, row.act, row.subscriber_id, row.content, row.at)
+    return bool(row.digest == digest)
 
 
 def forget(connection: Connection, subscriber_id: int) -> int:
@@ -102,7 +109,7 @@ def _newest_link(connection: Connection) -> bytes:
 def _digest(
     salt: bytes, act: str, subscriber_id: int, content: Mapping[str, Any], at: datetime
 ) -> bytes:
-    row = [act, subscriber_id, at.isoformat(), content]
+    row = [act, subscriber_id, at.astimezone(UTC).isoformat(), content]
     canonical = json.dumps(row, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return _hash(salt, canonical.encode())
 

@@ -34,18 +34,22 @@ from l3mail.calendars import (
     wall_to_utc,
 )
 from l3mail.database import upsert
+from l3mail.errors import NothingOpenError
 from l3mail.models import COURSE, DELIVERY, ENROLLMENT, LESSON, STRUCTURE, UtcDateTime
 from l3mail.planning import LESSONS, bindings, in_cohort, lessons_due
 
-BATCH = 50_000
-"""Rows one planning statement inserts at most: a web write behind it waits under 100 ms."""
+BATCH = 5_000
+"""Rows one step writes at most: whoever wants to write behind it waits about a tenth of a second.
+
+The caller asks again until a step says that it is done.
+"""
 
 ENDED = ("accepted", "failed", "cancelled", "uncertain", "lapsed")
 _SENT = ("accepted", "uncertain")
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Outline:
     """A course as its files describe it: cadence and rules in course.yaml's form.
 
     `lessons` are (slug, kind) in order, kind "lesson" or "evaluation". `rules` may hold
@@ -61,27 +65,35 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What one planning step did: deliveries made, enrollments moved to a later slot."""
+    """What one planning step did.
+
+    `deliveries` were made, `moved` enrollments put off to a later slot, `stuck` cohorts found no
+    open day; `more` says that the step ended at its limit and wants another.
+    """
 
     deliveries: int = 0
     moved: int = 0
+    stuck: int = 0
+    more: bool = False
 
 
-def define(connection: Connection, plan: Plan, stream_id: int, now: datetime) -> int:
-    """Make `plan` the course's current structure and return its id; the same plan changes nothing.
+def define(connection: Connection, outline: Outline, stream_id: int, now: datetime) -> int:
+    """Make `outline` the course's current structure, return its id; the same again changes nothing.
 
     Learners keep the structure they began with.
     """
-    cadence = as_mapping(parse_cadence(dict(plan.cadence)))
-    rules = dict(plan.rules)
-    course_id = connection.execute(select(COURSE.c.id).where(COURSE.c.slug == plan.slug)).scalar()
+    cadence = as_mapping(parse_cadence(dict(outline.cadence)))
+    rules = dict(outline.rules)
+    course_id = connection.execute(
+        select(COURSE.c.id).where(COURSE.c.slug == outline.slug)
+    ).scalar()
     if course_id is None:
         course_id = connection.execute(
             insert(COURSE)
-            .values(slug=plan.slug, title=plan.title, stream_id=stream_id, created_at=now)
+            .values(slug=outline.slug, title=outline.title, stream_id=stream_id, created_at=now)
             .returning(COURSE.c.id)
         ).scalar_one()
-    digest = _hash([cadence, rules, list(plan.lessons)])
+    digest = _hash([cadence, rules, list(outline.lessons)])
     structure_id = connection.execute(
         select(STRUCTURE.c.id).where(STRUCTURE.c.course_id == course_id, STRUCTURE.c.hash == digest)
     ).scalar()
@@ -95,13 +107,13 @@ def define(connection: Connection, plan: Plan, stream_id: int, now: datetime) ->
             insert(LESSON),
             [
                 {"structure_id": structure_id, "position": position, "slug": slug, "kind": kind}
-                for position, (slug, kind) in enumerate(plan.lessons)
+                for position, (slug, kind) in enumerate(outline.lessons)
             ],
         )
     connection.execute(
         update(COURSE)
         .where(COURSE.c.id == course_id)
-        .values(title=plan.title, current_structure_id=structure_id)
+        .values(title=outline.title, current_structure_id=structure_id)
     )
     return int(structure_id)
 
@@ -139,7 +151,7 @@ _COHORTS = (
         ENROLLMENT.c.structure_id,
         ENROLLMENT.c.anchor_on,
         ENROLLMENT.c.next_due_at,
-        ENROLLMENT.c.last_sent_on,
+        ENROLLMENT.c.last_lesson_on,
     )
     .where(ENROLLMENT.c.state == "active")
     .distinct()
@@ -158,55 +170,65 @@ _IS_PLANNED = exists(
 )
 
 
-def plan(connection: Connection, now: datetime, zone: ZoneInfo) -> Planned:
-    """Queue every lesson that is due, and move what came too late to its next slot.
+def plan(connection: Connection, now: datetime, zone: ZoneInfo, limit: int = BATCH) -> Planned:
+    """Queue lessons that are due, and move what came too late to its next slot; `limit` at most.
 
     Replaying adds nothing. An enrollment whose lesson is queued has no `next_due_at` until that
-    delivery has ended and `advance` gives it the next one.
+    delivery has ended and `advance` gives it the next one. A course without an open day within
+    reach stays as it is and is counted.
     """
     cohorts = connection.execute(_COHORTS.where(ENROLLMENT.c.next_due_at <= now)).all()
     timetables = _timetables(connection, {cohort.structure_id for cohort in cohorts}, zone)
-    deliveries = moved = 0
+    deliveries = moved = stuck = 0
     for cohort in cohorts:
+        room = limit - deliveries - moved
+        if room <= 0:
+            return Planned(deliveries, moved, stuck, more=True)
         values = {
             "cohort_structure_id": cohort.structure_id,
             "cohort_anchor_on": cohort.anchor_on,
             "cohort_due_at": cohort.next_due_at,
-            "cohort_last_sent_on": cohort.last_sent_on,
+            "cohort_last_lesson_on": cohort.last_lesson_on,
+            "batch": room,
         }
         timetable, _ = timetables[cohort.structure_id]
-        decision = timetable.catch_up(
-            cohort.anchor_on, cohort.next_due_at, now, cohort.last_sent_on
-        )
-        if isinstance(decision, MoveTo):
-            moved += len(
-                connection.execute(
-                    update(ENROLLMENT)
-                    .where(in_cohort())
-                    .values(next_due_at=decision.at)
-                    .returning(ENROLLMENT.c.id),
-                    values,
-                ).all()
+        try:
+            decision = timetable.catch_up(
+                cohort.anchor_on, cohort.next_due_at, now, cohort.last_lesson_on
             )
+        except NothingOpenError:
+            stuck += 1
+            continue
+        if isinstance(decision, MoveTo):
+            rows = connection.execute(_MOVE, values | {"due": decision.at})
+            moved += len(rows.all())
         else:
             deliveries += _queue(connection, values | bindings(now, (), ""))
-    return Planned(deliveries, moved)
+    return Planned(deliveries, moved, stuck, more=deliveries + moved >= limit)
+
+
+_MOVE = (
+    update(ENROLLMENT)
+    .where(
+        in_cohort(),
+        ENROLLMENT.c.id.in_(select(ENROLLMENT.c.id).where(in_cohort()).limit(bindparam("batch"))),
+    )
+    .values(next_due_at=bindparam("due"))
+    .returning(ENROLLMENT.c.id)
+)
+_MARK_PLANNED = update(ENROLLMENT).where(in_cohort(), _IS_PLANNED).values(next_due_at=None)
 
 
 def _queue(connection: Connection, values: dict[str, Any]) -> int:
-    total = 0
-    statement = upsert(connection, DELIVERY).from_select(LESSONS, lessons_due())
-    planned = statement.on_conflict_do_nothing(
-        index_elements=[DELIVERY.c.subscriber_id, DELIVERY.c.occurrence]
-    ).returning(DELIVERY.c.id)
-    while True:
-        new = len(connection.execute(planned, values | {"batch": BATCH}).all())
-        connection.execute(
-            update(ENROLLMENT).where(in_cohort(), _IS_PLANNED).values(next_due_at=None), values
-        )
-        total += new
-        if new < BATCH:
-            return total
+    planned = (
+        upsert(connection, DELIVERY)
+        .from_select(LESSONS, lessons_due())
+        .on_conflict_do_nothing(index_elements=[DELIVERY.c.subscriber_id, DELIVERY.c.occurrence])
+        .returning(DELIVERY.c.id)
+    )
+    new = len(connection.execute(planned, values).all())
+    connection.execute(_MARK_PLANNED, values)
+    return new
 
 
 _ENDED_LESSONS = (
@@ -254,23 +276,31 @@ _IN_STEP = (
         DELIVERY.c.ended_at >= bindparam("since"),
         DELIVERY.c.ended_at < bindparam("until"),
     )
+    .limit(bindparam("batch"))
 )
 _LEAD_ON = (
     update(ENROLLMENT)
-    .where(ENROLLMENT.c.id.in_(_IN_STEP))
+    .where(
+        ENROLLMENT.c.id.in_(_IN_STEP),
+        # Asked of the row itself too: after waiting for somebody else's lock PostgreSQL looks
+        # again at the row, and not at the subquery that chose it.
+        ENROLLMENT.c.state == "active",
+        ENROLLMENT.c.next_due_at.is_(None),
+        ENROLLMENT.c.next_position == bindparam("of_position"),
+    )
     .values(
         next_position=ENROLLMENT.c.next_position + 1,
         next_due_at=bindparam("due"),
         state=bindparam("to"),
         ended_at=bindparam("ended"),
-        last_sent_on=func.coalesce(bindparam("sent_on", type_=Date), ENROLLMENT.c.last_sent_on),
+        last_lesson_on=func.coalesce(bindparam("sent_on", type_=Date), ENROLLMENT.c.last_lesson_on),
     )
     .returning(ENROLLMENT.c.id)
 )
 
 
-def advance(connection: Connection, now: datetime, zone: ZoneInfo) -> int:
-    """Lead on everybody whose lesson has ended, set by set; return how many.
+def advance(connection: Connection, now: datetime, zone: ZoneInfo, limit: int = BATCH) -> int:
+    """Lead on those whose lesson has ended, set by set, `limit` at most; return how many.
 
     The next lesson is due at the learner's first slot after `now` and on a later local day than
     the one just sent. Who had the last one is finished.
@@ -282,6 +312,8 @@ def advance(connection: Connection, now: datetime, zone: ZoneInfo) -> int:
         timetable, lessons = timetables[step.structure_id]
         finished = step.position + 1 >= lessons
         for day in _local_days(step.first_ended_at, step.last_ended_at, zone):
+            if led >= limit:
+                return led
             sent_on = day if step.was_sent else None
             values = {
                 "of_structure": step.structure_id,
@@ -294,6 +326,7 @@ def advance(connection: Connection, now: datetime, zone: ZoneInfo) -> int:
                 "due": None if finished else timetable.next_due(step.anchor_on, now, sent_on),
                 "to": "finished" if finished else "active",
                 "ended": now if finished else None,
+                "batch": limit - led,
             }
             led += len(connection.execute(_LEAD_ON, values).all())
     return led

@@ -17,11 +17,17 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, OperationalError
 
-from l3mail.errors import DatabaseUnavailableError
+from l3mail.errors import (
+    DatabaseClosedError,
+    DatabaseUnavailableError,
+    SchemaError,
+    SettingsError,
+)
 
 BUSY_TIMEOUT_SECONDS = 10
+CONNECT_TIMEOUT_SECONDS = 10
 POSTGRES_WRITERS = 4
 READERS = 4
 
@@ -34,15 +40,25 @@ class Database:
 
     def __init__(self, url: str) -> None:
         """Prepare `url` (`sqlite:///path` or `postgresql+psycopg://…`); nothing connects yet."""
+        self._url = url
         self.is_sqlite = make_url(url).get_backend_name() == "sqlite"
         writers = 1 if self.is_sqlite else POSTGRES_WRITERS
         self.engine = _sqlite(url) if self.is_sqlite else _postgres(url)
-        self._read_engine = _sqlite(url, read_only=True) if self.is_sqlite else self.engine
+        self._read_engine = (
+            _sqlite(url, read_only=True)
+            if self.is_sqlite
+            else self.engine.execution_options(
+                isolation_level="REPEATABLE READ", postgresql_readonly=True
+            )
+        )
         self._writing = ThreadPoolExecutor(writers, thread_name_prefix="l3mail-write")
         self._reading = ThreadPoolExecutor(READERS, thread_name_prefix="l3mail-read")
 
     def write(self, verb: Verb[T]) -> T:
-        """Run `verb` in one transaction, after every write begun before it; return once durable."""
+        """Run `verb` in one transaction and return once it is durable.
+
+        On SQLite after every write begun before it in this process.
+        """
         return self._write(verb).result()
 
     def read(self, verb: Verb[T]) -> T:
@@ -56,6 +72,29 @@ class Database:
     async def reads(self, verb: Verb[T]) -> T:
         """`read` for coroutines."""
         return await asyncio.wrap_future(self._read(verb))
+
+    @contextmanager
+    def migrating(self) -> Iterator[Connection]:
+        """A transaction in which tables may be made anew: SQLite's foreign keys wait for its end.
+
+        Raises SchemaError, and rolls back, when a reference then points nowhere.
+        """
+        if not self.is_sqlite:
+            with _told(self.engine), self.engine.begin() as connection:
+                yield connection
+            return
+        engine = _sqlite(self._url, foreign_keys=False)
+        try:
+            with _told(engine), engine.begin() as connection:
+                yield connection
+                dangling = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+                if dangling:
+                    raise SchemaError(
+                        f"{len(dangling)} references point nowhere, the first in"
+                        f" {dangling[0][0]}; nothing is changed, restore a backup"
+                    )
+        finally:
+            engine.dispose()
 
     def close(self) -> None:
         """Let what was begun end, then close every connection."""
@@ -88,27 +127,43 @@ def upsert(connection: Connection, table: Table) -> "sqlite.Insert | postgresql.
     return statement
 
 
-# SQLite calls a mistake in our SQL operational too; only these pass by themselves or by an
-# operator's hand (primary result codes, sqlite.org/rescode.html).
-_PASSING = ("BUSY", "LOCKED", "FULL", "IOERR", "CANTOPEN", "READONLY", "NOMEM", "PROTOCOL")
-
-
 def _transact(engine: Engine, verb: Verb[T]) -> T:
+    with _told(engine), engine.begin() as connection:
+        return verb(connection)
+
+
+# SQLite calls a mistake in our SQL operational too; these pass by themselves, and those need
+# somebody's hand (primary result codes, sqlite.org/rescode.html).
+_PASSING = ("BUSY", "LOCKED", "FULL", "IOERR", "NOMEM", "PROTOCOL")
+_CLOSED = ("READONLY", "CANTOPEN", "PERM", "AUTH")
+_DAMAGED = ("NOTADB", "CORRUPT")
+
+
+@contextmanager
+def _told(engine: Engine) -> Iterator[None]:
+    """Say in l3mail's words what failed when it was the database and not the statement.
+
+    Whether a failed commit was durable is unknown then: callers act by key and fence, so that
+    doing the same again is harmless.
+    """
     try:
-        with engine.begin() as connection:
-            return verb(connection)
-    except (OperationalError, InterfaceError) as fault:
-        # Whether a failed commit was durable is unknown here: callers act by key and fence,
-        # so that doing the same again is harmless.
-        if _is_passing(fault):
+        yield
+    except (OperationalError, InterfaceError, DatabaseError) as fault:
+        name = getattr(fault.orig, "sqlite_errorname", "").removeprefix("SQLITE_")
+        where = engine.url.database
+        if name.startswith(_CLOSED):
+            raise DatabaseClosedError(
+                f"{where} cannot be written or opened ({_first_line(fault)}); give the file and"
+                " its folder to the user l3mail runs as"
+            ) from fault
+        if name.startswith(_DAMAGED):
+            raise SchemaError(
+                f"{where} is damaged or no database ({_first_line(fault)}); restore a backup"
+            ) from fault
+        gone = isinstance(fault, OperationalError | InterfaceError) and not name
+        if gone or name.startswith(_PASSING):
             raise DatabaseUnavailableError(_first_line(fault)) from fault
         raise
-
-
-def _is_passing(fault: DBAPIError) -> bool:
-    """Whether the database, and not the statement, is what failed."""
-    name = getattr(fault.orig, "sqlite_errorname", None)
-    return name is None or name.removeprefix("SQLITE_").startswith(_PASSING)
 
 
 def _first_line(fault: DBAPIError) -> str:
@@ -116,7 +171,7 @@ def _first_line(fault: DBAPIError) -> str:
     return lines[0] if lines else type(fault.orig).__name__
 
 
-def _sqlite(url: str, *, read_only: bool = False) -> Engine:
+def _sqlite(url: str, *, read_only: bool = False, foreign_keys: bool = True) -> Engine:
     engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
 
     @event.listens_for(engine, "connect")
@@ -126,7 +181,7 @@ def _sqlite(url: str, *, read_only: bool = False) -> Engine:
         cursor = connection.cursor()
         cursor.execute("PRAGMA journal_mode = WAL")
         cursor.execute("PRAGMA synchronous = FULL")
-        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
         cursor.execute("PRAGMA secure_delete = ON")
         if read_only:
             cursor.execute("PRAGMA query_only = ON")
@@ -142,9 +197,18 @@ def _sqlite(url: str, *, read_only: bool = False) -> Engine:
 
 
 def _postgres(url: str) -> Engine:
-    return create_engine(
-        url,
-        pool_size=POSTGRES_WRITERS + READERS,
-        pool_pre_ping=True,
-        connect_args={"options": "-c timezone=utc"},
-    )
+    try:
+        return create_engine(
+            url,
+            pool_size=POSTGRES_WRITERS + READERS,
+            pool_pre_ping=True,
+            connect_args={
+                "options": "-c timezone=utc",
+                "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+                "keepalives_idle": CONNECT_TIMEOUT_SECONDS,
+            },
+        )
+    except ModuleNotFoundError as missing:
+        raise SettingsError(
+            ["PostgreSQL needs the driver psycopg; install l3mail with its extra `postgres`"]
+        ) from missing

@@ -22,6 +22,10 @@ class DatabaseUnavailableError(L3mailError):
         super().__init__(f"database not available: {detail}; nothing was lost, try again")
 
 
+class DatabaseClosedError(L3mailError):
+    """The database can't be opened or written by this user; waiting does not help."""
+
+
 class SchemaError(L3mailError):
     """The database's schema is not the one this program was made for."""
 

@@ -133,6 +133,7 @@ def objections(candidate: Candidate) -> tuple[tuple[Column, str], ...]:
         (and_(person, exists(fate.where(_SUBSCRIBER.c.erased_at.is_not(None)))), "erased"),
         (and_(person, exists(fate.where(_SUBSCRIBER.c.restricted_at.is_not(None)))), "restricted"),
         (and_(person, exists(barred)), "suppressed"),
+        (and_(candidate.purpose == "stream", _unsubscribed(candidate)), "unsubscribed"),
         (and_(candidate.purpose == "stream", not_(_confirmed(candidate))), "not confirmed"),
         (and_(request, not_(_requested(candidate))), "request is closed"),
         (and_(request, _over_limit(candidate)), "request limit reached"),
@@ -268,13 +269,13 @@ def lessons_due() -> Select[Any]:
 
 def in_cohort() -> Column:
     """Whether an enrollment belongs to the cohort that the `cohort_…` parameters name."""
-    last_sent_on = bindparam("cohort_last_sent_on", type_=Date)
+    last_lesson_on = bindparam("cohort_last_lesson_on", type_=Date)
     return and_(
         ENROLLMENT.c.state == "active",
         ENROLLMENT.c.structure_id == bindparam("cohort_structure_id"),
         ENROLLMENT.c.anchor_on == bindparam("cohort_anchor_on"),
         ENROLLMENT.c.next_due_at == bindparam("cohort_due_at"),
-        ENROLLMENT.c.last_sent_on.is_not_distinct_from(last_sent_on),
+        ENROLLMENT.c.last_lesson_on.is_not_distinct_from(last_lesson_on),
     )
 
 
@@ -289,6 +290,16 @@ def _confirmed(candidate: Candidate) -> Column:
             _SUBSCRIPTION.c.stream_id == candidate.stream_id,
             _SUBSCRIPTION.c.state == "confirmed",
             _SUBSCRIPTION.c.generation == candidate.generation,
+        )
+    )
+
+
+def _unsubscribed(candidate: Candidate) -> Column:
+    return exists(
+        select(SUBSCRIPTION.c.id).where(
+            SUBSCRIPTION.c.subscriber_id == candidate.subscriber_id,
+            SUBSCRIPTION.c.stream_id == candidate.stream_id,
+            SUBSCRIPTION.c.state == "unsubscribed",
         )
     )
 

@@ -2,7 +2,7 @@
 
 Pure: the same text, values and head give the same bytes, so a mail can be shown again as it
 was sent. Values are hostile: the sandbox runs them, HTML escapes them, and whatever becomes
-a header passes a guard of its own (TRUST: encoded words in a name become headers otherwise).
+a header passes a guard of its own (an encoded word in a name could become one: CVE-2024-6923).
 """
 
 import hashlib

@@ -37,7 +37,7 @@ class Office:
         (self.folder / FILE).write_text(self.settings_text, encoding="utf-8")
         make_state(self.settings.state_dir)
         with opened(self.settings.database_url) as database:
-            migrations.upgrade(database.engine, THEN)
+            migrations.upgrade(database, THEN)
 
     @property
     def environment(self) -> dict[str, str]:

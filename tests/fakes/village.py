@@ -275,7 +275,7 @@ def ground(backend: str, folder: Path) -> Iterator[Database]:
     file = f"sqlite:///{folder / 'ground.sqlite3'}"
     url = file if backend == "sqlite" else fresh_database(postgres_url())
     with opened(url) as database:
-        migrations.upgrade(database.engine, MONDAY_TEN)
+        migrations.upgrade(database, MONDAY_TEN)
         yield database
     if backend == "postgres":
         drop_database(url)

@@ -18,10 +18,19 @@ app = typer.Typer(
     name="l3mail",
     help="Send courses, lifecycle mailings and newsletters; everything by files and commands.",
     no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"l3mail {version('l3mail')}")
+        raise typer.Exit
 
 
 @app.callback()
@@ -35,6 +44,10 @@ def main_options(
         str | None,
         typer.Option("--as", help="Who to note for this change; default: your login name."),
     ] = None,
+    _show_version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_version, help="Print the version."),
+    ] = False,
 ) -> None:
     """Collect what every command shares."""
     context.obj = House(workspace, acting)

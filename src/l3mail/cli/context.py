@@ -4,15 +4,19 @@ import getpass
 import json
 import logging
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
+
+from l3mail.errors import printable
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -51,8 +55,11 @@ class House:
 
     @property
     def who(self) -> str:
-        """Whose name stands beside a change: `--as`, else the login name."""
-        return self.acting or getpass.getuser()
+        """Whose name stands beside a change: `--as`, else the login's name or number."""
+        try:
+            return self.acting or getpass.getuser()
+        except (KeyError, OSError):  # a container's user need not have a name
+            return f"uid {os.getuid()}"
 
     @contextmanager
     def database(self) -> "Iterator[Database]":
@@ -77,6 +84,14 @@ class House:
             return database.write(noted)
 
 
+def program() -> str:
+    """How this program was called, so that a hint can be typed as it stands."""
+    name = Path(sys.argv[0])
+    if name.name == "__main__.py":
+        return "python -m l3mail"
+    return "l3mail" if shutil.which("l3mail") == str(name) else str(name)
+
+
 def confirm(question: str, *, yes: bool) -> None:
     """Ask before mail goes out or rows go away; without a terminal, `--yes` must be given."""
     if yes:
@@ -84,18 +99,31 @@ def confirm(question: str, *, yes: bool) -> None:
     if not sys.stdin.isatty():
         typer.echo("l3mail: this needs a yes; run it in a terminal or add --yes", err=True)
         raise typer.Exit(1)
-    typer.confirm(question, abort=True)
+    answer = typer.prompt(f"{question} [y/N]", default="n", show_default=False)
+    if answer.strip().casefold() not in {"y", "yes", "j", "ja"}:
+        raise typer.Exit(1)
 
 
 def print_json(value: object) -> None:
     """JSON for programs: UTF-8, instants in ISO form."""
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2, default=_plain))
+
+
+def _plain(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], empty: str) -> None:
-    """A table as wide as the terminal, or `empty` when there is nothing to show."""
+    """A table as wide as the terminal, or `empty` when there is nothing to show.
+
+    Into a pipe a row is a line, its cells apart by tabs, so that `grep` and `cut` work.
+    """
     if not rows:
         typer.echo(empty)
+        return
+    if not sys.stdout.isatty():
+        for row in (columns, *rows):
+            typer.echo("\t".join(printable(str(cell or ""), 1000) for cell in row))
         return
     from rich.console import Console
     from rich.table import Table
@@ -106,7 +134,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], empty:
         table.add_column(column, overflow="fold")
     for row in rows:
         # Text, not markup: an address or a slug may contain brackets.
-        table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
+        table.add_row(*(Text(printable(str(cell or ""), 1000)) for cell in row))
     Console().print(table)
 
 

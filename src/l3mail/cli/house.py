@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from l3mail.cli.context import House
+from l3mail.cli.context import House, program
+from l3mail.errors import WorkspaceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +23,7 @@ def register(app: typer.Typer) -> None:
     """Hang the commands into the panel "House"."""
     app.add_typer(group, rich_help_panel=PANEL)
     app.command("demo", rich_help_panel=PANEL)(demo)
+    app.command("init", rich_help_panel=PANEL)(init)
 
 
 @group.command("upgrade")
@@ -30,15 +32,47 @@ def upgrade(context: typer.Context) -> None:
 
     Example: l3mail db upgrade
     """
+    house: House = context.obj
+    _upgrade(house)
+
+
+def _upgrade(house: House) -> None:
     from l3mail import migrations
     from l3mail.database import opened
     from l3mail.settings import make_state
+    from l3mail.wiring import only_sender
 
-    house: House = context.obj
+    new = not house.settings.state_dir.exists()
     make_state(house.settings.state_dir)
-    with opened(house.settings.database_url) as database:
-        revision = migrations.upgrade(database.engine, house.clock.now())
+    with (
+        opened(house.settings.database_url) as database,
+        only_sender(house.settings, database),
+    ):
+        revision = migrations.upgrade(database, house.clock.now())
+    if new:
+        typer.echo(f"Made {house.settings.state_dir}: pepper and key; back up the whole folder.")
     typer.echo(f"The database is at revision {revision}.")
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")],
+) -> None:
+    """Lay out a workspace: settings to fill in, a database, two secrets.
+
+    Example: l3mail init kurse
+    """
+    from l3mail.cli.starter import IGNORED, SETTINGS
+    from l3mail.settings import FILE
+
+    if (folder / FILE).exists():
+        raise WorkspaceError(f"{folder} is a workspace already; its {FILE} is left as it is")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / FILE).write_text(SETTINGS, encoding="utf-8")
+    ignore = folder / ".gitignore"
+    if not ignore.exists():
+        ignore.write_text(IGNORED, encoding="utf-8")
+    _upgrade(House(folder))
+    typer.echo(f"Fill in {folder / FILE}; then `{program()} --workspace {folder} worker` sends.")
 
 
 def demo(
@@ -59,7 +93,7 @@ def demo(
     logging.getLogger("l3mail").addHandler(logging.NullHandler())
     logging.getLogger("l3mail").propagate = False
     console = Console(highlight=False)
-    console.print("[bold]Ten weeks of a course in time-lapse[/bold], 24 people, one mail server.\n")
+    console.print("[bold]A course in time-lapse[/bold]: 24 people, one mail server.\n")
     with Progress(
         TextColumn("{task.description}"), BarColumn(), console=console, transient=True
     ) as progress:
@@ -88,14 +122,12 @@ def _lines(moment: "Moment") -> list[str]:
 
 def _conclude(say: "Callable[[str], None]", summary: "Summary") -> None:
     states = ", ".join(f"{count} {state}" for state, count in sorted(summary.states.items()))
-    say(f"\n{summary.people} people, {summary.mails} mails arrived; deliveries: {states}")
-    say(
-        f"  {summary.whole} learners had all 7 mails,"
-        f" {summary.mondays} of them on Mondays in a row at 10:00"
-    )
-    say(f"  {summary.planned_twice} occurrences planned twice for a person")
+    say(f"{summary.people} people, {summary.mails} mails arrived; deliveries: {states}")
+    say(f"  {summary.whole} learners had all 7 mails, {summary.mondays} on Mondays in a row,")
+    say(f"    {summary.sharp} always at 10:00; the others waited for a slow or silent server")
+    say(f"  {summary.repeated} mails arrived under two Message-IDs")
     say(f"  {summary.after_leaving} mails begun after an unsubscribe")
     say(f"  {summary.arrived_twice} mail resent after a lost answer, under the same Message-ID")
     say(f"\nMails: {summary.folder / 'mails'}. Three things to try:")
     for command in ("outbox list --status failed", "outbox show 1 --eml", "halt --kind lesson"):
-        say(f"  l3mail --workspace {summary.folder} {command}")
+        say(f"  {program()} --workspace {summary.folder} {command}")

@@ -1,14 +1,16 @@
 """Commands on the outbox: look at deliveries, and settle those that need a person."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from l3mail.cli.context import DryRun, House, Json, Yes, confirm, print_json, print_table
-from l3mail.errors import L3mailError, OutboxError
+from l3mail.errors import L3mailError, OutboxError, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import datetime
 
     from sqlalchemy import Connection
 
@@ -51,9 +53,11 @@ def list_(
     with house.database() as database:
         rows = database.read(
             lambda connection: outbox.listing(
-                connection, states=status or (), search=search, limit=limit
+                connection, states=status or (), search=search, limit=limit + 1
             )
         )
+    more = len(rows) > limit
+    rows = rows[-limit:]
     shown = [_view(house, row) for row in rows]
     if as_json:
         print_json(shown)
@@ -67,7 +71,7 @@ def list_(
         ],
         empty="No deliveries.",
     )
-    if len(shown) == limit:
+    if more:
         typer.echo(f"The newest {limit}; --limit shows more.")
 
 
@@ -96,13 +100,21 @@ def show(
         rows = database.read(lambda connection: outbox.lookup(connection, [number]))
     if not rows:
         raise _unknown([number])
-    facts = {name: value for name, value in rows[0].items() if value not in (None, {}, "")}
-    facts |= _view(house, rows[0])
+    row = rows[0]
     if as_json:
-        print_json(facts)
+        print_json(row | _view(house, row))
         return
+    facts = _view(house, row) | {
+        "occasion": row["occurrence"],
+        "attempts": row["attempts"],
+        "started": _local(house, row["started_at"]),
+        "ended": _local(house, row["ended_at"]),
+        "next attempt": _local(house, row["next_attempt_at"]),
+        "uncertain since": _local(house, row["uncertain_at"]),
+    }
     for name, value in facts.items():
-        typer.echo(f"{name:>18}  {value}")
+        if value not in {None, ""}:
+            typer.echo(f"{name:>15}  {_plain(value)}")
 
 
 @group.command("retry")
@@ -169,12 +181,21 @@ def cancel(context: typer.Context, ids: Ids, dry_run: DryRun = False, yes: Yes =
     _order(house, "cancel", ids, verb, dry_run=dry_run, yes=yes)
 
 
+@dataclass(frozen=True)
+class _Change:
+    """What an order did: the ids it fitted, all rows before, and those rows after."""
+
+    ids: list[int]
+    before: list[dict[str, Any]]
+    after: list[dict[str, Any]]
+
+
 class _DryRunError(Exception):
     """Rolls a dry run's transaction back and carries what it would have changed."""
 
-    def __init__(self, changed: list[int]) -> None:
+    def __init__(self, change: _Change) -> None:
         super().__init__()
-        self.changed = changed
+        self.change = change
 
 
 def _order(
@@ -187,36 +208,46 @@ def _order(
     yes: bool,
 ) -> None:
     """Run an operator's order on rows, note it, and name the rows it did not fit."""
-
-    def noted(connection: "Connection") -> tuple[list[int], dict[str, int]]:
-        changed = verb(connection, ids)
-        if dry_run:
-            raise _DryRunError(changed)
-        return changed, {"deliveries": len(changed)}
-
-    if not dry_run:
-        confirm(f"{name} {len(ids)} deliveries?", yes=yes)
-    try:
-        changed = house.change(f"outbox {name}", noted)
-    except _DryRunError as dry:
-        changed = dry.changed
-        typer.echo("Dry run, nothing is changed.")
-    typer.echo(f"{name}: {len(changed)} of {len(ids)}")
-    rest = sorted(set(ids) - set(changed))
-    if rest:
-        raise _unfit(house, name, rest)
-
-
-def _unfit(house: House, name: str, ids: list[int]) -> L3mailError:
     from l3mail import outbox
 
-    with house.database() as database:
-        rows = database.read(lambda connection: outbox.lookup(connection, ids))
-    if len(rows) < len(ids):
-        return _unknown(sorted(set(ids) - {row["id"] for row in rows}))
-    states = ", ".join(f"{row['id']} is {row['state']}" for row in rows)
+    def noted(connection: "Connection") -> tuple[_Change, dict[str, int]]:
+        before = outbox.lookup(connection, ids)
+        ids_changed = verb(connection, ids)
+        change = _Change(ids_changed, before, outbox.lookup(connection, ids_changed))
+        if dry_run:
+            raise _DryRunError(change)
+        return change, {"deliveries": len(ids_changed)}
+
+    if not dry_run:
+        what = "1 delivery" if len(ids) == 1 else f"{len(ids)} deliveries"
+        confirm(f"{name} {what}?", yes=yes)
+    try:
+        change = house.change(f"outbox {name}", noted)
+    except _DryRunError as dry:
+        change = dry.change
+        typer.echo("Dry run, nothing is changed.")
+    states = {row["id"]: row["state"] for row in change.before}
+    for row in change.after:
+        typer.echo(f"{row['id']}  {_plain(row['email'])}  {states[row['id']]} -> {row['state']}")
+    rest = sorted(set(ids) - set(change.ids))
+    if rest:
+        raise _unfit(name, rest, states)
+
+
+_FITTING = {
+    "retry": "failed, deferred or held",
+    "resolve": "uncertain",
+    "cancel": "queued, deferred, held or uncertain",
+}
+
+
+def _unfit(name: str, ids: list[int], states: dict[int, str]) -> L3mailError:
+    unknown = [number for number in ids if number not in states]
+    if unknown:
+        return _unknown(unknown)
     command = name.partition(" ")[0]
-    return OutboxError(f"{command} does not fit: {states}; see `l3mail outbox {command} --help`")
+    told = ", ".join(f"{number} is {states[number]}" for number in ids)
+    return OutboxError(f"{told}; {command} takes only what is {_FITTING[command]}")
 
 
 def _unknown(ids: list[int]) -> L3mailError:
@@ -230,16 +261,27 @@ def _view(house: House, row: dict[str, Any]) -> dict[str, Any]:
         "email": row["email"],
         "kind": row["kind"],
         "message": row["slug"],
-        "due_at": row["due_at"].astimezone(house.settings.zone).isoformat(),
+        "due_at": _local(house, row["due_at"]),
         "status": row["state"],
-        "reason": row["reason"] or _reply(row),
+        "reason": _reason(row),
     }
 
 
-def _reply(row: dict[str, Any]) -> str | None:
-    if row["state"] == "accepted" or not row["reply_text"]:
-        return None
-    return f"{row['reply_code'] or ''} {row['reply_text']}".strip()
+def _reason(row: dict[str, Any]) -> str | None:
+    """Why a row is where it is, with the relay's own words where they are the answer."""
+    reply = None
+    if row["state"] in {"failed", "deferred"} and row["reply_text"]:
+        reply = f"{row['reply_code'] or ''} {row['reply_text']}".strip()
+    return ": ".join(part for part in (row["reason"], reply) if part) or None
+
+
+def _local(house: House, instant: "datetime | None") -> str | None:
+    return instant.astimezone(house.settings.zone).isoformat() if instant else None
+
+
+def _plain(value: object) -> str:
+    # What a relay or a person wrote must not steer a terminal.
+    return printable(str(value), 1000)
 
 
 def _short(instant: str) -> str:

@@ -1,6 +1,7 @@
 """Commands that send and that stop sending."""
 
 import asyncio
+import logging
 import signal
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from l3mail.sending import Sender, Tally
 
 PANEL = "Sending"
+
+log = logging.getLogger("l3mail.worker")
 
 
 def register(app: typer.Typer) -> None:
@@ -35,15 +38,27 @@ def worker(
 
     Example: l3mail worker --once
     """
+    from l3mail import outbox
     from l3mail.wiring import make_sender, only_sender
 
     house: House = context.obj
     start_logging(house.settings.log.format)
     with house.database() as database, only_sender(house.settings, database):
         sender = make_sender(house.settings, database, house.clock)
+        for brake in database.read(outbox.brakes):
+            log.warning("%s; `l3mail resume` lifts it", _told(house, brake))
+        relay = house.settings.relay
+        if not once:
+            log.info("sending through %s:%d; Ctrl-C stops", relay.host, relay.port)
         tally = asyncio.run(_run(sender, once=once))
+    if not tally.verdicts:
+        log.info("nothing was handed over")
     if once and tally.relay_fault:
-        raise L3mailError(f"the relay is down, the queue is as it was: {tally.relay_fault}")
+        done = tally.verdicts.total()
+        rest = (
+            f"{done} mails were handed over, the rest waits" if done else "the queue is as it was"
+        )
+        raise L3mailError(f"the relay is down, {rest}: {tally.relay_fault}")
 
 
 async def _run(sender: "Sender", *, once: bool) -> "Tally":
@@ -75,43 +90,62 @@ def halt(
     from l3mail.models import KINDS
 
     house: House = context.obj
-    if message and kind:
-        raise typer.BadParameter("give --message or --kind, not both")
+    scope, subject = _scope(message, kind)
     if kind and kind not in KINDS:
         raise typer.BadParameter(f"{kind!r} is no kind of mail; known are {', '.join(KINDS)}")
-    scope = "message" if message else "kind" if kind else "everything"
-    subject = message or kind or ""
     words = f"{scope} {subject}".strip()
 
-    def verb(connection: "Connection") -> tuple[bool, dict[str, int]]:
+    def verb(connection: "Connection") -> tuple[tuple[bool, int], dict[str, int]]:
+        if message:
+            outbox.require_slug(connection, message)
         new = outbox.halt(connection, scope, subject, house.who, house.clock.now())
-        return new, {"halts": int(new)}
+        waiting = outbox.waiting(connection, scope, subject)
+        return (new, waiting), {"halts": int(new), "deliveries": waiting}
 
-    new = house.change(f"halt {words}", verb)
-    typer.echo(f"{'Halted' if new else 'Halted already'}: {words}. `l3mail resume` lifts it.")
+    new, waiting = house.change(f"halt {words}", verb)
+    typer.echo(
+        f"{'Halted' if new else 'Halted already'}: {words}; {waiting} deliveries wait."
+        " `l3mail resume` lifts it."
+    )
 
 
-def resume(context: typer.Context, as_json: Json = False) -> None:
-    """Lift every halt.
+def resume(
+    context: typer.Context,
+    message: Annotated[str | None, typer.Option(help="Only the halt of this slug.")] = None,
+    kind: Annotated[str | None, typer.Option(help="Only the halt of this kind.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Lift every halt, or one.
 
     Example: l3mail resume
     """
     from l3mail import outbox
 
     house: House = context.obj
+    scope, subject = _scope(message, kind)
+    only = (scope, subject) if message or kind else None
 
     def verb(connection: "Connection") -> tuple[list["Brake"], dict[str, int]]:
-        released = outbox.resume(connection)
+        released = outbox.resume(connection, only)
         return released, {"halts": len(released)}
 
-    released = house.change("resume", verb)
+    released = house.change("resume" if only is None else f"resume {scope} {subject}", verb)
     if as_json:
         print_json([{"scope": brake.scope, "subject": brake.subject} for brake in released])
         return
     if not released:
         typer.echo("Nothing was halted.")
     for brake in released:
-        words = f"{brake.scope} {brake.subject}".strip()
-        typer.echo(
-            f"Resumed: {words}, halted {brake.halted_at:%Y-%m-%d %H:%M} UTC by {brake.halted_by}."
-        )
+        typer.echo(f"Resumed: {_told(house, brake)}.")
+
+
+def _scope(message: str | None, kind: str | None) -> tuple[str, str]:
+    if message and kind:
+        raise typer.BadParameter("give --message or --kind, not both")
+    return ("message" if message else "kind" if kind else "everything"), message or kind or ""
+
+
+def _told(house: House, brake: "Brake") -> str:
+    words = f"{brake.scope} {brake.subject}".strip()
+    at = brake.halted_at.astimezone(house.settings.zone)
+    return f"{words}, halted {at:%Y-%m-%d %H:%M} by {brake.halted_by}"

@@ -1,6 +1,7 @@
 """The demo's mail server: takes every mail into a folder, and fails in four instructive ways."""
 
 import socket
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email import message_from_bytes
@@ -18,12 +19,12 @@ SILENT = "stumm@bibliothek-west.example"
 
 
 class Mailbox:
-    """What arrived: one file per mail, named by its order and addressee."""
+    """What arrived: one file per mail, and (addressee, subject, Message-ID) in order."""
 
     def __init__(self, folder: Path) -> None:
         """Write into `folder`, which exists."""
         self.folder = folder
-        self.message_ids: list[str] = []
+        self.arrived: list[tuple[str, str, str]] = []
         self._tried: set[str] = set()
 
     async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
@@ -46,14 +47,21 @@ class Mailbox:
         content = envelope.content
         address = envelope.rcpt_tos[0]
         assert isinstance(content, bytes)
-        message_id = message_from_bytes(content, policy=compat32)["Message-ID"]
-        self.message_ids.append(message_id)
-        number = len(self.message_ids)
+        mail = message_from_bytes(content, policy=compat32)
+        self.arrived.append((address, str(mail["Subject"]), str(mail["Message-ID"])))
+        number = len(self.arrived)
         (self.folder / f"{number:03}-{address}.eml").write_bytes(content)
         if address == SILENT and self._first_time(address):
             assert server.transport is not None
             server.transport.close()
         return "250 2.0.0 taken"
+
+    def by_subject(self) -> dict[tuple[str, str], list[str]]:
+        """Message-IDs by addressee and subject."""
+        found: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for address, subject, message_id in self.arrived:
+            found[address, subject].append(message_id)
+        return found
 
     def _first_time(self, address: str) -> bool:
         new = address not in self._tried

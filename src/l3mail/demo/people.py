@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from l3mail.courses import Plan
+from l3mail.courses import Outline
 from l3mail.demo.mailserver import FULL, GREYLISTED, SILENT, UNKNOWN
 
 STREAM = "digital-sichtbar"
@@ -12,7 +12,7 @@ LEAVES = "bert@kita-sonne.example"
 
 FIRST_DAY = datetime(2026, 10, 5, 8, 0, tzinfo=UTC)  # 10:00 in Berlin, on the second: Monday
 
-COURSE = Plan(
+COURSE = Outline(
     slug=STREAM,
     title="Digital sichtbar",
     cadence={"weekday": "mon", "at": "10:00"},
@@ -31,48 +31,48 @@ TEXTS = {
     "01-ziele": (
         "Wen wollen Sie erreichen?",
         (
-            "Schreiben Sie in einem Satz auf, wer von Ihrem nächsten Angebot erfahren soll"
+            "schreiben Sie in einem Satz auf, wer von Ihrem nächsten Angebot erfahren soll"
             " und was diese Person danach tun kann."
         ),
     ),
     "02-social-media": (
         "Ein Kanal, gut gepflegt",
         (
-            "Wählen Sie den einen Kanal, auf dem Ihre Leute schon sind, und legen Sie zwei feste"
+            "wählen Sie den einen Kanal, auf dem Ihre Leute schon sind, und legen Sie zwei feste"
             " Tage in der Woche dafür fest."
         ),
     ),
     "03-kurzvideo": (
         "Dreißig Sekunden im Hochformat",
         (
-            "Filmen Sie heute eine Hand, die etwas zeigt: eine Frage, drei Schritte, ein Ergebnis."
+            "filmen Sie heute eine Hand, die etwas zeigt: eine Frage, drei Schritte, ein Ergebnis."
             " Untertitel nicht vergessen."
         ),
     ),
     "04-newsletter": (
         "Post, auf die man wartet",
         (
-            "Ein Newsletter braucht einen Termin, einen Absender mit Namen und eine einzige Bitte"
+            "ein Newsletter braucht einen Termin, einen Absender mit Namen und eine einzige Bitte"
             " an die Lesenden."
         ),
     ),
     "05-ki": (
         "KI schreibt vor, Sie entscheiden",
         (
-            "Lassen Sie sich fünf Überschriften vorschlagen, streichen Sie vier, und prüfen Sie in"
+            "lassen Sie sich fünf Überschriften vorschlagen, streichen Sie vier, und prüfen Sie in"
             " der letzten jede Tatsache."
         ),
     ),
     "06-netzwerk": (
         "Was hat es gebracht?",
         (
-            "Zählen Sie Anmeldungen statt Klicks, und fragen Sie eine Kollegin, was bei ihr"
+            "zählen Sie Anmeldungen statt Klicks, und fragen Sie eine Kollegin, was bei ihr"
             " angekommen ist."
         ),
     ),
     "evaluation": (
         "Sechs Wochen: Ihre Meinung",
-        "Antworten Sie auf diese E-Mail mit einem Satz: Was nehmen Sie mit, was fehlte?",
+        "antworten Sie auf diese E-Mail mit einem Satz: Was nehmen Sie mit, was fehlte?",
     ),
 }
 """Subject and body by lesson."""

@@ -59,8 +59,10 @@ class Moment:
 class Summary:
     """What the rows and the mail server say in the end, found by looking and not by counting along.
 
-    `whole` counts learners whose seven mails were all accepted, `mondays` those of them who
-    had theirs on consecutive Mondays at 10:00 local time.
+    `whole` counts learners whose seven mails were all accepted, `mondays` those of them who had
+    each on a Monday, seven days after the one before, by the moment the server took it; `sharp`
+    those whose every mail was taken at 10:00 local time. `repeated` counts mails, by addressee
+    and subject, that arrived under more than one Message-ID.
     """
 
     folder: Path
@@ -68,8 +70,9 @@ class Summary:
     mails: int = 0
     states: Counter[str] = field(default_factory=Counter)
     mondays: int = 0
+    sharp: int = 0
     whole: int = 0
-    planned_twice: int = 0
+    repeated: int = 0
     arrived_twice: int = 0
     after_leaving: int = 0
 
@@ -85,7 +88,7 @@ def play(folder: Path, tell: Callable[[Moment], None]) -> Summary:
         settings = load_settings(folder, {})
         make_state(settings.state_dir)
         with opened(settings.database_url) as database:
-            migrations.upgrade(database.engine, FIRST_DAY)
+            migrations.upgrade(database, FIRST_DAY)
             with only_sender(settings, database):
                 _Timelapse(settings, database, mailbox).run(tell)
             return _look(database, settings.zone, mailbox, folder)
@@ -162,7 +165,7 @@ class _Timelapse:
         ).scalar_one()
         courses.define(connection, COURSE, stream, FIRST_DAY)
         for name, (subject, body) in TEXTS.items():
-            text = f"{{{{ greeting }}}},\n\n{body}\n\nIhr Team von Bildung in Musterstadt\n"
+            text = f"{{{{ greeting }}}},\n\n{body}\n\nIhr Team Bildung in Musterstadt\n"
             publishing.publish(
                 connection,
                 slug=f"{STREAM}/{name}",
@@ -246,9 +249,8 @@ def _look(database: Database, zone: ZoneInfo, mailbox: Mailbox, folder: Path) ->
         select(
             DELIVERY.c.id,
             DELIVERY.c.subscriber_id,
-            DELIVERY.c.occurrence,
             DELIVERY.c.state,
-            DELIVERY.c.due_at,
+            DELIVERY.c.ended_at,
             DELIVERY.c.started_at,
             SUBSCRIPTION.c.unsubscribed_at,
         )
@@ -259,18 +261,18 @@ def _look(database: Database, zone: ZoneInfo, mailbox: Mailbox, folder: Path) ->
     courses_of: dict[int, list[datetime]] = defaultdict(list)
     for row in rows:
         if row.state == "accepted":
-            courses_of[row.subscriber_id].append(row.due_at.astimezone(zone))
+            courses_of[row.subscriber_id].append(row.ended_at.astimezone(zone))
     whole = [dates for dates in courses_of.values() if len(dates) == len(COURSE.lessons)]
-    pairs = Counter((row.subscriber_id, row.occurrence) for row in rows)
     return Summary(
         folder=folder,
         people=len({row.subscriber_id for row in rows}),
-        mails=len(mailbox.message_ids),
+        mails=len(mailbox.arrived),
         states=Counter(row.state for row in rows),
         mondays=sum(_are_mondays(dates) for dates in whole),
         whole=len(whole),
-        planned_twice=sum(times > 1 for times in pairs.values()),
-        arrived_twice=sum(times > 1 for times in Counter(mailbox.message_ids).values()),
+        sharp=sum(all((at.hour, at.minute) == (10, 0) for at in dates) for dates in whole),
+        repeated=sum(len(set(ids)) > 1 for ids in mailbox.by_subject().values()),
+        arrived_twice=sum(times > 1 for times in Counter(mailbox.arrived).values()),
         after_leaving=sum(
             row.unsubscribed_at is not None
             and row.started_at is not None
@@ -281,7 +283,7 @@ def _look(database: Database, zone: ZoneInfo, mailbox: Mailbox, folder: Path) ->
 
 
 def _are_mondays(dates: list[datetime]) -> bool:
-    """Whether lessons fall on Mondays at 10:00, each seven calendar days after the one before."""
-    return all(day.weekday() == 0 and (day.hour, day.minute) == (10, 0) for day in dates) and all(
+    """Whether mails came on Mondays, each seven calendar days after the one before."""
+    return all(day.weekday() == 0 for day in dates) and all(
         later.date() - earlier.date() == timedelta(days=7) for earlier, later in pairwise(dates)
     )

@@ -12,19 +12,20 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, select
 
+from l3mail.database import Database
 from l3mail.errors import SchemaError
 from l3mail.models import WORKSPACE
 
 
-def upgrade(engine: Engine, now: datetime) -> str:
+def upgrade(database: Database, now: datetime) -> str:
     """Bring the schema to the newest revision, transactionally, and return that revision.
 
     Safe to repeat. Raises SchemaError when the database is newer than this program.
     """
     config = alembic_config()
-    with engine.begin() as connection:
+    with database.migrating() as connection:
         _refuse_newer(connection, config)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
@@ -37,7 +38,10 @@ def require_current(connection: Connection) -> None:
     config = alembic_config()
     _refuse_newer(connection, config)
     head = ScriptDirectory.from_config(config).get_current_head()
-    if _revision(connection) != head:
+    present = _revision(connection)
+    if present is None:
+        raise SchemaError("there is no database yet; run `l3mail db upgrade`")
+    if present != head:
         raise SchemaError("the database is older than this program; run `l3mail db upgrade`")
 
 

@@ -12,6 +12,7 @@ from l3mail.models.columns import Id, Table, UtcDateTime
 from l3mail.models.content import (
     ENROLLMENT_STATES,
     Approval,
+    ApprovalMessage,
     Campaign,
     CampaignMessage,
     Course,
@@ -56,6 +57,7 @@ def _handle(model: type[Table]) -> SqlTable:
 
 ACTIONS = _handle(Action)
 APPROVAL = _handle(Approval)
+APPROVAL_MESSAGE = _handle(ApprovalMessage)
 CAMPAIGN = _handle(Campaign)
 CAMPAIGN_MESSAGE = _handle(CampaignMessage)
 CONSENT = _handle(Consent)
@@ -83,6 +85,7 @@ WORKSPACE = _handle(Workspace)
 __all__ = [
     "ACTIONS",
     "APPROVAL",
+    "APPROVAL_MESSAGE",
     "CAMPAIGN",
     "CAMPAIGN_MESSAGE",
     "CONSENT",
@@ -119,6 +122,7 @@ __all__ = [
     "WORKSPACE",
     "Action",
     "Approval",
+    "ApprovalMessage",
     "Campaign",
     "CampaignMessage",
     "Consent",

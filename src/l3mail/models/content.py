@@ -106,7 +106,8 @@ class Enrollment(Table, table=True):
     """A subscriber's journey through a course.
 
     `anchor_on` is the local day of the first lesson. `next_position` advances only when the
-    delivery of the lesson before has ended. Finished means the plan ran out; completed is
+    delivery of the lesson before has ended; `last_lesson_on` is the local day it was handed over.
+    Finished means the plan ran out; completed is
     the learner's own act.
     """
 
@@ -119,7 +120,7 @@ class Enrollment(Table, table=True):
             unique=True,
             **where("state IN ('active', 'paused')"),
         ),
-        Index("enrollment_due", "structure_id", "next_due_at", **where("state = 'active'")),
+        Index("enrollment_due", "next_due_at", "structure_id", **where("state = 'active'")),
         AUTOINCREMENT,
     )
 
@@ -131,7 +132,7 @@ class Enrollment(Table, table=True):
     anchor_on: date
     next_position: int = counted(0)
     next_due_at: datetime | None = instant(optional=True)
-    last_sent_on: date | None = None
+    last_lesson_on: date | None = None
     started_at: datetime = instant()
     paused_until: datetime | None = instant(optional=True)
     ended_at: datetime | None = instant(optional=True)
@@ -166,7 +167,7 @@ class CampaignMessage(Table, table=True):
 
     campaign_id: int = reference("campaign.id")
     locale: str
-    message_id: int = reference("message.id")
+    message_id: int = reference("message.id", index=True)
 
 
 class Trigger(Table, table=True):
@@ -184,7 +185,7 @@ class Trigger(Table, table=True):
 
 
 class Approval(Table, table=True):
-    """One batch of triggered mails waiting for a person's yes; the text is pinned with it."""
+    """One batch of triggered mails waiting for a person's yes; its texts are pinned with it."""
 
     __table_args__ = (
         UniqueConstraint("trigger_id", "occasion"),
@@ -195,12 +196,22 @@ class Approval(Table, table=True):
     id: int | None = identifier()
     trigger_id: int = reference("trigger.id")
     occasion: str
-    message_id: int = reference("message.id")
     requested_at: datetime = instant()
     lapses_at: datetime | None = instant(optional=True)
     decision: str | None = None
     decided_at: datetime | None = instant(optional=True)
     decided_by: str | None = None
+
+
+class ApprovalMessage(Table, table=True):
+    """The version pinned per locale when a batch was shown for approval: what was seen is sent."""
+
+    __tablename__ = "approval_message"
+    __table_args__ = (PrimaryKeyConstraint("approval_id", "locale"),)
+
+    approval_id: int = reference("approval.id")
+    locale: str
+    message_id: int = reference("message.id", index=True)
 
 
 class Segment(Table, table=True):

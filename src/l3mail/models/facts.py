@@ -43,6 +43,8 @@ class Event(Table, table=True):
         ),
         Index("event_message", "message_id", "kind", "at", **where("message_id IS NOT NULL")),
         Index("event_kind", "kind", "at"),
+        Index("event_delivery", "delivery_id", **where("delivery_id IS NOT NULL")),
+        Index("event_link", "link_id", **where("link_id IS NOT NULL")),
         AUTOINCREMENT,
     )
 

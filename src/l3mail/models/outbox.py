@@ -56,7 +56,8 @@ class Delivery(Table, table=True):
     is old may start nothing. `message_id` is set by the intent (campaigns and approvals pin
     theirs earlier) and never changes after. `uncertain_at` stays when a row that was once
     uncertain is settled, so no possible duplicate is ever silent. `lane` is the claim order:
-    0 requests and staff, 1 courses, 2 bulk.
+    0 requests and staff, 1 courses, 2 bulk. `details` and `reply_text` may speak of the person
+    and go with them when they are erased.
     """
 
     __table_args__ = (
@@ -84,14 +85,16 @@ class Delivery(Table, table=True):
         Index("delivery_queued", "lane", "id", **where("state = 'queued'")),
         Index("delivery_deferred", "next_attempt_at", **where("state = 'deferred'")),
         Index("delivery_leased", "lease_owner", "lease_until", **where("lease_owner IS NOT NULL")),
-        Index(
-            "delivery_attention",
-            "state",
-            "id",
-            **where("state IN ('held', 'sending', 'uncertain', 'failed')"),
-        ),
+        # One state each: SQLite uses a partial index only where the query says the same.
+        Index("delivery_uncertain", "next_attempt_at", **where("state = 'uncertain'")),
+        Index("delivery_failed", "id", **where("state = 'failed'")),
+        Index("delivery_held", "id", **where("state = 'held'")),
         Index("delivery_campaign", "campaign_id", "state", **where("campaign_id IS NOT NULL")),
         Index("delivery_enrollment", "enrollment_id", **where("enrollment_id IS NOT NULL")),
+        Index("delivery_signup", "signup_id", **where("signup_id IS NOT NULL")),
+        Index("delivery_link_request", "link_request_id", **where("link_request_id IS NOT NULL")),
+        Index("delivery_approval", "approval_id", **where("approval_id IS NOT NULL")),
+        Index("delivery_message", "message_id", **where("message_id IS NOT NULL")),
         Index(
             "delivery_requests", "subscriber_id", "first_started_at", **where("purpose = 'request'")
         ),

@@ -13,6 +13,7 @@ from sqlmodel import Field
 from l3mail.models.columns import (
     AUTOINCREMENT,
     Id,
+    Json,
     Table,
     counted,
     identifier,
@@ -135,7 +136,7 @@ class Signup(Table, table=True):
     id: int | None = identifier()
     subscriber_id: int | None = reference("subscriber.id", optional=True, index=True)
     address_key: bytes = Field(sa_type=LargeBinary)
-    streams: list[str] = json()
+    streams: list[str] = Field(sa_type=Json)
     signup_values: dict[str, Any] = json()
     wording_id: int | None = reference("wording.id", optional=True)
     locale: str | None = None

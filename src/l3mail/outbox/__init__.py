@@ -18,6 +18,7 @@ from l3mail.outbox.claims import (
     renew,
     settle,
     take_over,
+    unheard,
 )
 from l3mail.outbox.orders import (
     ATTENTION,
@@ -27,11 +28,14 @@ from l3mail.outbox.orders import (
     cancel,
     counts,
     halt,
+    is_halted,
     listing,
     lookup,
+    require_slug,
     resolve,
     resume,
     retry,
+    waiting,
 )
 from l3mail.outbox.outcomes import (
     UNCERTAIN_REST,
@@ -65,15 +69,19 @@ __all__ = [
     "give_back",
     "glimpse",
     "halt",
+    "is_halted",
     "listing",
     "lookup",
     "record",
     "release",
     "renew",
+    "require_slug",
     "resolve",
     "resume",
     "retry",
     "retry_at",
     "settle",
     "take_over",
+    "unheard",
+    "waiting",
 ]

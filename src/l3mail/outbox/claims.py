@@ -254,17 +254,18 @@ def _started(row: Row[Any]) -> Started:
     return Started(address=row.subscriber_address or row.address or "", person=person, **plain)
 
 
+_HEARABLE = (
+    DELIVERY.c.state == "sending",
+    DELIVERY.c.state == "uncertain",
+    # Under the same fence: settled, and claimed by nobody since.
+    DELIVERY.c.state == "queued",
+)
 _RECORD = (
     update(DELIVERY)
     .where(
         DELIVERY.c.id == bindparam("of"),
         DELIVERY.c.fence == bindparam("under"),
-        or_(
-            DELIVERY.c.state == "sending",
-            DELIVERY.c.state == "uncertain",
-            # Under the same fence: settled, and claimed by nobody since.
-            DELIVERY.c.state == "queued",
-        ),
+        or_(*_HEARABLE),
     )
     .values(
         state=bindparam("to"),
@@ -282,6 +283,20 @@ _RECORD = (
         **_NO_LEASE,
     )
 )
+
+
+def unheard(connection: Connection, deliveries: Sequence[Started]) -> list[Started]:
+    """Those whose outcome `record` would write now: not yet written, not begun anew."""
+    if not deliveries:
+        return []
+    rows = connection.execute(
+        select(DELIVERY.c.id).where(
+            tuple_(DELIVERY.c.id, DELIVERY.c.fence).in_([(d.id, d.fence) for d in deliveries]),
+            or_(*_HEARABLE),
+        )
+    )
+    ids = set(rows.scalars())
+    return [delivery for delivery in deliveries if delivery.id in ids]
 
 
 def record(
@@ -302,7 +317,11 @@ def record(
         [_consequence(outcome, now, policy) for outcome in outcomes],
     )
     refused = {
-        outcome.delivery.campaign_id: f"our sender was refused: {outcome.text}"
+        # No words of the relay: they may name the person, and this outlives an erasure.
+        outcome.delivery.campaign_id: (
+            f"our sender was refused: {outcome.code} {outcome.status or ''}".rstrip()
+            + f", see delivery {outcome.delivery.id}"
+        )
         for outcome in outcomes
         if outcome.cause is Cause.SENDER and outcome.delivery.campaign_id is not None
     }

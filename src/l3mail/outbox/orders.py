@@ -4,6 +4,7 @@ Each changing verb touches only rows in a state where the order makes sense and 
 ids it changed, so that the rest can be named to the operator.
 """
 
+import difflib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +13,8 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Select, delete, func, or_, select, update
 
 from l3mail.database import upsert
-from l3mail.models import DELIVERY, DELIVERY_STATES, HALT, SUBSCRIBER
+from l3mail.errors import OutboxError, quoted
+from l3mail.models import DELIVERY, DELIVERY_STATES, HALT, MESSAGE, SUBSCRIBER
 
 Settlement = Literal["arrived", "resend", "give-up"]
 
@@ -87,6 +89,32 @@ def halt(connection: Connection, scope: str, subject: str, by: str, now: datetim
     return pulled.first() is not None
 
 
+def is_halted(connection: Connection) -> bool:
+    """Whether everything is halted."""
+    query = select(HALT.c.id).where(HALT.c.scope == "everything")
+    return connection.execute(query).first() is not None
+
+
+def require_slug(connection: Connection, slug: str) -> None:
+    """Raise OutboxError, with the nearest known one, unless a message or delivery has this slug."""
+    known = select(MESSAGE.c.slug).union(select(DELIVERY.c.slug))
+    slugs = sorted(connection.execute(known).scalars())
+    if slug in slugs:
+        return
+    near = difflib.get_close_matches(slug, slugs, n=1, cutoff=0.3)
+    hint = f"did you mean {quoted(near[0])}?" if near else "nothing is published yet"
+    raise OutboxError(f"{quoted(slug)} is no message; {hint}")
+
+
+def waiting(connection: Connection, scope: str, subject: str) -> int:
+    """How many deliveries that are not begun a halt of this scope keeps back."""
+    column = {"kind": DELIVERY.c.kind, "message": DELIVERY.c.slug}.get(scope)
+    query = select(func.count()).where(DELIVERY.c.state.in_(("queued", "deferred", "held")))
+    if column is not None:
+        query = query.where(column == subject)
+    return int(connection.execute(query).scalar_one())
+
+
 def brakes(connection: Connection) -> list[Brake]:
     """The halts in force, oldest first."""
     rows = connection.execute(
@@ -95,10 +123,13 @@ def brakes(connection: Connection) -> list[Brake]:
     return [Brake(*row) for row in rows]
 
 
-def resume(connection: Connection) -> list[Brake]:
-    """Release every brake and return what was released."""
-    released = brakes(connection)
-    connection.execute(delete(HALT))
+def resume(connection: Connection, only: tuple[str, str] | None = None) -> list[Brake]:
+    """Release every brake, or `only` that (scope, subject); return what was released."""
+    released = [b for b in brakes(connection) if only in (None, (b.scope, b.subject))]
+    for brake in released:
+        connection.execute(
+            delete(HALT).where(HALT.c.scope == brake.scope, HALT.c.subject == brake.subject)
+        )
     return released
 
 

@@ -40,6 +40,8 @@ class Lines:
         self._tasks: dict[asyncio.Task[None], Wire | None] = {}
         self._failures = 0
         self._not_before = 0.0
+        self._ceiling = limit
+        self._ceiling_until = 0.0
 
     @property
     def count(self) -> int:
@@ -62,7 +64,9 @@ class Lines:
         """Be ready to serve `wanted` more; after a failure one tries alone, and after a pause."""
         if self._resting():
             return
-        limit = self._limit if self._failures == 0 else 1
+        if seconds() >= self._ceiling_until:
+            self._ceiling = self._limit
+        limit = self._ceiling if self._failures == 0 else 1
         opening = sum(wire is None for wire in self._tasks.values())
         for _ in range(min(wanted - opening, limit - len(self._tasks))):
             task = asyncio.create_task(self._live())
@@ -77,7 +81,12 @@ class Lines:
         except RelayDownError as fault:
             self._failed(str(fault))
             return
-        self._failures, self._not_before, self.fault = 0, 0.0, None
+        except Exception as fault:
+            # Also what nobody foresaw is a relay that can't be used, and is tried in its time.
+            log.exception("a connection could not be opened by a fault of ours")
+            self.distrust(f"{type(fault).__name__} while opening a connection")
+            return
+        self._not_before, self.fault = 0.0, None
         self._tasks[task] = wire
         try:
             await self._serve(wire)
@@ -85,8 +94,20 @@ class Lines:
             wire.abort()
 
     def _failed(self, fault: str) -> None:
-        if seconds() < self._not_before:
-            return
+        busy = sum(wire is not None for wire in self._tasks.values())
+        if busy:
+            # It serves others of ours: so many at once are what this relay takes.
+            self._ceiling, self._ceiling_until = busy, seconds() + self._pauses[-1]
+            log.info("the relay takes %d connections at once: %s", busy, fault)
+        elif seconds() >= self._not_before:
+            self.distrust(fault)
+
+    def trust(self) -> None:
+        """A mail met an answer of its own: the relay works, as many may be opened as allowed."""
+        self._failures = 0
+
+    def distrust(self, fault: str) -> None:
+        """Count the relay as down, whatever is open: nothing more is begun before the pause."""
         pause = self._pauses[min(self._failures, len(self._pauses) - 1)]
         self._failures += 1
         self._not_before = seconds() + pause

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from l3mail.addresses import wire_safe
 from l3mail.outbox import Cause, Outcome, Started, Verdict
-from l3mail.sending.replies import NonsenseError, Reply, ReplyReader, judge
+from l3mail.sending.replies import LOGIN_WANTED, NonsenseError, Reply, ReplyReader, judge
 
 CLOSE_SECONDS = 1.0
 """How long TLS may take to say goodbye before the connection is cut."""
@@ -174,7 +174,7 @@ class Wire(asyncio.Protocol):
 
     async def _recover(self, refused: _RefusedError, timeouts: Timeouts) -> None:
         """Bring the session back to the state after EHLO, or give it up."""
-        if refused.reply.code == _CLOSING or refused.stage == "body":
+        if refused.reply.code in (_CLOSING, *LOGIN_WANTED) or refused.stage == "body":
             # In mid-text any command would be taken for text.
             self.abort()
             return

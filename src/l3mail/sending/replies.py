@@ -12,7 +12,8 @@ from l3mail.outbox import Cause, Verdict
 
 LONGEST_LINE = 4096
 LONGEST_REPLY = 65536
-_TEXT_KEPT = 500
+WORDS_KEPT = 500
+"""Characters of a relay's words that are kept."""
 
 _LINE = re.compile(rb"([2-5][0-9]{2})([ -]|$)(.*)", re.DOTALL)
 _STATUS = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?:\s|$)")
@@ -77,15 +78,21 @@ class ReplyReader:
         words = [_words(text) for _, text in self._lines]
         self._lines, self._size = [], 0
         status = _STATUS.match(words[0])
-        return Reply(int(code), status.group(1) if status else None, " ".join(words)[:_TEXT_KEPT])
+        return Reply(int(code), status.group(1) if status else None, " ".join(words)[:WORDS_KEPT])
 
 
 def _words(text: bytes) -> str:
-    return printable(" ".join(text.decode("utf-8", "replace").split()), _TEXT_KEPT)
+    return printable(" ".join(text.decode("utf-8", "replace").split()), WORDS_KEPT)
+
+
+LOGIN_WANTED = (530, 535)
+"""Codes that speak of the session, not of a mail (RFC 4954 section 6)."""
 
 
 def judge(reply: Reply, stage: str) -> tuple[Verdict, Cause | None]:
     """What a refusal (4yz or 5yz) at `stage` means: try later or not, and whose problem it is."""
+    if reply.code in LOGIN_WANTED:
+        return Verdict.DEFERRED, Cause.SENDER
     if reply.code < 500:
         ours = reply.status in _SENDER
         return Verdict.DEFERRED, Cause.SENDER if ours else None
@@ -96,12 +103,7 @@ def _cause(reply: Reply, stage: str) -> Cause:
     status = reply.status or ""
     if status in _PERSON:
         return Cause.PERSON
-    if (
-        stage == "mail"
-        or status in _SENDER
-        or status.startswith("5.7.")
-        or reply.code in (530, 535)
-    ):
+    if stage == "mail" or status in _SENDER or status.startswith("5.7."):
         return Cause.SENDER
     if not status and stage == "rcpt" and _NO_MAILBOX.search(reply.text):
         return Cause.PERSON

@@ -26,12 +26,16 @@ from l3mail.planning import LANES
 from l3mail.publishing import Published
 from l3mail.sending.connections import Lines, Open, seconds
 from l3mail.sending.dialogue import Wire
+from l3mail.sending.replies import LOGIN_WANTED
 from l3mail.sending.terms import Terms
 
 log = logging.getLogger("l3mail.sending")
 
 BATCH = 500
 """Rows a claim leases at once; 100 to 2,000 measure alike."""
+
+REFUSALS_ENDURED = 3
+"""So many refusals of our sender in a row halt a message that has no campaign to pause."""
 
 TEXTS_KEPT = 64
 """Published versions held in memory."""
@@ -79,6 +83,10 @@ class Sender:
         self._finished: list[Outcome] = []
         self._unstarted: list[Claim] = []
         self._in_doubt = False
+        self._away_since = 0.0
+        self._more = True
+        self._looked = 0.0
+        self._refusals: Counter[str] = Counter()
         self._waiters: deque[_Waiter] = deque()
         self._texts: dict[int, Published] = {}
         self._wake = asyncio.Event()
@@ -93,12 +101,18 @@ class Sender:
 
     def wake(self) -> None:
         """Look at the outbox now: somebody has just put something in."""
+        self._more = True
         self._wake.set()
 
     async def run(self, *, once: bool = False) -> Tally:
-        """Send until `stop`; with `once`, until nothing is due or the relay is down."""
+        """Send until `stop`; with `once`, until nothing is due or the relay is down.
+
+        Raises DatabaseUnavailableError only with `once`.
+        """
         self._lines.patient = not once
-        while await self._persist(self._take_over) is None:
+        if once:
+            await self._database.writes(self._take_over)
+        while not once and not self._stopping and await self._persist(self._take_over) is None:
             pass
         try:
             while not self._stopping:
@@ -125,7 +139,8 @@ class Sender:
             self._renewed = now
             await self._persist(self._keep)
         claimed = False
-        if self._lines.hopeful() and len(self._ready) < BATCH // 2:
+        if self._lines.hopeful() and len(self._ready) < BATCH // 2 and self._is_time_to_look(now):
+            self._looked = now
             claimed = await self._claim()
         written = await self._commit()
         self._dismiss()
@@ -136,6 +151,10 @@ class Sender:
         if not left:
             self._report()
         return left
+
+    def _is_time_to_look(self, now: float) -> bool:
+        """Whether the outbox may hold something new: after a full claim, a call, or a while."""
+        return self._more or now - self._looked >= self._terms.pace.poll
 
     async def _nap(self) -> None:
         """Wait for a connection's call, at most until the next look at the outbox."""
@@ -169,45 +188,62 @@ class Sender:
         if self._in_doubt:
             self._ready.clear()
 
-        def verb(connection: Connection) -> list[Claim]:
+        def verb(connection: Connection) -> tuple[list[Claim], dict[int, int]]:
             now, owner = self._clock.now(), self._terms.owner
             if self._in_doubt:
                 outbox.release(connection, owner)
             outbox.settle(connection, now)
-            claims = outbox.claim_retries(connection, owner, now, limit=BATCH)
-            for lane in LANES:
-                if len(claims) >= BATCH:
-                    break
-                room = BATCH - len(claims)
-                found = outbox.claim(
-                    connection, owner, now, lane=lane, after=self._marks[lane], limit=room
-                )
-                # At the end of a lane begin again: rows may have come back below the mark.
-                self._marks[lane] = found[-1].id if len(found) == room else 0
-                claims += found
-            return claims
+            if outbox.is_halted(connection):
+                return [], self._marks
+            return self._lease(connection, now)
 
-        claims = await self._persist(verb)
+        result = await self._persist(verb)
         # A claim that failed may be durable all the same: the next one begins with a clean desk,
         # or the heartbeat would keep rows that nobody works on.
-        self._in_doubt = claims is None
-        self._ready.extend(claims or ())
-        return claims is None or bool(claims)
+        self._in_doubt = result is None
+        if result is None:
+            return True
+        claims, self._marks = result
+        self._more = len(claims) >= BATCH // 2
+        self._ready.extend(claims)
+        return bool(claims)
+
+    def _lease(self, connection: Connection, now: datetime) -> tuple[list[Claim], dict[int, int]]:
+        """Up to a batch: who waits for a confirmation, then second attempts, then the rest."""
+        owner, marks = self._terms.owner, dict(self._marks)
+
+        def of_lane(lane: int, room: int) -> list[Claim]:
+            found = outbox.claim(connection, owner, now, lane=lane, after=marks[lane], limit=room)
+            # At the end of a lane begin again: rows may have come back below the mark.
+            marks[lane] = found[-1].id if len(found) == room else 0
+            return found
+
+        claims = of_lane(LANES[0], BATCH)
+        retries = min(BATCH // 2, BATCH - len(claims))
+        if retries:
+            claims += outbox.claim_retries(connection, owner, now, limit=retries)
+        for lane in LANES[1:]:
+            if len(claims) < BATCH:
+                claims += of_lane(lane, BATCH - len(claims))
+        return claims, marks
 
     async def _commit(self) -> bool:
         """Write ended dialogues and new intents in one transaction, then hand out the new."""
         waiters = [waiter for waiter in self._waiters if waiter.wire.usable]
-        asked = 0 if self._stopping else min(len(waiters), len(self._ready))
+        asked = 0 if self._stopping or self._lines.fault else min(len(waiters), len(self._ready))
         claims = [self._ready.popleft() for _ in range(asked)]
         finished, self._finished = self._finished, []
         unstarted, self._unstarted = self._unstarted, []
+        distrusted = self._distrusted(finished)
         if not (claims or finished or unstarted):
             return False
 
         def verb(connection: Connection) -> tuple[list[Started], dict[int, Published]]:
             now, terms = self._clock.now(), self._terms
-            outbox.record(connection, finished, now, terms.policy)
             _follow_up(connection, finished, now)
+            outbox.record(connection, finished, now, terms.policy)
+            for slug in distrusted:
+                outbox.halt(connection, "message", slug, "l3mail", now)
             outbox.give_back(connection, terms.owner, unstarted)
             gate = Gate(terms.owner, now, terms.staff, terms.fallback_locale)
             started = outbox.begin(connection, claims, gate)
@@ -223,8 +259,9 @@ class Sender:
             return True
         if finished:
             # An outcome may make something due at once, or nothing be left at all: look again.
+            self._more = self._more or any(o.verdict is Verdict.DEFERRED for o in finished)
             self._wake.set()
-        self._tell(finished)
+        self._tell(finished, distrusted)
         self._hand_out(waiters, *result)
         return True
 
@@ -245,8 +282,9 @@ class Sender:
     def _dismiss(self) -> None:
         """Let go of connections that died, waited long enough, or are wanted no more."""
         oldest = seconds() - self._terms.pace.idle
+        closing = self._stopping or self._lines.fault is not None
         for waiter in list(self._waiters):
-            if self._stopping or waiter.since < oldest or not waiter.wire.usable:
+            if closing or waiter.since < oldest or not waiter.wire.usable:
                 self._waiters.remove(waiter)
                 waiter.answer.set_result(None)
 
@@ -267,29 +305,66 @@ class Sender:
             await self._nap()
 
     async def _part(self) -> None:
-        """Write the last outcomes and return what we hold and never started."""
+        """Write the last outcomes and return what we hold and never started.
+
+        A database that stays away ends the wait: what it does not learn becomes uncertain.
+        """
+        deadline = seconds() + self._terms.pace.grace
         self._unstarted += self._ready
         self._ready.clear()
-        while self._finished or self._unstarted:
+        while (self._finished or self._unstarted) and seconds() < deadline:
             await self._commit()
+        if self._finished:
+            log.error(
+                "%d outcomes could not be written: they become uncertain", len(self._finished)
+            )
         self._report()
 
+    def _distrusted(self, finished: list[Outcome]) -> list[str]:
+        """Slugs without a campaign to pause whose mail was refused as ours too often in a row."""
+        found = []
+        for outcome in finished:
+            slug = outcome.delivery.slug
+            if outcome.verdict is Verdict.ACCEPTED:
+                self._refusals[slug] = 0
+            elif outcome.cause is Cause.SENDER and outcome.delivery.campaign_id is None:
+                self._refusals[slug] += 1
+                if self._refusals[slug] == REFUSALS_ENDURED:
+                    found.append(slug)
+        return found
+
     async def _persist(self, verb: Callable[[Connection], T]) -> T | None:
-        """Run a verb; None, after a pause, when the database is not available."""
+        """Run a verb; None, after a pause, when the database is not available.
+
+        The impatient (`once`) give up after the grace.
+        """
         try:
-            return await self._database.writes(verb)
+            result = await self._database.writes(verb)
+            self._away_since = 0.0
+            return result
         except DatabaseUnavailableError as fault:
             log.warning("%s", fault)
+            self._away_since = self._away_since or seconds()
+            if not self._lines.patient and seconds() - self._away_since > self._terms.pace.grace:
+                raise
             await asyncio.sleep(self._terms.pace.poll)
             return None
 
-    def _tell(self, finished: list[Outcome]) -> None:
+    def _tell(self, finished: list[Outcome], distrusted: list[str]) -> None:
         self.tally.verdicts.update(outcome.verdict for outcome in finished)
         for outcome in finished:
+            # Ids and codes only: a relay's words may name the person.
+            what = (outcome.delivery.id, outcome.stage, outcome.code, outcome.status)
+            if outcome.code in LOGIN_WANTED:
+                self._lines.distrust(f"it wants another login: {outcome.code}")
+                continue
+            self._lines.trust()
             if outcome.cause is Cause.SENDER:
-                log.warning("our sender was refused, %s: %s", outcome.delivery.slug, outcome.text)
+                log.warning("our sender was refused, delivery %d at %s: %s %s", *what)
             elif outcome.verdict is Verdict.UNKNOWN:
-                log.warning("delivery %d is uncertain: %s", outcome.delivery.id, outcome.text)
+                log.warning("delivery %d is uncertain since %s", *what[:2])
+        for slug in distrusted:
+            log.error("%s is halted: our sender was refused again and again; see `resume`", slug)
 
     def _report(self) -> None:
         """One line for all that was handed over since the last one."""
@@ -337,12 +412,12 @@ class Sender:
 
 
 def _follow_up(connection: Connection, finished: list[Outcome], now: datetime) -> None:
-    """What a refusal means for the address: only a mailbox that does not exist bars it."""
-    dead = [
-        outcome.delivery
-        for outcome in finished
-        if outcome.cause is Cause.PERSON and outcome.delivery.address_key is not None
-    ]
+    """What a refusal means for the address: only a mailbox that does not exist bars it.
+
+    Before the outcomes are written, because afterwards it would be news no more.
+    """
+    dead = [outcome.delivery for outcome in finished if outcome.cause is Cause.PERSON]
+    dead = outbox.unheard(connection, dead)
     keys = {delivery.address_key for delivery in dead if delivery.address_key is not None}
     suppressions.suppress(connection, keys, "hard_bounce", now)
     events.append(
@@ -356,5 +431,6 @@ def _follow_up(connection: Connection, finished: list[Outcome], now: datetime) -
                 "message_id": delivery.message_id,
             }
             for delivery in dead
+            if delivery.subscriber_id is not None
         ],
     )

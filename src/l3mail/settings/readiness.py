@@ -1,6 +1,6 @@
 """When mail may leave for a real relay: nothing a stranger reads may be a placeholder.
 
-Owns the rule of CONTRACT section 3 and its lines. Must not know how settings were read.
+Owns that rule and its lines. Must not know how settings were read.
 """
 
 import ipaddress
@@ -58,12 +58,16 @@ def _unready_impressum(settings: Settings) -> Iterator[str]:
         "privacy_url": impressum.privacy_url,
     }
     for key, value in values.items():
+        law = "DSGVO Art. 13" if key == "privacy_url" else "DDG § 5"
         if not value.strip():
-            yield f'"impressum.{key}" is empty, and every mail must carry it (DDG § 5); fill it in'
+            yield (
+                f'"impressum.{key}" is empty, and every mail must carry it ({law});'
+                f' write {key} = "…" below [impressum]'
+            )
         elif _is_placeholder(value):
             yield (
                 f'"impressum.{key}" is {quoted(value)}, a placeholder, and every mail must carry'
-                " it (DDG § 5); fill it in"
+                f" it ({law}); fill it in"
             )
 
 

@@ -182,7 +182,6 @@ class Impressum(_Section):
 class Timeouts(_Section):
     """`[relay.timeouts]`: seconds to wait at each stage (RFC 5321 § 4.5.3.2)."""
 
-    connect: float = _seconds(30)
     greeting: float = _seconds(300)
     mail: float = _seconds(300)
     rcpt: float = _seconds(300)
@@ -238,7 +237,7 @@ class Web(_Section):
 
 
 class Uncertain(_Section):
-    """`[uncertain]`: what becomes of a mail of each kind whose fate is unknown (DESIGN § 1.3)."""
+    """`[uncertain]`: what becomes of a mail of each kind whose fate is unknown."""
 
     confirmation: _Policy = _choice("resend", "resend", "hold")
     welcome: _Policy = _choice("resend", "resend", "hold")

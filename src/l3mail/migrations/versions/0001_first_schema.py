@@ -255,7 +255,7 @@ def upgrade() -> None:
         sa.Column("id", Id(), nullable=False),
         sa.Column("subscriber_id", Id(), nullable=True),
         sa.Column("address_key", sa.LargeBinary(), nullable=False),
-        sa.Column("streams", Json(), server_default=sa.text("'{}'"), nullable=False),
+        sa.Column("streams", Json(), nullable=False),
         sa.Column("signup_values", Json(), server_default=sa.text("'{}'"), nullable=False),
         sa.Column("wording_id", Id(), nullable=True),
         sa.Column("locale", sa.String(), nullable=True),
@@ -339,7 +339,6 @@ def upgrade() -> None:
         sa.Column("id", Id(), nullable=False),
         sa.Column("trigger_id", Id(), nullable=False),
         sa.Column("occasion", sa.String(), nullable=False),
-        sa.Column("message_id", Id(), nullable=False),
         sa.Column("requested_at", UtcDateTime(), nullable=False),
         sa.Column("lapses_at", UtcDateTime(), nullable=True),
         sa.Column("decision", sa.String(), nullable=True),
@@ -347,9 +346,6 @@ def upgrade() -> None:
         sa.Column("decided_by", sa.String(), nullable=True),
         sa.CheckConstraint(
             "decision IN ('approved', 'rejected', 'lapsed')", name=op.f("approval_decision_known")
-        ),
-        sa.ForeignKeyConstraint(
-            ["message_id"], ["message.id"], name=op.f("approval_message_id_fkey")
         ),
         sa.ForeignKeyConstraint(
             ["trigger_id"], ["trigger.id"], name=op.f("approval_trigger_id_fkey")
@@ -373,6 +369,11 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("campaign_id", "locale", name=op.f("campaign_message_pkey")),
     )
+    with op.batch_alter_table("campaign_message", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("campaign_message_message_id"), ["message_id"], unique=False
+        )
+
     op.create_table(
         "structure",
         sa.Column("id", Id(), nullable=False),
@@ -389,6 +390,24 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_table(
+        "approval_message",
+        sa.Column("approval_id", Id(), nullable=False),
+        sa.Column("locale", sa.String(), nullable=False),
+        sa.Column("message_id", Id(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["approval_id"], ["approval.id"], name=op.f("approval_message_approval_id_fkey")
+        ),
+        sa.ForeignKeyConstraint(
+            ["message_id"], ["message.id"], name=op.f("approval_message_message_id_fkey")
+        ),
+        sa.PrimaryKeyConstraint("approval_id", "locale", name=op.f("approval_message_pkey")),
+    )
+    with op.batch_alter_table("approval_message", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("approval_message_message_id"), ["message_id"], unique=False
+        )
+
+    op.create_table(
         "enrollment",
         sa.Column("id", Id(), nullable=False),
         sa.Column("subscriber_id", Id(), nullable=False),
@@ -398,7 +417,7 @@ def upgrade() -> None:
         sa.Column("anchor_on", sa.Date(), nullable=False),
         sa.Column("next_position", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("next_due_at", UtcDateTime(), nullable=True),
-        sa.Column("last_sent_on", sa.Date(), nullable=True),
+        sa.Column("last_lesson_on", sa.Date(), nullable=True),
         sa.Column("started_at", UtcDateTime(), nullable=False),
         sa.Column("paused_until", UtcDateTime(), nullable=True),
         sa.Column("ended_at", UtcDateTime(), nullable=True),
@@ -422,7 +441,7 @@ def upgrade() -> None:
     with op.batch_alter_table("enrollment", schema=None) as batch_op:
         batch_op.create_index(
             "enrollment_due",
-            ["structure_id", "next_due_at"],
+            ["next_due_at", "structure_id"],
             unique=False,
             sqlite_where=sa.text("state = 'active'"),
             postgresql_where=sa.text("state = 'active'"),
@@ -537,11 +556,11 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("delivery", schema=None) as batch_op:
         batch_op.create_index(
-            "delivery_attention",
-            ["state", "id"],
+            "delivery_approval",
+            ["approval_id"],
             unique=False,
-            sqlite_where=sa.text("state IN ('held', 'sending', 'uncertain', 'failed')"),
-            postgresql_where=sa.text("state IN ('held', 'sending', 'uncertain', 'failed')"),
+            sqlite_where=sa.text("approval_id IS NOT NULL"),
+            postgresql_where=sa.text("approval_id IS NOT NULL"),
         )
         batch_op.create_index(
             "delivery_campaign",
@@ -565,11 +584,39 @@ def upgrade() -> None:
             postgresql_where=sa.text("enrollment_id IS NOT NULL"),
         )
         batch_op.create_index(
+            "delivery_failed",
+            ["id"],
+            unique=False,
+            sqlite_where=sa.text("state = 'failed'"),
+            postgresql_where=sa.text("state = 'failed'"),
+        )
+        batch_op.create_index(
+            "delivery_held",
+            ["id"],
+            unique=False,
+            sqlite_where=sa.text("state = 'held'"),
+            postgresql_where=sa.text("state = 'held'"),
+        )
+        batch_op.create_index(
             "delivery_leased",
             ["lease_owner", "lease_until"],
             unique=False,
             sqlite_where=sa.text("lease_owner IS NOT NULL"),
             postgresql_where=sa.text("lease_owner IS NOT NULL"),
+        )
+        batch_op.create_index(
+            "delivery_link_request",
+            ["link_request_id"],
+            unique=False,
+            sqlite_where=sa.text("link_request_id IS NOT NULL"),
+            postgresql_where=sa.text("link_request_id IS NOT NULL"),
+        )
+        batch_op.create_index(
+            "delivery_message",
+            ["message_id"],
+            unique=False,
+            sqlite_where=sa.text("message_id IS NOT NULL"),
+            postgresql_where=sa.text("message_id IS NOT NULL"),
         )
         batch_op.create_index(
             "delivery_queued",
@@ -586,11 +633,25 @@ def upgrade() -> None:
             postgresql_where=sa.text("purpose = 'request'"),
         )
         batch_op.create_index(
+            "delivery_signup",
+            ["signup_id"],
+            unique=False,
+            sqlite_where=sa.text("signup_id IS NOT NULL"),
+            postgresql_where=sa.text("signup_id IS NOT NULL"),
+        )
+        batch_op.create_index(
             "delivery_staff_occurrence",
             ["address", "occurrence"],
             unique=True,
             sqlite_where=sa.text("subscriber_id IS NULL"),
             postgresql_where=sa.text("subscriber_id IS NULL"),
+        )
+        batch_op.create_index(
+            "delivery_uncertain",
+            ["next_attempt_at"],
+            unique=False,
+            sqlite_where=sa.text("state = 'uncertain'"),
+            postgresql_where=sa.text("state = 'uncertain'"),
         )
 
     op.create_table(
@@ -623,7 +684,21 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     with op.batch_alter_table("event", schema=None) as batch_op:
+        batch_op.create_index(
+            "event_delivery",
+            ["delivery_id"],
+            unique=False,
+            sqlite_where=sa.text("delivery_id IS NOT NULL"),
+            postgresql_where=sa.text("delivery_id IS NOT NULL"),
+        )
         batch_op.create_index("event_kind", ["kind", "at"], unique=False)
+        batch_op.create_index(
+            "event_link",
+            ["link_id"],
+            unique=False,
+            sqlite_where=sa.text("link_id IS NOT NULL"),
+            postgresql_where=sa.text("link_id IS NOT NULL"),
+        )
         batch_op.create_index(
             "event_message",
             ["message_id", "kind", "at"],
@@ -653,14 +728,34 @@ def downgrade() -> None:
             sqlite_where=sa.text("message_id IS NOT NULL"),
             postgresql_where=sa.text("message_id IS NOT NULL"),
         )
+        batch_op.drop_index(
+            "event_link",
+            sqlite_where=sa.text("link_id IS NOT NULL"),
+            postgresql_where=sa.text("link_id IS NOT NULL"),
+        )
         batch_op.drop_index("event_kind")
+        batch_op.drop_index(
+            "event_delivery",
+            sqlite_where=sa.text("delivery_id IS NOT NULL"),
+            postgresql_where=sa.text("delivery_id IS NOT NULL"),
+        )
 
     op.drop_table("event")
     with op.batch_alter_table("delivery", schema=None) as batch_op:
         batch_op.drop_index(
+            "delivery_uncertain",
+            sqlite_where=sa.text("state = 'uncertain'"),
+            postgresql_where=sa.text("state = 'uncertain'"),
+        )
+        batch_op.drop_index(
             "delivery_staff_occurrence",
             sqlite_where=sa.text("subscriber_id IS NULL"),
             postgresql_where=sa.text("subscriber_id IS NULL"),
+        )
+        batch_op.drop_index(
+            "delivery_signup",
+            sqlite_where=sa.text("signup_id IS NOT NULL"),
+            postgresql_where=sa.text("signup_id IS NOT NULL"),
         )
         batch_op.drop_index(
             "delivery_requests",
@@ -673,9 +768,29 @@ def downgrade() -> None:
             postgresql_where=sa.text("state = 'queued'"),
         )
         batch_op.drop_index(
+            "delivery_message",
+            sqlite_where=sa.text("message_id IS NOT NULL"),
+            postgresql_where=sa.text("message_id IS NOT NULL"),
+        )
+        batch_op.drop_index(
+            "delivery_link_request",
+            sqlite_where=sa.text("link_request_id IS NOT NULL"),
+            postgresql_where=sa.text("link_request_id IS NOT NULL"),
+        )
+        batch_op.drop_index(
             "delivery_leased",
             sqlite_where=sa.text("lease_owner IS NOT NULL"),
             postgresql_where=sa.text("lease_owner IS NOT NULL"),
+        )
+        batch_op.drop_index(
+            "delivery_held",
+            sqlite_where=sa.text("state = 'held'"),
+            postgresql_where=sa.text("state = 'held'"),
+        )
+        batch_op.drop_index(
+            "delivery_failed",
+            sqlite_where=sa.text("state = 'failed'"),
+            postgresql_where=sa.text("state = 'failed'"),
         )
         batch_op.drop_index(
             "delivery_enrollment",
@@ -693,9 +808,9 @@ def downgrade() -> None:
             postgresql_where=sa.text("campaign_id IS NOT NULL"),
         )
         batch_op.drop_index(
-            "delivery_attention",
-            sqlite_where=sa.text("state IN ('held', 'sending', 'uncertain', 'failed')"),
-            postgresql_where=sa.text("state IN ('held', 'sending', 'uncertain', 'failed')"),
+            "delivery_approval",
+            sqlite_where=sa.text("approval_id IS NOT NULL"),
+            postgresql_where=sa.text("approval_id IS NOT NULL"),
         )
 
     op.drop_table("delivery")
@@ -714,7 +829,14 @@ def downgrade() -> None:
         )
 
     op.drop_table("enrollment")
+    with op.batch_alter_table("approval_message", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("approval_message_message_id"))
+
+    op.drop_table("approval_message")
     op.drop_table("structure")
+    with op.batch_alter_table("campaign_message", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("campaign_message_message_id"))
+
     op.drop_table("campaign_message")
     op.drop_table("approval")
     op.drop_table("trigger")
