@@ -1,12 +1,14 @@
 # l3mail: set up, test, check, demo, install. `make` alone prints what there is.
 #
 # What you may set: PYTHON=python3.12 (which Python), VENV=.venv (where the environment goes),
-# PREFIX=~/.local (where `make install` installs), PYTEST_ARGS="-k suppression -x", UPGRADE=1.
+# PREFIX=~/.local (where `make install` installs), PYTEST_ARGS="-k suppression -x", WORKERS=0
+# (tests in one process), UPGRADE=1.
 
 PYTHON =
 VENV = .venv
 PREFIX = $(HOME)/.local
 PYTEST_ARGS =
+WORKERS = auto
 UPGRADE =
 
 BIN = $(VENV)/bin
@@ -21,7 +23,7 @@ help: ## print this list
 		printf '  make %-9s %s\n' "$$name" "$$text"; done
 
 test: setup ## set up what is missing, then run all tests (PYTEST_ARGS="-k word -x")
-	@"$(BIN)/python" -m pytest $(PYTEST_ARGS)
+	@"$(BIN)/python" -m pytest -n $(WORKERS) $(PYTEST_ARGS)
 
 check: check-lint check-format check-types check-imports ## lint, format, types, import contract
 

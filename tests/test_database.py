@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError, InternalError
 
 from l3mail import database as module
 from l3mail.database import Database, opened
-from l3mail.errors import DatabaseUnavailableError
+from l3mail.errors import DatabaseClosedError, DatabaseUnavailableError, L3mailError
 from tests.fakes.postgres import postgres_url
 from tests.fakes.village import BACKENDS
 
@@ -193,13 +193,13 @@ def test_sqlite_keeps_what_it_committed_and_overwrites_what_it_deleted(
 
 
 def test_a_read_cannot_write_on_sqlite(impatient: Database) -> None:
-    with pytest.raises(DatabaseUnavailableError, match="readonly"):
+    with pytest.raises(DatabaseClosedError, match="readonly"):
         impatient.read(lambda c: c.execute(INSERT, {"id": 1, "words": ""}))
     assert ids(impatient) == []
 
 
 def test_a_read_cannot_write_on_any_database(database: Database) -> None:
-    with pytest.raises((DatabaseUnavailableError, InternalError), match=r"read.?only"):
+    with pytest.raises((DatabaseClosedError, InternalError), match=r"read.?only"):
         database.read(lambda connection: connection.exec_driver_sql("DELETE FROM halt"))
     database.write(lambda connection: connection.exec_driver_sql("DELETE FROM halt"))
 
@@ -262,7 +262,7 @@ def test_a_full_disk_loses_nothing_and_writing_goes_on_once_there_is_room(
 def test_a_file_that_cannot_be_written_says_so(impatient: Database, sqlite_file: Path) -> None:
     add(impatient, 1)
     with opened(f"sqlite:///file:{sqlite_file}?mode=ro&uri=true") as database:
-        with pytest.raises(DatabaseUnavailableError, match="readonly"):
+        with pytest.raises(DatabaseClosedError, match="readonly"):
             add(database, 2)
         assert ids(database) == [1]
 
@@ -282,7 +282,7 @@ def test_a_file_that_cannot_be_written_says_so(impatient: Database, sqlite_file:
 def test_a_database_that_is_not_there_says_so(url: str, words: str) -> None:
     with opened(url) as database:
         for ask in (database.write, database.read):
-            with pytest.raises(DatabaseUnavailableError, match=words) as caught:
+            with pytest.raises(L3mailError, match=words) as caught:
                 ask(lambda connection: connection.execute(text("SELECT 1")).scalar())
             assert "\n" not in str(caught.value)
 

@@ -337,7 +337,7 @@ def test_an_uncertain_row_is_not_sent_again_to_somebody_who_left_meanwhile(
     village.settle()
     assert village.start() == []
     row = village.row(DELIVERY, delivery)
-    assert (row["state"], row["reason"]) == ("cancelled", "not confirmed")
+    assert (row["state"], row["reason"]) == ("cancelled", "unsubscribed")
     assert row["uncertain_at"] is not None
 
 

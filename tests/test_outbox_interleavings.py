@@ -69,8 +69,9 @@ class Mail:
         for ground in GROUNDS:
             if ground in self.person.against:
                 return ground
-        current = self.person.confirmed and self.person.generation == self.generation
-        return None if current else "not confirmed"
+        if not self.person.confirmed:
+            return "unsubscribed" if self.person.generation > 1 else "not confirmed"
+        return None if self.person.generation == self.generation else "not confirmed"
 
     def become(self, state: str, again: datetime | None = None) -> None:
         self.state, self.again = state, again
@@ -401,7 +402,8 @@ class Interleavings(RuleBasedStateMachine):
             expected = (mail.state, mail.fence, mail.owner, mail.until, mail.again)
             assert tuple(found[name] for name in known) == expected
             if mail.state == "cancelled" and found["reason"] != "cancelled by an operator":
-                assert found["reason"] in {"erased", "restricted", "suppressed", "not confirmed"}
+                reasons = {"erased", "restricted", "suppressed", "unsubscribed", "not confirmed"}
+                assert found["reason"] in reasons
             if mail.state == "accepted":
                 assert mail.taken or mail.attested, "counted as accepted, and no relay took it"
             if mail.taken > 1:

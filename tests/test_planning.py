@@ -149,7 +149,7 @@ STREAM_ARM: dict[str, tuple[Arrange, str | None]] = {
     "confirmed again after an end": (unsubscribed_and_confirmed_again, None),
     "a neighbour is suppressed": (suppressed_neighbour, None),
     "unconfirmed": (subscribed("unconfirmed"), "not confirmed"),
-    "unsubscribed": (subscribed("unsubscribed"), "not confirmed"),
+    "unsubscribed": (subscribed("unsubscribed"), "unsubscribed"),
     "no subscription": (lambda *_: {}, "not confirmed"),
     "only another stream confirmed": (only_another_stream, "not confirmed"),
     "only another person confirmed": (another_person_only, "not confirmed"),
@@ -434,7 +434,7 @@ def restrict(village: Village, person: int) -> None:
 @pytest.mark.parametrize(
     ("act", "reason"),
     [
-        pytest.param(unsubscribe, "not confirmed", id="unsubscribed"),
+        pytest.param(unsubscribe, "unsubscribed", id="unsubscribed"),
         pytest.param(unsubscribe_and_confirm_anew, "not confirmed", id="another generation"),
         pytest.param(complain, "suppressed", id="complained"),
         pytest.param(erase, "erased", id="erased"),

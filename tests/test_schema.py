@@ -334,7 +334,7 @@ def test_a_database_of_an_older_program_is_refused(empty: Database, emptied: boo
     if emptied:
         migrations.upgrade(empty, MONDAY_TEN)
         empty.write(lambda c: c.execute(text("DELETE FROM alembic_version")))
-    with pytest.raises(SchemaError, match="older than this program; run `l3mail db upgrade`"):
+    with pytest.raises(SchemaError, match="run `l3mail db upgrade`"):
         empty.read(migrations.require_current)
 
 

@@ -296,10 +296,10 @@ def _confirmed(candidate: Candidate) -> Column:
 
 def _unsubscribed(candidate: Candidate) -> Column:
     return exists(
-        select(SUBSCRIPTION.c.id).where(
-            SUBSCRIPTION.c.subscriber_id == candidate.subscriber_id,
-            SUBSCRIPTION.c.stream_id == candidate.stream_id,
-            SUBSCRIPTION.c.state == "unsubscribed",
+        select(_SUBSCRIPTION.c.id).where(
+            _SUBSCRIPTION.c.subscriber_id == candidate.subscriber_id,
+            _SUBSCRIPTION.c.stream_id == candidate.stream_id,
+            _SUBSCRIPTION.c.state == "unsubscribed",
         )
     )
 
