@@ -38,10 +38,22 @@ def test_a_real_relay_gets_no_placeholder(tmp_path: Path) -> None:
             '"sender.from" is "l3mail@example.org", a placeholder; set it or L3MAIL_FROM to an'
             " address of yours"
         ),
-        '"impressum.name" is empty, and every mail must carry it (DDG § 5); fill it in',
-        '"impressum.address" is empty, and every mail must carry it (DDG § 5); fill it in',
-        '"impressum.email" is empty, and every mail must carry it (DDG § 5); fill it in',
-        '"impressum.privacy_url" is empty, and every mail must carry it (DDG § 5); fill it in',
+        (
+            '"impressum.name" is empty, and every mail must carry it (DDG § 5);'
+            ' write name = "…" below [impressum]'
+        ),
+        (
+            '"impressum.address" is empty, and every mail must carry it (DDG § 5);'
+            ' write address = "…" below [impressum]'
+        ),
+        (
+            '"impressum.email" is empty, and every mail must carry it (DDG § 5);'
+            ' write email = "…" below [impressum]'
+        ),
+        (
+            '"impressum.privacy_url" is empty, and every mail must carry it (DSGVO Art. 13);'
+            ' write privacy_url = "…" below [impressum]'
+        ),
     ]
 
 

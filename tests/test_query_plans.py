@@ -1,0 +1,65 @@
+"""What is asked at every tick reads its index and no table: on SQLite, by its own account."""
+
+from collections.abc import Callable
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from sqlalchemy import Connection, event
+
+from l3mail import courses, outbox
+from l3mail.outbox import Claim, Gate
+from tests.fakes.village import POLICY, Village
+
+BERLIN = ZoneInfo("Europe/Berlin")
+# Tables that grow with people or mails; the rest stays small.
+LARGE = ("delivery", "enrollment", "subscriber", "subscription", "event", "suppression")
+
+TICK: dict[str, Callable[[Connection, Village], object]] = {
+    "claim": lambda c, v: outbox.claim(c, "me", v.now, lane=1, after=0, limit=500),
+    "claim_retries": lambda c, v: outbox.claim_retries(c, "me", v.now, limit=500),
+    "begin": lambda c, v: outbox.begin(c, [Claim(1, 1)], Gate("me", v.now, v.staff, "de")),
+    "settle": lambda c, v: outbox.settle(c, v.now),
+    "renew": lambda c, v: outbox.renew(c, "me", v.now),
+    "take_over, alone": lambda c, v: outbox.take_over(c, "me", v.now, POLICY, alone=True),
+    "take_over": lambda c, v: outbox.take_over(c, "me", v.now, POLICY, alone=False),
+    "release": lambda c, v: outbox.release(c, "me"),
+    "give_back": lambda c, v: outbox.give_back(c, "me", [Claim(1, 1)]),
+    "plan": lambda c, v: courses.plan(c, v.now, BERLIN),
+    "advance": lambda c, v: courses.advance(c, v.now, BERLIN),
+}
+
+
+@pytest.mark.parametrize("ask", TICK.values(), ids=TICK)
+def test_a_tick_scans_no_large_table(
+    sqlite_village: Village, ask: Callable[[Connection, Village], object]
+) -> None:
+    village = sqlite_village
+    village.publish()
+    stream = village.stream()
+    outline = courses.Outline(
+        "kurs", "Kurs", {"weekday": "mon", "at": "10:00"}, [("kurs/01", "lesson")]
+    )
+    person = village.learner()
+    village.database.write(lambda c: courses.define(c, outline, stream, village.now))
+    village.database.write(lambda c: courses.enroll(c, "kurs", person, village.now, BERLIN))
+    village.delivery(person)
+    asked: list[tuple[str, Any]] = []
+
+    def note(_connection: object, _cursor: object, statement: str, values: Any, *_: object) -> None:
+        asked.append((statement, values))
+
+    def verb(connection: Connection) -> list[str]:
+        event.listen(connection, "before_cursor_execute", note)
+        ask(connection, village)
+        event.remove(connection, "before_cursor_execute", note)
+        return [
+            str(row[3])
+            for statement, values in asked
+            for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
+        ]
+
+    steps = village.database.write(verb)
+    assert steps
+    scans = [step for step in steps if step.startswith("SCAN") and "INDEX" not in step]
+    assert not [step for step in scans if step.split()[1] in LARGE], steps
