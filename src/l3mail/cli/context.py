@@ -6,7 +6,7 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -113,10 +113,16 @@ def _plain(value: object) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], empty: str) -> None:
+def print_table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    empty: str,
+    solid: Collection[str] = (),
+) -> None:
     """A table as wide as the terminal, or `empty` when there is nothing to show.
 
-    Into a pipe a row is a line, its cells apart by tabs, so that `grep` and `cut` work.
+    Columns named in `solid` are never folded. Into a pipe a row is a line, its cells apart by
+    tabs, so that `grep` and `cut` work.
     """
     if not rows:
         typer.echo(empty)
@@ -131,7 +137,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], empty:
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column in solid)
     for row in rows:
         # Text, not markup: an address or a slug may contain brackets.
         table.add_row(*(Text(printable(str(cell or ""), 1000)) for cell in row))

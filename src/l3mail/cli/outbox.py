@@ -70,6 +70,7 @@ def list_(
             for row in shown
         ],
         empty="No deliveries.",
+        solid=("ID", "DUE", "STATUS"),
     )
     if more:
         typer.echo(f"The newest {limit}; --limit shows more.")
