@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from l3mail import courses, migrations
 from l3mail.courses import Outline, Planned
 from l3mail.database import opened
+from l3mail.errors import L3mailError
 from l3mail.models import DELIVERY, ENROLLMENT, LESSON, STRUCTURE, SUBSCRIBER, SUBSCRIPTION
 from l3mail.outbox import Verdict
 from tests.fakes.postgres import drop_database, fresh_database, postgres_url
@@ -220,6 +221,38 @@ def test_defining_the_same_course_again_changes_nothing(village: Village) -> Non
     school(village)
     assert len(village.rows(STRUCTURE)) == 1
     assert len(village.rows(LESSON)) == 7
+
+
+@pytest.mark.parametrize(
+    ("lessons", "rules"),
+    [
+        ([], {}),
+        ([("kurs/01", "lesson"), ("kurs/01", "lesson")], {}),
+        (KURS.lessons, {"skip_holidays": "DE-XX"}),
+        (KURS.lessons, {"start": "soon"}),
+    ],
+    ids=["no lesson", "a lesson twice", "an unknown state", "no date"],
+)
+def test_a_course_that_cannot_be_taught_is_refused(
+    sqlite_village: Village, lessons: list[tuple[str, str]], rules: dict[str, str]
+) -> None:
+    outline = Outline("kurs", "Kurs", KURS.cadence, lessons, rules)
+    stream = sqlite_village.stream()
+    with pytest.raises((L3mailError, ValueError)):
+        sqlite_village.database.write(
+            lambda connection: courses.define(connection, outline, stream, sqlite_village.now)
+        )
+    assert not sqlite_village.rows(STRUCTURE)
+
+
+def test_an_uncertain_lesson_that_will_be_resent_has_not_ended(village: Village) -> None:
+    school(village)
+    enroll(village, village.learner())
+    plan(village)
+    village.start()
+    village.take_over()
+    assert village.state(1) == "uncertain"
+    assert advance(village) == 0
 
 
 def test_nobody_runs_twice_in_one_course(village: Village) -> None:

@@ -1,6 +1,7 @@
 """From a text and a person's values to the bytes of a mail."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from email import message_from_bytes
 from email.message import EmailMessage
@@ -21,6 +22,8 @@ HEAD = Head(
     to="ada@schule.example",
     list_id="kurs.stadt.example",
 )
+LONG_LOOP = "{% for n in range(1000) %}{% for m in range(1000) %}xxxx{% endfor %}{% endfor %}"
+LONG_NAME = "Landeshauptstadt Dresden, Amt fuer Schulen und lebenslanges Lernen in der Stadt"
 TEXT = {
     "subject": "Lektion 1 für {{ first_name }}",
     "text": "{{ greeting }},\n\nes geht los: „Größe“.\n",
@@ -76,6 +79,33 @@ def test_lines_are_short_end_in_crlf_and_are_seven_bit() -> None:
     assert max(map(len, lines)) <= 998
     assert not any(b"\n" in line or b"\r" in line for line in lines)
     assert mail.isascii()
+
+
+@pytest.mark.parametrize(
+    ("sender", "shown"),
+    [
+        ('"Amt für Bildung" <kurs@stadt.example>', "Amt für Bildung <kurs@stadt.example>"),
+        (
+            f'"{LONG_NAME}" <kurs@stadt.example>',
+            f'"{LONG_NAME}" <kurs@stadt.example>',
+        ),
+    ],
+    ids=["umlaut", "comma in a long name"],
+)
+def test_the_sender_is_one_address_in_seven_bits(sender: str, shown: str) -> None:
+    mail = compose(TEXT, placeholders({}), replace(HEAD, sender=sender))
+    assert mail.isascii()
+    assert parsed(mail)["From"] == shown
+    assert len(parsed(mail)["From"].addresses) == 1
+
+
+def test_an_address_with_an_umlaut_can_be_mailed() -> None:
+    mail = compose(TEXT, placeholders({}), replace(HEAD, to="jürgen@schule.example"))
+    assert "To: jürgen@schule.example".encode() in mail
+
+
+def test_a_name_of_a_million_letters_is_cut_where_it_becomes_a_header() -> None:
+    assert len(made({"first_name": "x" * 900_000}, html="", text="x")["Subject"]) == 250
 
 
 @pytest.mark.parametrize(
@@ -139,8 +169,22 @@ def test_no_name_changes_headers_or_recipients(name: str) -> None:
         ("subject", "{% if %}", "TemplateSyntaxError"),
         ("text", "{{ 1 / 0 }}", "ZeroDivisionError"),
         ("text", "{{ attrs.role.name }}", "has no attribute"),
+        ("text", "{% for n in range(1001) %}{% endfor %}", "range() of more than 1000"),
+        ("html", "{{ 'x' * 2000000000 }}", "* is not for texts"),
+        ("text", "{{ 9 ** 99999999 }}", "** is not for texts"),
+        ("text", LONG_LOOP, "more than 1,000,000 characters"),
     ],
-    ids=["unknown placeholder", "out of the sandbox", "broken", "arithmetic", "missing attribute"],
+    ids=[
+        "unknown placeholder",
+        "out of the sandbox",
+        "broken",
+        "arithmetic",
+        "missing attribute",
+        "range",
+        "times",
+        "power",
+        "flood",
+    ],
 )
 def test_a_text_that_fails_names_its_part_and_reason(part: str, template: str, says: str) -> None:
     with pytest.raises(RenderingError) as caught:

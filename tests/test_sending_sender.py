@@ -18,7 +18,7 @@ from l3mail.outbox import Outcome, Started, Verdict
 from l3mail.publishing import Published
 from l3mail.sending import Pace, Sender
 from l3mail.sending.dialogue import Wire
-from tests.fakes.post import composed, relay_of, send, sender_for
+from tests.fakes.post import composed, relay_of, send, sender_for, terms
 from tests.fakes.relay import Fault, Relay
 from tests.fakes.village import Village
 
@@ -331,6 +331,83 @@ def test_a_relay_that_refuses_our_sender_stops_the_campaign_and_bars_nobody(
     assert outbox_counts(village)["queued"] == 5
     assert "refused: 554 5.7.1, see delivery 1" in village.row(CAMPAIGN, campaign)["paused_reason"]
     assert not village.rows(SUPPRESSION)
+
+
+def test_a_relay_that_takes_and_never_says_so_is_not_fed_for_ever(sqlite_village: Village) -> None:
+    village = sqlite_village
+    (delivery,) = fill(village, 1)
+    silent = Fault(None, "dot", "close", taken=True)
+    with Relay(fault_for=lambda *_: silent) as relay:
+        for _ in range(9):
+            send(village, relay)
+            village.clock.advance(outbox.UNCERTAIN_REST)
+        assert len(relay.accepted) == 3
+    assert village.state(delivery) == "uncertain"
+    assert village.row(DELIVERY, delivery)["next_attempt_at"] is None
+
+
+@pytest.mark.parametrize("stage", ["ehlo", "mail"])
+def test_a_relay_that_slams_the_door_is_down_and_not_stormed(
+    sqlite_village: Village, stage: Any
+) -> None:
+    fill(sqlite_village, 50)
+    slam = Fault(None, stage, "reply", b"421 4.3.2 too many connections")
+    with Relay(fault_for=lambda *_: slam) as relay:
+        tally = send(sqlite_village, relay)
+        assert relay.sessions <= 8
+    assert tally.relay_fault is not None
+    assert outbox_counts(sqlite_village)["queued"] >= 42
+
+
+def test_a_relay_that_wants_a_login_leaves_the_queue(sqlite_village: Village) -> None:
+    fill(sqlite_village, 20)
+    login = Fault(None, "mail", "reply", b"530 5.7.0 Authentication required")
+    with Relay(fault_for=lambda *_: login) as relay:
+        send(sqlite_village, relay)
+    counts = outbox_counts(sqlite_village)
+    assert (counts["failed"], counts["accepted"]) == (0, 0)
+    assert counts["queued"] >= 16
+
+
+def test_lessons_refused_as_ours_again_and_again_are_halted(sqlite_village: Village) -> None:
+    fill(sqlite_village, 20)
+    spam = Fault(None, "rcpt", "reply", b"554 5.7.1 Relay access denied")
+    with Relay(fault_for=lambda *_: spam) as relay:
+        send(sqlite_village, relay, connections=1)
+    counts = outbox_counts(sqlite_village)
+    assert (counts["failed"], counts["queued"]) == (3, 17)
+    (brake,) = sqlite_village.database.read(outbox.brakes)
+    assert (brake.scope, brake.subject, brake.halted_by) == ("message", "kurs/01", "l3mail")
+
+
+def test_a_relay_that_takes_few_sessions_gets_all_mail_all_the_same(
+    sqlite_village: Village,
+) -> None:
+    fill(sqlite_village, 30)
+
+    def full(session: int, _message: int, _rcpt: str) -> Fault | None:
+        crowded = session > 2 and relay.open_sessions > 2
+        return Fault(None, "connect", "reply", b"421 too many") if crowded else None
+
+    with Relay(fault_for=full) as relay:
+        send(sqlite_village, relay, messages_per_connection=5)
+    assert outbox_counts(sqlite_village)["accepted"] == 30
+
+
+def test_an_open_that_fails_as_nobody_foresaw_is_a_relay_that_is_down(
+    sqlite_village: Village,
+) -> None:
+    fill(sqlite_village, 2)
+
+    async def broken() -> Wire:
+        raise UnicodeError("label empty or too long")
+
+    sender = Sender(
+        sqlite_village.database, sqlite_village.clock, terms(sqlite_village), broken, composed
+    )
+    tally = asyncio.run(sender.run(once=True))
+    assert tally.relay_fault == "UnicodeError while opening a connection"
+    assert outbox_counts(sqlite_village)["queued"] == 2
 
 
 def test_a_text_that_fails_for_one_person_fails_that_row_only(sqlite_village: Village) -> None:

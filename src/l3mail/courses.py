@@ -21,6 +21,7 @@ from sqlalchemy import (
     exists,
     func,
     insert,
+    or_,
     select,
     update,
 )
@@ -34,7 +35,7 @@ from l3mail.calendars import (
     wall_to_utc,
 )
 from l3mail.database import upsert
-from l3mail.errors import NothingOpenError
+from l3mail.errors import CourseError, NothingOpenError
 from l3mail.models import COURSE, DELIVERY, ENROLLMENT, LESSON, STRUCTURE, UtcDateTime
 from l3mail.planning import LESSONS, bindings, in_cohort, lessons_due
 
@@ -44,7 +45,7 @@ BATCH = 5_000
 The caller asks again until a step says that it is done.
 """
 
-ENDED = ("accepted", "failed", "cancelled", "uncertain", "lapsed")
+ENDED = ("accepted", "failed", "cancelled", "lapsed")
 _SENT = ("accepted", "uncertain")
 
 
@@ -82,8 +83,12 @@ def define(connection: Connection, outline: Outline, stream_id: int, now: dateti
 
     Learners keep the structure they began with.
     """
+    slugs = [slug for slug, _ in outline.lessons]
+    if not slugs or len(set(slugs)) < len(slugs):
+        raise CourseError(f"{outline.slug}: needs lessons, each named once; found {slugs}")
     cadence = as_mapping(parse_cadence(dict(outline.cadence)))
     rules = dict(outline.rules)
+    _timetable(cadence, rules, ZoneInfo("UTC"))
     course_id = connection.execute(
         select(COURSE.c.id).where(COURSE.c.slug == outline.slug)
     ).scalar()
@@ -246,7 +251,11 @@ _ENDED_LESSONS = (
 _HAS_ENDED = and_(
     ENROLLMENT.c.state == "active",
     ENROLLMENT.c.next_due_at.is_(None),
-    DELIVERY.c.state.in_(ENDED),
+    or_(
+        DELIVERY.c.state.in_(ENDED),
+        # One that will be sent again has not ended yet.
+        and_(DELIVERY.c.state == "uncertain", DELIVERY.c.next_attempt_at.is_(None)),
+    ),
 )
 _WAS_SENT = DELIVERY.c.state.in_(_SENT)
 _STEPS = (
@@ -315,6 +324,11 @@ def advance(connection: Connection, now: datetime, zone: ZoneInfo, limit: int = 
             if led >= limit:
                 return led
             sent_on = day if step.was_sent else None
+            try:
+                following = timetable.next_due(step.anchor_on, now, sent_on)
+            except NothingOpenError:
+                # Waits until its course opens again, and keeps nobody else waiting.
+                break
             values = {
                 "of_structure": step.structure_id,
                 "of_anchor": step.anchor_on,
@@ -323,7 +337,7 @@ def advance(connection: Connection, now: datetime, zone: ZoneInfo, limit: int = 
                 "since": wall_to_utc(day, time.min, zone),
                 "until": wall_to_utc(day + timedelta(days=1), time.min, zone),
                 "sent_on": sent_on,
-                "due": None if finished else timetable.next_due(step.anchor_on, now, sent_on),
+                "due": None if finished else following,
                 "to": "finished" if finished else "active",
                 "ended": now if finished else None,
                 "batch": limit - led,

@@ -81,6 +81,8 @@ class Database:
         """
         if not self.is_sqlite:
             with _told(self.engine), self.engine.begin() as connection:
+                # Two programs may be upgrading at once; the second finds it done.
+                connection.exec_driver_sql("SELECT pg_advisory_xact_lock(33)")
                 yield connection
             return
         engine = _sqlite(self._url, foreign_keys=False)
@@ -203,7 +205,8 @@ def _postgres(url: str) -> Engine:
             pool_size=POSTGRES_WRITERS + READERS,
             pool_pre_ping=True,
             connect_args={
-                "options": "-c timezone=utc",
+                # A frozen process must not hold its row locks longer than its leases.
+                "options": "-c timezone=utc -c idle_in_transaction_session_timeout=60s",
                 "connect_timeout": CONNECT_TIMEOUT_SECONDS,
                 "keepalives_idle": CONNECT_TIMEOUT_SECONDS,
             },

@@ -148,3 +148,7 @@ class RelayDownError(L3mailError):
 
 class OutboxError(L3mailError):
     """An order does not fit the delivery it names."""
+
+
+class CourseError(L3mailError):
+    """A course can't be taught as it is described."""

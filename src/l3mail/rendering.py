@@ -6,7 +6,7 @@ a header passes a guard of its own (an encoded word in a name could become one: 
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from email.headerregistry import Address as HeaderAddress
@@ -17,12 +17,19 @@ from functools import lru_cache
 from typing import Any
 
 from jinja2 import StrictUndefined, Template, TemplateError
+from jinja2.exceptions import SecurityError
+from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from l3mail.addresses import header_safe
 from l3mail.errors import HeaderInjectionError, RenderingError
 
-PARTS = ("subject", "text", "html")
+LONGEST_LINE = 998
+"""Octets of a line (RFC 5322 section 2.1.1)."""
+
+LONGEST_SUBJECT = 250
+LONGEST_PART = 1_000_000
+LONGEST_RANGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +56,9 @@ def compose(compiled: Mapping[str, Any], values: Mapping[str, Any], head: Head) 
     values or a value that may not become a header.
     """
     subject = fill(compiled, "subject", values)
-    unicode_address = not (head.to.isascii() and head.sender.isascii())
-    mail = EmailMessage(policy=SMTPUTF8 if unicode_address else SMTP)
+    address = parseaddr(head.sender)[1]
+    policy = SMTP if head.to.isascii() and address.isascii() else SMTPUTF8
+    mail = EmailMessage(policy=policy)
     try:
         _set_head(mail, head, subject)
     except (HeaderInjectionError, ValueError) as fault:
@@ -62,24 +70,37 @@ def compose(compiled: Mapping[str, Any], values: Mapping[str, Any], head: Head) 
         _set_body(alternative, fill(compiled, "html", values), "html")
         del alternative["MIME-Version"]
         mail.attach(alternative)
-    return mail.as_bytes()
+    # Folded, a quoted display name loses its quotes, and a comma in it makes two senders.
+    return mail.as_bytes(policy=policy.clone(max_line_length=LONGEST_LINE))
 
 
 def fill(compiled: Mapping[str, Any], part: str, values: Mapping[str, Any]) -> str:
     """One part with a person's values; values are escaped in the HTML part only."""
     try:
-        return _template(compiled[part], escape=part == "html").render(values)
+        return _counted(_template(compiled[part], escape=part == "html").generate(values))
     except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as fault:
         raise RenderingError(part, f"{type(fault).__name__}: {fault}") from fault
+
+
+def _counted(chunks: Iterator[str]) -> str:
+    """Join what a template says, and stop one that does not end."""
+    parts: list[str] = []
+    length = 0
+    for chunk in chunks:
+        length += len(chunk)
+        if length > LONGEST_PART:
+            raise OverflowError(f"more than {LONGEST_PART:,} characters")
+        parts.append(chunk)
+    return "".join(parts)
 
 
 def _set_head(mail: EmailMessage, head: Head, subject: str) -> None:
     name, address = parseaddr(head.sender)
     mail["From"] = HeaderAddress(header_safe(name), addr_spec=address)
-    mail["To"] = HeaderAddress(addr_spec=header_safe(head.to))
+    mail["To"] = header_safe(head.to)
     if head.reply_to:
         mail["Reply-To"] = header_safe(head.reply_to)
-    mail["Subject"] = header_safe(subject)
+    mail["Subject"] = header_safe(subject[:LONGEST_SUBJECT])
     mail["Date"] = format_datetime(head.date)
     mail["Message-ID"] = f"<{header_safe(head.message_id)}>"
     if head.list_id:
@@ -101,11 +122,31 @@ def _boundary(message_id: str) -> str:
     return f"=_{hashlib.blake2b(message_id.encode(), digest_size=15).hexdigest()}"
 
 
+class _Sandbox(ImmutableSandboxedEnvironment):
+    """Jinja's sandbox, without the two operators that make much of little."""
+
+    intercepted_binops = frozenset({"*", "**"})
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        """Multiply numbers only; powers are nobody's business in a mail."""
+        if operator == "**" or not (
+            isinstance(left, int | float) and isinstance(right, int | float)
+        ):
+            raise SecurityError(f"{operator} is not for texts")
+        return super().call_binop(context, operator, left, right)
+
+
+def _range(*bounds: int) -> range:
+    numbers = range(*bounds)
+    if len(numbers) > LONGEST_RANGE:
+        raise OverflowError(f"range() of more than {LONGEST_RANGE}")
+    return numbers
+
+
 @lru_cache(maxsize=256)
 def _template(source: str, *, escape: bool) -> Template:
-    environment = ImmutableSandboxedEnvironment(
-        autoescape=escape, undefined=StrictUndefined, keep_trailing_newline=True
-    )
+    environment = _Sandbox(autoescape=escape, undefined=StrictUndefined, keep_trailing_newline=True)
+    environment.globals["range"] = _range
     return environment.from_string(source)
 
 

@@ -70,6 +70,7 @@ class Delivery(Table, table=True):
             name="addressed",
         ),
         CheckConstraint("purpose <> 'stream' OR stream_id IS NOT NULL", name="stream_named"),
+        CheckConstraint("lane IN (0, 1, 2)", name="lane_known"),
         CheckConstraint(
             "state <> 'sending' OR (started_at IS NOT NULL AND lease_owner IS NOT NULL)",
             name="intent_complete",

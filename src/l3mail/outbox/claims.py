@@ -30,6 +30,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from l3mail.models import CAMPAIGN, DELIVERY, STREAM, SUBSCRIBER, UtcDateTime
 from l3mail.outbox.outcomes import (
+    TRIES_IN_DOUBT,
     UNCERTAIN_REST,
     Cause,
     Outcome,
@@ -359,7 +360,7 @@ def _consequence(
             values |= {
                 "to": "uncertain",
                 "because": "the connection ended after the mail was handed over",
-                "again": _resend_at(delivery.kind, now, policy),
+                "again": _resend_at(delivery, now, policy),
                 "doubted": now,
             }
         case Verdict.DEFERRED:
@@ -375,8 +376,11 @@ def _consequence(
     return values
 
 
-def _resend_at(kind: str, now: datetime, policy: Mapping[str, Uncertainty]) -> datetime | None:
-    return now + UNCERTAIN_REST if policy[kind] is Uncertainty.RESEND else None
+def _resend_at(
+    delivery: Started, now: datetime, policy: Mapping[str, Uncertainty]
+) -> datetime | None:
+    resend = policy[delivery.kind] is Uncertainty.RESEND and delivery.attempts < TRIES_IN_DOUBT
+    return now + UNCERTAIN_REST if resend else None
 
 
 def take_over(
@@ -406,14 +410,20 @@ def take_over(
             uncertain_at=now,
             ended_at=now,
             next_attempt_at=case(
-                (DELIVERY.c.kind.in_(resend), literal(now + UNCERTAIN_REST, UtcDateTime)),
+                (
+                    and_(DELIVERY.c.kind.in_(resend), DELIVERY.c.attempts < TRIES_IN_DOUBT),
+                    literal(now + UNCERTAIN_REST, UtcDateTime),
+                ),
                 else_=null(),
             ),
             **_NO_LEASE,
         )
         .returning(DELIVERY.c.id)
     ).all()
-    connection.execute(update(DELIVERY).where(gone).values(**_NO_LEASE))
+    # Queued ones only: on PostgreSQL a row may have begun since the statement above looked.
+    connection.execute(
+        update(DELIVERY).where(gone, DELIVERY.c.state == "queued").values(**_NO_LEASE)
+    )
     return len(uncertain)
 
 

@@ -87,6 +87,10 @@ class Outcome:
 UNCERTAIN_REST = timedelta(minutes=10)
 """How long after its lease an uncertain row rests before a policy may send it again."""
 
+TRIES_IN_DOUBT = 3
+"""After so many attempts an uncertain row waits for a person: a relay that takes every mail and
+never says so would otherwise be sent copies for ever."""
+
 GIVE_UP_AFTER = timedelta(days=5)
 _INTERVALS = (timedelta(minutes=30), timedelta(minutes=30), timedelta(hours=2))
 _LATER = timedelta(hours=3)

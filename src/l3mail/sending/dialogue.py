@@ -125,7 +125,7 @@ class Wire(asyncio.Protocol):
         `content` is the whole message with CRLF line ends and no dot-stuffing. Afterwards
         `usable` says whether the connection can carry another.
         """
-        reused = self.carried > 0 or not self.usable
+        reused = self.carried > 0
         utf8 = not (sender.isascii() and delivery.address.isascii())
         if utf8 and not self.offers("smtputf8"):
             text = "the relay does not offer SMTPUTF8, which this address needs (RFC 6531)"

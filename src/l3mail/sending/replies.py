@@ -99,10 +99,16 @@ def judge(reply: Reply, stage: str) -> tuple[Verdict, Cause | None]:
     return Verdict.REJECTED, _cause(reply, stage)
 
 
+_ABOUT_US = re.compile(r"sender|verif|callback|callout|return.?path", re.IGNORECASE)
+_TOO_FAST = re.compile(r"\brate\b|too many|too quickly", re.IGNORECASE)
+
+
 def _cause(reply: Reply, stage: str) -> Cause:
     status = reply.status or ""
-    if status in _PERSON:
-        return Cause.PERSON
+    if status in _PERSON and stage != "mail":
+        return Cause.SOFT if _TOO_FAST.search(reply.text) else Cause.PERSON
+    if not status and stage == "rcpt" and _ABOUT_US.search(reply.text):
+        return Cause.SENDER
     if stage == "mail" or status in _SENDER or status.startswith("5.7."):
         return Cause.SENDER
     if not status and stage == "rcpt" and _NO_MAILBOX.search(reply.text):

@@ -35,7 +35,8 @@ BATCH = 500
 """Rows a claim leases at once; 100 to 2,000 measure alike."""
 
 REFUSALS_ENDURED = 3
-"""So many refusals of our sender in a row halt a message that has no campaign to pause."""
+"""So many refusals of our sender in a row halt a message that has no campaign to pause; so many
+fresh sessions closed at the first mail make a relay that is down."""
 
 TEXTS_KEPT = 64
 """Published versions held in memory."""
@@ -87,6 +88,7 @@ class Sender:
         self._more = True
         self._looked = 0.0
         self._refusals: Counter[str] = Counter()
+        self._slammed = 0
         self._waiters: deque[_Waiter] = deque()
         self._texts: dict[int, Published] = {}
         self._wake = asyncio.Event()
@@ -358,6 +360,12 @@ class Sender:
             if outcome.code in LOGIN_WANTED:
                 self._lines.distrust(f"it wants another login: {outcome.code}")
                 continue
+            if outcome.stage == "mail" and outcome.code in {None, 421} and not outcome.reused:
+                self._slammed += 1
+                if self._slammed >= REFUSALS_ENDURED:
+                    self._lines.distrust("it closes fresh sessions at the first mail")
+                continue
+            self._slammed = 0
             self._lines.trust()
             if outcome.cause is Cause.SENDER:
                 log.warning("our sender was refused, delivery %d at %s: %s %s", *what)
@@ -391,6 +399,8 @@ class Sender:
             outcome = await self._attempt(wire, *given)
             self._finished.append(outcome)
             self._wake.set()
+        if wire.carried == 0 and not wire.usable:
+            self._lines.distrust("it closes sessions before any mail")
         await wire.quit(self._terms.pace.quit)
 
     async def _attempt(self, wire: Wire, delivery: Started, text: Published) -> Outcome:

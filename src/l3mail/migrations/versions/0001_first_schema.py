@@ -528,6 +528,7 @@ def upgrade() -> None:
             "state IN ('held', 'queued', 'sending', 'accepted', 'deferred', 'failed', 'uncertain', 'cancelled', 'lapsed')",
             name=op.f("delivery_state_known"),
         ),
+        sa.CheckConstraint("lane IN (0, 1, 2)", name=op.f("delivery_lane_known")),
         sa.ForeignKeyConstraint(
             ["approval_id"], ["approval.id"], name=op.f("delivery_approval_id_fkey")
         ),
