@@ -399,7 +399,7 @@ class Sender:
             outcome = await self._attempt(wire, *given)
             self._finished.append(outcome)
             self._wake.set()
-        if wire.carried == 0 and not wire.usable:
+        if wire.carried == 0 and not wire.usable and not self._stopping:
             self._lines.distrust("it closes sessions before any mail")
         await wire.quit(self._terms.pace.quit)
 
