@@ -27,7 +27,16 @@ from sqlalchemy import Connection, cast, literal, null, select
 from l3mail import outbox
 from l3mail.database import Database, upsert
 from l3mail.models import DELIVERY, SUBSCRIBER, SUBSCRIPTION, UtcDateTime
-from l3mail.outbox import LEASE, UNCERTAIN_REST, Claim, Outcome, Started, Verdict, retry_at
+from l3mail.outbox import (
+    LEASE,
+    TRIES_IN_DOUBT,
+    UNCERTAIN_REST,
+    Claim,
+    Outcome,
+    Started,
+    Verdict,
+    retry_at,
+)
 from l3mail.planning import Candidate, bindings, mailable
 from tests.fakes.village import POLICY, Village
 
@@ -57,6 +66,7 @@ class Mail:
     kind: str
     generation: int
     state: str = "queued"
+    attempts: int = 0
     fence: int = 0
     owner: str | None = None
     until: datetime | None = None
@@ -206,6 +216,7 @@ class Interleavings(RuleBasedStateMachine):
         assert changed == ([row] if mail.state in fits else [])
         if changed:
             mail.become(to)
+            mail.attempts = 0 if order == "retry" else mail.attempts
             mail.fence += 1
             mail.licensed = to == "queued"
             mail.attested = mail.attested or order == "arrived"
@@ -270,6 +281,8 @@ class Interleavings(RuleBasedStateMachine):
             assert mail.licensed, "handed to the relay a second time without a reason"
             assert one.fence == mail.fence
             mail.state, mail.owner, mail.until = "sending", sender.owner, now + LEASE
+            mail.attempts += 1
+            assert one.attempts == mail.attempts
         return started
 
     @precondition(lambda self: any(sender.claims for sender in self.senders))
@@ -325,12 +338,13 @@ class Interleavings(RuleBasedStateMachine):
             mail.become("deferred" if again else "failed", again)
             mail.licensed = again is not None
         elif verdict is Verdict.UNKNOWN:
-            mail.become("uncertain", self.resend_at(mail))
+            mail.become("uncertain", self.resend_at(mail, one.attempts))
         else:
             mail.become("accepted" if verdict is Verdict.ACCEPTED else "failed")
 
-    def resend_at(self, mail: Mail) -> datetime | None:
-        return self.village.now + UNCERTAIN_REST if mail.kind == "lesson" else None
+    def resend_at(self, mail: Mail, attempts: int) -> datetime | None:
+        resend = mail.kind == "lesson" and attempts < TRIES_IN_DOUBT
+        return self.village.now + UNCERTAIN_REST if resend else None
 
     @rule(who=SENDERS)
     def renew(self, who: int) -> None:
@@ -359,7 +373,7 @@ class Interleavings(RuleBasedStateMachine):
             if mail.owner and (mail.owner != sender.owner if alone else ran_out):
                 if mail.state == "sending":
                     found -= 1
-                    mail.become("uncertain", self.resend_at(mail))
+                    mail.become("uncertain", self.resend_at(mail, mail.attempts))
                 else:
                     mail.become("queued")
         assert found == 0
@@ -433,7 +447,8 @@ class Interleavings(RuleBasedStateMachine):
         self.the_rows_are_what_they_should_be()
         for mail in self.mails.values():
             assert mail.state in ("accepted", "failed", "cancelled", "uncertain")
-            assert mail.state != "uncertain" or mail.kind == "newsletter"
+            waits = mail.kind == "newsletter" or mail.attempts >= TRIES_IN_DOUBT
+            assert mail.state != "uncertain" or waits
 
 
 def test_no_order_of_events_mails_the_barred_or_loses_or_doubles_a_mail(

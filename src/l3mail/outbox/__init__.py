@@ -38,6 +38,7 @@ from l3mail.outbox.orders import (
     waiting,
 )
 from l3mail.outbox.outcomes import (
+    TRIES_IN_DOUBT,
     UNCERTAIN_REST,
     Cause,
     Outcome,
@@ -50,6 +51,7 @@ from l3mail.outbox.outcomes import (
 __all__ = [
     "ATTENTION",
     "LEASE",
+    "TRIES_IN_DOUBT",
     "UNCERTAIN_REST",
     "Brake",
     "Cause",
