@@ -88,7 +88,7 @@ def test_a_claimed_row_stays_queued_under_a_lease(village: Village) -> None:
     assert (row["attempts"], row["started_at"], row["message_id"]) == (0, None, None)
 
 
-@pytest.mark.parametrize("state", [*outbox.ATTENTION, "accepted", "deferred"])
+@pytest.mark.parametrize("state", ["uncertain", "failed", "held", "accepted", "deferred"])
 def test_only_queued_rows_are_claimed(village: Village, state: str) -> None:
     village.delivery(village.learner(), state=state)
     assert village.claim() == []

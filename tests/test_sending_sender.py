@@ -367,6 +367,7 @@ def test_a_relay_that_wants_a_login_leaves_the_queue(sqlite_village: Village) ->
     counts = outbox_counts(sqlite_village)
     assert (counts["failed"], counts["accepted"]) == (0, 0)
     assert counts["queued"] >= 16
+    assert not sqlite_village.database.read(outbox.brakes), "no message is to blame for a login"
 
 
 def test_lessons_refused_as_ours_again_and_again_are_halted(sqlite_village: Village) -> None:

@@ -21,7 +21,6 @@ from l3mail.outbox.claims import (
     unheard,
 )
 from l3mail.outbox.orders import (
-    ATTENTION,
     Brake,
     Settlement,
     brakes,
@@ -49,7 +48,6 @@ from l3mail.outbox.outcomes import (
 )
 
 __all__ = [
-    "ATTENTION",
     "LEASE",
     "TRIES_IN_DOUBT",
     "UNCERTAIN_REST",

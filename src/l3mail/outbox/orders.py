@@ -18,9 +18,6 @@ from l3mail.models import DELIVERY, DELIVERY_STATES, HALT, MESSAGE, SUBSCRIBER
 
 Settlement = Literal["arrived", "resend", "give-up"]
 
-ATTENTION = ("uncertain", "failed", "held")
-"""States that wait for a person."""
-
 
 @dataclass(frozen=True, slots=True)
 class Brake:

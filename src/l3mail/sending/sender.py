@@ -78,7 +78,10 @@ class Sender:
         self._clock = clock
         self._terms = terms
         self._compose = compose
-        self._lines = Lines(terms.connections, terms.pace.down, open_wire, self._serve, self.wake)
+        self._wake = asyncio.Event()
+        self._lines = Lines(
+            terms.connections, terms.pace.down, open_wire, self._serve, self._wake.set
+        )
         self._ready: deque[Claim] = deque()
         self._marks = dict.fromkeys(LANES, 0)
         self._finished: list[Outcome] = []
@@ -91,7 +94,6 @@ class Sender:
         self._slammed = 0
         self._waiters: deque[_Waiter] = deque()
         self._texts: dict[int, Published] = {}
-        self._wake = asyncio.Event()
         self._stopping = False
         self._renewed = 0.0
         self._told: Counter[Verdict] = Counter()
@@ -236,7 +238,7 @@ class Sender:
         claims = [self._ready.popleft() for _ in range(asked)]
         finished, self._finished = self._finished, []
         unstarted, self._unstarted = self._unstarted, []
-        distrusted = self._distrusted(finished)
+        distrusted, refusals = self._distrusted(finished)
         if not (claims or finished or unstarted):
             return False
 
@@ -259,6 +261,7 @@ class Sender:
             self._finished = finished + self._finished
             self._unstarted = unstarted + claims + self._unstarted
             return True
+        self._refusals = refusals
         if finished:
             # An outcome may make something due at once, or nothing be left at all: look again.
             self._more = self._more or any(o.verdict is Verdict.DEFERRED for o in finished)
@@ -322,18 +325,26 @@ class Sender:
             )
         self._report()
 
-    def _distrusted(self, finished: list[Outcome]) -> list[str]:
-        """Slugs without a campaign to pause whose mail was refused as ours too often in a row."""
-        found = []
+    def _distrusted(self, finished: list[Outcome]) -> tuple[list[str], Counter[str]]:
+        """Slugs without a campaign to pause, refused as ours too often in a row; and the counts.
+
+        The counts hold once the outcomes are written: a commit that failed is judged again.
+        """
+        found, refusals = [], Counter(self._refusals)
         for outcome in finished:
             slug = outcome.delivery.slug
             if outcome.verdict is Verdict.ACCEPTED:
-                self._refusals[slug] = 0
-            elif outcome.cause is Cause.SENDER and outcome.delivery.campaign_id is None:
-                self._refusals[slug] += 1
-                if self._refusals[slug] == REFUSALS_ENDURED:
+                refusals[slug] = 0
+            elif (
+                outcome.verdict is Verdict.REJECTED
+                and outcome.cause is Cause.SENDER
+                and outcome.delivery.campaign_id is None
+            ):
+                refusals[slug] += 1
+                if refusals[slug] >= REFUSALS_ENDURED:
                     found.append(slug)
-        return found
+                    refusals[slug] = 0
+        return found, refusals
 
     async def _persist(self, verb: Callable[[Connection], T]) -> T | None:
         """Run a verb; None, after a pause, when the database is not available.
