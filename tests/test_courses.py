@@ -15,7 +15,7 @@ from l3mail.courses import Outline, Planned
 from l3mail.database import opened
 from l3mail.errors import L3mailError
 from l3mail.models import DELIVERY, ENROLLMENT, LESSON, STRUCTURE, SUBSCRIBER, SUBSCRIPTION
-from l3mail.outbox import Verdict
+from l3mail.outbox import Outcome
 from tests.fakes.postgres import drop_database, fresh_database, postgres_url
 from tests.fakes.village import MONDAY_TEN, Village
 
@@ -59,9 +59,9 @@ def advance(village: Village) -> int:
     )
 
 
-def deliver(village: Village, verdict: Verdict = Verdict.ACCEPTED) -> None:
+def deliver(village: Village, outcome: Outcome = Outcome.ACCEPTED) -> None:
     for started in village.start():
-        village.record(started, verdict)
+        village.record(started, outcome)
 
 
 def tick(village: Village) -> None:
@@ -129,7 +129,7 @@ def test_the_next_lesson_waits_until_the_one_before_has_ended(village: Village) 
     plan(village)
     assert advance(village) == 0
     (started,) = village.start()
-    village.record(started, Verdict.DEFERRED, stage="rcpt", code=450)
+    village.record(started, Outcome.DEFERRED, stage="rcpt", code=450)
     village.clock.advance(timedelta(days=8))
     assert advance(village) == 0
     assert plan(village) == Planned(0, 0)

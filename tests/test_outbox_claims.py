@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from l3mail import outbox
 from l3mail.database import Database, opened
 from l3mail.models import DELIVERY, SUBSCRIPTION
-from l3mail.outbox import LEASE, Claim, Verdict
+from l3mail.outbox import LEASE, Claim, Outcome
 from tests.fakes.village import BACKENDS, Village, ground
 
 MOMENT = timedelta(microseconds=1)
@@ -49,7 +49,7 @@ def test_a_delivery_goes_from_queued_to_accepted(village: Village) -> None:
     assert village.state(delivery) == "sending"
     assert (started.id, started.address, started.stream) == (delivery, "ada@schule.example", "kurs")
     assert started.person["first_name"] == "Ada"
-    village.record(started, Verdict.ACCEPTED, code=250)
+    village.record(started, Outcome.ACCEPTED, code=250)
     row = village.row(DELIVERY, delivery)
     assert (row["state"], row["ended_at"], row["lease_owner"]) == ("accepted", village.now, None)
 
@@ -188,9 +188,9 @@ def test_a_holder_that_claimed_again_cannot_begin_under_its_old_claim(village: V
     assert len(village.begin(fresh)) == 1
 
 
-@pytest.mark.parametrize("verdict", list(Verdict))
+@pytest.mark.parametrize("outcome", list(Outcome))
 def test_an_outcome_that_comes_after_another_began_anew_changes_nothing(
-    village: Village, verdict: Verdict
+    village: Village, outcome: Outcome
 ) -> None:
     (delivery,) = lessons(village, 1)
     (late,) = village.start()
@@ -200,24 +200,24 @@ def test_an_outcome_that_comes_after_another_began_anew_changes_nothing(
     village.settle()
     (anew,) = village.begin(village.claim("sender-2"), "sender-2")
     before = village.row(DELIVERY, delivery)
-    village.record(late, verdict, code=250)
+    village.record(late, outcome, code=250)
     assert village.row(DELIVERY, delivery) == before
-    village.record(anew, Verdict.ACCEPTED)
+    village.record(anew, Outcome.ACCEPTED)
     assert village.state(delivery) == "accepted"
 
 
 @pytest.mark.parametrize(
-    ("verdict", "state"),
+    ("outcome", "state"),
     [
-        (Verdict.ACCEPTED, "accepted"),
-        (Verdict.DEFERRED, "deferred"),
-        (Verdict.REJECTED, "failed"),
-        (Verdict.UNKNOWN, "uncertain"),
+        (Outcome.ACCEPTED, "accepted"),
+        (Outcome.DEFERRED, "deferred"),
+        (Outcome.REJECTED, "failed"),
+        (Outcome.UNKNOWN, "uncertain"),
     ],
 )
 @pytest.mark.parametrize("settled", [False, True], ids=["taken over", "queued again"])
 def test_a_late_outcome_tells_the_truth_while_nobody_began_anew(
-    village: Village, verdict: Verdict, state: str, settled: bool
+    village: Village, outcome: Outcome, state: str, settled: bool
 ) -> None:
     (delivery,) = lessons(village, 1)
     (late,) = village.start()
@@ -228,18 +228,18 @@ def test_a_late_outcome_tells_the_truth_while_nobody_began_anew(
     if settled:
         village.clock.advance(outbox.UNCERTAIN_REST)
         assert village.settle() == 1
-    village.record(late, verdict)
+    village.record(late, outcome)
     row = village.row(DELIVERY, delivery)
     assert row["state"] == state
     # Kept: for a while nobody could say whether it had been sent.
-    assert row["uncertain_at"] == (village.now if verdict is Verdict.UNKNOWN else taken_over)
+    assert row["uncertain_at"] == (village.now if outcome is Outcome.UNKNOWN else taken_over)
     assert village.claim("sender-2") == []
 
 
 def test_the_text_of_a_delivery_is_never_changed_by_a_later_begin(village: Village) -> None:
     (delivery,) = lessons(village, 1)
     (first,) = village.start()
-    village.record(first, Verdict.UNKNOWN)
+    village.record(first, Outcome.UNKNOWN)
     village.publish(subject="neu")
     village.clock.advance(outbox.UNCERTAIN_REST)
     village.settle()
@@ -312,7 +312,7 @@ def test_an_uncertain_row_is_sent_again_only_after_its_rest_and_where_policy_say
     if death == "taken over":
         village.take_over("sender-2")
     else:
-        village.record(begun, Verdict.UNKNOWN)
+        village.record(begun, Outcome.UNKNOWN)
     village.clock.advance(outbox.UNCERTAIN_REST - MOMENT)
     assert village.settle() == 0
     village.clock.advance(MOMENT)
@@ -382,7 +382,7 @@ def test_what_has_ended_is_not_returned(village: Village) -> None:
     (delivery,) = lessons(village, 1)
     claims = village.claim()
     (begun,) = village.begin(claims)
-    village.record(begun, Verdict.ACCEPTED)
+    village.record(begun, Outcome.ACCEPTED)
     village.give_back(claims)
     assert village.state(delivery) == "accepted"
 

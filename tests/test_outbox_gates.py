@@ -1,4 +1,4 @@
-"""The last gate before SMTP: brakes, lapsed moments, and which text is sent."""
+"""The last gate before SMTP: halts, lapsed moments, and which text is sent."""
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -10,7 +10,7 @@ from sqlalchemy import Connection, event
 from l3mail import outbox
 from l3mail.database import Database
 from l3mail.models import CAMPAIGN, DELIVERY, MESSAGE, SUBSCRIBER
-from l3mail.outbox import Verdict
+from l3mail.outbox import Outcome
 from tests.fakes.village import BACKENDS, Village, ground
 
 MOMENT = timedelta(microseconds=1)
@@ -31,14 +31,14 @@ def village(database: Database) -> Village:
     return village
 
 
-# -- brakes
+# -- halts
 
 
 def halting(scope: str, subject: str = "") -> Callable[[Village, int], None]:
-    def brake(village: Village, _campaign: int) -> None:
+    def order(village: Village, _campaign: int) -> None:
         village.do(outbox.halt, scope, subject, "op", village.now)
 
-    return brake
+    return order
 
 
 def stopping(column: str) -> Callable[[Village, int], None]:
@@ -50,7 +50,7 @@ def released(village: Village, campaign: int) -> None:
     village.change(CAMPAIGN, campaign, paused_at=None, cancelled_at=None)
 
 
-BRAKES = {
+HALTS = {
     "everything is halted": (halting("everything"), set()),
     "its kind is halted": (halting("kind", "newsletter"), {"lesson"}),
     "its message is halted": (halting("message", "newsletter/2026-12"), {"lesson"}),
@@ -80,13 +80,13 @@ def a_lesson_and_an_issue(village: Village) -> int:
     return campaign
 
 
-@pytest.mark.parametrize(("brake", "goes"), BRAKES.values(), ids=BRAKES.keys())
-def test_a_brake_pulled_after_the_claim_holds_until_it_is_released(
-    village: Village, brake: Callable[[Village, int], None], goes: set[str]
+@pytest.mark.parametrize(("order", "goes"), HALTS.values(), ids=HALTS.keys())
+def test_a_halt_ordered_after_the_claim_holds_until_it_is_released(
+    village: Village, order: Callable[[Village, int], None], goes: set[str]
 ) -> None:
     campaign = a_lesson_and_an_issue(village)
     claims = village.claim()
-    brake(village, campaign)
+    order(village, campaign)
     assert {one.kind for one in village.begin(claims)} == goes
     kept = [row for row in village.rows() if row["kind"] not in goes]
     assert {(row["state"], row["lease_owner"], row["lease_until"]) for row in kept} <= {
@@ -97,14 +97,14 @@ def test_a_brake_pulled_after_the_claim_holds_until_it_is_released(
     assert {one.id for one in village.start()} == {row["id"] for row in kept}
 
 
-@pytest.mark.parametrize(("brake", "goes"), BRAKES.values(), ids=BRAKES.keys())
-def test_a_retry_stays_deferred_under_a_brake(
-    village: Village, brake: Callable[[Village, int], None], goes: set[str]
+@pytest.mark.parametrize(("order", "goes"), HALTS.values(), ids=HALTS.keys())
+def test_a_retry_stays_deferred_under_a_halt(
+    village: Village, order: Callable[[Village, int], None], goes: set[str]
 ) -> None:
     campaign = a_lesson_and_an_issue(village)
     for begun in village.start():
-        village.record(begun, Verdict.DEFERRED, code=451)
-    brake(village, campaign)
+        village.record(begun, Outcome.DEFERRED, code=451)
+    order(village, campaign)
     village.clock.advance(timedelta(hours=1))
     assert {one.kind for one in village.begin(village.claim_retries())} == goes
     assert {row["state"] for row in village.rows() if row["kind"] not in goes} <= {"deferred"}
@@ -113,7 +113,7 @@ def test_a_retry_stays_deferred_under_a_brake(
     assert {one.kind for one in village.begin(village.claim_retries())} == rest
 
 
-def test_a_braked_row_without_a_text_stays_queued(village: Village) -> None:
+def test_a_halted_row_without_a_text_stays_queued(village: Village) -> None:
     delivery = village.delivery(village.learner(), slug="kurs/unpublished")
     claims = village.claim()
     village.do(outbox.halt, "everything", "", "op", village.now)
@@ -121,7 +121,7 @@ def test_a_braked_row_without_a_text_stays_queued(village: Village) -> None:
     assert village.state(delivery) == "queued"
 
 
-def test_a_braked_row_nobody_may_mail_any_more_is_cancelled_at_once(village: Village) -> None:
+def test_a_halted_row_nobody_may_mail_any_more_is_cancelled_at_once(village: Village) -> None:
     village.publish()
     person = village.learner()
     delivery = village.delivery(person)
@@ -133,7 +133,7 @@ def test_a_braked_row_nobody_may_mail_any_more_is_cancelled_at_once(village: Vil
 
 
 @pytest.mark.parametrize("database", BACKENDS[1:], indirect=True, ids=["postgres"])
-def test_a_brake_released_in_mid_begin_leaves_no_lease_that_its_holder_forgot(
+def test_a_halt_lifted_in_mid_begin_leaves_no_lease_that_its_holder_forgot(
     village: Village,
 ) -> None:
     """A lease on a row its holder dropped would be renewed for ever and the row never sent."""
@@ -273,7 +273,7 @@ def test_a_retry_sends_the_version_of_the_first_attempt(village: Village) -> Non
     first = village.publish(subject="erster")
     village.delivery(village.learner())
     (begun,) = village.start()
-    village.record(begun, Verdict.DEFERRED, code=451)
+    village.record(begun, Outcome.DEFERRED, code=451)
     village.publish(subject="zweiter")
     village.clock.advance(timedelta(hours=1))
     assert [one.message_id for one in village.begin(village.claim_retries())] == [first]

@@ -31,17 +31,17 @@ from l3mail.outbox import (
     LEASE,
     TRIES_IN_DOUBT,
     UNCERTAIN_REST,
+    Attempt,
     Claim,
     Outcome,
     Started,
-    Verdict,
     retry_at,
 )
 from l3mail.planning import Candidate, bindings, mailable
 from tests.fakes.village import POLICY, Village
 
 KINDS = {"lesson": "kurs/01", "newsletter": "newsletter/1"}  # sent again if uncertain; held
-BRAKES = [("everything", ""), ("kind", "lesson"), ("message", "newsletter/1"), ("kind", "report")]
+HALTS = [("everything", ""), ("kind", "lesson"), ("message", "newsletter/1"), ("kind", "report")]
 GROUNDS = ("erased", "restricted", "suppressed")
 PEOPLE = st.integers(0, 3)
 SENDERS = st.integers(0, 1)
@@ -186,16 +186,16 @@ class Interleavings(RuleBasedStateMachine):
 
     # -- operators
 
-    @rule(brake=st.sampled_from([*BRAKES, None, None, None]))
-    def halt_or_resume(self, brake: tuple[str, str] | None) -> None:
-        if brake is None:
+    @rule(order=st.sampled_from([*HALTS, None, None, None]))
+    def halt_or_resume(self, order: tuple[str, str] | None) -> None:
+        if order is None:
             released = {(one.scope, one.subject) for one in self.village.do(outbox.resume)}
             assert released == self.halts
             self.halts.clear()
             return
-        pulled = self.village.do(outbox.halt, *brake, "op", self.village.now)
-        assert pulled == (brake not in self.halts)
-        self.halts.add(brake)
+        pulled = self.village.do(outbox.halt, *order, "op", self.village.now)
+        assert pulled == (order not in self.halts)
+        self.halts.add(order)
 
     @precondition(lambda self: self.mails)
     @rule(which=ANY, order=st.sampled_from(["retry", "cancel", "arrived", "resend", "give-up"]))
@@ -223,7 +223,7 @@ class Interleavings(RuleBasedStateMachine):
 
     # -- senders
 
-    def braked(self, mail: Mail) -> bool:
+    def kept_back(self, mail: Mail) -> bool:
         grounds = {("everything", ""), ("kind", mail.kind), ("message", KINDS[mail.kind])}
         return bool(grounds & self.halts)
 
@@ -245,7 +245,7 @@ class Interleavings(RuleBasedStateMachine):
             for row, mail in sorted(self.mails.items())
             if mail.state == "queued"
             and (mail.until is None or mail.until <= now)
-            and not self.braked(mail)
+            and not self.kept_back(mail)
         ]
         self.leased(sender, self.village.claim(sender.owner, limit=limit), free[:limit])
 
@@ -256,7 +256,7 @@ class Interleavings(RuleBasedStateMachine):
             row
             for row, mail in sorted(self.mails.items())
             if mail.state == "deferred" and mail.again and mail.again <= now
-            if not self.braked(mail)
+            if not self.kept_back(mail)
         ]
         self.leased(sender, self.village.claim_retries(sender.owner), due)
 
@@ -270,7 +270,7 @@ class Interleavings(RuleBasedStateMachine):
             if not good or mail.until is None or mail.until <= now:
                 continue
             held.append(mail)
-            if mail.objection() is None and not self.braked(mail):
+            if mail.objection() is None and not self.kept_back(mail):
                 expected.append(claim.id)
         started = self.village.begin(claims, sender.owner)
         assert [one.id for one in started] == sorted(expected)
@@ -319,28 +319,28 @@ class Interleavings(RuleBasedStateMachine):
         self.returned(sender, claims)
 
     @precondition(lambda self: any(sender.dialogues for sender in self.senders))
-    @rule(who=SENDERS, said=st.lists(st.tuples(ANY, st.sampled_from(Verdict), st.booleans())))
-    def record(self, who: int, said: list[tuple[int, Verdict, bool]]) -> None:
+    @rule(who=SENDERS, said=st.lists(st.tuples(ANY, st.sampled_from(Outcome), st.booleans())))
+    def record(self, who: int, said: list[tuple[int, Outcome, bool]]) -> None:
         sender = self.senders[who if self.senders[who].dialogues else 1 - who]
-        for which, verdict, taken in said[: len(sender.dialogues)]:
+        for which, outcome, taken in said[: len(sender.dialogues)]:
             one = sender.dialogues.pop(which % len(sender.dialogues))
-            self.heard(one, verdict, taken)
+            self.heard(one, outcome, taken)
 
-    def heard(self, one: Started, verdict: Verdict, taken: bool) -> None:
+    def heard(self, one: Started, outcome: Outcome, taken: bool) -> None:
         now, mail = self.village.now, self.mails[one.id]
-        self.village.do(outbox.record, [Outcome(one, verdict, "dot")], now, POLICY)
-        mail.taken += verdict is Verdict.ACCEPTED or (verdict is Verdict.UNKNOWN and taken)
+        self.village.do(outbox.record, [Attempt(one, outcome, "dot")], now, POLICY)
+        mail.taken += outcome is Outcome.ACCEPTED or (outcome is Outcome.UNKNOWN and taken)
         if mail.fence != one.fence or mail.state not in ("sending", "uncertain", "queued"):
             return
         mail.licensed = False
-        if verdict is Verdict.DEFERRED:
+        if outcome is Outcome.DEFERRED:
             again = retry_at(one.id, one.attempts, one.first_started_at, now)
             mail.become("deferred" if again else "failed", again)
             mail.licensed = again is not None
-        elif verdict is Verdict.UNKNOWN:
+        elif outcome is Outcome.UNKNOWN:
             mail.become("uncertain", self.resend_at(mail, one.attempts))
         else:
-            mail.become("accepted" if verdict is Verdict.ACCEPTED else "failed")
+            mail.become("accepted" if outcome is Outcome.ACCEPTED else "failed")
 
     def resend_at(self, mail: Mail, attempts: int) -> datetime | None:
         resend = mail.kind == "lesson" and attempts < TRIES_IN_DOUBT
@@ -443,7 +443,7 @@ class Interleavings(RuleBasedStateMachine):
         self.claim_retries(0)
         self.claim(0, 99)
         self.begin(0, 99)
-        self.record(0, [(0, Verdict.ACCEPTED, True)] * len(self.senders[0].dialogues))
+        self.record(0, [(0, Outcome.ACCEPTED, True)] * len(self.senders[0].dialogues))
         self.the_rows_are_what_they_should_be()
         for mail in self.mails.values():
             assert mail.state in ("accepted", "failed", "cancelled", "uncertain")

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, event
 from l3mail import outbox
 from l3mail.database import Database
 from l3mail.models import DELIVERY, DELIVERY_STATES, HALT, SUBSCRIBER
-from l3mail.outbox import Verdict
+from l3mail.outbox import Outcome
 from tests.fakes.village import BACKENDS, Village, ground
 
 
@@ -118,7 +118,7 @@ def test_five_days_of_trying_begin_anew_with_a_retry(village: Village) -> None:
     village.clock.advance(timedelta(days=30))
     (begun,) = [one for one in village.start() if one.id == rows["failed"]]
     assert (begun.attempts, begun.first_started_at) == (1, village.now)
-    village.record(begun, Verdict.DEFERRED)
+    village.record(begun, Outcome.DEFERRED)
     assert village.state(rows["failed"]) == "deferred"
 
 
@@ -174,11 +174,11 @@ def test_an_outcome_that_comes_after_a_persons_word_changes_nothing(
     village.take_over("sender-2")
     order(village, name, [delivery])
     before = village.row(DELIVERY, delivery)
-    village.record(late, Verdict.DEFERRED)
+    village.record(late, Outcome.DEFERRED)
     assert village.row(DELIVERY, delivery) == before
 
 
-# -- brakes
+# -- halts
 
 
 def test_halting_twice_is_one_halt_and_resuming_releases_all(village: Village) -> None:
@@ -187,12 +187,12 @@ def test_halting_twice_is_one_halt_and_resuming_releases_all(village: Village) -
     village.clock.advance(timedelta(minutes=1))
     assert not village.do(outbox.halt, "kind", "newsletter", "udo", village.now)
     assert village.do(outbox.halt, "everything", "", "udo", village.now)
-    brakes = [
-        outbox.Brake("kind", "newsletter", first, "eva"),
-        outbox.Brake("everything", "", village.now, "udo"),
+    halts = [
+        outbox.HaltInForce("kind", "newsletter", first, "eva"),
+        outbox.HaltInForce("everything", "", village.now, "udo"),
     ]
-    assert village.do(outbox.brakes) == brakes
-    assert village.do(outbox.resume) == brakes
+    assert village.do(outbox.halts) == halts
+    assert village.do(outbox.resume) == halts
     assert village.do(outbox.resume) == []
     assert village.rows(HALT) == []
 
@@ -212,7 +212,7 @@ def test_two_who_halt_at_the_same_moment_are_both_heard(village: Village) -> Non
     finally:
         event.remove(village.database.engine, "before_cursor_execute", just_before)
     assert heard == [True, True, False]
-    assert [brake.halted_by for brake in village.do(outbox.brakes)] == ["udo"]
+    assert [order.halted_by for order in village.do(outbox.halts)] == ["udo"]
 
 
 def test_a_halt_leaves_finished_and_running_rows_alone(village: Village) -> None:

@@ -1,4 +1,4 @@
-"""What one attempt makes of a delivery: verdicts, causes, back-off."""
+"""What one attempt makes of a delivery: outcomes, causes, back-off."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from l3mail import outbox
 from l3mail.database import Database
 from l3mail.models import CAMPAIGN, DELIVERY, SUPPRESSION
-from l3mail.outbox import Cause, Outcome, Started, Uncertainty, Verdict, retry_at
+from l3mail.outbox import Attempt, Cause, Outcome, Started, Uncertainty, retry_at
 from tests.fakes.village import BACKENDS, MONDAY_TEN, POLICY, Village, ground
 
 MOMENT = timedelta(microseconds=1)
@@ -43,17 +43,17 @@ def begun(village: Village, kind: str = "lesson", **values: Any) -> Started:
 
 
 @pytest.mark.parametrize(
-    ("verdict", "cause", "state", "reason"),
+    ("outcome", "cause", "state", "reason"),
     [
-        pytest.param(Verdict.ACCEPTED, None, "accepted", None, id="accepted"),
-        pytest.param(Verdict.DEFERRED, None, "deferred", None, id="deferred"),
-        pytest.param(Verdict.DEFERRED, Cause.SENDER, "deferred", None, id="deferred for us"),
-        pytest.param(Verdict.REJECTED, Cause.PERSON, "failed", "person", id="no such mailbox"),
-        pytest.param(Verdict.REJECTED, Cause.SOFT, "failed", "soft", id="soft"),
-        pytest.param(Verdict.REJECTED, Cause.SENDER, "failed", "sender", id="refused for us"),
-        pytest.param(Verdict.REJECTED, Cause.CONTENT, "failed", "content", id="not rendered"),
+        pytest.param(Outcome.ACCEPTED, None, "accepted", None, id="accepted"),
+        pytest.param(Outcome.DEFERRED, None, "deferred", None, id="deferred"),
+        pytest.param(Outcome.DEFERRED, Cause.SENDER, "deferred", None, id="deferred for us"),
+        pytest.param(Outcome.REJECTED, Cause.PERSON, "failed", "person", id="no such mailbox"),
+        pytest.param(Outcome.REJECTED, Cause.SOFT, "failed", "soft", id="soft"),
+        pytest.param(Outcome.REJECTED, Cause.SENDER, "failed", "sender", id="refused for us"),
+        pytest.param(Outcome.REJECTED, Cause.CONTENT, "failed", "content", id="not rendered"),
         pytest.param(
-            Verdict.UNKNOWN,
+            Outcome.UNKNOWN,
             None,
             "uncertain",
             "the connection ended after the mail was handed over",
@@ -61,12 +61,12 @@ def begun(village: Village, kind: str = "lesson", **values: Any) -> Started:
         ),
     ],
 )
-def test_a_verdict_makes_a_state_and_keeps_the_relays_words(
-    village: Village, verdict: Verdict, cause: Cause | None, state: str, reason: str | None
+def test_a_outcome_makes_a_state_and_keeps_the_relays_words(
+    village: Village, outcome: Outcome, cause: Cause | None, state: str, reason: str | None
 ) -> None:
     delivery = begun(village)
     said = {"stage": "rcpt", "code": 555, "status": "5.5.5", "text": "so it is"}
-    village.record(delivery, verdict, cause=cause, **said)
+    village.record(delivery, outcome, cause=cause, **said)
     row = village.row(DELIVERY, delivery.id)
     assert (row["state"], row["reason"]) == (state, reason)
     assert {name: row[f"reply_{name}"] for name in said} == said
@@ -77,12 +77,12 @@ def test_a_verdict_makes_a_state_and_keeps_the_relays_words(
     assert village.rows(SUPPRESSION) == []  # what follows for the address is not the outbox's
 
 
-@pytest.mark.parametrize("verdict", list(Verdict))
-def test_recording_the_same_again_changes_nothing(village: Village, verdict: Verdict) -> None:
+@pytest.mark.parametrize("outcome", list(Outcome))
+def test_recording_the_same_again_changes_nothing(village: Village, outcome: Outcome) -> None:
     delivery = begun(village)
-    village.record(delivery, verdict, code=250)
+    village.record(delivery, outcome, code=250)
     once = village.row(DELIVERY, delivery.id)
-    village.record(delivery, verdict, code=250)
+    village.record(delivery, outcome, code=250)
     assert village.row(DELIVERY, delivery.id) == once
 
 
@@ -90,7 +90,7 @@ def test_outcomes_of_many_are_recorded_together(village: Village) -> None:
     for n in range(4):
         village.delivery(village.learner(f"p{n}@schule.example"))
     started = village.start()
-    outcomes = [Outcome(one, verdict, "dot") for one, verdict in zip(started, Verdict, strict=True)]
+    outcomes = [Attempt(one, outcome, "dot") for one, outcome in zip(started, Outcome, strict=True)]
     village.do(outbox.record, outcomes, village.now, POLICY)
     village.do(outbox.record, [], village.now, POLICY)
     assert [village.state(one.id) for one in started] == [
@@ -106,8 +106,8 @@ def test_policy_says_whether_an_uncertain_row_goes_again(
     village: Village, policy: Uncertainty
 ) -> None:
     delivery = begun(village)
-    outcome = Outcome(delivery, Verdict.UNKNOWN, "dot")
-    village.do(outbox.record, [outcome], village.now, {"lesson": policy})
+    attempt = Attempt(delivery, Outcome.UNKNOWN, "dot")
+    village.do(outbox.record, [attempt], village.now, {"lesson": policy})
     again = village.row(DELIVERY, delivery.id)["next_attempt_at"]
     resend = policy is Uncertainty.RESEND
     assert again == (village.now + outbox.UNCERTAIN_REST if resend else None)
@@ -115,13 +115,13 @@ def test_policy_says_whether_an_uncertain_row_goes_again(
 
 def test_a_row_that_was_once_uncertain_says_so_for_ever(village: Village) -> None:
     delivery = begun(village)
-    village.record(delivery, Verdict.UNKNOWN)
+    village.record(delivery, Outcome.UNKNOWN)
     doubted = village.now
     village.clock.advance(outbox.UNCERTAIN_REST)
     village.settle()
-    for verdict in (Verdict.DEFERRED, Verdict.ACCEPTED):
+    for outcome in (Outcome.DEFERRED, Outcome.ACCEPTED):
         (again,) = village.begin(village.claim() + village.claim_retries())
-        village.record(again, verdict)
+        village.record(again, outcome)
         village.clock.advance(HOUR)
         assert village.row(DELIVERY, delivery.id)["uncertain_at"] == doubted
     assert village.state(delivery.id) == "accepted"
@@ -132,7 +132,7 @@ def test_what_is_still_unheard_is_what_recording_would_change(village: Village) 
     assert village.do(outbox.unheard, [delivery]) == [delivery]
     village.take_over("sender-2")
     assert village.do(outbox.unheard, [delivery]) == [delivery]
-    village.record(delivery, Verdict.ACCEPTED)
+    village.record(delivery, Outcome.ACCEPTED)
     assert village.do(outbox.unheard, [delivery]) == []
     assert village.do(outbox.unheard, []) == []
 
@@ -142,7 +142,7 @@ def test_what_is_still_unheard_is_what_recording_would_change(village: Village) 
 
 def test_a_deferred_row_is_claimed_when_its_time_has_come(village: Village) -> None:
     delivery = begun(village)
-    village.record(delivery, Verdict.DEFERRED, code=451)
+    village.record(delivery, Outcome.DEFERRED, code=451)
     due = village.row(DELIVERY, delivery.id)["next_attempt_at"]
     assert due == retry_at(delivery.id, 1, village.now, village.now)
     village.clock.set(due - MOMENT)
@@ -166,7 +166,7 @@ def test_of_the_deferred_the_longest_due_are_claimed_first(village: Village) -> 
 
 def test_a_retry_whose_holder_died_is_claimed_anew(village: Village) -> None:
     delivery = begun(village)
-    village.record(delivery, Verdict.DEFERRED)
+    village.record(delivery, Outcome.DEFERRED)
     village.clock.advance(HOUR)
     village.claim_retries("sender-1")
     village.take_over("sender-2")
@@ -176,11 +176,11 @@ def test_a_retry_whose_holder_died_is_claimed_anew(village: Village) -> None:
 def test_after_five_days_of_trying_a_mail_has_failed(village: Village) -> None:
     delivery = begun(village)
     attempts = 1
-    village.record(delivery, Verdict.DEFERRED, code=451)
+    village.record(delivery, Outcome.DEFERRED, code=451)
     while (row := village.row(DELIVERY, delivery.id))["state"] == "deferred":
         village.clock.set(row["next_attempt_at"])
         (delivery,) = village.begin(village.claim_retries())
-        village.record(delivery, Verdict.DEFERRED, code=451)
+        village.record(delivery, Outcome.DEFERRED, code=451)
         attempts += 1
     assert (row["state"], row["reason"]) == ("failed", "given up after five days")
     assert row["ended_at"] == village.now
@@ -202,7 +202,7 @@ def test_a_kept_connection_that_the_relay_had_closed_says_nothing_about_the_mail
     village: Village, reused: bool, stage: str, code: int | None, at_once: bool
 ) -> None:
     delivery = begun(village)
-    village.record(delivery, Verdict.DEFERRED, reused=reused, stage=stage, code=code)
+    village.record(delivery, Outcome.DEFERRED, reused=reused, stage=stage, code=code)
     claims = village.claim_retries()
     assert [claim.id for claim in claims] == ([delivery.id] if at_once else [])
 
@@ -210,14 +210,14 @@ def test_a_kept_connection_that_the_relay_had_closed_says_nothing_about_the_mail
 # -- our sender refused
 
 
-@pytest.mark.parametrize("verdict", [Verdict.REJECTED, Verdict.DEFERRED])
+@pytest.mark.parametrize("outcome", [Outcome.REJECTED, Outcome.DEFERRED])
 def test_a_refusal_of_our_sender_pauses_its_campaign_and_only_that(
-    village: Village, verdict: Verdict
+    village: Village, outcome: Outcome
 ) -> None:
     refused, other = village.campaign("newsletter/1"), village.campaign("newsletter/2")
     delivery = begun(village, "newsletter", campaign_id=refused)
     said = {"code": 550, "status": "5.7.26", "text": "ada@schule.example: not aligned"}
-    village.record(delivery, verdict, cause=Cause.SENDER, **said)
+    village.record(delivery, outcome, cause=Cause.SENDER, **said)
     paused = village.row(CAMPAIGN, refused)
     assert paused["paused_at"] == village.now
     # The relay's words may name the person, and the campaign outlives an erasure.
@@ -231,7 +231,7 @@ def test_a_refusal_of_our_sender_pauses_its_campaign_and_only_that(
 def test_no_other_refusal_pauses_a_campaign(village: Village, cause: Cause | None) -> None:
     campaign = village.campaign()
     delivery = begun(village, "newsletter", campaign_id=campaign)
-    village.record(delivery, Verdict.REJECTED, cause=cause)
+    village.record(delivery, Outcome.REJECTED, cause=cause)
     assert village.row(CAMPAIGN, campaign)["paused_at"] is None
 
 
@@ -239,7 +239,7 @@ def test_a_paused_campaign_keeps_its_first_reason(village: Village) -> None:
     campaign = village.campaign()
     delivery = begun(village, "newsletter", campaign_id=campaign)
     village.change(CAMPAIGN, campaign, paused_at=village.now - HOUR, paused_reason="by hand")
-    village.record(delivery, Verdict.REJECTED, cause=Cause.SENDER, text="not aligned")
+    village.record(delivery, Outcome.REJECTED, cause=Cause.SENDER, text="not aligned")
     paused = village.row(CAMPAIGN, campaign)
     assert (paused["paused_at"], paused["paused_reason"]) == (village.now - HOUR, "by hand")
 

@@ -21,7 +21,7 @@ from l3mail.models import (
     SUBSCRIPTION,
     SUPPRESSION_REASONS,
 )
-from l3mail.outbox import Verdict
+from l3mail.outbox import Outcome
 from l3mail.planning import LANES, Candidate, bindings, mailable, objection
 from tests.fakes.village import BACKENDS, MONDAY_TEN, Village, ground
 
@@ -344,12 +344,12 @@ def test_nobody_is_flooded_with_answers(
     assert ruling(village, row) == (answer and "request limit reached")
 
 
-@pytest.mark.parametrize("verdict", [Verdict.DEFERRED, Verdict.UNKNOWN])
-def test_a_mail_does_not_count_against_its_own_retry(village: Village, verdict: Verdict) -> None:
+@pytest.mark.parametrize("outcome", [Outcome.DEFERRED, Outcome.UNKNOWN])
+def test_a_mail_does_not_count_against_its_own_retry(village: Village, outcome: Outcome) -> None:
     village.publish()
     delivery = village.request(person := village.person(), village.signup(person))
     (first,) = village.start(lane=LANE)
-    village.record(first, verdict)
+    village.record(first, outcome)
     village.clock.advance(HOUR)
     village.do(outbox.settle, village.now)
     claims = village.claim_retries() + village.claim(lane=LANE)

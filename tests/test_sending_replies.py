@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from l3mail.outbox import Cause, Verdict
+from l3mail.outbox import Cause, Outcome
 from l3mail.sending.replies import LONGEST_LINE, NonsenseError, Reply, ReplyReader, judge
 
 
@@ -89,34 +89,34 @@ def test_no_bytes_do_more_than_be_replies_or_nonsense(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("stage", "words", "verdict", "cause"),
+    ("stage", "words", "outcome", "cause"),
     [
-        ("rcpt", b"550 5.1.1 unknown", Verdict.REJECTED, Cause.PERSON),
-        ("dot", b"550 5.1.1 unknown", Verdict.REJECTED, Cause.PERSON),
-        ("rcpt", b"550 5.1.10 null MX", Verdict.REJECTED, Cause.PERSON),
-        ("rcpt", b"550 5.2.1 disabled", Verdict.REJECTED, Cause.PERSON),
-        ("rcpt", b"550 User unknown", Verdict.REJECTED, Cause.PERSON),
-        ("rcpt", b"553 recipient address not found", Verdict.REJECTED, Cause.PERSON),
-        ("rcpt", b"550 mailbox unavailable", Verdict.REJECTED, Cause.SOFT),
-        ("rcpt", b"550 5.0.0 user unknown", Verdict.REJECTED, Cause.SOFT),
-        ("dot", b"550 User unknown", Verdict.REJECTED, Cause.SOFT),
-        ("rcpt", b"552 5.2.2 full", Verdict.REJECTED, Cause.SOFT),
-        ("dot", b"552 5.3.4 too big", Verdict.REJECTED, Cause.SOFT),
-        ("dot", b"554 5.7.1 spam", Verdict.REJECTED, Cause.SENDER),
-        ("dot", b"550 5.7.26 unauthenticated", Verdict.REJECTED, Cause.SENDER),
-        ("dot", b"550 5.7.515 sender", Verdict.REJECTED, Cause.SENDER),
-        ("mail", b"550 no", Verdict.REJECTED, Cause.SENDER),
-        ("rcpt", b"530 5.7.0 login first", Verdict.DEFERRED, Cause.SENDER),
-        ("mail", b"550 5.1.1 unknown", Verdict.REJECTED, Cause.SENDER),
-        ("rcpt", b"550 Sender verify failed: User unknown", Verdict.REJECTED, Cause.SENDER),
-        ("rcpt", b"550 5.2.1 receiving mail at a rate that", Verdict.REJECTED, Cause.SOFT),
-        ("rcpt", b"450 4.2.1 greylisted", Verdict.DEFERRED, None),
-        ("dot", b"421 4.7.28 rate", Verdict.DEFERRED, Cause.SENDER),
-        ("data", b"451 4.3.0 later", Verdict.DEFERRED, None),
+        ("rcpt", b"550 5.1.1 unknown", Outcome.REJECTED, Cause.PERSON),
+        ("dot", b"550 5.1.1 unknown", Outcome.REJECTED, Cause.PERSON),
+        ("rcpt", b"550 5.1.10 null MX", Outcome.REJECTED, Cause.PERSON),
+        ("rcpt", b"550 5.2.1 disabled", Outcome.REJECTED, Cause.PERSON),
+        ("rcpt", b"550 User unknown", Outcome.REJECTED, Cause.PERSON),
+        ("rcpt", b"553 recipient address not found", Outcome.REJECTED, Cause.PERSON),
+        ("rcpt", b"550 mailbox unavailable", Outcome.REJECTED, Cause.SOFT),
+        ("rcpt", b"550 5.0.0 user unknown", Outcome.REJECTED, Cause.SOFT),
+        ("dot", b"550 User unknown", Outcome.REJECTED, Cause.SOFT),
+        ("rcpt", b"552 5.2.2 full", Outcome.REJECTED, Cause.SOFT),
+        ("dot", b"552 5.3.4 too big", Outcome.REJECTED, Cause.SOFT),
+        ("dot", b"554 5.7.1 spam", Outcome.REJECTED, Cause.SENDER),
+        ("dot", b"550 5.7.26 unauthenticated", Outcome.REJECTED, Cause.SENDER),
+        ("dot", b"550 5.7.515 sender", Outcome.REJECTED, Cause.SENDER),
+        ("mail", b"550 no", Outcome.REJECTED, Cause.SENDER),
+        ("rcpt", b"530 5.7.0 login first", Outcome.DEFERRED, Cause.SENDER),
+        ("mail", b"550 5.1.1 unknown", Outcome.REJECTED, Cause.SENDER),
+        ("rcpt", b"550 Sender verify failed: User unknown", Outcome.REJECTED, Cause.SENDER),
+        ("rcpt", b"550 5.2.1 receiving mail at a rate that", Outcome.REJECTED, Cause.SOFT),
+        ("rcpt", b"450 4.2.1 greylisted", Outcome.DEFERRED, None),
+        ("dot", b"421 4.7.28 rate", Outcome.DEFERRED, Cause.SENDER),
+        ("data", b"451 4.3.0 later", Outcome.DEFERRED, None),
     ],
 )
 def test_a_refusal_is_judged_by_stage_and_status(
-    stage: str, words: bytes, verdict: Verdict, cause: Cause | None
+    stage: str, words: bytes, outcome: Outcome, cause: Cause | None
 ) -> None:
     (reply,) = read(words + b"\r\n")
-    assert judge(reply, stage) == (verdict, cause)
+    assert judge(reply, stage) == (outcome, cause)

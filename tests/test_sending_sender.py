@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from l3mail import outbox
 from l3mail.errors import DatabaseUnavailableError, RenderingError
 from l3mail.models import CAMPAIGN, DELIVERY, SUBSCRIBER, SUBSCRIPTION, SUPPRESSION
-from l3mail.outbox import Outcome, Started, Verdict
+from l3mail.outbox import Attempt, Outcome, Started
 from l3mail.publishing import Published
 from l3mail.sending import Pace, Sender
 from l3mail.sending.dialogue import Wire
@@ -77,7 +77,7 @@ def test_connections_are_kept_and_each_carries_its_share(village: Village) -> No
     fill(village, 25)
     with Relay() as relay:
         tally = send(village, relay, connections=2, messages_per_connection=5)
-    assert tally.verdicts == {Verdict.ACCEPTED: 25}
+    assert tally.outcomes == {Outcome.ACCEPTED: 25}
     assert relay.max_open <= 2
     assert max(taken.at_message for taken in relay.accepted) == 5
     assert relay.sessions >= 5
@@ -367,7 +367,7 @@ def test_a_relay_that_wants_a_login_leaves_the_queue(sqlite_village: Village) ->
     counts = outbox_counts(sqlite_village)
     assert (counts["failed"], counts["accepted"]) == (0, 0)
     assert counts["queued"] >= 16
-    assert not sqlite_village.database.read(outbox.brakes), "no message is to blame for a login"
+    assert not sqlite_village.database.read(outbox.halts), "no message is to blame for a login"
 
 
 def test_lessons_refused_as_ours_again_and_again_are_halted(sqlite_village: Village) -> None:
@@ -377,8 +377,8 @@ def test_lessons_refused_as_ours_again_and_again_are_halted(sqlite_village: Vill
         send(sqlite_village, relay, connections=1)
     counts = outbox_counts(sqlite_village)
     assert (counts["failed"], counts["queued"]) == (3, 17)
-    (brake,) = sqlite_village.database.read(outbox.brakes)
-    assert (brake.scope, brake.subject, brake.halted_by) == ("message", "kurs/01", "l3mail")
+    (order,) = sqlite_village.database.read(outbox.halts)
+    assert (order.scope, order.subject, order.halted_by) == ("message", "kurs/01", "l3mail")
 
 
 def test_a_relay_that_takes_few_sessions_gets_all_mail_all_the_same(
@@ -528,7 +528,7 @@ def test_a_fault_of_our_own_in_the_dialogue_is_an_uncertain_mail(
     fill(sqlite_village, 2)
     whole = Wire.hand_over
 
-    async def broken(wire: Wire, delivery: Started, *rest: Any) -> Outcome:
+    async def broken(wire: Wire, delivery: Started, *rest: Any) -> Attempt:
         if delivery.id == 1:
             raise AssertionError("a bug")
         return await whole(wire, delivery, *rest)

@@ -151,7 +151,7 @@ def objection(candidate: Candidate) -> Column:
     return case(*((ground, literal(reason)) for ground, reason in grounds), else_=None)
 
 
-def braked() -> Column:
+def kept_back() -> Column:
     """Whether an operator's halt, or a paused or cancelled campaign, keeps a delivery back."""
     halted = exists(
         select(_HALT.c.id).where(

@@ -35,7 +35,7 @@ Stage = Literal[
 # "taken" is the moment after the server took the mail and before it says so.
 HoldPoint = Stage | Literal["taken"]
 Action = Literal["close", "rst", "hang", "half", "reply"]
-Outcome = Literal[
+Attempt = Literal[
     "relay-down",
     "deferred",
     "failed-person",
@@ -52,7 +52,7 @@ _ROW = re.compile(
     r"\| (?P<outcome>[^|]+) \|$"
 )
 # By the beginning of the outcome's words; the first that fits wins.
-_OUTCOMES: tuple[tuple[str, Outcome], ...] = (
+_OUTCOMES: tuple[tuple[str, Attempt], ...] = (
     ("relay down", "relay-down"),
     ("deferred", "deferred"),
     ("failed, the person", "failed-person"),
@@ -78,7 +78,7 @@ class Fault:
     action: Action
     reply: bytes | None = None
     taken: bool = False
-    expected: Outcome | None = None
+    expected: Attempt | None = None
     # One octet per packet, so that a reader sees every possible cut.
     bytewise: bool = field(default=False, kw_only=True)
     # Lets the stage pass so many times in a session before the fault is due.

@@ -25,7 +25,7 @@ from l3mail.models import (
     SUBSCRIPTION,
     WORKSPACE,
 )
-from l3mail.outbox import Claim, Gate, Outcome, Started, Uncertainty, Verdict
+from l3mail.outbox import Attempt, Claim, Gate, Outcome, Started, Uncertainty
 from l3mail.settings import Uncertain
 from tests.fakes.postgres import drop_database, fresh_database, postgres_url
 
@@ -234,10 +234,10 @@ class Village:
         """Claim and begin what is in a lane."""
         return self.begin(self.claim(lane=lane))
 
-    def record(self, delivery: Started, verdict: Verdict, **values: Any) -> None:
-        outcome = Outcome(delivery, verdict, values.pop("stage", "dot"), **values)
+    def record(self, delivery: Started, outcome: Outcome, **values: Any) -> None:
+        attempt = Attempt(delivery, outcome, values.pop("stage", "dot"), **values)
         self.database.write(
-            lambda connection: outbox.record(connection, [outcome], self.now, POLICY)
+            lambda connection: outbox.record(connection, [attempt], self.now, POLICY)
         )
 
     def take_over(self, owner: str = "sender-2", *, alone: bool = True) -> int:

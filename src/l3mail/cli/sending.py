@@ -13,7 +13,7 @@ from l3mail.errors import L3mailError
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from l3mail.outbox import Brake
+    from l3mail.outbox import HaltInForce
     from l3mail.sending import Sender, Tally
 
 PANEL = "Sending"
@@ -45,16 +45,16 @@ def worker(
     start_logging(house.settings.log.format)
     with house.database() as database, only_sender(house.settings, database):
         sender = make_sender(house.settings, database, house.clock)
-        for brake in database.read(outbox.brakes):
-            log.warning("%s; `l3mail resume` lifts it", _told(house, brake))
+        for in_force in database.read(outbox.halts):
+            log.warning("%s; `l3mail resume` lifts it", _told(house, in_force))
         relay = house.settings.relay
         if not once:
             log.info("sending through %s:%d; Ctrl-C stops", relay.host, relay.port)
         tally = asyncio.run(_run(sender, once=once))
-    if not tally.verdicts:
+    if not tally.outcomes:
         log.info("nothing was handed over")
     if once and tally.relay_fault:
-        done = tally.verdicts.total()
+        done = tally.outcomes.total()
         rest = (
             f"{done} mails were handed over, the rest waits" if done else "the queue is as it was"
         )
@@ -125,18 +125,20 @@ def resume(
     scope, subject = _scope(message, kind)
     only = (scope, subject) if message or kind else None
 
-    def verb(connection: "Connection") -> tuple[list["Brake"], dict[str, int]]:
+    def verb(connection: "Connection") -> tuple[list["HaltInForce"], dict[str, int]]:
         released = outbox.resume(connection, only)
         return released, {"halts": len(released)}
 
     released = house.change("resume" if only is None else f"resume {scope} {subject}", verb)
     if as_json:
-        print_json([{"scope": brake.scope, "subject": brake.subject} for brake in released])
+        print_json(
+            [{"scope": in_force.scope, "subject": in_force.subject} for in_force in released]
+        )
         return
     if not released:
         typer.echo("Nothing was halted.")
-    for brake in released:
-        typer.echo(f"Resumed: {_told(house, brake)}.")
+    for in_force in released:
+        typer.echo(f"Resumed: {_told(house, in_force)}.")
 
 
 def _scope(message: str | None, kind: str | None) -> tuple[str, str]:
@@ -145,7 +147,7 @@ def _scope(message: str | None, kind: str | None) -> tuple[str, str]:
     return ("message" if message else "kind" if kind else "everything"), message or kind or ""
 
 
-def _told(house: House, brake: "Brake") -> str:
-    words = f"{brake.scope} {brake.subject}".strip()
-    at = brake.halted_at.astimezone(house.settings.zone)
-    return f"{words}, halted {at:%Y-%m-%d %H:%M} by {brake.halted_by}"
+def _told(house: House, in_force: "HaltInForce") -> str:
+    words = f"{in_force.scope} {in_force.subject}".strip()
+    at = in_force.halted_at.astimezone(house.settings.zone)
+    return f"{words}, halted {at:%Y-%m-%d %H:%M} by {in_force.halted_by}"

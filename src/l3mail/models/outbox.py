@@ -140,7 +140,7 @@ class Delivery(Table, table=True):
 
 
 class Halt(Table, table=True):
-    """An emergency brake in force: over everything, one kind, or one message's slug."""
+    """A halt in force: over everything, one kind, or one message's slug."""
 
     __table_args__ = (
         one_of("scope", ("everything", "kind", "message")),

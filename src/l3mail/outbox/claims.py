@@ -32,19 +32,19 @@ from l3mail.models import CAMPAIGN, DELIVERY, STREAM, SUBSCRIBER, UtcDateTime
 from l3mail.outbox.outcomes import (
     TRIES_IN_DOUBT,
     UNCERTAIN_REST,
+    Attempt,
     Cause,
     Outcome,
     Started,
     Uncertainty,
-    Verdict,
     retry_at,
 )
 from l3mail.planning import (
     NOW,
     Candidate,
     bindings,
-    braked,
     current_message,
+    kept_back,
     mailable,
     objection,
 )
@@ -112,13 +112,13 @@ _CLAIM = _leasing(
         DELIVERY.c.lane == bindparam("of_lane"),
         DELIVERY.c.id > bindparam("after"),
         or_(DELIVERY.c.lease_until.is_(None), DELIVERY.c.lease_until <= NOW),
-        ~braked(),
+        ~kept_back(),
     )
     .order_by(DELIVERY.c.id)
 )
 _CLAIM_RETRIES = _leasing(
     select(DELIVERY.c.id)
-    .where(DELIVERY.c.state == "deferred", DELIVERY.c.next_attempt_at <= NOW, ~braked())
+    .where(DELIVERY.c.state == "deferred", DELIVERY.c.next_attempt_at <= NOW, ~kept_back())
     .order_by(DELIVERY.c.next_attempt_at)
 )
 
@@ -158,7 +158,7 @@ _HELD = and_(
 )
 _BEGIN = (
     update(DELIVERY)
-    .where(_HELD, _TIMELY, mailable(Candidate.delivery()), ~braked(), _TEXT.is_not(None))
+    .where(_HELD, _TIMELY, mailable(Candidate.delivery()), ~kept_back(), _TEXT.is_not(None))
     .values(
         state="sending",
         started_at=NOW,
@@ -180,9 +180,9 @@ _SET_ASIDE = (
     .where(_HELD, _WHY_NOT.is_not(None))
     .values(state="cancelled", reason=_WHY_NOT, **_ENDING),
     update(DELIVERY)
-    .where(_HELD, ~braked(), _TEXT.is_(None))
+    .where(_HELD, ~kept_back(), _TEXT.is_(None))
     .values(state="held", reason="nothing is published under this slug", **_NO_LEASE),
-    # The braked; on PostgreSQL also those whose hindrance ended between two of these statements.
+    # Those kept back; on PostgreSQL also whose hindrance ended between two of these statements.
     update(DELIVERY).where(_HELD).values(_NO_LEASE),
 )
 """What becomes of claimed rows that may not start, in this order."""
@@ -192,7 +192,7 @@ def begin(connection: Connection, claims: Sequence[Claim], gate: Gate) -> list[S
     """Write the intent for every claim that still holds and may be mailed; return those.
 
     A row is left out, and loses its lease, when its moment passed (`lapsed`), when nobody may
-    mail the person any more (`cancelled`, with the reason), when an operator has braked it (it
+    mail the person any more (`cancelled`, with the reason), when an operator keeps it back (it
     stays `queued`), or when nothing is published under its slug (`held`). A row whose lease was
     lost is left alone.
     """
@@ -302,7 +302,7 @@ def unheard(connection: Connection, deliveries: Sequence[Started]) -> list[Start
 
 def record(
     connection: Connection,
-    outcomes: Sequence[Outcome],
+    attempts: Sequence[Attempt],
     now: datetime,
     policy: Mapping[str, Uncertainty],
 ) -> None:
@@ -311,20 +311,20 @@ def record(
     Repeating is harmless, and so is being late: a row taken over in the meantime (`uncertain`,
     or queued again) still learns the truth, one claimed anew by somebody else is left alone.
     """
-    if not outcomes:
+    if not attempts:
         return
     connection.execute(
         _RECORD,
-        [_consequence(outcome, now, policy) for outcome in outcomes],
+        [_consequence(attempt, now, policy) for attempt in attempts],
     )
     refused = {
         # No words of the relay: they may name the person, and this outlives an erasure.
-        outcome.delivery.campaign_id: (
-            f"our sender was refused: {outcome.code} {outcome.status or ''}".rstrip()
-            + f", see delivery {outcome.delivery.id}"
+        attempt.delivery.campaign_id: (
+            f"our sender was refused: {attempt.code} {attempt.status or ''}".rstrip()
+            + f", see delivery {attempt.delivery.id}"
         )
-        for outcome in outcomes
-        if outcome.cause is Cause.SENDER and outcome.delivery.campaign_id is not None
+        for attempt in attempts
+        if attempt.cause is Cause.SENDER and attempt.delivery.campaign_id is not None
     }
     for campaign_id, reason in refused.items():
         connection.execute(
@@ -335,9 +335,9 @@ def record(
 
 
 def _consequence(
-    outcome: Outcome, now: datetime, policy: Mapping[str, Uncertainty]
+    attempt: Attempt, now: datetime, policy: Mapping[str, Uncertainty]
 ) -> dict[str, Any]:
-    delivery = outcome.delivery
+    delivery = attempt.delivery
     values: dict[str, Any] = {
         "of": delivery.id,
         "under": delivery.fence,
@@ -346,26 +346,26 @@ def _consequence(
         "ended": now,
         "again": None,
         "doubted": None,
-        "stage": outcome.stage,
-        "code": outcome.code,
-        "status": outcome.status,
-        "text": outcome.text,
+        "stage": attempt.stage,
+        "code": attempt.code,
+        "status": attempt.status,
+        "text": attempt.text,
     }
-    match outcome.verdict:
-        case Verdict.ACCEPTED:
+    match attempt.outcome:
+        case Outcome.ACCEPTED:
             pass
-        case Verdict.REJECTED:
-            values |= {"to": "failed", "because": outcome.cause}
-        case Verdict.UNKNOWN:
+        case Outcome.REJECTED:
+            values |= {"to": "failed", "because": attempt.cause}
+        case Outcome.UNKNOWN:
             values |= {
                 "to": "uncertain",
                 "because": "the connection ended after the mail was handed over",
                 "again": _resend_at(delivery, now, policy),
                 "doubted": now,
             }
-        case Verdict.DEFERRED:
+        case Outcome.DEFERRED:
             again = retry_at(delivery.id, delivery.attempts, delivery.first_started_at, now)
-            if outcome.reused and outcome.stage == "mail" and outcome.code in (None, 421):
+            if attempt.reused and attempt.stage == "mail" and attempt.code in (None, 421):
                 # A kept connection that the relay closed says nothing about this mail.
                 again = now
             values |= (

@@ -20,7 +20,7 @@ Settlement = Literal["arrived", "resend", "give-up"]
 
 
 @dataclass(frozen=True, slots=True)
-class Brake:
+class HaltInForce:
     """A halt in force."""
 
     scope: str
@@ -76,7 +76,7 @@ def _escape(text: str) -> str:
 
 
 def halt(connection: Connection, scope: str, subject: str, by: str, now: datetime) -> bool:
-    """Pull a brake, effective before the next dialogue; False where it was pulled already."""
+    """Halt, effective before the next dialogue; False where that was halted already."""
     pulled = connection.execute(
         upsert(connection, HALT)
         .values(scope=scope, subject=subject, halted_by=by, halted_at=now)
@@ -112,20 +112,20 @@ def waiting(connection: Connection, scope: str, subject: str) -> int:
     return int(connection.execute(query).scalar_one())
 
 
-def brakes(connection: Connection) -> list[Brake]:
+def halts(connection: Connection) -> list[HaltInForce]:
     """The halts in force, oldest first."""
     rows = connection.execute(
         select(HALT.c.scope, HALT.c.subject, HALT.c.halted_at, HALT.c.halted_by).order_by(HALT.c.id)
     )
-    return [Brake(*row) for row in rows]
+    return [HaltInForce(*row) for row in rows]
 
 
-def resume(connection: Connection, only: tuple[str, str] | None = None) -> list[Brake]:
-    """Release every brake, or `only` that (scope, subject); return what was released."""
-    released = [b for b in brakes(connection) if only in (None, (b.scope, b.subject))]
-    for brake in released:
+def resume(connection: Connection, only: tuple[str, str] | None = None) -> list[HaltInForce]:
+    """Lift every halt, or `only` that (scope, subject); return what was released."""
+    released = [b for b in halts(connection) if only in (None, (b.scope, b.subject))]
+    for in_force in released:
         connection.execute(
-            delete(HALT).where(HALT.c.scope == brake.scope, HALT.c.subject == brake.subject)
+            delete(HALT).where(HALT.c.scope == in_force.scope, HALT.c.subject == in_force.subject)
         )
     return released
 

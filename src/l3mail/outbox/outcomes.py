@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 
-class Verdict(StrEnum):
+class Outcome(StrEnum):
     """Whether the relay took the mail."""
 
     ACCEPTED = "accepted"
@@ -67,15 +67,15 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """One attempt at one delivery: verdict, the stage it ended in, and the relay's words.
+class Attempt:
+    """One attempt at one delivery: outcome, the stage it ended in, and the relay's words.
 
     `code` is the three-digit reply, `status` the enhanced status code (RFC 3463), both None
     when no whole reply came. `reused` tells that the connection had carried mail before.
     """
 
     delivery: Started
-    verdict: Verdict
+    outcome: Outcome
     stage: str
     code: int | None = None
     status: str | None = None

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from l3mail.addresses import wire_safe
-from l3mail.outbox import Cause, Outcome, Started, Verdict
+from l3mail.outbox import Attempt, Cause, Outcome, Started
 from l3mail.sending.replies import LOGIN_WANTED, NonsenseError, Reply, ReplyReader, judge
 
 CLOSE_SECONDS = 1.0
@@ -119,7 +119,7 @@ class Wire(asyncio.Protocol):
 
     async def hand_over(
         self, delivery: Started, sender: str, content: bytes, timeouts: Timeouts
-    ) -> Outcome:
+    ) -> Attempt:
         """Carry one mail and return what became of it; never raises for what a relay does.
 
         `content` is the whole message with CRLF line ends and no dot-stuffing. Afterwards
@@ -129,19 +129,19 @@ class Wire(asyncio.Protocol):
         utf8 = not (sender.isascii() and delivery.address.isascii())
         if utf8 and not self.offers("smtputf8"):
             text = "the relay does not offer SMTPUTF8, which this address needs (RFC 6531)"
-            return Outcome(delivery, Verdict.REJECTED, "mail", text=text, cause=Cause.SOFT)
+            return Attempt(delivery, Outcome.REJECTED, "mail", text=text, cause=Cause.SOFT)
         self.carried += 1
         mail = _Mail(self, content, timeouts)
         try:
             await mail.envelope(sender, delivery.address)
             reply = await mail.body()
         except _RefusedError as refused:
-            verdict, cause = judge(refused.reply, refused.stage)
+            outcome, cause = judge(refused.reply, refused.stage)
             words = refused.reply
             await self._recover(refused, timeouts)
-            return Outcome(
+            return Attempt(
                 delivery,
-                verdict,
+                outcome,
                 refused.stage,
                 words.code,
                 words.status,
@@ -152,9 +152,9 @@ class Wire(asyncio.Protocol):
         except GoneError as gone:
             self.abort()
             unknown = mail.stage == "dot"
-            verdict = Verdict.UNKNOWN if unknown else Verdict.DEFERRED
-            return Outcome(delivery, verdict, mail.stage, text=str(gone), reused=reused)
-        return Outcome(delivery, Verdict.ACCEPTED, "dot", reply.code, reply.status, reply.text)
+            outcome = Outcome.UNKNOWN if unknown else Outcome.DEFERRED
+            return Attempt(delivery, outcome, mail.stage, text=str(gone), reused=reused)
+        return Attempt(delivery, Outcome.ACCEPTED, "dot", reply.code, reply.status, reply.text)
 
     async def quit(self, seconds: float) -> None:
         """Part politely; whatever goes wrong now changes nothing (RFC 5321 section 4.1.1.10)."""

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 
 from l3mail.errors import printable
-from l3mail.outbox import Cause, Verdict
+from l3mail.outbox import Cause, Outcome
 
 LONGEST_LINE = 4096
 LONGEST_REPLY = 65536
@@ -89,14 +89,14 @@ LOGIN_WANTED = (530, 535)
 """Codes that speak of the session, not of a mail (RFC 4954 section 6)."""
 
 
-def judge(reply: Reply, stage: str) -> tuple[Verdict, Cause | None]:
+def judge(reply: Reply, stage: str) -> tuple[Outcome, Cause | None]:
     """What a refusal (4yz or 5yz) at `stage` means: try later or not, and whose problem it is."""
     if reply.code in LOGIN_WANTED:
-        return Verdict.DEFERRED, Cause.SENDER
+        return Outcome.DEFERRED, Cause.SENDER
     if reply.code < 500:
         ours = reply.status in _SENDER
-        return Verdict.DEFERRED, Cause.SENDER if ours else None
-    return Verdict.REJECTED, _cause(reply, stage)
+        return Outcome.DEFERRED, Cause.SENDER if ours else None
+    return Outcome.REJECTED, _cause(reply, stage)
 
 
 _ABOUT_US = re.compile(r"sender|verif|callback|callout|return.?path", re.IGNORECASE)

@@ -21,7 +21,7 @@ from l3mail.addresses import wire_safe
 from l3mail.clocks import Clock
 from l3mail.database import Database
 from l3mail.errors import DatabaseUnavailableError, L3mailError
-from l3mail.outbox import Cause, Claim, Gate, Outcome, Started, Verdict
+from l3mail.outbox import Attempt, Cause, Claim, Gate, Outcome, Started
 from l3mail.planning import LANES
 from l3mail.publishing import Published
 from l3mail.sending.connections import Lines, Open, seconds
@@ -47,12 +47,12 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Tally:
-    """What a run came to: attempts by verdict, rows found of dead senders, the relay's fault.
+    """What a run came to: attempts by outcome, rows found of dead senders, the relay's fault.
 
     `relay_fault` is what the relay last said when no connection to it could be opened.
     """
 
-    verdicts: Counter[Verdict] = field(default_factory=Counter)
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
     taken_over: int = 0
     relay_fault: str | None = None
 
@@ -84,7 +84,7 @@ class Sender:
         )
         self._ready: deque[Claim] = deque()
         self._marks = dict.fromkeys(LANES, 0)
-        self._finished: list[Outcome] = []
+        self._finished: list[Attempt] = []
         self._unstarted: list[Claim] = []
         self._in_doubt = False
         self._away_since = 0.0
@@ -96,7 +96,7 @@ class Sender:
         self._texts: dict[int, Published] = {}
         self._stopping = False
         self._renewed = 0.0
-        self._told: Counter[Verdict] = Counter()
+        self._told: Counter[Outcome] = Counter()
 
     def stop(self) -> None:
         """Begin no more dialogues; `run` returns when those under way have ended."""
@@ -264,7 +264,7 @@ class Sender:
         self._refusals = refusals
         if finished:
             # An outcome may make something due at once, or nothing be left at all: look again.
-            self._more = self._more or any(o.verdict is Verdict.DEFERRED for o in finished)
+            self._more = self._more or any(o.outcome is Outcome.DEFERRED for o in finished)
             self._wake.set()
         self._tell(finished, distrusted)
         self._hand_out(waiters, *result)
@@ -325,20 +325,20 @@ class Sender:
             )
         self._report()
 
-    def _distrusted(self, finished: list[Outcome]) -> tuple[list[str], Counter[str]]:
+    def _distrusted(self, finished: list[Attempt]) -> tuple[list[str], Counter[str]]:
         """Slugs without a campaign to pause, refused as ours too often in a row; and the counts.
 
         The counts hold once the outcomes are written: a commit that failed is judged again.
         """
         found, refusals = [], Counter(self._refusals)
-        for outcome in finished:
-            slug = outcome.delivery.slug
-            if outcome.verdict is Verdict.ACCEPTED:
+        for attempt in finished:
+            slug = attempt.delivery.slug
+            if attempt.outcome is Outcome.ACCEPTED:
                 refusals[slug] = 0
             elif (
-                outcome.verdict is Verdict.REJECTED
-                and outcome.cause is Cause.SENDER
-                and outcome.delivery.campaign_id is None
+                attempt.outcome is Outcome.REJECTED
+                and attempt.cause is Cause.SENDER
+                and attempt.delivery.campaign_id is None
             ):
                 refusals[slug] += 1
                 if refusals[slug] >= REFUSALS_ENDURED:
@@ -363,35 +363,35 @@ class Sender:
             await asyncio.sleep(self._terms.pace.poll)
             return None
 
-    def _tell(self, finished: list[Outcome], distrusted: list[str]) -> None:
-        self.tally.verdicts.update(outcome.verdict for outcome in finished)
-        for outcome in finished:
+    def _tell(self, finished: list[Attempt], distrusted: list[str]) -> None:
+        self.tally.outcomes.update(attempt.outcome for attempt in finished)
+        for attempt in finished:
             # Ids and codes only: a relay's words may name the person.
-            what = (outcome.delivery.id, outcome.stage, outcome.code, outcome.status)
-            if outcome.code in LOGIN_WANTED:
-                self._lines.distrust(f"it wants another login: {outcome.code}")
+            what = (attempt.delivery.id, attempt.stage, attempt.code, attempt.status)
+            if attempt.code in LOGIN_WANTED:
+                self._lines.distrust(f"it wants another login: {attempt.code}")
                 continue
-            if outcome.stage == "mail" and outcome.code in {None, 421} and not outcome.reused:
+            if attempt.stage == "mail" and attempt.code in {None, 421} and not attempt.reused:
                 self._slammed += 1
                 if self._slammed >= REFUSALS_ENDURED:
                     self._lines.distrust("it closes fresh sessions at the first mail")
                 continue
             self._slammed = 0
             self._lines.trust()
-            if outcome.cause is Cause.SENDER:
+            if attempt.cause is Cause.SENDER:
                 log.warning("our sender was refused, delivery %d at %s: %s %s", *what)
-            elif outcome.verdict is Verdict.UNKNOWN:
+            elif attempt.outcome is Outcome.UNKNOWN:
                 log.warning("delivery %d is uncertain since %s", *what[:2])
         for slug in distrusted:
             log.error("%s is halted: our sender was refused again and again; see `resume`", slug)
 
     def _report(self) -> None:
         """One line for all that was handed over since the last one."""
-        new = self.tally.verdicts - self._told
+        new = self.tally.outcomes - self._told
         if new:
-            words = ", ".join(f"{n} {verdict}" for verdict, n in sorted(new.items()))
+            words = ", ".join(f"{n} {outcome}" for outcome, n in sorted(new.items()))
             log.info("handed over %d: %s", new.total(), words)
-            self._told = self.tally.verdicts.copy()
+            self._told = self.tally.outcomes.copy()
 
     # -- one connection's life
 
@@ -407,21 +407,21 @@ class Sender:
             if given is None:
                 break
             # Awaited first: the ledger swaps the list while a dialogue is under way.
-            outcome = await self._attempt(wire, *given)
-            self._finished.append(outcome)
+            attempt = await self._attempt(wire, *given)
+            self._finished.append(attempt)
             self._wake.set()
         if wire.carried == 0 and not wire.usable and not self._stopping:
             self._lines.distrust("it closes sessions before any mail")
         await wire.quit(self._terms.pace.quit)
 
-    async def _attempt(self, wire: Wire, delivery: Started, text: Published) -> Outcome:
+    async def _attempt(self, wire: Wire, delivery: Started, text: Published) -> Attempt:
         """One mail, whose faults stay its own: whatever goes wrong, the rest goes on."""
         try:
             content = self._compose(delivery, text)
             wire_safe(delivery.address)
         except Exception as fault:  # noqa: BLE001 - a text may fail in any way it likes
             words = str(fault) if isinstance(fault, L3mailError) else f"{fault!r}"
-            return Outcome(delivery, Verdict.REJECTED, "rendering", text=words, cause=Cause.CONTENT)
+            return Attempt(delivery, Outcome.REJECTED, "rendering", text=words, cause=Cause.CONTENT)
         terms = self._terms
         try:
             return await wire.hand_over(delivery, terms.envelope_from, content, terms.timeouts)
@@ -429,15 +429,15 @@ class Sender:
             # A fault of ours in mid-dialogue: how far the mail came is not known any more.
             log.exception("delivery %d: a fault of ours in the dialogue", delivery.id)
             wire.abort()
-            return Outcome(delivery, Verdict.UNKNOWN, "fault", text="a fault of ours; see the log")
+            return Attempt(delivery, Outcome.UNKNOWN, "fault", text="a fault of ours; see the log")
 
 
-def _follow_up(connection: Connection, finished: list[Outcome], now: datetime) -> None:
+def _follow_up(connection: Connection, finished: list[Attempt], now: datetime) -> None:
     """What a refusal means for the address: only a mailbox that does not exist bars it.
 
     Before the outcomes are written, because afterwards it would be news no more.
     """
-    dead = [outcome.delivery for outcome in finished if outcome.cause is Cause.PERSON]
+    dead = [attempt.delivery for attempt in finished if attempt.cause is Cause.PERSON]
     dead = outbox.unheard(connection, dead)
     keys = {delivery.address_key for delivery in dead if delivery.address_key is not None}
     suppressions.suppress(connection, keys, "hard_bounce", now)
