@@ -7,6 +7,7 @@ This module knows nothing else of the house.
 """
 
 from datetime import date, datetime
+from typing import Literal
 
 
 class L3mailError(Exception):
@@ -152,3 +153,13 @@ class OutboxError(L3mailError):
 
 class CourseError(L3mailError):
     """A course can't be taught as it is described."""
+
+
+class TokenError(L3mailError):
+    """A link's token was not made by us, was changed, or has ended."""
+
+    def __init__(self, reason: Literal["broken", "expired"], token: object = None) -> None:
+        """Say the `reason`, and carry the `token` that ended, as evidence."""
+        self.reason = reason
+        self.token = token
+        super().__init__(f"the link is {reason}; ask for a new one")
