@@ -16,7 +16,7 @@ from email.utils import format_datetime, parseaddr
 from functools import lru_cache
 from typing import Any
 
-from jinja2 import StrictUndefined, Template, TemplateError
+from jinja2 import StrictUndefined, Template, TemplateError, Undefined
 from jinja2.exceptions import SecurityError
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -31,13 +31,17 @@ LONGEST_SUBJECT = 250
 LONGEST_PART = 1_000_000
 LONGEST_RANGE = 1000
 
+FILTERS = tuple("capitalize default first join last length lower round title trim upper".split())
+"""The filters a text may use; none makes much of little or leaves the values it is given."""
+
 
 @dataclass(frozen=True, slots=True)
 class Head:
     """What stands above the text: who to whom, when, and which mail this is.
 
     `message_id` is without angle brackets; `sender` may carry a display name. `list_id` and
-    `list_name` are for streams (RFC 2919).
+    `list_name` are for streams (RFC 2919), and so are `unsubscribe_url`, which one POST obeys
+    (RFC 8058), and `help_url` (RFC 2369).
     """
 
     message_id: str
@@ -47,6 +51,8 @@ class Head:
     reply_to: str | None = None
     list_id: str | None = None
     list_name: str | None = None
+    unsubscribe_url: str | None = None
+    help_url: str | None = None
 
 
 def compose(compiled: Mapping[str, Any], values: Mapping[str, Any], head: Head) -> bytes:
@@ -107,6 +113,11 @@ def _set_head(mail: EmailMessage, head: Head, subject: str) -> None:
         mail["List-Id"] = (
             f"{header_safe(head.list_name or '')} <{header_safe(head.list_id)}>".strip()
         )
+    if head.unsubscribe_url:
+        mail["List-Unsubscribe"] = f"<{header_safe(head.unsubscribe_url)}>"
+        mail["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+    if head.help_url:
+        mail["List-Help"] = f"<{header_safe(head.help_url)}>"
     # Absence notes and other robots must not answer (RFC 3834 section 5).
     mail["Auto-Submitted"] = "auto-generated"
 
@@ -136,6 +147,11 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         return super().call_binop(context, operator, left, right)
 
 
+def _default(value: Any, instead: Any = "") -> Any:
+    """What to say for a value nobody gave: our placeholders are empty, not undefined."""
+    return instead if isinstance(value, Undefined) or value in {"", None} else value
+
+
 def _range(*bounds: int) -> range:
     numbers = range(*bounds)
     if len(numbers) > LONGEST_RANGE:
@@ -146,7 +162,9 @@ def _range(*bounds: int) -> range:
 @lru_cache(maxsize=256)
 def _template(source: str, *, escape: bool) -> Template:
     environment = _Sandbox(autoescape=escape, undefined=StrictUndefined, keep_trailing_newline=True)
-    environment.globals["range"] = _range
+    environment.globals = {"range": _range}
+    known = environment.filters
+    environment.filters = {name: known[name] for name in FILTERS} | {"default": _default}
     return environment.from_string(source)
 
 

@@ -10,6 +10,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, select
 
@@ -21,7 +22,8 @@ from l3mail.models import WORKSPACE
 from l3mail.outbox import Started, Uncertainty
 from l3mail.publishing import Published
 from l3mail.sending import Compose, Relay, Sender, Terms
-from l3mail.settings import Settings, make_state, sending_problems
+from l3mail.settings import Settings, load_secret_keys, make_state, sending_problems
+from l3mail.tokens import Purpose, Tokens
 
 LOCK_FILE = "sender.lock"
 
@@ -103,26 +105,78 @@ def make_relay(settings: Settings) -> Relay:
     )
 
 
+def load_tokens(settings: Settings) -> Tokens:
+    """What signs and reads the workspace's links."""
+    return Tokens([key.get_secret_value() for key in load_secret_keys(settings)])
+
+
 def composer(settings: Settings, database: Database) -> Compose:
     """How a started delivery becomes bytes in this workspace."""
     house = database.read(workspace_uuid)
-    sender = settings.sender.from_
-    sender_text = f'"{sender.name}" <{sender.address}>' if sender.name else sender.address
-    reply_to = settings.sender.reply_to
+    tokens = load_tokens(settings)
     domain = settings.sender_domain
 
     def compose(delivery: Started, text: Published) -> bytes:
+        links = links_of(delivery, settings, tokens)
+        reply_to = settings.sender.reply_to
         head = rendering.Head(
             message_id=f"{delivery.id}.{house}@{domain}",
             date=delivery.first_started_at.astimezone(settings.zone),
-            sender=sender_text,
+            sender=text.compiled.get("from") or settings.sender.from_.text,
             to=delivery.address,
-            reply_to=reply_to.address if reply_to else None,
+            reply_to=text.compiled.get("reply_to") or (reply_to.address if reply_to else None),
             list_id=f"{delivery.stream}.{domain}" if delivery.stream else None,
+            list_name=delivery.stream_title,
+            unsubscribe_url=links["unsubscribe"] or None,
+            help_url=links["preferences"] if delivery.stream else None,
         )
-        return rendering.compose(text.compiled, rendering.placeholders(delivery.person), head)
+        values = rendering.placeholders(delivery.person) | common_values(settings)
+        values |= {"links": links, "streams": delivery.asked.get("streams", [])}
+        values["course"] = {"title": "", "slug": "", "lesson": 0, "lessons": 0} | dict(
+            delivery.course
+        )
+        return rendering.compose(text.compiled, values, head)
 
     return compose
+
+
+def common_values(settings: Settings) -> dict[str, Any]:
+    """The placeholders that say who writes: the same in every mail and on every page."""
+    return {
+        "house": {"name": settings.workspace.name},
+        "impressum": settings.impressum.model_dump(),
+        "base_url": settings.web.base_url,
+    }
+
+
+LINKS = ("unsubscribe", "preferences", "view", "confirm", "refuse", "interest", "course")
+"""The personal links a mail may hold, each under its own route; `privacy` and `home` are all's."""
+
+
+def links_of(delivery: Started, settings: Settings, tokens: Tokens) -> dict[str, str]:
+    """Every link of one mail by name, "" where it makes no sense for this mail."""
+    base, make = settings.web.base_url, tokens.make
+    asked_until = delivery.asked.get("expires_at")
+    links = dict.fromkeys(LINKS, "")
+    if delivery.purpose == "stream":
+        whose = (delivery.subscriber_id or 0, delivery.stream_id or 0, delivery.generation)
+        links["unsubscribe"] = make(Purpose.UNSUBSCRIBE, *whose)
+        links["view"] = make(Purpose.VIEW, delivery.id)
+        links["interest"] = make(Purpose.ACT, delivery.id)
+    if delivery.enrollment_id is not None:
+        links["course"] = make(Purpose.ACT, delivery.id)
+    if delivery.link_request_id is not None:
+        fresh = (0, delivery.link_request_id)
+        links["preferences"] = make(Purpose.PREFERENCES, *fresh, expires_at=asked_until)
+    elif delivery.subscriber_id is not None and delivery.kind != "confirmation":
+        links["preferences"] = make(Purpose.PREFERENCES, delivery.id)
+    if delivery.signup_id is not None:
+        signup = (delivery.signup_id, delivery.generation)
+        links["refuse"] = make(Purpose.REFUSE, *signup, expires_at=asked_until)
+        if delivery.kind == "confirmation":
+            links["confirm"] = make(Purpose.CONFIRM, *signup, expires_at=asked_until)
+    personal = {name: token and f"{base}/{name}/{token}" for name, token in links.items()}
+    return personal | {"privacy": settings.impressum.privacy_url, "home": base}
 
 
 def rendered(settings: Settings, database: Database, delivery_id: int) -> bytes:

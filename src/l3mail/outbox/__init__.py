@@ -12,7 +12,6 @@ from l3mail.outbox.claims import (
     claim,
     claim_retries,
     give_back,
-    glimpse,
     record,
     release,
     renew,
@@ -20,6 +19,7 @@ from l3mail.outbox.claims import (
     take_over,
     unheard,
 )
+from l3mail.outbox.details import glimpse
 from l3mail.outbox.orders import (
     HaltInForce,
     Settlement,

@@ -6,14 +6,12 @@ overslept its lease changes nothing. Every verb may be repeated without harm.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
-    ColumnElement,
     Connection,
-    Row,
     Select,
     and_,
     bindparam,
@@ -28,7 +26,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from l3mail.models import CAMPAIGN, DELIVERY, STREAM, SUBSCRIBER, UtcDateTime
+from l3mail.models import (
+    CAMPAIGN,
+    DELIVERY,
+    UtcDateTime,
+)
+from l3mail.outbox.details import TEXT, load
 from l3mail.outbox.outcomes import (
     TRIES_IN_DOUBT,
     UNCERTAIN_REST,
@@ -43,7 +46,6 @@ from l3mail.planning import (
     NOW,
     Candidate,
     bindings,
-    current_message,
     kept_back,
     mailable,
     objection,
@@ -52,18 +54,6 @@ from l3mail.planning import (
 LEASE = timedelta(minutes=2)
 """How long a claim holds without a heartbeat; a sender renews it four times within."""
 
-_PERSON = (
-    "first_name",
-    "last_name",
-    "salutation",
-    "locale",
-    "district",
-    "birth_year",
-    "birth_month",
-    "birth_day",
-    "attributes",
-    "tracking",
-)
 _NO_LEASE: dict[str, Any] = {"lease_owner": None, "lease_until": None}
 
 
@@ -138,17 +128,6 @@ def claim_retries(connection: Connection, owner: str, now: datetime, *, limit: i
     return [Claim(row.id, row.fence) for row in connection.execute(_CLAIM_RETRIES, values)]
 
 
-_TEXT: ColumnElement[int] = func.coalesce(
-    DELIVERY.c.message_id,
-    current_message(
-        DELIVERY.c.slug,
-        select(SUBSCRIBER.c.locale)
-        .where(SUBSCRIBER.c.id == DELIVERY.c.subscriber_id)
-        # Two levels deep nothing correlates by itself: it would be anybody's locale.
-        .correlate(DELIVERY)
-        .scalar_subquery(),
-    ),
-)
 _TIMELY = or_(DELIVERY.c.lapses_at.is_(None), DELIVERY.c.lapses_at > NOW)
 _HELD = and_(
     tuple_(DELIVERY.c.id, DELIVERY.c.fence).in_(bindparam("claims", expanding=True)),
@@ -158,14 +137,14 @@ _HELD = and_(
 )
 _BEGIN = (
     update(DELIVERY)
-    .where(_HELD, _TIMELY, mailable(Candidate.delivery()), ~kept_back(), _TEXT.is_not(None))
+    .where(_HELD, _TIMELY, mailable(Candidate.delivery()), ~kept_back(), TEXT.is_not(None))
     .values(
         state="sending",
         started_at=NOW,
         first_started_at=func.coalesce(DELIVERY.c.first_started_at, NOW),
         ended_at=None,
         attempts=DELIVERY.c.attempts + 1,
-        message_id=_TEXT,
+        message_id=TEXT,
         lease_until=bindparam("lease"),
     )
     .returning(DELIVERY.c.id)
@@ -180,7 +159,7 @@ _SET_ASIDE = (
     .where(_HELD, _WHY_NOT.is_not(None))
     .values(state="cancelled", reason=_WHY_NOT, **_ENDING),
     update(DELIVERY)
-    .where(_HELD, ~kept_back(), _TEXT.is_(None))
+    .where(_HELD, ~kept_back(), TEXT.is_(None))
     .values(state="held", reason="nothing is published under this slug", **_NO_LEASE),
     # Those kept back; on PostgreSQL also whose hindrance ended between two of these statements.
     update(DELIVERY).where(_HELD).values(_NO_LEASE),
@@ -207,52 +186,7 @@ def begin(connection: Connection, claims: Sequence[Claim], gate: Gate) -> list[S
     if len(started) < len(claims):
         for statement in _SET_ASIDE:
             connection.execute(statement, values)
-    return _load(connection, started)
-
-
-def glimpse(connection: Connection, delivery_id: int, fallback_locale: str) -> Started | None:
-    """One delivery as it was or would be started; None if unknown, erased or without a text.
-
-    For showing a mail: nothing is checked or changed.
-    """
-    row = connection.execute(
-        _DETAILS.add_columns(_TEXT.label("text")).where(DELIVERY.c.id == delivery_id),
-        {"fallback_locale": fallback_locale},
-    ).first()
-    if row is None or row.text is None or not (row.subscriber_address or row.address):
-        return None
-    began = row.first_started_at or row.due_at
-    return replace(_started(row), message_id=row.text, first_started_at=began)
-
-
-_DETAILS = (
-    select(
-        DELIVERY,
-        STREAM.c.slug.label("stream"),
-        SUBSCRIBER.c.address.label("subscriber_address"),
-        SUBSCRIBER.c.address_key,
-        *(SUBSCRIBER.c[name] for name in _PERSON),
-    )
-    .select_from(DELIVERY)
-    .outerjoin(SUBSCRIBER, SUBSCRIBER.c.id == DELIVERY.c.subscriber_id)
-    .outerjoin(STREAM, STREAM.c.id == DELIVERY.c.stream_id)
-)
-_LOAD = _DETAILS.where(DELIVERY.c.id.in_(bindparam("ids", expanding=True))).order_by(DELIVERY.c.id)
-
-
-def _load(connection: Connection, ids: Sequence[int]) -> list[Started]:
-    return [_started(row) for row in connection.execute(_LOAD, {"ids": ids})] if ids else []
-
-
-def _started(row: Row[Any]) -> Started:
-    values = row._mapping
-    plain = {
-        name: values[name]
-        for name in Started.__dataclass_fields__
-        if name not in {"address", "person"}
-    }
-    person = {} if row.subscriber_id is None else {name: values[name] for name in _PERSON}
-    return Started(address=row.subscriber_address or row.address or "", person=person, **plain)
+    return load(connection, started)
 
 
 _HEARABLE = (

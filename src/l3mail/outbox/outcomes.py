@@ -43,6 +43,10 @@ class Started:
 
     `fence` proves the claim it was started under; `attempts` counts this one. `person` holds
     the subscriber's values as they were in the intent's transaction, empty for staff.
+
+    A mail that answers a sign-up or a link request says in `asked` what was asked: `streams`
+    (titles) and `expires_at`. A lesson says in `course` its `title`, `slug`, `lesson` (from 1)
+    and `lessons`; both are empty otherwise.
     """
 
     id: int
@@ -61,7 +65,13 @@ class Started:
     address_key: bytes | None = None
     stream_id: int | None = None
     stream: str | None = None
+    stream_title: str | None = None
+    signup_id: int | None = None
+    link_request_id: int | None = None
+    enrollment_id: int | None = None
     campaign_id: int | None = None
+    asked: Mapping[str, Any] = field(default_factory=dict)
+    course: Mapping[str, Any] = field(default_factory=dict)
     person: Mapping[str, Any] = field(default_factory=dict)
     details: Mapping[str, Any] = field(default_factory=dict)
 

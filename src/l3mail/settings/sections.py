@@ -141,6 +141,11 @@ class Mailbox(_Section):
         """The part after the @-sign, lower-case ASCII."""
         return self.address.rpartition("@")[2]
 
+    @property
+    def text(self) -> str:
+        """As a header says it."""
+        return f'"{self.name}" <{self.address}>' if self.name else self.address
+
 
 _MailboxText = Annotated[Mailbox, BeforeValidator(_mailbox)]
 _AddressText = Annotated[str, AfterValidator(_mail_address)]

@@ -1,0 +1,141 @@
+"""What a sender needs to know of a delivery to write its mail: the person, the text, the links.
+
+Reads; changes nothing and checks nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, func, select
+
+from l3mail.models import (
+    COURSE,
+    DELIVERY,
+    ENROLLMENT,
+    LESSON,
+    LINK_REQUEST,
+    SIGNUP,
+    STREAM,
+    SUBSCRIBER,
+)
+from l3mail.outbox.outcomes import Started
+from l3mail.planning import current_message
+
+_PERSON = (
+    "first_name",
+    "last_name",
+    "salutation",
+    "locale",
+    "district",
+    "birth_year",
+    "birth_month",
+    "birth_day",
+    "attributes",
+    "tracking",
+)
+# Two levels deep nothing correlates by itself: it would be anybody's locale.
+_LOCALE = func.coalesce(
+    select(SIGNUP.c.locale)
+    .where(SIGNUP.c.id == DELIVERY.c.signup_id)
+    .correlate(DELIVERY)
+    .scalar_subquery(),
+    select(SUBSCRIBER.c.locale)
+    .where(SUBSCRIBER.c.id == DELIVERY.c.subscriber_id)
+    .correlate(DELIVERY)
+    .scalar_subquery(),
+)
+TEXT: ColumnElement[int] = func.coalesce(
+    DELIVERY.c.message_id, current_message(DELIVERY.c.slug, _LOCALE)
+)
+"""The version a delivery is pinned to, else the one published nearest to the person's locale.
+
+An answer to a sign-up speaks the sign-up's: the person has none before confirming.
+"""
+
+_STEP = LESSON.alias("step")
+_DETAILS = (
+    select(
+        DELIVERY,
+        STREAM.c.slug.label("stream"),
+        STREAM.c.title.label("stream_title"),
+        SUBSCRIBER.c.address.label("subscriber_address"),
+        SUBSCRIBER.c.address_key,
+        *(SUBSCRIBER.c[name] for name in _PERSON),
+        func.coalesce(SIGNUP.c.expires_at, LINK_REQUEST.c.expires_at).label("expires_at"),
+        SIGNUP.c.streams.label("asked_streams"),
+        COURSE.c.slug.label("course_slug"),
+        COURSE.c.title.label("course_title"),
+        (_STEP.c.position + 1).label("lesson"),
+        select(func.count())
+        .where(LESSON.c.structure_id == ENROLLMENT.c.structure_id, LESSON.c.kind == "lesson")
+        .correlate(ENROLLMENT)
+        .scalar_subquery()
+        .label("lessons"),
+    )
+    .select_from(DELIVERY)
+    .outerjoin(SUBSCRIBER, SUBSCRIBER.c.id == DELIVERY.c.subscriber_id)
+    .outerjoin(STREAM, STREAM.c.id == DELIVERY.c.stream_id)
+    .outerjoin(SIGNUP, SIGNUP.c.id == DELIVERY.c.signup_id)
+    .outerjoin(LINK_REQUEST, LINK_REQUEST.c.id == DELIVERY.c.link_request_id)
+    .outerjoin(ENROLLMENT, ENROLLMENT.c.id == DELIVERY.c.enrollment_id)
+    .outerjoin(COURSE, COURSE.c.id == ENROLLMENT.c.course_id)
+    .outerjoin(
+        _STEP,
+        and_(
+            _STEP.c.structure_id == ENROLLMENT.c.structure_id,
+            _STEP.c.slug == DELIVERY.c.slug,
+            _STEP.c.kind == "lesson",
+        ),
+    )
+)
+_LOAD = _DETAILS.where(DELIVERY.c.id.in_(bindparam("ids", expanding=True))).order_by(DELIVERY.c.id)
+_TITLES = select(STREAM.c.slug, STREAM.c.title)
+_MADE_HERE = frozenset({"address", "person", "asked", "course"})
+
+
+def load(connection: Connection, ids: Sequence[int]) -> list[Started]:
+    """The deliveries named, in the order of their ids."""
+    return _read(connection, connection.execute(_LOAD, {"ids": ids}).all()) if ids else []
+
+
+def _read(connection: Connection, rows: Sequence[Row[Any]]) -> list[Started]:
+    titles: dict[str, str] = {}
+    if any(row.asked_streams for row in rows):
+        titles = {row.slug: row.title for row in connection.execute(_TITLES)}
+    return [_started(row, titles) for row in rows]
+
+
+def _started(row: Row[Any], titles: Mapping[str, str]) -> Started:
+    values = row._mapping
+    plain = {name: values[name] for name in Started.__dataclass_fields__ if name not in _MADE_HERE}
+    asked = course = {}
+    if row.expires_at is not None:
+        named = [titles.get(slug, slug) for slug in row.asked_streams or ()]
+        asked = {"streams": named, "expires_at": row.expires_at}
+    if row.course_slug is not None:
+        course = {"slug": row.course_slug, "title": row.course_title, "lessons": row.lessons}
+        course["lesson"] = row.lesson or 0
+    return Started(
+        address=row.subscriber_address or row.address or "",
+        person={} if row.subscriber_id is None else {name: values[name] for name in _PERSON},
+        asked=asked,
+        course=course,
+        **plain,
+    )
+
+
+def glimpse(connection: Connection, delivery_id: int, fallback_locale: str) -> Started | None:
+    """One delivery as it was or would be started; None if unknown, erased or without a text.
+
+    For showing a mail: nothing is checked or changed.
+    """
+    row = connection.execute(
+        _DETAILS.add_columns(TEXT.label("text")).where(DELIVERY.c.id == delivery_id),
+        {"fallback_locale": fallback_locale},
+    ).first()
+    if row is None or row.text is None or not (row.subscriber_address or row.address):
+        return None
+    began = row.first_started_at or row.due_at
+    (delivery,) = _read(connection, [row])
+    return replace(delivery, message_id=row.text, first_started_at=began)
