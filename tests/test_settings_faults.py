@@ -301,14 +301,47 @@ FAULTS = [
     ),
     pytest.param(
         "[relay\nport = 25",
-        "l3mail.toml:1: Expected ']' at the end of a table declaration;"
-        ' write tables as [relay] and texts as host = "localhost"',
+        'l3mail.toml:1: "[relay" is no table; write it as [relay], with both brackets',
         id="bracket left open",
     ),
     pytest.param(
         "[relay]\n\nhost = localhost",
-        'l3mail.toml:3: Invalid value; write tables as [relay] and texts as host = "localhost"',
+        'l3mail.toml:3: the value of "host" cannot be read; write a text in straight quotes,'
+        ' host = "…", a number in digits, host = 10, a switch as true or false',
         id="text without quotes",
+    ),
+    pytest.param(
+        "[relay]\npassword = geheim",
+        'l3mail.toml:2: the value of "password" cannot be read; write a text in straight quotes,'
+        ' password = "…", a number in digits, password = 10, a switch as true or false',
+        id="password without quotes, which is not shown",
+    ),
+    pytest.param(
+        "[relay]\nhost = \u201cmail.example.org\u201d",
+        'l3mail.toml:2: the quotes are typographic ones; write host = "…" with straight quotes',
+        id="quotes of a word processor",
+    ),
+    pytest.param(
+        '[relay]\nhost = "a"\nhost = "b"',
+        'l3mail.toml:3: "host" stands here again; keep one of the two lines',
+        id="key twice",
+    ),
+    pytest.param(
+        '[relay]\nhost = "a"\n[web]\n[relay]\nport = 25',
+        "l3mail.toml:4: [relay] stands here again; put its lines below the first [relay]",
+        id="table twice",
+    ),
+    pytest.param(
+        '[relay]\nhost = "mail.example.org:587"',
+        'l3mail.toml:2: "relay.host" is "mail.example.org:587", host and port in one;'
+        ' write host = "mail.example.org" and port = 587',
+        id="host and port in one",
+    ),
+    pytest.param(
+        '[workspace]\ntimezone = "MEZ"',
+        'l3mail.toml:2: "workspace.timezone" is "MEZ", not a time zone;'
+        ' did you mean "Europe/Berlin"?',
+        id="zone by its German letters",
     ),
     pytest.param(
         '[relay]\nhost = """\nx\n',
@@ -540,3 +573,10 @@ def test_no_traceback_of_a_fault_shows_a_secret(
         load_settings(tmp_path, secret | environ)
 
     assert CANARY not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_misspelt_variable_is_told_and_a_strange_one_is_left_alone(tmp_path: Path) -> None:
+    assert _problems(tmp_path, SMPT_HOST="mail.example.org") == [
+        "L3MAIL_SMPT_HOST is not a variable of ours; did you mean L3MAIL_SMTP_HOST?"
+    ]
+    _load(tmp_path, BACKUP_DIR="/srv", WORKSPACE=str(tmp_path))

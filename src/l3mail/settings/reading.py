@@ -87,6 +87,7 @@ def load_settings(workspace: Path, environ: Mapping[str, str]) -> Settings:
     given = {variable: value for variable, value in environ.items() if value.strip()}
     overlaid = _overlaid(data, given)
     keys = [key.strip() for key in given.get("L3MAIL_SECRET_KEY", "").split(",")]
+    problems += [(_NOWHERE, line) for line in _misspelt(given)]
     if "L3MAIL_SECRET_KEY" in given and "" in keys:
         line = "L3MAIL_SECRET_KEY holds an empty key; write keys with one comma between them"
         problems.append((_NOWHERE, line))
@@ -107,6 +108,16 @@ def load_settings(workspace: Path, environ: Mapping[str, str]) -> Settings:
             "secret_keys": tuple(SecretStr(key) for key in keys if key),
         }
     )
+
+
+def _misspelt(given: Mapping[str, str]) -> Iterator[str]:
+    """Find variables that look like ours and are not: a typo would be ignored in silence."""
+    known = [*ENVIRONMENT, "L3MAIL_SMTP_PASSWORD", "L3MAIL_SECRET_KEY", "L3MAIL_WORKSPACE"]
+    for variable in sorted(given):
+        if variable.startswith("L3MAIL_") and variable not in known:
+            near = difflib.get_close_matches(variable, known, n=1, cutoff=0.85)
+            if near:
+                yield f"{variable} is not a variable of ours; did you mean {near[0]}?"
 
 
 def _is_workspace(folder: Path) -> bool:
@@ -139,10 +150,32 @@ def _parsed(text: str) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         match = _TOML_FAULT.fullmatch(str(error))
         fault = match["fault"] if match else str(error)
-        line = (match and match["line"]) or len(text.rstrip().split("\n"))
-        raise SettingsError(
-            [f'{FILE}:{line}: {fault}; write tables as [relay] and texts as host = "localhost"']
-        ) from error
+        written = text.rstrip().split("\n")
+        number = int((match and match["line"]) or len(written))
+        line = written[min(number, len(written)) - 1].strip()
+        raise SettingsError([f"{FILE}:{number}: {_mended(line, fault)}"]) from error
+
+
+def _mended(line: str, fault: str) -> str:
+    """Say in an operator's words what is wrong with a line that is no TOML, and how to write it."""
+    key, equals, value = (part.strip() for part in line.partition("="))
+    twice = re.search(r"Cannot declare \((.*?),?\) twice", fault)
+    if twice:
+        table = ".".join(re.findall(r"'(.*?)'", twice[1]))
+        return f"[{table}] stands here again; put its lines below the first [{table}]"
+    if "overwrite" in fault:
+        return f"{quoted(key)} stands here again; keep one of the two lines"
+    if re.search("[\u201c\u201d\u201e\u00ab\u00bb\u2018\u2019]", value):
+        return f'the quotes are typographic ones; write {key} = "…" with straight quotes'
+    if line.startswith("["):
+        return f"{quoted(line)} is no table; write it as [relay], with both brackets"
+    if equals and re.fullmatch(r"[A-Za-z0-9_.-]+", key):
+        # Not shown: it may be a password that somebody wrote here.
+        return (
+            f"the value of {quoted(key)} cannot be read; write a text in straight quotes,"
+            f' {key} = "…", a number in digits, {key} = 10, a switch as true or false'
+        )
+    return f'{fault}; write tables as [relay] and texts as host = "localhost"'
 
 
 def _passwords_in_urls(data: dict[str, Any], text: str) -> Iterator[tuple[int, str]]:

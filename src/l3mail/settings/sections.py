@@ -65,7 +65,9 @@ def _zone_name(name: str) -> str:
     try:
         ZoneInfo(name)
     except (OSError, ValueError, LookupError) as error:  # hostile keys raise any of them
-        near = difflib.get_close_matches(name, available_timezones(), n=1) or ["Europe/Berlin"]
+        german = name.upper() in {"MEZ", "MESZ", "BERLIN"}
+        near = [] if german else difflib.get_close_matches(name, available_timezones(), n=1)
+        near = near or ["Europe/Berlin"]
         raise ValueError(f'not a time zone; did you mean "{near[0]}"?') from error
     return name
 
@@ -81,6 +83,13 @@ def _web_address(text: str) -> str:
     if not sound or not text.isascii() or re.search(r"[\s@?#]", text):
         raise fault
     return text.rstrip("/")
+
+
+def _host(text: str) -> str:
+    name, colon, port = text.partition(":")
+    if colon and port.isdigit():
+        raise ValueError(f'host and port in one; write host = "{name}" and port = {port}')
+    return text
 
 
 def _database_url(url: SecretStr) -> SecretStr:
@@ -202,7 +211,9 @@ class Relay(_Section):
     starttls; `port` to 25, 587 or 465 by `tls`.
     """
 
-    host: str = _key("127.0.0.1", "a host name", "mail.example.org", pattern=r"^[A-Za-z0-9.:_-]+$")
+    host: Annotated[str, AfterValidator(_host)] = _key(
+        "127.0.0.1", "a host name", "mail.example.org", pattern=r"^[A-Za-z0-9.:_-]+$"
+    )
     port: int = _key(25, "a whole number from 1 to 65535", 587, ge=1, le=65535)
     tls: Literal["none", "starttls", "tls"] = _choice("none", "none", "starttls", "tls")
     username: str = _text("l3mail")
