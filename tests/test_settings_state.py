@@ -174,6 +174,15 @@ def test_missing_pepper_is_told(tmp_path: Path) -> None:
         load_pepper(tmp_path)
 
 
+def test_key_lost_beside_a_database_is_not_made_anew(tmp_path: Path) -> None:
+    make_state(tmp_path)
+    (tmp_path / "l3mail.sqlite3").touch()
+    (tmp_path / "secret.key").unlink()
+    with pytest.raises(StateError, match=r"holds a database but no secret\.key"):
+        make_state(tmp_path)
+    assert not (tmp_path / "secret.key").exists()
+
+
 def test_pepper_lost_beside_a_database_is_not_made_anew(tmp_path: Path) -> None:
     (tmp_path / "l3mail.sqlite3").touch()
 

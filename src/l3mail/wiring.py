@@ -38,16 +38,19 @@ def open_database(settings: Settings) -> Iterator[Database]:
 
 
 @contextmanager
-def only_sender(settings: Settings, database: Database) -> Iterator[None]:
-    """Hold the workspace's sender lock; on PostgreSQL, where many may send, do nothing.
+def only_sender(database: Database) -> Iterator[None]:
+    """Hold the database's sender lock; on PostgreSQL, where many may send, do nothing.
 
-    Raises SenderBusyError naming the process that holds it. The lock is the kernel's: it ends
+    It lies beside the database's file, so two workspaces that share one do not both send. Raises
+    SenderBusyError naming the process that holds it. The lock is the kernel's: it ends
     with its process, however that ends.
     """
     if not database.is_sqlite:
         yield
         return
-    path = settings.state_dir / LOCK_FILE
+    file = database.engine.url.database
+    assert file is not None  # the settings refuse databases in memory
+    path = Path(file).with_name(LOCK_FILE)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         _lock(descriptor, path)

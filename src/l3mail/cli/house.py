@@ -46,7 +46,7 @@ def _upgrade(house: House) -> None:
     make_state(house.settings.state_dir)
     with (
         opened(house.settings.database_url) as database,
-        only_sender(house.settings, database),
+        only_sender(database),
     ):
         revision = migrations.upgrade(database, house.clock.now())
     if new:

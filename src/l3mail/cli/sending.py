@@ -43,7 +43,7 @@ def worker(
 
     house: House = context.obj
     start_logging(house.settings.log.format)
-    with house.database() as database, only_sender(house.settings, database):
+    with house.database() as database, only_sender(database):
         sender = make_sender(house.settings, database, house.clock)
         for in_force in database.read(outbox.halts):
             log.warning("%s; `l3mail resume` lifts it", _told(house, in_force))

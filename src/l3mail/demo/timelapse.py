@@ -89,7 +89,7 @@ def play(folder: Path, tell: Callable[[Moment], None]) -> Summary:
         make_state(settings.state_dir)
         with opened(settings.database_url) as database:
             migrations.upgrade(database, FIRST_DAY)
-            with only_sender(settings, database):
+            with only_sender(database):
                 _Timelapse(settings, database, mailbox).run(tell)
             return _look(database, settings.zone, mailbox, folder)
 

@@ -26,13 +26,20 @@ def make_state(state_dir: Path) -> None:
 
     Two processes at once end with the same files: each writes one of its own, and only the first
     gets the name. Takes an existing folder's rights away from strangers. Raises `StateError`
-    where a pepper was lost: a new one would forget every suppression.
+    where one was lost beside a database: a new pepper would forget every suppression, a new key
+    would break every link that was ever mailed.
     """
-    pepper = state_dir / PEPPER_FILE
+    pepper, key = state_dir / PEPPER_FILE, state_dir / KEY_FILE
     if (state_dir / DATABASE_FILE).exists() and not pepper.exists():
         raise StateError(
             f"{state_dir} holds a database but no {PEPPER_FILE}, without which nobody's"
             " suppression is known; restore it from your backup"
+        )
+    if (state_dir / DATABASE_FILE).exists() and not key.exists():
+        raise StateError(
+            f"{state_dir} holds a database but no {KEY_FILE}, without which no link mailed so far"
+            " works; restore it from your backup, or, if it is gone for good, make a new one:"
+            f" `(umask 077; openssl rand -hex 32 > {key})`"
         )
     try:
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -40,14 +47,14 @@ def make_state(state_dir: Path) -> None:
         if rights & 0o007:
             state_dir.chmod(rights & ~0o007)
         _write_once(pepper, secrets.token_hex(_PEPPER_BYTES[-1]))
-        _write_once(state_dir / KEY_FILE, secrets.token_hex(_SHORTEST_KEY))
+        _write_once(key, secrets.token_hex(_SHORTEST_KEY))
     except OSError as error:
         raise StateError(
             f"{error.filename or state_dir} cannot be written: {error.strerror};"
             " give the folder to the user l3mail runs as"
         ) from error
     load_pepper(state_dir)
-    _keys(state_dir / KEY_FILE)
+    _keys(key)
 
 
 def load_pepper(state_dir: Path) -> bytes:
