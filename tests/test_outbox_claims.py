@@ -236,6 +236,19 @@ def test_a_late_outcome_tells_the_truth_while_nobody_began_anew(
     assert village.claim("sender-2") == []
 
 
+def test_an_attempt_cut_short_does_not_wear_the_words_of_the_one_before(village: Village) -> None:
+    (delivery,) = lessons(village, 1)
+    (first,) = village.start()
+    village.record(first, Outcome.DEFERRED, code=450, status="4.2.1", text="busy")
+    village.clock.advance(timedelta(hours=1))
+    village.begin(village.claim_retries())
+    village.clock.advance(LEASE)
+    village.take_over("sender-2", alone=False)
+    row = village.row(DELIVERY, delivery)
+    assert row["state"] == "uncertain"
+    assert {row[f"reply_{name}"] for name in ("stage", "code", "status", "text")} == {None}
+
+
 def test_the_text_of_a_delivery_is_never_changed_by_a_later_begin(village: Village) -> None:
     (delivery,) = lessons(village, 1)
     (first,) = village.start()

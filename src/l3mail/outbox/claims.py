@@ -341,6 +341,11 @@ def take_over(
         .values(
             state="uncertain",
             reason="its sender ended in mid-dialogue",
+            # What an earlier attempt was told says nothing of this one.
+            reply_stage=null(),
+            reply_code=null(),
+            reply_status=null(),
+            reply_text=null(),
             uncertain_at=now,
             ended_at=now,
             next_attempt_at=case(
