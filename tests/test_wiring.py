@@ -76,7 +76,7 @@ def test_a_lesson_can_be_left_by_one_post_and_says_which_list_it_is_of(
     assert whose == (person, village.stream(), 3)
     assert (links["confirm"], links["refuse"], links["course"]) == ("", "", "")
     assert links["privacy"] == "https://stadt.example/datenschutz"
-    assert links["home"] == "https://kurse.stadt.example"
+    assert links["home"] == "https://kurse.stadt.example/subscribe"
     for name in ("unsubscribe", "preferences", "view", "interest"):
         assert links[name].startswith(f"https://kurse.stadt.example/{name}/")
 
@@ -110,6 +110,19 @@ def test_a_confirmation_names_the_streams_by_their_titles_in_the_language_of_the
     body = confirmation.get_body(("plain",))
     assert body is not None
     assert body.get_content().strip() == "Sign-up: kurs, weg"
+
+
+def test_the_greeting_speaks_the_language_of_the_text(village: Village, mail: Parsed) -> None:
+    village.publish("kurs/01", "de", text="{{ greeting }}")
+    village.publish("kurs/02", "de", text="{{ greeting }}")
+    village.publish("kurs/02", "en", text="{{ greeting }}")
+    person = village.learner(first_name="Ada", locale="en")
+    said = []
+    for slug in ("kurs/01", "kurs/02"):
+        body = mail(village.delivery(person, slug=slug)).get_body(("plain",))
+        assert body is not None
+        said.append(body.get_content().strip())
+    assert said == ["Guten Tag Ada", "Hello Ada"]
 
 
 def test_a_fresh_link_is_for_its_request_alone(

@@ -168,15 +168,20 @@ def _template(source: str, *, escape: bool) -> Template:
     return environment.from_string(source)
 
 
-def placeholders(person: Mapping[str, Any]) -> dict[str, Any]:
+_GREETINGS = {"de": "Guten Tag", "en": "Hello"}
+
+
+def placeholders(person: Mapping[str, Any], locale: str = "de") -> dict[str, Any]:
     """The values every text may use; for staff mail, which has no person, the neutral ones.
 
-    `greeting` is the person's own salutation, else built of the names, else neutral.
+    `greeting` is the person's own salutation, else built of the names, else neutral, in the
+    language of the text (`locale`).
     """
+    hello = _GREETINGS.get(locale.partition("-")[0], _GREETINGS["de"])
     names = [person.get("first_name"), person.get("last_name")]
     full = " ".join(name for name in names if name)
     return {
-        "greeting": person.get("salutation") or f"Guten Tag {full}".strip(),
+        "greeting": person.get("salutation") or f"{hello} {full}".strip(),
         "first_name": person.get("first_name") or "",
         "last_name": person.get("last_name") or "",
         "salutation": person.get("salutation") or "",

@@ -133,7 +133,7 @@ def composer(settings: Settings, database: Database) -> Compose:
             unsubscribe_url=links["unsubscribe"] or None,
             help_url=links["preferences"] if delivery.stream else None,
         )
-        values = rendering.placeholders(delivery.person) | common_values(settings)
+        values = rendering.placeholders(delivery.person, text.locale) | common_values(settings)
         values |= {"links": links, "streams": delivery.asked.get("streams", [])}
         values["course"] = {"title": "", "slug": "", "lesson": 0, "lessons": 0} | dict(
             delivery.course
@@ -179,7 +179,7 @@ def links_of(delivery: Started, settings: Settings, tokens: Tokens) -> dict[str,
         if delivery.kind == "confirmation":
             links["confirm"] = make(Purpose.CONFIRM, *signup, expires_at=asked_until)
     personal = {name: token and f"{base}/{name}/{token}" for name, token in links.items()}
-    return personal | {"privacy": settings.impressum.privacy_url, "home": base}
+    return personal | {"privacy": settings.impressum.privacy_url, "home": f"{base}/subscribe"}
 
 
 def rendered(settings: Settings, database: Database, delivery_id: int) -> bytes:
