@@ -163,3 +163,20 @@ class TokenError(L3mailError):
         self.reason = reason
         self.token = token
         super().__init__(f"the link is {reason}; ask for a new one")
+
+
+class SegmentError(L3mailError):
+    """A question over subscribers can't be understood, or a saved one can't be changed so."""
+
+    def __init__(
+        self, problem: str, line: int | None = None, column: int | None = None, name: str = ""
+    ) -> None:
+        """Carry `problem` without its place; `name` is the saved segment the place is in."""
+        self.problem = problem
+        self.line = line
+        self.column = column
+        self.name = name
+        where = f"segment {quoted(name)}" if name else "segment"
+        if line is not None:
+            where += f", line {line}, column {column}"
+        super().__init__(f"{where}: {problem}")

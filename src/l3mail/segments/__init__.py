@@ -1,0 +1,44 @@
+"""Segments: computed questions over subscribers, from a line of text to SQL.
+
+The text is a small part of Python's expressions (`district in ["Gorbitz"] and age >= 60`).
+`parse` understands it and refuses everything else, `compile` asks it of the table of subscribers.
+Pure: knows no connection, settings or clock; saved segments are `audiences`.
+
+An answer is yes, no or unknown (Kleene's strong logic). Unknown is only behaviour: what somebody
+without consent to tracking opened and clicked, and since when they are inactive. What a person
+never told us is no such riddle: it equals nothing but `""`. So `district == "Gorbitz"` and
+`age >= 60` are false where district or year of birth are missing, `district != "Gorbitz"` and
+`not age >= 60` are true, and `district == ""` finds those without one.
+"""
+
+from l3mail.segments.language import (
+    Attribute,
+    AttributeType,
+    Call,
+    Combined,
+    Compare,
+    Expression,
+    Node,
+    Not,
+    Truth,
+    Vocabulary,
+)
+from l3mail.segments.parsing import mentions, parse
+from l3mail.segments.questions import Question, compile  # noqa: A004 - the word for it
+
+__all__ = [
+    "Attribute",
+    "AttributeType",
+    "Call",
+    "Combined",
+    "Compare",
+    "Expression",
+    "Node",
+    "Not",
+    "Question",
+    "Truth",
+    "Vocabulary",
+    "compile",
+    "mentions",
+    "parse",
+]

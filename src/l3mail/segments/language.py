@@ -1,0 +1,144 @@
+"""The words of the segment language and the tree a text becomes.
+
+Owns which attributes and functions there are and what they take. Knows neither Python's syntax
+nor SQL.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+AttributeType = Literal["text", "number", "date", "bool", "choice"]
+Kind = Literal["text", "number", "date", "bool", "choice", "whole", "days", "birthday"]
+"""What an attribute holds: a type that can be declared, or one of the built-in ones.
+
+`whole` is a number that may be missing (an age), `days` one that never is, `birthday` a day
+"MM-DD" without a year.
+"""
+
+Operator = Literal["in", "<", "<=", ">", ">="]
+Value = str | int | float | bool
+
+BUILT_IN: Final[Mapping[str, Kind]] = {
+    "email": "text",
+    "first_name": "text",
+    "last_name": "text",
+    "salutation": "text",
+    "locale": "text",
+    "district": "text",
+    "birthday": "birthday",
+    "age": "whole",
+    "tracking": "bool",
+    "joined_days": "days",
+    "inactive_days": "days",
+}
+ATTRS: Final = "attrs"
+
+Reference = Literal["stream", "course", "message", "segment"]
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """How a function is called: what its arguments are called, and what the first one names."""
+
+    parameters: tuple[str, ...]
+    needed: int
+    names: Reference | None
+    example: str
+
+
+FUNCTIONS: Final[Mapping[str, Signature]] = {
+    "stream": Signature(("stream",), 1, "stream", 'stream("newsletter")'),
+    "enrolled": Signature(("course",), 1, "course", 'enrolled("kurs")'),
+    "finished": Signature(("course",), 1, "course", 'finished("kurs")'),
+    "completed": Signature(("course",), 1, "course", 'completed("kurs")'),
+    "received": Signature(("slug",), 1, "message", 'received("kurs/02-video")'),
+    "opened": Signature(("slug",), 1, "message", 'opened("kurs/02-video")'),
+    "clicked": Signature(("slug", "link name"), 1, "message", 'clicked("kurs/02-video", "link")'),
+    "answered": Signature(
+        ("slug", "question", "value"), 2, "message", 'answered("kurs/02-video", "q1", "b")'
+    ),
+    "interested": Signature(("name",), 1, None, 'interested("video")'),
+    "segment": Signature(("name",), 1, "segment", 'segment("other")'),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """A declared attribute, `attrs.<name>`; `choices` are those of a `choice`."""
+
+    type: AttributeType = "text"
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The names a text may speak of; None instead of names skips the check.
+
+    `segments` maps each saved name to its text, which is put in its place.
+    """
+
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    streams: Collection[str] | None = None
+    courses: Collection[str] | None = None
+    messages: Collection[str] | None = None
+    segments: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """Everybody, or nobody."""
+
+    value: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """An attribute beside values; `values` has more than one only where the operator is `in`.
+
+    `declared` tells `attrs.role` from a built-in attribute. `""` among the values of `in` stands
+    for "is missing", whatever the kind.
+    """
+
+    name: str
+    declared: bool
+    kind: Kind
+    operator: Operator
+    values: tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A function with its arguments, as many as were given.
+
+    `segment` stands here only where the vocabulary named no segments.
+    """
+
+    function: str
+    arguments: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """The opposite."""
+
+    item: "Node"
+
+
+@dataclass(frozen=True, slots=True)
+class Combined:
+    """All (`and`) or any (`or`) of two or more."""
+
+    every: bool
+    items: tuple["Node", ...]
+
+
+Node = Truth | Compare | Call | Not | Combined
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """A text that was understood; saved segments it names are already in its tree."""
+
+    text: str
+    tree: Node
