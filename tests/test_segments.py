@@ -142,6 +142,7 @@ def test_what_a_person_told_us(village: Village, case: Case) -> None:
         "larger than any number": ("age < 999999999999999", BORN, True),
         "below any number": ("age > -999999999999999", BORN, True),
         "birthday": ('birthday == "11-23"', BORN, True),
+        "birthday as it is stored": ('birthday == "--11-23"', BORN, True),
         "birthday without year": (
             'birthday in ["02-29"]',
             {"birth_month": 2, "birth_day": 29},

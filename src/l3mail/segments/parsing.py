@@ -41,7 +41,7 @@ LONGEST_CHAIN: Final = 10
 LARGEST_NUMBER: Final = 10**15
 
 _ISO_DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-_MONTH_DAY: Final = re.compile(r"\d\d-\d\d", re.ASCII)
+_MONTH_DAY: Final = re.compile(r"(?:--)?\d\d-\d\d", re.ASCII)
 _LEAP_YEAR: Final = "2028-"  # in which every birthday exists
 
 _OPERATORS: Final[dict[type[ast.cmpop], str]] = {
@@ -447,7 +447,7 @@ def _is_day(text: str) -> bool:
 
 
 def _is_month_day(text: str) -> bool:
-    return bool(_MONTH_DAY.fullmatch(text)) and _is_day(_LEAP_YEAR + text)
+    return bool(_MONTH_DAY.fullmatch(text)) and _is_day(_LEAP_YEAR + text.removeprefix("--"))
 
 
 def _syntax(text: str, name: str) -> ast.expr:

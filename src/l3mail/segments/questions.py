@@ -257,7 +257,8 @@ class _Compiling:
     def stored(self, node: Compare, value: Any) -> Any:
         """A value as the tables hold it."""
         if node.kind == "birthday":
-            return int(value[:2]) * 100 + int(value[3:])
+            month, _, day = value.removeprefix("--").partition("-")
+            return int(month) * 100 + int(day)
         if node.kind == "whole":
             return _within(value)
         if node.name == "email" and not node.declared:

@@ -1,0 +1,232 @@
+"""Saved segments: the questions that operators gave a name.
+
+Owns the rows of `segment`. What a question means is `segments`; who is mailed because of it is
+the business of whoever asks.
+"""
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from difflib import get_close_matches
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import ColumnElement, Connection, Select, case, delete, func, select
+
+from l3mail.database import upsert
+from l3mail.errors import SegmentError, quoted
+from l3mail.models import CAMPAIGN, COURSE, LESSON, MESSAGE, SEGMENT, STREAM, SUBSCRIBER, TRIGGER
+from l3mail.segments import Attribute, Expression, Question, Vocabulary, mentions, parse
+from l3mail.segments import compile as compile_question
+from l3mail.settings import Settings
+
+_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_LONGEST_NAME = 60
+_SOLE_WORDS = frozenset({"tracking"})  # a question already, without being saved
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What of a workspace's settings a question depends on."""
+
+    zone: ZoneInfo
+    tracking_mode: str
+    locale: str
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    streams: Collection[str] = ()
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Terms":
+        """The terms of one workspace."""
+        return cls(
+            settings.zone,
+            settings.tracking.mode,
+            settings.workspace.locale,
+            {name: Attribute(a.type, a.choices) for name, a in settings.attributes.items()},
+            tuple(settings.streams),
+        )
+
+    def vocabulary(self, connection: Connection) -> Vocabulary:
+        """All names that a question may speak of now.
+
+        Texts are those ever published and those a course is made of, published or not yet.
+        """
+
+        def listed(column: ColumnElement[str]) -> set[str]:
+            return set(connection.execute(select(column).distinct()).scalars())
+
+        saved = connection.execute(select(SEGMENT.c.name, SEGMENT.c.expression))
+        return Vocabulary(
+            attributes=self.attributes,
+            streams=listed(STREAM.c.slug) | set(self.streams),
+            courses=listed(COURSE.c.slug),
+            messages=listed(MESSAGE.c.slug) | listed(LESSON.c.slug),
+            segments={row.name: row.expression for row in saved},
+        )
+
+    def compiled(self, expression: Expression, now: datetime) -> Question:
+        """The question of an expression as it stands at `now`."""
+        return compile_question(expression, now, self.zone, self.tracking_mode, self.locale)
+
+    def question(self, connection: Connection, text: str, now: datetime) -> Question:
+        """The question of a saved segment's name, or of a text; raises `SegmentError`."""
+        return self.compiled(read(text, self.vocabulary(connection)), now)
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A saved segment; `last_count` is how many it selected when it was saved."""
+
+    name: str
+    expression: str
+    saved_at: datetime
+    last_count: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many people a question selects, and of how many nobody knows."""
+
+    count: int
+    unknown: int
+
+
+def read(text: str, vocabulary: Vocabulary) -> Expression:
+    """Understand a saved segment's name, or else a text; raises `SegmentError`."""
+    saved = vocabulary.segments or {}
+    name = text.strip()
+    if name in saved:
+        return parse(f'segment("{name}")', vocabulary)
+    if _NAME.fullmatch(name) and name not in _SOLE_WORDS:
+        raise _unknown(name, saved)
+    return parse(text, vocabulary)
+
+
+def save(connection: Connection, name: str, text: str, terms: Terms, now: datetime) -> Count:
+    """Give a text a name, or a name a new text; return whom it selects now.
+
+    Raises `SegmentError` where name or text can't be used, and where the new text would break a
+    segment that names this one.
+    """
+    if not _NAME.fullmatch(name) or len(name) > _LONGEST_NAME or name in _SOLE_WORDS:
+        raise SegmentError(
+            f"{quoted(name)} can't be the name of a segment; take a-z, 0-9 and hyphens,"
+            f" at most {_LONGEST_NAME}"
+        )
+    known = terms.vocabulary(connection)
+    vocabulary = Vocabulary(
+        attributes=known.attributes,
+        streams=known.streams,
+        courses=known.courses,
+        messages=known.messages,
+        segments={**(known.segments or {}), name: text},
+    )
+    expression = read(name, vocabulary)
+    for other in sorted(_asking(name, vocabulary.segments or {})):
+        read(other, vocabulary)
+    found = count(connection, terms.compiled(expression, now))
+    values = {"expression": text.strip(), "saved_at": now, "last_count": found.count}
+    connection.execute(
+        upsert(connection, SEGMENT)
+        .values(name=name, **values)
+        .on_conflict_do_update(index_elements=[SEGMENT.c.name], set_=values)
+    )
+    return found
+
+
+def count(connection: Connection, question: Question) -> Count:
+    """Count whom a question selects, mailable or not, and of whom it can't be told."""
+    row = connection.execute(
+        select(
+            func.coalesce(func.sum(case((question.yes, 1), else_=0)), 0).label("count"),
+            func.coalesce(func.sum(case((question.unknown, 1), else_=0)), 0).label("unknown"),
+        )
+        .select_from(SUBSCRIBER)
+        .where(SUBSCRIBER.c.erased_at.is_(None))
+    ).one()
+    return Count(int(row[0]), int(row.unknown))
+
+
+def listing(connection: Connection, search: str | None = None) -> list[Saved]:
+    """Saved segments by name; `search` is part of a name or a text."""
+    query: Select[Any] = select(
+        SEGMENT.c.name, SEGMENT.c.expression, SEGMENT.c.saved_at, SEGMENT.c.last_count
+    ).order_by(SEGMENT.c.name)
+    if search:
+        query = query.where(
+            SEGMENT.c.name.icontains(search, autoescape=True)
+            | SEGMENT.c.expression.icontains(search, autoescape=True)
+        )
+    return [Saved(*row) for row in connection.execute(query)]
+
+
+def find(connection: Connection, name: str) -> Saved:
+    """One saved segment; raises `SegmentError` naming the nearest where there is none."""
+    saved = {one.name: one for one in listing(connection)}
+    if name not in saved:
+        raise _unknown(name, saved)
+    return saved[name]
+
+
+def users(connection: Connection, name: str) -> list[str]:
+    """What would break without this segment: segments, campaigns not yet planned, triggers."""
+    saved = {one.name: one.expression for one in listing(connection)}
+    found = [f"segment {other}" for other, text in saved.items() if name in mentions(text)]
+    waiting = connection.execute(
+        select(CAMPAIGN.c.slug, CAMPAIGN.c.segment)
+        .where(
+            CAMPAIGN.c.segment.is_not(None),
+            CAMPAIGN.c.planned_at.is_(None),
+            CAMPAIGN.c.cancelled_at.is_(None),
+        )
+        .order_by(CAMPAIGN.c.id)
+    )
+    found += [f"campaign {row.slug}" for row in waiting if _names(row.segment, name)]
+    rules = connection.execute(
+        select(TRIGGER.c.slug, TRIGGER.c.rule)
+        .where(TRIGGER.c.retired_at.is_(None))
+        .order_by(TRIGGER.c.slug)
+    )
+    return found + [f"trigger {row.slug}" for row in rules if _names(row.rule.get("segment"), name)]
+
+
+def removable(connection: Connection, name: str) -> Saved:
+    """A saved segment that nothing asks for; raises `SegmentError` naming what does."""
+    saved = find(connection, name)
+    using = users(connection, name)
+    if using:
+        more = f" and {len(using) - 3} more" if len(using) > 3 else ""
+        raise SegmentError(
+            f"{quoted(name)} is still asked for by {', '.join(using[:3])}{more}; change that first"
+        )
+    return saved
+
+
+def remove(connection: Connection, name: str) -> None:
+    """Forget a saved segment; raises `SegmentError` while something still asks for it."""
+    removable(connection, name)
+    connection.execute(delete(SEGMENT).where(SEGMENT.c.name == name))
+
+
+def _names(text: object, name: str) -> bool:
+    return isinstance(text, str) and (text.strip() == name or name in mentions(text))
+
+
+def _asking(name: str, saved: Mapping[str, str]) -> set[str]:
+    """The segments that come to a segment by naming it, over any number of steps."""
+    naming = {other: mentions(text) for other, text in saved.items()}
+    found: set[str] = set()
+    reached = {name}
+    while reached:
+        reached = {other for other, named in naming.items() if named & reached} - found - {name}
+        found |= reached
+    return found
+
+
+def _unknown(name: str, saved: Collection[str]) -> SegmentError:
+    near = get_close_matches(name, saved, n=1)
+    hint = (
+        f"did you mean {quoted(near[0])}?" if near else "`l3mail segments list` shows what there is"
+    )
+    return SegmentError(f"there is no saved segment {quoted(name)}; {hint}")
