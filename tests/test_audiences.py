@@ -211,6 +211,7 @@ def test_segments_are_saved_counted_shown_and_deleted(office: Office) -> None:
     saved = office.run("--as", "frau-amt", "segments", "save", "west", WEST)
     assert saved.stdout == "Saved west: 2 people\nunknown: 0\n"
     assert office.run("segments", "count", "west").stdout == "2 people\nunknown: 0\n"
+    assert office.run("segments", "list", "--search", "east").stdout == "No segments.\n"
     counts = office.run("segments", "count", 'not opened("kurs/01")', "--json").stdout
     assert json.loads(counts) == {"count": 0, "unknown": 3}
     (listed,) = json.loads(office.run("segments", "list", "--json").stdout)

@@ -6,11 +6,22 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import exists, select
 
 from l3mail import segments
 from l3mail.database import Database
-from l3mail.models import CONSENT, COURSE, ENROLLMENT, EVENT, LINK, STRUCTURE, SUBSCRIBER
+from l3mail.models import (
+    CONSENT,
+    COURSE,
+    DELIVERY,
+    ENROLLMENT,
+    EVENT,
+    LINK,
+    STREAM,
+    STRUCTURE,
+    SUBSCRIBER,
+    SUBSCRIPTION,
+)
 from l3mail.segments import Attribute, Vocabulary
 from tests.fakes.village import BACKENDS, MONDAY_TEN, Village, ground
 
@@ -542,6 +553,7 @@ ANSWER_B = 'answered("kurs/02-video", "q1", "b")'
         "changed to it": (ANSWER_B, both(answer("a", ago=2 * HOUR), answer("b")), True),
         "changed from it": (ANSWER_B, both(answer("b", ago=2 * HOUR), answer("a")), False),
         "in one moment the later row": (ANSWER_B, both(answer("a"), answer("b")), True),
+        "in one moment no earlier row": (ANSWER_B, both(answer("b"), answer("a")), False),
         "another question's later": (
             ANSWER_B,
             both(answer("b", ago=2 * HOUR), answer("a", "q2")),
@@ -647,22 +659,21 @@ def test_a_saved_segment_stands_for_its_text(village: Village) -> None:
     assert asked(village, 'not segment("old-west")', words) == {old: False, young: True}
 
 
-def test_a_question_joined_to_other_tables_is_still_of_each_person(village: Village) -> None:
-    from l3mail.models import DELIVERY, SUBSCRIPTION
-
+def test_a_question_is_of_each_person_wherever_it_stands(village: Village) -> None:
     ada, bob = village.learner("ada@schule.example"), village.learner("bob@schule.example")
     mailed()(village, ada)
     mailed("kurs/03")(village, bob)
-    question = segments.compile(
-        segments.parse('received("kurs/02-video") and stream("kurs")', WORDS),
-        village.now,
-        BERLIN,
-        "consent",
-    )
+    text = 'received("kurs/02-video") and stream("kurs") and not answered("kurs/01", "q1", "b")'
+    question = segments.compile(segments.parse(text, WORDS), village.now, BERLIN, "consent")
     joined = (
         select(SUBSCRIBER.c.id)
         .join(SUBSCRIPTION, SUBSCRIPTION.c.subscriber_id == SUBSCRIBER.c.id)
         .join(DELIVERY, DELIVERY.c.subscriber_id == SUBSCRIBER.c.id)
         .where(question.yes)
     )
-    assert village.ask(joined) == [(ada,)]
+    inside = select(DELIVERY.c.subscriber_id).where(
+        exists().where(SUBSCRIBER.c.id == DELIVERY.c.subscriber_id, question.yes)
+    )
+    deeper = select(SUBSCRIBER.c.id).where(exists(select(STREAM.c.id).where(question.yes)))
+    for query in (joined, inside, deeper):
+        assert village.ask(query) == [(ada,)]

@@ -120,6 +120,9 @@ def refused(text: str, words: Vocabulary = WORDS) -> SegmentError:
         ('stream(name="kurs")', 1, 'arguments stand in their order, as in stream("newsletter")'),
         ("age > 9999999999999999", 7, "this number is too large"),
         ("attrs.groups > 1e999", 16, "this number is too large"),
+        (r'district == "\x41"', 14, r'the character "\" has no place here'),
+        ('district == "\0"', 14, r'the character "\x00" has no place here'),
+        ('district == "\ud800"', 14, r'the character "\ud800" has no place here'),
         ("", None, "the question is empty; True selects everybody"),
     ],
 )

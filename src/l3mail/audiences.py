@@ -19,7 +19,6 @@ from l3mail.errors import SegmentError, quoted
 from l3mail.models import CAMPAIGN, COURSE, LESSON, MESSAGE, SEGMENT, STREAM, SUBSCRIBER, TRIGGER
 from l3mail.segments import Attribute, Expression, Question, Vocabulary, mentions, parse
 from l3mail.segments import compile as compile_question
-from l3mail.settings import Settings
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _LONGEST_NAME = 60
@@ -28,24 +27,16 @@ _SOLE_WORDS = frozenset({"tracking"})  # a question already, without being saved
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What of a workspace's settings a question depends on."""
+    """What a question depends on beside the database, all of it from the workspace's settings.
+
+    `question` is how others ask: by name or text, at a moment.
+    """
 
     zone: ZoneInfo
     tracking_mode: str
     locale: str
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
     streams: Collection[str] = ()
-
-    @classmethod
-    def of(cls, settings: Settings) -> "Terms":
-        """The terms of one workspace."""
-        return cls(
-            settings.zone,
-            settings.tracking.mode,
-            settings.workspace.locale,
-            {name: Attribute(a.type, a.choices) for name, a in settings.attributes.items()},
-            tuple(settings.streams),
-        )
 
     def vocabulary(self, connection: Connection) -> Vocabulary:
         """All names that a question may speak of now.
@@ -139,13 +130,11 @@ def count(connection: Connection, question: Question) -> Count:
     """Count whom a question selects, mailable or not, and of whom it can't be told."""
     row = connection.execute(
         select(
-            func.coalesce(func.sum(case((question.yes, 1), else_=0)), 0).label("count"),
+            func.coalesce(func.sum(case((question.yes, 1), else_=0)), 0).label("people"),
             func.coalesce(func.sum(case((question.unknown, 1), else_=0)), 0).label("unknown"),
-        )
-        .select_from(SUBSCRIBER)
-        .where(SUBSCRIBER.c.erased_at.is_(None))
+        ).select_from(SUBSCRIBER)
     ).one()
-    return Count(int(row[0]), int(row.unknown))
+    return Count(int(row.people), int(row.unknown))
 
 
 def listing(connection: Connection, search: str | None = None) -> list[Saved]:

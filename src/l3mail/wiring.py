@@ -15,12 +15,14 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from l3mail import migrations, outbox, publishing, rendering
+from l3mail.audiences import Terms as AskingTerms
 from l3mail.clocks import Clock
 from l3mail.database import Database, opened
 from l3mail.errors import OutboxError, SenderBusyError, SettingsError
 from l3mail.models import WORKSPACE
 from l3mail.outbox import Started, Uncertainty
 from l3mail.publishing import Published
+from l3mail.segments import Attribute
 from l3mail.sending import Compose, Relay, Sender, Terms
 from l3mail.settings import Settings, load_secret_keys, make_state, sending_problems
 from l3mail.tokens import Purpose, Tokens
@@ -69,6 +71,17 @@ def _lock(descriptor: int, path: Path) -> None:
         ) from None
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+
+
+def asking_terms(settings: Settings) -> AskingTerms:
+    """What segments mean in this workspace."""
+    return AskingTerms(
+        zone=settings.zone,
+        tracking_mode=settings.tracking.mode,
+        locale=settings.workspace.locale,
+        attributes={n: Attribute(a.type, a.choices) for n, a in settings.attributes.items()},
+        streams=tuple(settings.streams),
+    )
 
 
 def make_sender(settings: Settings, database: Database, clock: Clock) -> Sender:

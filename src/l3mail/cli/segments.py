@@ -37,9 +37,10 @@ def save(
     Example: l3mail segments save west 'district in ["Gorbitz"] and age >= 60'
     """
     from l3mail import audiences
+    from l3mail.wiring import asking_terms
 
     house: House = context.obj
-    terms = audiences.Terms.of(house.settings)
+    terms = asking_terms(house.settings)
 
     def verb(connection: "Connection") -> "tuple[Count, dict[str, int]]":
         found = audiences.save(connection, name, expression, terms, house.clock.now())
@@ -90,9 +91,10 @@ def show(context: typer.Context, name: Name, as_json: Json = False) -> None:
     Example: l3mail segments show west
     """
     from l3mail import audiences
+    from l3mail.wiring import asking_terms
 
     house: House = context.obj
-    terms = audiences.Terms.of(house.settings)
+    terms = asking_terms(house.settings)
 
     def verb(connection: "Connection") -> "tuple[Saved, dict[str, Any]]":
         saved = audiences.find(connection, name)
@@ -136,9 +138,10 @@ def count(
     Example: l3mail segments count 'not opened("newsletter/2026-12")'
     """
     from l3mail import audiences
+    from l3mail.wiring import asking_terms
 
     house: House = context.obj
-    terms = audiences.Terms.of(house.settings)
+    terms = asking_terms(house.settings)
 
     def verb(connection: "Connection") -> "Count":
         question = terms.question(connection, asked, house.clock.now())
