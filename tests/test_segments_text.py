@@ -83,7 +83,7 @@ def refused(text: str, words: Vocabulary = WORDS) -> SegmentError:
         ("attrs.mentor == 1", 17, 'expected True or False, found "1"'),
         ("attrs.groups == True", 17, 'expected a number, found "True"'),
         ('district < "x"', 1, '"district" has no order; use ==, != or in'),
-        ('age < ""', 1, "nothing has no order; use ==, != or in"),
+        ('age < ""', 1, "a missing value has no order; use ==, != or in"),
         ('"x" in district', 8, 'after in stands a list, as in district in ["x", "y"]'),
         ('district in "xyz"', 13, 'after in stands a list, as in district in ["x", "y"]'),
         ('district == ["x"]', 13, "expected one value; a list stands only after in"),

@@ -250,7 +250,9 @@ class _Text:
         self.parsing.count(self.place(left), 0, len(values))
         if operator in {"<", "<=", ">", ">="}:
             if kind not in _ORDERED or values == ("",):
-                what = "nothing" if kind in _ORDERED else f"{quoted(_shown(name, declared))}"
+                what = (
+                    "a missing value" if kind in _ORDERED else f"{quoted(_shown(name, declared))}"
+                )
                 self.refuse(left, f"{what} has no order; use ==, != or in")
             ordered: dict[str, Operator] = {"<": "<", "<=": "<=", ">": ">", ">=": ">="}
             return Compare(name, declared, kind, ordered[operator], values)
