@@ -163,3 +163,7 @@ class TokenError(L3mailError):
         self.reason = reason
         self.token = token
         super().__init__(f"the link is {reason}; ask for a new one")
+
+
+class SubscriberError(L3mailError):
+    """What is asked for a person can't be done as it is asked."""
