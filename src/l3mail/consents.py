@@ -9,7 +9,7 @@ Owns the rows of `consent` and of `wording`; decides nothing about who is mailed
 import hashlib
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -71,6 +71,10 @@ class Wording:
     text: str
     hash: str
 
+    def evidence(self) -> dict[str, Any]:
+        """What an act says of it; the text itself stays in its row."""
+        return {"id": self.id, "name": self.name, "locale": self.locale, "hash": self.hash}
+
 
 def declare_wording(
     connection: Connection, name: str, locale: str, text: str, now: datetime
@@ -101,6 +105,16 @@ def declare_wording(
             ).returning(WORDING.c.id)
         ).scalar_one()
     )
+
+
+def wordings(connection: Connection, ids: Collection[int]) -> dict[str, Wording]:
+    """The named wordings, in force or not, by name."""
+    rows = connection.execute(
+        select(WORDING.c.id, WORDING.c.name, WORDING.c.locale, WORDING.c.text, WORDING.c.hash)
+        .where(WORDING.c.id.in_(sorted(ids)))
+        .order_by(WORDING.c.id)
+    )
+    return {row.name: Wording(*row) for row in rows}
 
 
 def current_wordings(connection: Connection, locale: str, fallback: str) -> dict[str, Wording]:
@@ -150,9 +164,14 @@ def _is_whole_or_erased(row: Row[Any]) -> bool:
 
 def forget(connection: Connection, subscriber_id: int) -> int:
     """Take from a person's acts all but their hashes; return how many there were."""
+    return forget_all(connection, {subscriber_id})
+
+
+def forget_all(connection: Connection, subscriber_ids: Collection[int]) -> int:
+    """`forget` for several people at once."""
     rows = connection.execute(
         update(CONSENT)
-        .where(CONSENT.c.subscriber_id == subscriber_id)
+        .where(CONSENT.c.subscriber_id.in_(sorted(subscriber_ids)))
         .values(subscriber_id=None, act=None, content=null(), at=None, salt=None)
         .returning(CONSENT.c.seq)
     ).all()

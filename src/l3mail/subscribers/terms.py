@@ -11,7 +11,8 @@ from zoneinfo import ZoneInfo
 
 from l3mail.addresses import Address
 
-SIGNUP_STATES = ("open", "confirmed", "refused", "expired")
+SignupStateName = Literal["open", "confirmed", "refused", "expired"]
+SIGNUP_STATES: tuple[SignupStateName, ...] = ("open", "confirmed", "refused", "expired")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class SignupState:
     still confirmed. `locale` is the language the form was filled in.
     """
 
-    state: Literal["open", "confirmed", "refused", "expired"]
+    state: SignupStateName
     streams: tuple[StreamName, ...]
     locale: str | None
     subscriber_id: int
