@@ -30,10 +30,8 @@ from l3mail.models import (
     DELIVERY,
     SIGNUP,
     STREAM,
-    SUBSCRIBER,
     SUBSCRIPTION,
 )
-from l3mail.planning import current_message
 from l3mail.subscribers import people, profiles
 from l3mail.subscribers.mails import mail, queue
 from l3mail.subscribers.terms import Request, Rules, SignupState, SignupStateName, StreamName
@@ -61,18 +59,20 @@ def sign_up(connection: Connection, rules: Rules, request: Request, now: datetim
     person = people.meet(connection, rules, request.address, now)
     barred = people.suppression(connection, person.address_key)
     confirmed = _join(connection, person.id, asked, now)
-    bounced = barred is not None and barred.reason == LIFTABLE
-    missing = [slug for slug in asked if bounced or slug not in confirmed]
+    if barred is not None and barred.reason == LIFTABLE:
+        # Only confirming lifts it, whatever was confirmed before.
+        confirmed = set()
+    missing = [slug for slug in asked if slug not in confirmed]
     source = (profiles.line(request.source) or "")[:_SOURCE_LIMIT].rstrip() or None
-    values = {"said": said, "wordings": seen, "form": request.form}
     row = {
         "streams": missing or list(asked),
-        "signup_values": values,
+        # Nobody confirms what is confirmed already: then what the form said leads nowhere.
+        "signup_values": {"said": said if missing else {}, "wordings": seen, "form": request.form},
         "wording_id": next((wording["id"] for wording in seen.values()), None),
         "locale": locale,
         "source": source,
     }
-    signup_id, news = _open(connection, rules, person, row, now)
+    signup_id, news = _open(connection, rules, person, row, now, confirmed)
     if news:
         content = {
             "signup": signup_id,
@@ -137,7 +137,8 @@ def look_up_signup(
         names = coming or names
     if state == "confirmed":
         names = [name for name in names if name.slug in confirmed]
-    return SignupState(state, tuple(names), row.locale, row.subscriber_id, row.expires_at)
+    tracking = state == "open" and bool(row.signup_values.get("said", {}).get("tracking"))
+    return SignupState(state, tuple(names), row.locale, row.subscriber_id, row.expires_at, tracking)
 
 
 def state_of(signup: Row[Any], now: datetime) -> SignupStateName:
@@ -237,8 +238,13 @@ def _join(
     return {row.slug for row in confirmed_streams(connection, subscriber_id)}
 
 
-def _open(
-    connection: Connection, rules: Rules, person: Row[Any], row: dict[str, Any], now: datetime
+def _open(  # noqa: PLR0917 - one call
+    connection: Connection,
+    rules: Rules,
+    person: Row[Any],
+    row: dict[str, Any],
+    now: datetime,
+    confirmed: Collection[str],
 ) -> tuple[int, bool]:
     """Merge a request into the open one or open one; its id, and whether it asks anything new.
 
@@ -268,31 +274,38 @@ def _open(
             .returning(SIGNUP.c.id)
         ).scalar_one()
         return int(signup_id), True
-    before, values = found.signup_values, row["signup_values"]
-    merged = {
-        "said": _merged(before.get("said", {}), values["said"]),
-        "wordings": before.get("wordings", {}) | values["wordings"],
-        "form": values["form"],
-    }
-    streams = list(dict.fromkeys((*found.streams, *row["streams"])))
+    values = _merged(found.signup_values, row["signup_values"])
+    union = list(dict.fromkeys((*found.streams, *row["streams"])))
+    streams = [slug for slug in union if slug not in confirmed] or union
     connection.execute(
         update(SIGNUP)
         .where(SIGNUP.c.id == found.id)
         .values(
             streams=streams,
-            signup_values=merged,
+            signup_values=values,
             wording_id=row["wording_id"] or found.wording_id,
             locale=row["locale"] or found.locale,
             source=row["source"] or found.source,
         )
     )
-    asks_more = streams != found.streams or merged["wordings"] != before.get("wordings", {})
-    return int(found.id), asks_more
+    asks_anew = streams != found.streams or values["wordings"] != found.signup_values.get(
+        "wordings"
+    )
+    return int(found.id), asks_anew
 
 
 def _merged(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
-    attributes = {**before.get("attributes", {}), **after.get("attributes", {})}
-    return {**before, **after} | ({"attributes": attributes} if attributes else {})
+    """What the later form said, and of the earlier one what the later left empty.
+
+    Except for tracking: a stranger may have ticked that box, and the person since left it.
+    """
+    old = {name: value for name, value in before.get("said", {}).items() if name != "tracking"}
+    said = old | after["said"]
+    attributes = old.get("attributes", {}) | after["said"].get("attributes", {})
+    if attributes:
+        said["attributes"] = attributes
+    wordings = before.get("wordings", {}) | after["wordings"]
+    return {"said": said, "wordings": wordings, "form": after["form"]}
 
 
 def _ask(
@@ -324,10 +337,7 @@ def ask_again(connection: Connection, rules: Rules, address_key: bytes, now: dat
 
 
 def _mail(*, confirming: bool) -> Select[Any]:
-    """Mails for sign-ups whose address may be asked now; the caller says for which.
-
-    The text is pinned in the form's language, which the subscriber's row does not hold yet.
-    """
+    """Mails for sign-ups whose address may be asked now; the caller says for which."""
     kind, slug, cause = (
         ("confirmation", CONFIRMATION, "confirm:")
         if confirming
@@ -339,19 +349,13 @@ def _mail(*, confirming: bool) -> Select[Any]:
         .correlate(SIGNUP)
         .scalar_subquery()
     )
-    locale = func.coalesce(SIGNUP.c.locale, SUBSCRIBER.c.locale)
-    return (
-        mail(
-            "request",
-            kind,
-            subscriber_id=SIGNUP.c.subscriber_id,
-            generation=SIGNUP.c.generation,
-            signup_id=SIGNUP.c.id,
-            occurrence=literal(cause) + cast(SIGNUP.c.id, String) + ":" + cast(number, String),
-            slug=literal(slug),
-            message_id=current_message(literal(slug), locale),
-            lane=0,
-        )
-        .select_from(SIGNUP)
-        .join(SUBSCRIBER, SUBSCRIBER.c.id == SIGNUP.c.subscriber_id)
+    return mail(
+        "request",
+        kind,
+        subscriber_id=SIGNUP.c.subscriber_id,
+        generation=SIGNUP.c.generation,
+        signup_id=SIGNUP.c.id,
+        occurrence=literal(cause) + cast(SIGNUP.c.id, String) + ":" + cast(number, String),
+        slug=literal(slug),
+        lane=0,
     )

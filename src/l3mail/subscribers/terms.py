@@ -63,7 +63,8 @@ class SignupState:
     """What a page may say of a sign-up.
 
     `streams` are those it would confirm now; once confirmed, those it did confirm and that are
-    still confirmed. `locale` is the language the form was filled in.
+    still confirmed. `locale` is the language the form was filled in. `tracking` says that
+    confirming would also consent to tracking, which the page has to say.
     """
 
     state: SignupStateName
@@ -71,6 +72,7 @@ class SignupState:
     locale: str | None
     subscriber_id: int
     expires_at: datetime
+    tracking: bool = False
 
 
 @dataclass(frozen=True, slots=True)
