@@ -4,7 +4,6 @@ Owns the taming of those values. What does not fit is left out, except a birthda
 date, which its owner would want to correct. Must not know the database.
 """
 
-import math
 import re
 from collections.abc import Mapping
 from datetime import date
@@ -110,6 +109,7 @@ def _value(value: object) -> object:
         return "".join(c for c in spaced if c.isprintable())[:_TEXT_LIMIT].strip() or None
     if isinstance(value, bool):
         return value
-    if isinstance(value, int | float) and math.isfinite(value) and abs(value) <= _LARGEST:
+    # Neither infinity nor what is no number is at most anything.
+    if isinstance(value, int | float) and abs(value) <= _LARGEST:
         return value
     return None
