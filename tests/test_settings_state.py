@@ -10,7 +10,14 @@ import pytest
 from pydantic import SecretStr
 
 from l3mail.errors import StateError
-from l3mail.settings import Settings, load_pepper, load_secret_keys, load_settings, make_state
+from l3mail.settings import (
+    Settings,
+    load_pepper,
+    load_retired_keys,
+    load_secret_keys,
+    load_settings,
+    make_state,
+)
 
 CANARY = "hunter2-Canary"
 
@@ -226,3 +233,34 @@ def test_short_key_in_the_file_is_refused_without_showing_it(tmp_path: Path) -> 
 
     assert f"holds a key of {len(CANARY)} characters, expected 32 or more" in str(caught.value)
     assert CANARY not in str(caught.value)
+
+
+def test_retired_keys_sign_nothing_and_are_kept_apart(tmp_path: Path) -> None:
+    make_state(tmp_path / "state")
+    file = tmp_path / "state" / "secret.key"
+    file.write_text(f"{'n' * 32}\nretired:{'o' * 32}\n\nretired: {'p' * 32}\n")
+
+    settings = _load(tmp_path)
+    assert load_secret_keys(settings) == (SecretStr("n" * 32),)
+    assert load_retired_keys(settings) == (SecretStr("o" * 32), SecretStr("p" * 32))
+    given = _load(tmp_path, SECRET_KEY="new, retired:old")
+    assert load_secret_keys(given) == (SecretStr("new"),)
+    assert load_retired_keys(given) == (SecretStr("old"),)
+
+
+def test_a_key_retired_in_the_file_still_must_not_be_short(tmp_path: Path) -> None:
+    make_state(tmp_path / "state")
+    (tmp_path / "state" / "secret.key").write_text(f"{'n' * 32}\nretired:{'o' * 30}\n")
+
+    with pytest.raises(StateError, match="holds a key of 30 characters"):
+        load_retired_keys(_load(tmp_path))
+
+
+def test_retired_keys_alone_are_refused(tmp_path: Path) -> None:
+    make_state(tmp_path / "state")
+    (tmp_path / "state" / "secret.key").write_text(f"retired:{'o' * 32}\n")
+
+    with pytest.raises(StateError, match=r"secret\.key holds no key but retired ones"):
+        load_secret_keys(_load(tmp_path))
+    with pytest.raises(StateError, match="L3MAIL_SECRET_KEY holds no key but retired ones"):
+        load_secret_keys(_load(tmp_path, SECRET_KEY="retired:old"))

@@ -3,20 +3,21 @@
 Each act has `digest = H(salt, content)` and `link = H(link before, digest)`. Erasing a person
 takes content and salt and leaves both hashes, so the chain still verifies and says nothing of
 anybody. Cutting off the newest acts shows only against a link noted elsewhere: the weekly report.
-Owns the rows of `consent`; decides nothing about who is mailed.
+Owns the rows of `consent` and of `wording`; decides nothing about who is mailed.
 """
 
 import hashlib
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, insert, null, select, update
 
-from l3mail.models import CONSENT, WORKSPACE
+from l3mail.database import upsert
+from l3mail.models import CONSENT, WORDING, WORKSPACE
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,83 @@ def note(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """A text that somebody may agree to, as evidence names it."""
+
+    id: int
+    name: str
+    locale: str
+    text: str
+    hash: str
+
+    def evidence(self) -> dict[str, Any]:
+        """What an act says of it; the text itself stays in its row."""
+        return {"id": self.id, "name": self.name, "locale": self.locale, "hash": self.hash}
+
+
+def declare_wording(
+    connection: Connection, name: str, locale: str, text: str, now: datetime
+) -> int:
+    """Make `text` the current wording of `name` in `locale`; return its id. Idempotent.
+
+    `name` is a kind of stream (newsletter, lifecycle, course), a stream's slug, or `tracking`.
+    A text that was current before keeps its id; `created_at` says since when it is current (again).
+    """
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    of_name = (WORDING.c.name == name, WORDING.c.locale == locale)
+    current = connection.execute(
+        select(WORDING.c.id, WORDING.c.hash)
+        .where(*of_name)
+        .order_by(WORDING.c.created_at.desc(), WORDING.c.id.desc())
+        .limit(1)
+    ).first()
+    if current is not None and current.hash == digest:
+        return int(current.id)
+    statement = upsert(connection, WORDING).values(
+        name=name, locale=locale, text=text, hash=digest, created_at=now
+    )
+    return int(
+        connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=[WORDING.c.name, WORDING.c.locale, WORDING.c.hash],
+                set_={"created_at": statement.excluded.created_at},
+            ).returning(WORDING.c.id)
+        ).scalar_one()
+    )
+
+
+def wordings(connection: Connection, ids: Collection[int]) -> dict[str, Wording]:
+    """The named wordings, in force or not, by name."""
+    rows = connection.execute(
+        select(WORDING.c.id, WORDING.c.name, WORDING.c.locale, WORDING.c.text, WORDING.c.hash)
+        .where(WORDING.c.id.in_(sorted(ids)))
+        .order_by(WORDING.c.id)
+    )
+    return {row.name: Wording(*row) for row in rows}
+
+
+def current_wordings(connection: Connection, locale: str, fallback: str) -> dict[str, Wording]:
+    """By name, the wording in force in the nearest locale: `de-simple`, then `de`, then fallback.
+
+    What a form shows beside its boxes, and what a sign-up counts as seen.
+    """
+    rows = connection.execute(
+        select(WORDING).order_by(WORDING.c.created_at.desc(), WORDING.c.id.desc())
+    ).all()
+    found: dict[str, Wording] = {}
+    for tag in (*_chain(locale), *_chain(fallback)):
+        for row in rows:
+            if row.locale == tag:
+                found.setdefault(row.name, Wording(row.id, row.name, tag, row.text, row.hash))
+    return found
+
+
+def _chain(tag: str) -> list[str]:
+    parts = tag.split("-")
+    return ["-".join(parts[:length]) for length in range(len(parts), 0, -1)]
+
+
 def verify(connection: Connection) -> Verification:
     """Walk the whole chain; erased acts count by their hashes alone."""
     link: bytes = connection.execute(select(WORKSPACE.c.chain_start)).scalar_one()
@@ -86,9 +164,14 @@ def _is_whole_or_erased(row: Row[Any]) -> bool:
 
 def forget(connection: Connection, subscriber_id: int) -> int:
     """Take from a person's acts all but their hashes; return how many there were."""
+    return forget_all(connection, {subscriber_id})
+
+
+def forget_all(connection: Connection, subscriber_ids: Collection[int]) -> int:
+    """`forget` for several people at once."""
     rows = connection.execute(
         update(CONSENT)
-        .where(CONSENT.c.subscriber_id == subscriber_id)
+        .where(CONSENT.c.subscriber_id.in_(sorted(subscriber_ids)))
         .values(subscriber_id=None, act=None, content=null(), at=None, salt=None)
         .returning(CONSENT.c.seq)
     ).all()

@@ -7,7 +7,7 @@ Knows no address, no person and no mail.
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, case, literal
+from sqlalchemy import ColumnElement, Connection, case, delete, literal
 
 from l3mail.database import upsert
 from l3mail.models import SUPPRESSION, SUPPRESSION_REASONS
@@ -40,6 +40,15 @@ def suppress(
             for key in sorted(address_keys)
         ],
     )
+
+
+def lift(connection: Connection, address_key: bytes) -> str | None:
+    """Let an address be mailed again; return the reason that barred it, None if nothing did."""
+    return connection.execute(
+        delete(SUPPRESSION)
+        .where(SUPPRESSION.c.address_key == address_key)
+        .returning(SUPPRESSION.c.reason)
+    ).scalar()
 
 
 def _rank(reason: ColumnElement[str]) -> ColumnElement[int]:

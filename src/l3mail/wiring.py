@@ -24,7 +24,13 @@ from l3mail.outbox import Started, Uncertainty
 from l3mail.publishing import Published
 from l3mail.segments import Attribute
 from l3mail.sending import Compose, Relay, Sender, Terms
-from l3mail.settings import Settings, load_secret_keys, make_state, sending_problems
+from l3mail.settings import (
+    Settings,
+    load_retired_keys,
+    load_secret_keys,
+    make_state,
+    sending_problems,
+)
 from l3mail.tokens import Purpose, Tokens
 
 LOCK_FILE = "sender.lock"
@@ -123,7 +129,10 @@ def make_relay(settings: Settings) -> Relay:
 
 def load_tokens(settings: Settings) -> Tokens:
     """What signs and reads the workspace's links."""
-    return Tokens([key.get_secret_value() for key in load_secret_keys(settings)])
+    current, retired = load_secret_keys(settings), load_retired_keys(settings)
+    return Tokens(
+        [key.get_secret_value() for key in current], [key.get_secret_value() for key in retired]
+    )
 
 
 def composer(settings: Settings, database: Database) -> Compose:

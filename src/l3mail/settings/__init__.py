@@ -30,6 +30,7 @@ from l3mail.settings.state import (
     KEY_FILE,
     PEPPER_FILE,
     load_pepper,
+    load_retired_keys,
     load_secret_keys,
     make_state,
 )
@@ -58,6 +59,7 @@ __all__ = [
     "Workspace",
     "find_workspace",
     "load_pepper",
+    "load_retired_keys",
     "load_secret_keys",
     "load_settings",
     "make_state",

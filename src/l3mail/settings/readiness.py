@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from l3mail.errors import quoted
 from l3mail.settings.sections import Settings
+from l3mail.settings.state import RETIRED
 
 # RFC 2606 § 2 and 3, RFC 6761 § 6: they belong to nobody, so a starter file may use them.
 _RESERVED_HOSTS = ("example", "example.com", "example.net", "example.org", "invalid", "test")
@@ -83,7 +84,8 @@ def _unready_login(settings: Settings) -> Iterator[str]:
         )
     if settings.smtp_password is not None and relay.tls == "none":
         yield '"relay.tls" is "none", which shows the password on the way; write tls = "starttls"'
-    if any(len(key.get_secret_value()) < _STRONG_KEY for key in settings.secret_keys):
+    keys = [key.get_secret_value().removeprefix(RETIRED) for key in settings.secret_keys]
+    if any(len(key.strip()) < _STRONG_KEY for key in keys):
         yield (
             f"L3MAIL_SECRET_KEY holds a key of fewer than {_STRONG_KEY} characters, which can be"
             " guessed from any link; make one with `openssl rand -hex 32`"

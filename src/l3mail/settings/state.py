@@ -16,6 +16,8 @@ from l3mail.settings.sections import DATABASE_FILE, Settings
 
 PEPPER_FILE = "pepper"
 KEY_FILE = "secret.key"
+RETIRED = "retired:"
+"""What stands before a key that signs nothing any more."""
 
 _PEPPER_BYTES = range(32, 65)  # blake2b takes a key of at most 64 bytes (RFC 7693 § 2.1)
 _SHORTEST_KEY = 32  # characters; of hex these are 128 bits
@@ -75,18 +77,52 @@ def load_pepper(state_dir: Path) -> bytes:
 def load_secret_keys(settings: Settings) -> tuple[SecretStr, ...]:
     """Return the keys that sign links, newest first: L3MAIL_SECRET_KEY, else `state/secret.key`.
 
-    The file holds one key a line. At least one is returned, or `StateError` raised.
+    The file holds one key a line; those marked `retired:` are left to `load_retired_keys`. At
+    least one is returned, or `StateError` raised.
     """
-    return settings.secret_keys or _keys(settings.state_dir / KEY_FILE)
+    return tuple(key for key in _all_keys(settings) if not _is_retired(key))
+
+
+def load_retired_keys(settings: Settings) -> tuple[SecretStr, ...]:
+    """Return the keys marked `retired:`, newest first: believed in unsubscribe links alone.
+
+    Those links never expire; whoever deletes such a line breaks them.
+    """
+    return tuple(
+        SecretStr(key.get_secret_value().removeprefix(RETIRED).strip())
+        for key in _all_keys(settings)
+        if _is_retired(key)
+    )
+
+
+def _all_keys(settings: Settings) -> tuple[SecretStr, ...]:
+    if not settings.secret_keys:
+        return _keys(settings.state_dir / KEY_FILE)
+    if all(_is_retired(key) for key in settings.secret_keys):
+        raise StateError(
+            "L3MAIL_SECRET_KEY holds no key but retired ones; put a new one before them, made"
+            " with `openssl rand -hex 32`"
+        )
+    return settings.secret_keys
+
+
+def _is_retired(key: SecretStr) -> bool:
+    return key.get_secret_value().startswith(RETIRED)
 
 
 def _keys(path: Path) -> tuple[SecretStr, ...]:
-    keys = _secret(path).split()
-    short = [key for key in keys if len(key) < _SHORTEST_KEY]
+    keys = [line.strip() for line in _secret(path).splitlines() if line.strip()]
+    bare = [key.removeprefix(RETIRED).strip() for key in keys]
+    short = [key for key in bare if len(key) < _SHORTEST_KEY]
     if short:
         raise StateError(
             f"{path} holds a key of {len(short[0])} characters, expected {_SHORTEST_KEY} or more;"
             " restore it from your backup or set L3MAIL_SECRET_KEY"
+        )
+    if all(key.startswith(RETIRED) for key in keys):
+        raise StateError(
+            f"{path} holds no key but retired ones; put a new one in a line above them, made"
+            " with `openssl rand -hex 32`"
         )
     return tuple(SecretStr(key) for key in keys)
 

@@ -1,43 +1,23 @@
-"""Courses: their structure, who is on which step, and the deliveries that follow.
+"""Lessons as they fall due: planned, put off, and led on from, set by set.
 
-Owns courses, structures, lessons and enrollments, and plans lessons set by set: the calendar
-is asked once for a cohort, the database writes its rows in one statement. Knows the time only
-as `now`, and nothing of text or SMTP.
+The calendar is asked once for a cohort, the database writes its rows in one statement. Writes
+deliveries and the place of enrollments, and nothing else of them.
 """
 
-import hashlib
-import json
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import (
-    Connection,
-    Date,
-    and_,
-    bindparam,
-    exists,
-    func,
-    insert,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import Connection, Date, and_, bindparam, func, or_, select, update
 
-from l3mail.calendars import (
-    MoveTo,
-    Timetable,
-    as_mapping,
-    parse_cadence,
-    parse_closed,
-    wall_to_utc,
-)
+from l3mail.calendars import MoveTo, Timetable, wall_to_utc
+from l3mail.courses.enrollments import IS_PAUSED_MAIL, IS_PLANNED, SENT, is_current
+from l3mail.courses.structures import timetables
 from l3mail.database import upsert
-from l3mail.errors import CourseError, NothingOpenError
-from l3mail.models import COURSE, DELIVERY, ENROLLMENT, LESSON, STRUCTURE, UtcDateTime
-from l3mail.planning import LESSONS, bindings, in_cohort, lessons_due
+from l3mail.errors import NothingOpenError
+from l3mail.models import DELIVERY, ENROLLMENT, LESSON, STRUCTURE, UtcDateTime
+from l3mail.planning import LESSONS, Candidate, bindings, in_cohort, lessons_due, mailable
 
 BATCH = 5_000
 """Rows one step writes at most: whoever wants to write behind it waits about a tenth of a second.
@@ -46,22 +26,6 @@ The caller asks again until a step says that it is done.
 """
 
 ENDED = ("accepted", "failed", "cancelled", "lapsed")
-_SENT = ("accepted", "uncertain")
-
-
-@dataclass(frozen=True, slots=True)
-class Outline:
-    """A course as its files describe it: cadence and rules in course.yaml's form.
-
-    `lessons` are (slug, kind) in order, kind "lesson" or "evaluation". `rules` may hold
-    `skip_holidays`, `closed`, `start` (ISO date) and `grace` (seconds).
-    """
-
-    slug: str
-    title: str
-    cadence: Mapping[str, Any]
-    lessons: Sequence[tuple[str, str]]
-    rules: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,79 +42,6 @@ class Planned:
     more: bool = False
 
 
-def define(connection: Connection, outline: Outline, stream_id: int, now: datetime) -> int:
-    """Make `outline` the course's current structure, return its id; the same again changes nothing.
-
-    Learners keep the structure they began with.
-    """
-    slugs = [slug for slug, _ in outline.lessons]
-    if not slugs or len(set(slugs)) < len(slugs):
-        raise CourseError(f"{outline.slug}: needs lessons, each named once; found {slugs}")
-    cadence = as_mapping(parse_cadence(dict(outline.cadence)))
-    rules = dict(outline.rules)
-    _timetable(cadence, rules, ZoneInfo("UTC"))
-    course_id = connection.execute(
-        select(COURSE.c.id).where(COURSE.c.slug == outline.slug)
-    ).scalar()
-    if course_id is None:
-        course_id = connection.execute(
-            insert(COURSE)
-            .values(slug=outline.slug, title=outline.title, stream_id=stream_id, created_at=now)
-            .returning(COURSE.c.id)
-        ).scalar_one()
-    digest = _hash([cadence, rules, list(outline.lessons)])
-    structure_id = connection.execute(
-        select(STRUCTURE.c.id).where(STRUCTURE.c.course_id == course_id, STRUCTURE.c.hash == digest)
-    ).scalar()
-    if structure_id is None:
-        structure_id = connection.execute(
-            insert(STRUCTURE)
-            .values(course_id=course_id, hash=digest, cadence=cadence, rules=rules, created_at=now)
-            .returning(STRUCTURE.c.id)
-        ).scalar_one()
-        connection.execute(
-            insert(LESSON),
-            [
-                {"structure_id": structure_id, "position": position, "slug": slug, "kind": kind}
-                for position, (slug, kind) in enumerate(outline.lessons)
-            ],
-        )
-    connection.execute(
-        update(COURSE)
-        .where(COURSE.c.id == course_id)
-        .values(title=outline.title, current_structure_id=structure_id)
-    )
-    return int(structure_id)
-
-
-def enroll(
-    connection: Connection, slug: str, subscriber_id: int, confirmed_at: datetime, zone: ZoneInfo
-) -> int:
-    """Begin the course's current structure for a person, from the first slot after confirming.
-
-    The database refuses a second running enrollment of the same person in the same course.
-    """
-    course = connection.execute(select(COURSE).where(COURSE.c.slug == slug)).one()
-    structure = course.current_structure_id
-    timetable, _ = _timetables(connection, [structure], zone)[structure]
-    anchor_on = timetable.anchor(confirmed_at)
-    return int(
-        connection.execute(
-            insert(ENROLLMENT)
-            .values(
-                subscriber_id=subscriber_id,
-                course_id=course.id,
-                structure_id=structure,
-                state="active",
-                anchor_on=anchor_on,
-                next_due_at=timetable.slot(anchor_on, 0),
-                started_at=confirmed_at,
-            )
-            .returning(ENROLLMENT.c.id)
-        ).scalar_one()
-    )
-
-
 _COHORTS = (
     select(
         ENROLLMENT.c.structure_id,
@@ -161,29 +52,18 @@ _COHORTS = (
     .where(ENROLLMENT.c.state == "active")
     .distinct()
 )
-_IS_PLANNED = exists(
-    select(DELIVERY.c.id)
-    .select_from(DELIVERY)
-    .join(
-        LESSON,
-        (LESSON.c.structure_id == ENROLLMENT.c.structure_id)
-        & (LESSON.c.position == ENROLLMENT.c.next_position)
-        & (LESSON.c.slug == DELIVERY.c.slug),
-    )
-    .where(DELIVERY.c.enrollment_id == ENROLLMENT.c.id)
-    .correlate(ENROLLMENT)
-)
 
 
 def plan(connection: Connection, now: datetime, zone: ZoneInfo, limit: int = BATCH) -> Planned:
     """Queue lessons that are due, and move what came too late to its next slot; `limit` at most.
 
-    Replaying adds nothing. An enrollment whose lesson is queued has no `next_due_at` until that
-    delivery has ended and `advance` gives it the next one. A course without an open day within
-    reach stays as it is and is counted.
+    Who may not be mailed is moved too: the course goes on from there, at the learner's own slot,
+    if the ground for that ever ends. Replaying adds nothing. An enrollment whose lesson is queued
+    has no `next_due_at` until that delivery has ended and `advance` gives it the next one. A
+    course without an open day within reach stays as it is and is counted.
     """
     cohorts = connection.execute(_COHORTS.where(ENROLLMENT.c.next_due_at <= now)).all()
-    timetables = _timetables(connection, {cohort.structure_id for cohort in cohorts}, zone)
+    found = timetables(connection, {cohort.structure_id for cohort in cohorts}, zone)
     deliveries = moved = stuck = 0
     for cohort in cohorts:
         room = limit - deliveries - moved
@@ -196,7 +76,7 @@ def plan(connection: Connection, now: datetime, zone: ZoneInfo, limit: int = BAT
             "cohort_last_lesson_on": cohort.last_lesson_on,
             "batch": room,
         }
-        timetable, _ = timetables[cohort.structure_id]
+        timetable, _ = found[cohort.structure_id]
         try:
             decision = timetable.catch_up(
                 cohort.anchor_on, cohort.next_due_at, now, cohort.last_lesson_on
@@ -208,7 +88,9 @@ def plan(connection: Connection, now: datetime, zone: ZoneInfo, limit: int = BAT
             rows = connection.execute(_MOVE, values | {"due": decision.at})
             moved += len(rows.all())
         else:
-            deliveries += _queue(connection, values | bindings(now, (), ""))
+            queued, barred = _queue(connection, timetable, values | bindings(now, (), ""))
+            deliveries += queued
+            moved += barred
     return Planned(deliveries, moved, stuck, more=deliveries + moved >= limit)
 
 
@@ -221,19 +103,60 @@ _MOVE = (
     .values(next_due_at=bindparam("due"))
     .returning(ENROLLMENT.c.id)
 )
-_MARK_PLANNED = update(ENROLLMENT).where(in_cohort(), _IS_PLANNED).values(next_due_at=None)
+_MARK_PLANNED = update(ENROLLMENT).where(in_cohort(), IS_PLANNED).values(next_due_at=None)
 
 
-def _queue(connection: Connection, values: dict[str, Any]) -> int:
+_RELEASE = (
+    update(DELIVERY)
+    .where(
+        DELIVERY.c.id.in_(
+            select(DELIVERY.c.id)
+            .select_from(DELIVERY.join(ENROLLMENT, ENROLLMENT.c.id == DELIVERY.c.enrollment_id))
+            .where(IS_PAUSED_MAIL, in_cohort(), is_current(), mailable(Candidate.delivery()))
+            .limit(bindparam("batch"))
+        ),
+        IS_PAUSED_MAIL,
+    )
+    # Five days of trying begin anew.
+    .values(
+        state="queued",
+        reason=None,
+        due_at=bindparam("cohort_due_at"),
+        first_started_at=None,
+        attempts=0,
+    )
+    .returning(DELIVERY.c.id)
+)
+_MOVE_BARRED = _MOVE.where(
+    # Asked again: on PostgreSQL somebody may have joined the cohort since it was planned.
+    ENROLLMENT.c.id.not_in(
+        lessons_due().with_only_columns(ENROLLMENT.c.id).limit(None).correlate(None)
+    )
+)
+
+
+def _queue(connection: Connection, timetable: Timetable, values: dict[str, Any]) -> tuple[int, int]:
+    """Queue the lesson of a cohort; return how many were queued and how many put off as barred."""
     planned = (
         upsert(connection, DELIVERY)
         .from_select(LESSONS, lessons_due())
         .on_conflict_do_nothing(index_elements=[DELIVERY.c.subscriber_id, DELIVERY.c.occurrence])
         .returning(DELIVERY.c.id)
     )
-    new = len(connection.execute(planned, values).all())
+    released = len(connection.execute(_RELEASE, values).all())
+    room = values["batch"] - released
+    queued = released + len(connection.execute(planned, values | {"batch": room}).all())
     connection.execute(_MARK_PLANNED, values)
-    return new
+    if queued >= values["batch"]:
+        return queued, 0
+    try:
+        due = timetable.next_due(
+            values["cohort_anchor_on"], values["now"], values["cohort_last_lesson_on"]
+        )
+    except NothingOpenError:
+        return queued, 0
+    barred = len(connection.execute(_MOVE_BARRED, values | {"due": due}).all())
+    return queued, barred
 
 
 _ENDED_LESSONS = (
@@ -257,7 +180,7 @@ _HAS_ENDED = and_(
         and_(DELIVERY.c.state == "uncertain", DELIVERY.c.next_attempt_at.is_(None)),
     ),
 )
-_WAS_SENT = DELIVERY.c.state.in_(_SENT)
+_WAS_SENT = DELIVERY.c.state.in_(SENT)
 _STEPS = (
     select(
         ENROLLMENT.c.structure_id,
@@ -315,10 +238,10 @@ def advance(connection: Connection, now: datetime, zone: ZoneInfo, limit: int = 
     the one just sent. Who had the last one is finished.
     """
     steps = connection.execute(_STEPS).all()
-    timetables = _timetables(connection, {step.structure_id for step in steps}, zone)
+    found = timetables(connection, {step.structure_id for step in steps}, zone)
     led = 0
     for step in steps:
-        timetable, lessons = timetables[step.structure_id]
+        timetable, lessons = found[step.structure_id]
         finished = step.position + 1 >= lessons
         for day in _local_days(step.first_ended_at, step.last_ended_at, zone):
             if led >= limit:
@@ -349,38 +272,3 @@ def advance(connection: Connection, now: datetime, zone: ZoneInfo, limit: int = 
 def _local_days(first: datetime, last: datetime, zone: ZoneInfo) -> list[date]:
     begin, end = first.astimezone(zone).date(), last.astimezone(zone).date()
     return [begin + timedelta(days=n) for n in range((end - begin).days + 1)]
-
-
-def _timetables(
-    connection: Connection, structures: Collection[int], zone: ZoneInfo
-) -> dict[int, tuple[Timetable, int]]:
-    """By structure: what it says about time, and how many lessons it has."""
-    lessons = (
-        select(func.count())
-        .where(LESSON.c.structure_id == STRUCTURE.c.id)
-        .correlate(STRUCTURE)
-        .scalar_subquery()
-    )
-    rows = connection.execute(
-        select(STRUCTURE.c.id, STRUCTURE.c.cadence, STRUCTURE.c.rules, lessons).where(
-            STRUCTURE.c.id.in_(structures)
-        )
-    )
-    return {row.id: (_timetable(row.cadence, row.rules, zone), row[3]) for row in rows}
-
-
-def _timetable(cadence: object, rules: Mapping[str, Any], zone: ZoneInfo) -> Timetable:
-    start = rules.get("start")
-    grace = rules.get("grace")
-    return Timetable(
-        cadence=parse_cadence(cadence),
-        zone=zone,
-        closed=parse_closed(rules.get("skip_holidays"), rules.get("closed")),
-        grace=None if grace is None else timedelta(seconds=grace),
-        start_on=None if start is None else date.fromisoformat(start),
-    )
-
-
-def _hash(value: object) -> str:
-    canonical = json.dumps(value, sort_keys=True, ensure_ascii=False)
-    return hashlib.blake2b(canonical.encode(), digest_size=32).hexdigest()

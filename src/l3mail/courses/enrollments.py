@@ -1,0 +1,423 @@
+"""Who takes a course: joining, pausing, leaving, and the dates a learner can expect.
+
+Owns enrollments. A lesson that is queued when its learner pauses is held, and goes out at the
+first slot after the pause: neither lost nor sent twice.
+"""
+
+from collections.abc import Collection, Iterator
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Date,
+    Row,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    insert,
+    literal,
+    null,
+    or_,
+    select,
+    update,
+)
+
+from l3mail.calendars import Timetable
+from l3mail.courses.structures import timetables
+from l3mail.errors import NothingOpenError
+from l3mail.models import COURSE, DELIVERY, ENROLLMENT, LESSON, UtcDateTime
+
+PAUSED = "the learner pauses"
+"""Why a lesson is `held` that was queued when its learner paused."""
+
+RUNNING = ("active", "paused")
+SENT = ("accepted", "uncertain")
+_LONG_AGO = datetime(1, 1, 2, tzinfo=UTC)
+_MOMENT = timedelta(microseconds=1)
+
+
+class LessonDate(NamedTuple):
+    """When a learner gets one lesson: the moment planned for it, and when it was handed over.
+
+    `planned_at` is None where no date can be told: in a pause without an end, after a
+    cancellation, or where the course has no open day.
+    """
+
+    slug: str
+    kind: str
+    planned_at: datetime | None
+    sent_at: datetime | None
+
+
+def enroll(
+    connection: Connection, slug: str, subscriber_id: int, confirmed_at: datetime, zone: ZoneInfo
+) -> int:
+    """Begin the course's current structure for a person, from the first slot after confirming.
+
+    After a cancelled or finished enrollment this is a new one, from the first lesson. The
+    database refuses a second running one of the same person in the same course (`running`).
+    """
+    course = connection.execute(select(COURSE).where(COURSE.c.slug == slug)).one()
+    structure = course.current_structure_id
+    timetable, _ = timetables(connection, [structure], zone)[structure]
+    anchor_on = timetable.anchor(confirmed_at)
+    return int(
+        connection.execute(
+            insert(ENROLLMENT)
+            .values(
+                subscriber_id=subscriber_id,
+                course_id=course.id,
+                structure_id=structure,
+                state="active",
+                anchor_on=anchor_on,
+                next_due_at=timetable.slot(anchor_on, 0),
+                started_at=confirmed_at,
+            )
+            .returning(ENROLLMENT.c.id)
+        ).scalar_one()
+    )
+
+
+def running(connection: Connection, slug: str, subscriber_id: int) -> int | None:
+    """The id of a person's active or paused enrollment in a course, if there is one."""
+    return connection.execute(
+        select(ENROLLMENT.c.id)
+        .join(COURSE, COURSE.c.id == ENROLLMENT.c.course_id)
+        .where(
+            COURSE.c.slug == slug,
+            ENROLLMENT.c.subscriber_id == subscriber_id,
+            ENROLLMENT.c.state.in_(RUNNING),
+        )
+    ).scalar()
+
+
+_UNSENT = or_(
+    DELIVERY.c.state.in_(("queued", "deferred", "held")),
+    # It would be sent again.
+    and_(DELIVERY.c.state == "uncertain", DELIVERY.c.next_attempt_at.is_not(None)),
+)
+# The lease goes, and with the fence raised a sender that holds one starts nothing.
+_TAKEN_BACK: dict[str, Any] = {
+    "next_attempt_at": None,
+    "lease_owner": None,
+    "lease_until": None,
+    "fence": DELIVERY.c.fence + 1,
+}
+
+
+def cancel(
+    connection: Connection, subscriber_id: int, stream_ids: Collection[int], now: datetime
+) -> list[int]:
+    """End a person's running enrollments in the courses of these streams; return their ids.
+
+    Lessons planned for them and not yet handed over are cancelled too; one in mid-dialogue
+    can't be called back.
+    """
+    ended = connection.execute(
+        update(ENROLLMENT)
+        .where(
+            ENROLLMENT.c.subscriber_id == subscriber_id,
+            ENROLLMENT.c.course_id.in_(
+                select(COURSE.c.id).where(COURSE.c.stream_id.in_(sorted(stream_ids)))
+            ),
+            ENROLLMENT.c.state.in_(RUNNING),
+        )
+        .values(state="cancelled", ended_at=now, next_due_at=None, paused_until=None)
+        .returning(ENROLLMENT.c.id)
+    )
+    ids = sorted(row.id for row in ended)
+    if ids:
+        connection.execute(
+            update(DELIVERY)
+            .where(DELIVERY.c.enrollment_id.in_(ids), _UNSENT)
+            .values(state="cancelled", reason="the course was cancelled", ended_at=now)
+            .values(_TAKEN_BACK)
+        )
+    return ids
+
+
+def is_current(enrollment: Any = ENROLLMENT) -> ColumnElement[bool]:
+    """Whether a delivery is the lesson its enrollment stands at."""
+    return and_(
+        DELIVERY.c.enrollment_id == enrollment.c.id,
+        DELIVERY.c.slug
+        == select(LESSON.c.slug)
+        .where(
+            LESSON.c.structure_id == enrollment.c.structure_id,
+            LESSON.c.position == enrollment.c.next_position,
+        )
+        .correlate(enrollment)
+        .scalar_subquery(),
+    )
+
+
+IS_PAUSED_MAIL = and_(DELIVERY.c.state == "held", DELIVERY.c.reason == PAUSED)
+IS_PLANNED = exists(
+    select(DELIVERY.c.id).where(is_current(), ~IS_PAUSED_MAIL).correlate(ENROLLMENT)
+)
+"""Whether an enrollment's next lesson is a delivery that goes its way, or has gone it."""
+
+
+def pause(
+    connection: Connection, enrollment_id: int, until: datetime | None, now: datetime
+) -> bool:
+    """Stop a running enrollment until a moment, or until somebody resumes it (None).
+
+    A lesson that waits in the outbox is held; one in mid-dialogue goes its way. Pausing again
+    sets another end. False where nothing runs, or `until` is no later than `now`.
+    """
+    if until is not None and until <= now:
+        return False
+    paused = connection.execute(
+        update(ENROLLMENT)
+        .where(ENROLLMENT.c.id == enrollment_id, ENROLLMENT.c.state.in_(RUNNING))
+        .values(state="paused", paused_until=until)
+        .returning(ENROLLMENT.c.id)
+    ).first()
+    if paused is not None:
+        _hold(connection, enrollment_id)
+    return paused is not None
+
+
+def _hold(connection: Connection, enrollment_id: int) -> None:
+    """Keep the lesson an enrollment stands at from being sent, until planning releases it."""
+    standing_at = (
+        select(LESSON.c.slug)
+        .join(
+            ENROLLMENT,
+            and_(
+                LESSON.c.structure_id == ENROLLMENT.c.structure_id,
+                LESSON.c.position == ENROLLMENT.c.next_position,
+            ),
+        )
+        .where(ENROLLMENT.c.id == enrollment_id)
+        .scalar_subquery()
+    )
+    connection.execute(
+        update(DELIVERY)
+        .where(
+            DELIVERY.c.enrollment_id == enrollment_id,
+            DELIVERY.c.slug == standing_at,
+            DELIVERY.c.state.in_(("queued", "deferred", "held")),
+        )
+        .values(state="held", reason=PAUSED)
+        .values(_TAKEN_BACK)
+    )
+
+
+def resume(connection: Connection, enrollment_id: int, now: datetime, zone: ZoneInfo) -> bool:
+    """End a pause: the lessons go on at the learner's first slot from `now` on.
+
+    And on a later local day than the last lesson. False where nothing is paused.
+    """
+    row = connection.execute(
+        select(ENROLLMENT).where(ENROLLMENT.c.id == enrollment_id, ENROLLMENT.c.state == "paused")
+    ).first()
+    if row is None:
+        return False
+    timetable, _ = timetables(connection, [row.structure_id], zone)[row.structure_id]
+    due = timetable.next_due(row.anchor_on, now - _MOMENT, row.last_lesson_on)
+    woken = connection.execute(
+        update(ENROLLMENT)
+        .where(ENROLLMENT.c.id == enrollment_id, ENROLLMENT.c.state == "paused")
+        .values(_AWAKE)
+        .returning(ENROLLMENT.c.id),
+        {"due": due},
+    )
+    return woken.first() is not None
+
+
+_AWAKE: dict[Any, Any] = {
+    "state": "active",
+    "paused_until": None,
+    # Whose lesson is under way or has ended is led on by that, as everybody else.
+    "next_due_at": case((IS_PLANNED, null()), else_=bindparam("due", type_=UtcDateTime)),
+}
+_OVER = and_(ENROLLMENT.c.state == "paused", ENROLLMENT.c.paused_until <= bindparam("now"))
+_SLEEPERS = (
+    select(
+        ENROLLMENT.c.structure_id,
+        ENROLLMENT.c.anchor_on,
+        ENROLLMENT.c.last_lesson_on,
+        func.min(ENROLLMENT.c.paused_until, type_=UtcDateTime).label("first"),
+        func.max(ENROLLMENT.c.paused_until, type_=UtcDateTime).label("last"),
+    )
+    .where(_OVER)
+    .group_by(ENROLLMENT.c.structure_id, ENROLLMENT.c.anchor_on, ENROLLMENT.c.last_lesson_on)
+)
+_IN_COHORT = and_(
+    _OVER,
+    ENROLLMENT.c.structure_id == bindparam("of_structure"),
+    ENROLLMENT.c.anchor_on == bindparam("of_anchor"),
+    ENROLLMENT.c.last_lesson_on.is_not_distinct_from(bindparam("of_day", type_=Date)),
+    ENROLLMENT.c.paused_until > bindparam("after"),
+    ENROLLMENT.c.paused_until <= bindparam("upto"),
+)
+_WAKE = (
+    update(ENROLLMENT)
+    .where(
+        _IN_COHORT,
+        ENROLLMENT.c.id.in_(select(ENROLLMENT.c.id).where(_IN_COHORT).limit(bindparam("batch"))),
+    )
+    .values(_AWAKE)
+    .returning(ENROLLMENT.c.id)
+)
+
+
+def wake(connection: Connection, now: datetime, zone: ZoneInfo, limit: int) -> int:
+    """End the pauses whose moment is reached, set by set, `limit` at most; return how many.
+
+    The next lesson is due at the learner's first slot from the end of the pause on, on a later
+    local day than the last lesson. Where this house slept through that slot, `plan` catches up
+    by the rule that holds for everybody.
+    """
+    sleepers = connection.execute(_SLEEPERS, {"now": now}).all()
+    found = timetables(connection, {row.structure_id for row in sleepers}, zone)
+    woken = 0
+    for row in sleepers:
+        timetable, _ = found[row.structure_id]
+        after = _LONG_AGO
+        try:
+            for slot in _slots(timetable, row):
+                if woken >= limit:
+                    return woken
+                values = {
+                    "now": now,
+                    "of_structure": row.structure_id,
+                    "of_anchor": row.anchor_on,
+                    "of_day": row.last_lesson_on,
+                    "after": after,
+                    "upto": slot,
+                    "due": slot,
+                    "batch": limit - woken,
+                }
+                woken += len(connection.execute(_WAKE, values).all())
+                if slot >= row.last:
+                    break
+                after = slot
+        except NothingOpenError:
+            # Sleeps until its course opens again, and keeps nobody else asleep.
+            continue
+    return woken
+
+
+def _slots(timetable: Timetable, cohort: Any) -> Iterator[datetime]:
+    """The slots at which those of a cohort go on who wake between its first and its last."""
+    due = cohort.first - _MOMENT
+    while True:
+        due = timetable.next_due(cohort.anchor_on, due, cohort.last_lesson_on)
+        yield due
+
+
+def reanchor(
+    connection: Connection, enrollment_id: int, confirmed_at: datetime, zone: ZoneInfo
+) -> bool:
+    """Let an active enrollment that has sent nothing begin as if confirmed at that moment.
+
+    It keeps its structure. False, and nothing is changed, where a lesson was begun or the
+    enrollment is not active.
+    """
+    row = connection.execute(
+        select(ENROLLMENT).where(
+            ENROLLMENT.c.id == enrollment_id,
+            ENROLLMENT.c.state == "active",
+            ENROLLMENT.c.next_position == 0,
+            ~exists(
+                select(DELIVERY.c.id).where(
+                    DELIVERY.c.enrollment_id == enrollment_id,
+                    or_(
+                        DELIVERY.c.first_started_at.is_not(None),
+                        DELIVERY.c.state.not_in(("queued", "held")),
+                    ),
+                )
+            ),
+        )
+    ).first()
+    if row is None:
+        return False
+    timetable, _ = timetables(connection, [row.structure_id], zone)[row.structure_id]
+    anchor_on = timetable.anchor(confirmed_at)
+    _hold(connection, enrollment_id)
+    connection.execute(
+        update(ENROLLMENT)
+        .where(ENROLLMENT.c.id == enrollment_id)
+        .values(
+            anchor_on=anchor_on,
+            next_due_at=timetable.slot(anchor_on, 0),
+            started_at=confirmed_at,
+        )
+    )
+    return True
+
+
+def dates(connection: Connection, enrollment_id: int, zone: ZoneInfo) -> list[LessonDate]:
+    """Every lesson of an enrollment in order: those handed over, and when the others will come.
+
+    What is to come is computed, as if nothing were ever late.
+    """
+    enrollment = connection.execute(
+        select(ENROLLMENT).where(ENROLLMENT.c.id == enrollment_id)
+    ).first()
+    if enrollment is None:
+        return []
+    mail = and_(
+        DELIVERY.c.enrollment_id == enrollment_id,
+        DELIVERY.c.occurrence == literal(f"lesson:{enrollment_id}:") + LESSON.c.slug,
+        ~IS_PAUSED_MAIL,
+    )
+    lessons = connection.execute(
+        select(LESSON, DELIVERY.c.due_at, DELIVERY.c.ended_at, DELIVERY.c.state)
+        .select_from(LESSON.outerjoin(DELIVERY, mail))
+        .where(LESSON.c.structure_id == enrollment.structure_id)
+        .order_by(LESSON.c.position)
+    ).all()
+    coming = _coming(connection, enrollment, zone)
+    told = []
+    for lesson in lessons:
+        sent_at = lesson.ended_at if lesson.state in SENT else None
+        planned_at = lesson.due_at
+        if lesson.state is None and lesson.position >= enrollment.next_position:
+            planned_at = next(coming, None)
+        told.append(LessonDate(lesson.slug, lesson.kind, planned_at, sent_at))
+    return told
+
+
+def _coming(connection: Connection, enrollment: Row[Any], zone: ZoneInfo) -> Iterator[datetime]:
+    """The dates of the lessons that are not planned yet, one after another."""
+    if enrollment.state not in RUNNING:
+        return
+    timetable, _ = timetables(connection, [enrollment.structure_id], zone)[enrollment.structure_id]
+    due, since, day = enrollment.next_due_at, enrollment.started_at, enrollment.last_lesson_on
+    if enrollment.state == "paused":
+        if enrollment.paused_until is None:
+            return
+        due = None
+        since = enrollment.paused_until - _MOMENT
+    elif due is None:
+        since, day = _under_way(connection, enrollment, zone)
+    try:
+        if due is None:
+            due = timetable.next_due(enrollment.anchor_on, since, day)
+        while True:
+            yield due
+            due = timetable.next_due(enrollment.anchor_on, due, due.astimezone(zone).date())
+    except NothingOpenError:
+        return
+
+
+def _under_way(
+    connection: Connection, enrollment: Row[Any], zone: ZoneInfo
+) -> tuple[datetime, date]:
+    """The moment and local day of the lesson that is planned and not yet led on from."""
+    row = connection.execute(
+        select(DELIVERY.c.due_at, DELIVERY.c.ended_at)
+        .select_from(DELIVERY.join(ENROLLMENT, ENROLLMENT.c.id == DELIVERY.c.enrollment_id))
+        .where(ENROLLMENT.c.id == enrollment.id, is_current())
+    ).first()
+    moment = enrollment.started_at if row is None else row.ended_at or row.due_at
+    return moment, moment.astimezone(zone).date()

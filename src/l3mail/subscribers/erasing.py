@@ -1,0 +1,218 @@
+"""Going for good: at a person's wish, or because a sign-up was never answered.
+
+Owns what a tombstone keeps. Deliveries and counts stay, nothing that says who it was, except a
+suppression's keyed hash and, where kept, the proof of consent. The keyed hash also outlives an
+unanswered sign-up for thirty days: without it, nobody's limit of mails would hold.
+"""
+
+from collections.abc import Collection
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+    update,
+)
+
+from l3mail import consents
+from l3mail.models import (
+    CONSENT,
+    DELIVERY,
+    EVENT,
+    LINK_REQUEST,
+    SIGNUP,
+    SUBSCRIBER,
+    SUBSCRIPTION,
+)
+from l3mail.subscribers import people, profiles, signups
+from l3mail.subscribers.subscriptions import end
+from l3mail.subscribers.terms import Rules
+
+Column = ColumnElement[Any]
+LIMITS_REACH_BACK = timedelta(days=30)
+_IMPERSONAL = ("confirmed", "unsubscribed", "opened", "clicked", "interested")
+"""Events whose data names streams, links and causes; the others' may quote the person."""
+
+_PROOFS = ("confirmed", "attested", "tracking_granted")
+_TOMBSTONE: dict[str, Any] = {
+    **profiles.EMPTY,
+    "address": None,
+    "address_key": None,
+    "restricted_at": None,
+}
+
+
+def erase(
+    connection: Connection,
+    rules: Rules,
+    subscriber_id: int,
+    now: datetime,
+    *,
+    by: str,
+    keep_proof: bool = True,
+) -> None:
+    """Leave a tombstone: all that is personal goes, counts and a suppression's hash stay.
+
+    `keep_proof` keeps the consent chain, restricted, until its date (DSGVO Art. 17(3)(e)), which
+    a last act names; where nobody ever consented there is nothing to prove. A sign-up that is
+    open keeps its key until it runs out: "this wasn't me" must still bar the address.
+    """
+    person = people.lock(connection, subscriber_id)
+    if person is None or person.erased_at is not None:
+        return
+    proven = connection.execute(
+        select(CONSENT.c.seq)
+        .where(CONSENT.c.subscriber_id == subscriber_id, CONSENT.c.act.in_(_PROOFS))
+        .limit(1)
+    ).first()
+    evidence = {"by": by, "proof_until": _proof_until(rules, now).isoformat()}
+    end(connection, person, None, now, how="erasure", evidence=evidence)
+    if proven is None or not keep_proof:
+        consents.forget(connection, subscriber_id)
+    _empty(connection, {subscriber_id})
+    connection.execute(
+        update(LINK_REQUEST)
+        .where(LINK_REQUEST.c.subscriber_id == subscriber_id)
+        .values(request_values={}, used_at=func.coalesce(LINK_REQUEST.c.used_at, now))
+    )
+    _let_signups_go(connection, subscriber_id, now)
+    connection.execute(
+        update(SUBSCRIBER)
+        .where(SUBSCRIBER.c.id == subscriber_id)
+        .values(**_TOMBSTONE, erased_at=now)
+    )
+
+
+def _proof_until(rules: Rules, now: datetime) -> date:
+    """The last day of the year in which `proof_months` have passed."""
+    day = now.astimezone(rules.zone).date()
+    months = day.year * 12 + day.month - 1 + rules.proof_months
+    return day.replace(year=months // 12, month=12, day=31)
+
+
+def _empty(connection: Connection, subscriber_ids: Collection[int]) -> None:
+    """Take from mails, events and memberships what speaks of these people."""
+    ids = sorted(subscriber_ids)
+    connection.execute(
+        update(DELIVERY)
+        .where(DELIVERY.c.subscriber_id.in_(ids))
+        .values(details={}, reply_text=None)
+    )
+    connection.execute(
+        update(EVENT)
+        .where(EVENT.c.subscriber_id.in_(ids), EVENT.c.kind.not_in(_IMPERSONAL))
+        .values(data={})
+    )
+    connection.execute(
+        update(SUBSCRIPTION).where(SUBSCRIPTION.c.subscriber_id.in_(ids)).values(source=None)
+    )
+
+
+def _let_signups_go(connection: Connection, subscriber_id: int, now: datetime) -> None:
+    """Delete a person's sign-ups; those whose link still works are emptied and closed."""
+    of_person = SIGNUP.c.subscriber_id == subscriber_id
+    _delete_signups(connection, and_(of_person, SIGNUP.c.expires_at <= now))
+    connection.execute(
+        update(SIGNUP)
+        .where(of_person)
+        .values(
+            streams=[],
+            signup_values={},
+            wording_id=None,
+            locale=None,
+            source=None,
+            confirmed_at=None,
+            refused_at=func.coalesce(SIGNUP.c.refused_at, now),
+        )
+    )
+
+
+def _delete_signups(connection: Connection, which: Column, limit: int | None = None) -> set[int]:
+    """Delete sign-ups; whose they were."""
+    rows = connection.execute(
+        select(SIGNUP.c.id, SIGNUP.c.subscriber_id).where(which).limit(limit)
+    ).all()
+    ids = [row.id for row in rows]
+    if ids:
+        connection.execute(
+            update(DELIVERY).where(DELIVERY.c.signup_id.in_(ids)).values(signup_id=None)
+        )
+        connection.execute(delete(SIGNUP).where(SIGNUP.c.id.in_(ids)))
+    return {row.subscriber_id for row in rows if row.subscriber_id is not None}
+
+
+def purge(connection: Connection, now: datetime, limit: int) -> int:
+    """Delete what ran out: unconfirmed sign-ups, and people known by nothing else.
+
+    Returns how many sign-ups went; fewer than `limit` means that all are done. What limits
+    counted goes thirty days later.
+    """
+    ran_out = select(SIGNUP.c.id).where(signups.IS_OPEN, SIGNUP.c.expires_at <= now).limit(limit)
+    closed = connection.execute(
+        update(SIGNUP)
+        .where(SIGNUP.c.id.in_(ran_out), signups.IS_OPEN)
+        .values(refused_at=now, signup_values={}, locale=None, source=None)
+        .returning(SIGNUP.c.subscriber_id)
+    )
+    people_ids = closed.scalars().all()
+    if people_ids:
+        _forget_strangers(connection, {one for one in people_ids if one is not None}, now)
+    _forget_traces(connection, now, limit)
+    return len(people_ids)
+
+
+def _forget_strangers(
+    connection: Connection, subscriber_ids: Collection[int], now: datetime
+) -> None:
+    """Take memberships nobody answered for, and all else where that was all."""
+    ids = sorted(subscriber_ids)
+    open_signup = select(SIGNUP.c.id).where(signups.IS_OPEN)
+    connection.execute(
+        delete(SUBSCRIPTION).where(
+            SUBSCRIPTION.c.subscriber_id.in_(ids),
+            SUBSCRIPTION.c.state == "unconfirmed",
+            ~exists(open_signup.where(SIGNUP.c.subscriber_id == SUBSCRIPTION.c.subscriber_id)),
+        )
+    )
+    known = or_(
+        exists(select(SUBSCRIPTION.c.id).where(SUBSCRIPTION.c.subscriber_id == SUBSCRIBER.c.id)),
+        exists(open_signup.where(SIGNUP.c.subscriber_id == SUBSCRIBER.c.id)),
+        *(SUBSCRIBER.c[name].is_not(None) for name in (*profiles.NAMES, "birth_month", "locale")),
+    )
+    strangers = connection.execute(
+        update(SUBSCRIBER)
+        .where(SUBSCRIBER.c.id.in_(ids), SUBSCRIBER.c.erased_at.is_(None), ~known)
+        .values({**_TOMBSTONE, "address_key": SUBSCRIBER.c.address_key, "erased_at": now})
+        .returning(SUBSCRIBER.c.id)
+    )
+    gone = list(strangers.scalars())
+    if gone:
+        consents.forget_all(connection, gone)
+        _empty(connection, gone)
+
+
+def _forget_traces(connection: Connection, now: datetime, limit: int) -> None:
+    """Let go of closed sign-ups that no limit counts any more, and of the keys kept for them."""
+    uncounted = and_(
+        SIGNUP.c.confirmed_at.is_(None),
+        SIGNUP.c.refused_at.is_not(None),
+        SIGNUP.c.expires_at <= now - LIMITS_REACH_BACK,
+    )
+    whose = _delete_signups(connection, uncounted, limit)
+    if whose:
+        connection.execute(
+            update(SUBSCRIBER)
+            .where(
+                SUBSCRIBER.c.id.in_(sorted(whose)),
+                SUBSCRIBER.c.erased_at.is_not(None),
+                ~exists(select(SIGNUP.c.id).where(SIGNUP.c.subscriber_id == SUBSCRIBER.c.id)),
+            )
+            .values(address_key=None)
+        )

@@ -1,0 +1,84 @@
+"""Queueing the mails that people's own acts call for, where they may be mailed.
+
+Owns how such a delivery row is made: one INSERT … SELECT under the one predicate.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, String, literal, select
+
+from l3mail.database import upsert
+from l3mail.models import DELIVERY, Id
+from l3mail.planning import NOW, Candidate, bindings, mailable
+from l3mail.subscribers.terms import Rules
+
+Column = ColumnElement[Any]
+_FROM_CANDIDATE = (
+    "purpose",
+    "kind",
+    "subscriber_id",
+    "stream_id",
+    "generation",
+    "signup_id",
+    "link_request_id",
+)
+
+
+def mail(
+    purpose: str,
+    kind: str,
+    *,
+    subscriber_id: Column,
+    generation: Column,
+    occurrence: Column,
+    slug: Column,
+    lane: int,
+    stream_id: Column | None = None,
+    signup_id: Column | None = None,
+    link_request_id: Column | None = None,
+    **more: Column,
+) -> Select[Any]:
+    """One delivery, due now, for each row of what the columns come from; `more` are its columns.
+
+    The caller adds joins and says which rows.
+    """
+
+    def given(column: Column | None) -> Column:
+        return literal(None, Id) if column is None else column
+
+    candidate = Candidate(
+        id=literal(None, Id),
+        purpose=literal(purpose),
+        kind=literal(kind),
+        subscriber_id=subscriber_id,
+        address=literal(None, String),
+        stream_id=given(stream_id),
+        generation=generation,
+        signup_id=given(signup_id),
+        link_request_id=given(link_request_id),
+    )
+    columns: dict[str, Column] = {name: getattr(candidate, name) for name in _FROM_CANDIDATE}
+    columns |= {
+        "occurrence": occurrence,
+        "slug": slug,
+        "lane": literal(lane),
+        "state": literal("queued"),
+        "due_at": NOW,
+        "planned_at": NOW,
+        **more,
+    }
+    labelled = [column.label(name) for name, column in columns.items()]
+    return select(*labelled).where(mailable(candidate))
+
+
+def queue(connection: Connection, rules: Rules, mails: Select[Any], now: datetime) -> list[int]:
+    """Write the rows of `mail`, but none that is there already; their ids."""
+    statement = (
+        upsert(connection, DELIVERY)
+        .from_select(mails.selected_columns.keys(), mails)
+        .on_conflict_do_nothing(index_elements=[DELIVERY.c.subscriber_id, DELIVERY.c.occurrence])
+        .returning(DELIVERY.c.id)
+    )
+    values = bindings(now, (), rules.fallback_locale)
+    return list(connection.execute(statement, values).scalars())

@@ -1,0 +1,361 @@
+"""Sign-ups: a stranger's request, open until the address itself answers or it runs out.
+
+Owns sign-up rows and the mails that ask. What the form said stays in the sign-up: the
+subscriber's row holds nothing but the address until somebody confirms.
+"""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    Connection,
+    Row,
+    Select,
+    String,
+    and_,
+    cast,
+    exists,
+    func,
+    insert,
+    literal,
+    select,
+    update,
+)
+
+from l3mail import consents
+from l3mail.database import upsert
+from l3mail.errors import SubscriberError, quoted
+from l3mail.models import (
+    DELIVERY,
+    SIGNUP,
+    STREAM,
+    SUBSCRIPTION,
+)
+from l3mail.subscribers import people, profiles
+from l3mail.subscribers.mails import mail, queue
+from l3mail.subscribers.terms import Request, Rules, SignupState, SignupStateName, StreamName
+
+CONFIRMATION = "notice/confirmation"
+ALREADY_SUBSCRIBED = "notice/already-subscribed"
+LIFTABLE = "hard_bounce"
+"""The one suppression that confirming lifts."""
+
+IS_OPEN = and_(SIGNUP.c.confirmed_at.is_(None), SIGNUP.c.refused_at.is_(None))
+_SOURCE_LIMIT = 100
+
+
+def sign_up(connection: Connection, rules: Rules, request: Request, now: datetime) -> None:
+    """Take a request to join streams, and queue the mail that asks the address itself.
+
+    The same statements run, and nothing is answered, whoever the address belongs to. Raises
+    SubscriberError for an unknown stream, none at all, or a birthday that is no date: none of
+    which depends on the person.
+    """
+    said = profiles.kept(request.values)
+    asked = streams_asked(connection, request.streams)
+    locale = profiles.language(request.locale)
+    seen = _wordings(connection, rules, request, asked, tracking=bool(said.get("tracking")))
+    person = people.meet(connection, rules, request.address, now)
+    barred = people.suppression(connection, person.address_key)
+    confirmed = _join(connection, person.id, asked, now)
+    if barred is not None and barred.reason == LIFTABLE:
+        # Only confirming lifts it, whatever was confirmed before.
+        confirmed = set()
+    missing = [slug for slug in asked if slug not in confirmed]
+    source = (profiles.line(request.source) or "")[:_SOURCE_LIMIT].rstrip() or None
+    row = {
+        "streams": missing or list(asked),
+        # Nobody confirms what is confirmed already: then what the form said leads nowhere.
+        "signup_values": {"said": said if missing else {}, "wordings": seen, "form": request.form},
+        "wording_id": next((wording["id"] for wording in seen.values()), None),
+        "locale": locale,
+        "source": source,
+    }
+    signup_id, news = _open(connection, rules, person, row, now, confirmed)
+    if news:
+        content = {
+            "signup": signup_id,
+            "streams": list(asked),
+            "wordings": list(seen.values()),
+            "tracking": bool(said.get("tracking")),
+            "form": request.form,
+            "source": source,
+            "locale": locale,
+            "address_key": person.address_key.hex(),
+        }
+        consents.note(connection, "requested", person.id, content, now)
+    _ask(connection, rules, signup_id, now, confirming=bool(missing))
+
+
+def plan_confirmations(
+    connection: Connection, rules: Rules, now: datetime, limit: int = 500
+) -> int:
+    """Queue the mails of open sign-ups that the limit kept back when they came; return how many.
+
+    For every round. Whoever signs up for a second stream on the day they confirmed the first
+    would wait for a mail that never comes.
+    """
+    # Slugs hold letters, digits and hyphens: quoted, one stands in a JSON list or does not.
+    listed = cast(SIGNUP.c.streams, String).like(literal('%"') + STREAM.c.slug + literal('"%'))
+    something_to_confirm = exists(
+        select(SUBSCRIPTION.c.id)
+        .join(STREAM, STREAM.c.id == SUBSCRIPTION.c.stream_id)
+        .where(
+            SUBSCRIPTION.c.subscriber_id == SIGNUP.c.subscriber_id,
+            SUBSCRIPTION.c.state != "confirmed",
+            listed,
+        )
+    )
+    unasked = ~exists(select(DELIVERY.c.id).where(DELIVERY.c.signup_id == SIGNUP.c.id))
+    asking = _mail(confirming=True).where(IS_OPEN, unasked, something_to_confirm).limit(limit)
+    return len(queue(connection, rules, asking, now))
+
+
+def look_up_signup(
+    connection: Connection, signup_id: int, generation: int, now: datetime
+) -> SignupState | None:
+    """What a confirm link leads to; None where there is no such sign-up (any more)."""
+    row = connection.execute(
+        select(SIGNUP).where(SIGNUP.c.id == signup_id, SIGNUP.c.generation == generation)
+    ).first()
+    if row is None or row.subscriber_id is None:
+        return None
+    barred = people.suppression(connection, row.address_key)
+    state = state_of(row, now)
+    if state in {"open", "confirmed"} and barred is not None and barred.reason != LIFTABLE:
+        state = "refused"
+    confirmed = {stream.slug for stream in confirmed_streams(connection, row.subscriber_id)}
+    names = [
+        StreamName(stream.slug, stream.title, stream.kind)
+        for stream in streams_named(connection, row.streams)
+    ]
+    if state == "open":
+        coming = names if barred is not None else [n for n in names if n.slug not in confirmed]
+        # Known and confirmed already: there is nothing left to ask.
+        state = "open" if coming else "confirmed"
+        names = coming or names
+    if state == "confirmed":
+        names = [name for name in names if name.slug in confirmed]
+    tracking = state == "open" and bool(row.signup_values.get("said", {}).get("tracking"))
+    return SignupState(state, tuple(names), row.locale, row.subscriber_id, row.expires_at, tracking)
+
+
+def state_of(signup: Row[Any], now: datetime) -> SignupStateName:
+    """One of SIGNUP_STATES. One closed after its time was not refused: it ran out."""
+    if signup.refused_at is not None and signup.refused_at < signup.expires_at:
+        return "refused"
+    if signup.confirmed_at is not None:
+        return "confirmed"
+    return "expired" if signup.expires_at <= now or signup.refused_at is not None else "open"
+
+
+def streams_named(connection: Connection, slugs: Collection[str]) -> list[Row[Any]]:
+    """The rows of these streams, in the order of the slugs; unknown ones are absent."""
+    rows = connection.execute(select(STREAM).where(STREAM.c.slug.in_(sorted(set(slugs)))))
+    found = {row.slug: row for row in rows}
+    return [found[slug] for slug in dict.fromkeys(slugs) if slug in found]
+
+
+def confirmed_streams(connection: Connection, subscriber_id: int) -> list[Row[Any]]:
+    """The streams a person is confirmed for."""
+    query = (
+        select(STREAM)
+        .join(SUBSCRIPTION, SUBSCRIPTION.c.stream_id == STREAM.c.id)
+        .where(SUBSCRIPTION.c.subscriber_id == subscriber_id, SUBSCRIPTION.c.state == "confirmed")
+        .order_by(STREAM.c.id)
+    )
+    return list(connection.execute(query))
+
+
+def strike(
+    connection: Connection, subscriber_id: int, slugs: Collection[str] | None, now: datetime
+) -> None:
+    """Take streams (None: all) out of a person's open sign-ups; an empty one is closed."""
+    query = select(SIGNUP).where(SIGNUP.c.subscriber_id == subscriber_id, IS_OPEN)
+    for row in connection.execute(query).all():
+        left = [slug for slug in row.streams if slugs is not None and slug not in slugs]
+        if left == row.streams:
+            continue
+        closing = {} if left else {"refused_at": now, "signup_values": {}}
+        connection.execute(
+            update(SIGNUP).where(SIGNUP.c.id == row.id).values(streams=left, **closing)
+        )
+
+
+def streams_asked(connection: Connection, slugs: Collection[str]) -> dict[str, Row[Any]]:
+    """The asked streams by slug, each once and in order; raises SubscriberError."""
+    if not slugs:
+        raise SubscriberError("no stream is named; name at least one to sign up for")
+    found = {row.slug: row for row in streams_named(connection, slugs)}
+    unknown = [slug for slug in slugs if slug not in found]
+    if unknown:
+        raise SubscriberError(f"{quoted(unknown[0])} is no stream; name one of those declared")
+    return found
+
+
+def _wordings(
+    connection: Connection,
+    rules: Rules,
+    request: Request,
+    asked: Mapping[str, Row[Any]],
+    *,
+    tracking: bool,
+) -> dict[str, dict[str, Any]]:
+    """By stream's slug (and `tracking`), which text stood beside its box: id, locale and hash."""
+    locale = profiles.language(request.locale) or rules.fallback_locale
+    shown = consents.wordings(connection, request.wordings)
+    current = consents.current_wordings(connection, locale, rules.fallback_locale)
+    beside = {slug: (slug, row.kind) for slug, row in asked.items()}
+    if tracking:
+        beside["tracking"] = ("tracking", "tracking")
+    seen = {
+        box: shown.get(slug) or shown.get(kind) or current.get(slug) or current.get(kind)
+        for box, (slug, kind) in beside.items()
+    }
+    return {box: wording.evidence() for box, wording in seen.items() if wording is not None}
+
+
+def _join(
+    connection: Connection, subscriber_id: int, asked: Mapping[str, Row[Any]], now: datetime
+) -> set[str]:
+    """Make sure there is a membership for each stream; the slugs of those confirmed."""
+    connection.execute(
+        upsert(connection, SUBSCRIPTION)
+        .values(
+            [
+                {
+                    "subscriber_id": subscriber_id,
+                    "stream_id": stream.id,
+                    "state": "unconfirmed",
+                    "created_at": now,
+                }
+                for stream in asked.values()
+            ]
+        )
+        .on_conflict_do_nothing()
+    )
+    return {row.slug for row in confirmed_streams(connection, subscriber_id)}
+
+
+def _open(  # noqa: PLR0917 - one call
+    connection: Connection,
+    rules: Rules,
+    person: Row[Any],
+    row: dict[str, Any],
+    now: datetime,
+    confirmed: Collection[str],
+) -> tuple[int, bool]:
+    """Merge a request into the open one or open one; its id, and whether it asks anything new.
+
+    The generation stays, so that the link already mailed is good for all that is asked.
+    """
+    found = connection.execute(
+        select(SIGNUP)
+        .where(
+            SIGNUP.c.address_key == person.address_key,
+            SIGNUP.c.subscriber_id == person.id,
+            IS_OPEN,
+            SIGNUP.c.expires_at > now,
+        )
+        .order_by(SIGNUP.c.id.desc())
+        .limit(1)
+    ).first()
+    if found is None:
+        signup_id = connection.execute(
+            insert(SIGNUP)
+            .values(
+                **row,
+                subscriber_id=person.id,
+                address_key=person.address_key,
+                requested_at=now,
+                expires_at=now + rules.signup_lifetime,
+            )
+            .returning(SIGNUP.c.id)
+        ).scalar_one()
+        return int(signup_id), True
+    values = _merged(found.signup_values, row["signup_values"])
+    union = list(dict.fromkeys((*found.streams, *row["streams"])))
+    streams = [slug for slug in union if slug not in confirmed] or union
+    connection.execute(
+        update(SIGNUP)
+        .where(SIGNUP.c.id == found.id)
+        .values(
+            streams=streams,
+            signup_values=values,
+            wording_id=row["wording_id"] or found.wording_id,
+            locale=row["locale"] or found.locale,
+            source=row["source"] or found.source,
+        )
+    )
+    asks_anew = streams != found.streams or values["wordings"] != found.signup_values.get(
+        "wordings"
+    )
+    return int(found.id), asks_anew
+
+
+def _merged(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """What the later form said, and of the earlier one what the later left empty.
+
+    Except for tracking: a stranger may have ticked that box, and the person since left it.
+    """
+    old = {name: value for name, value in before.get("said", {}).items() if name != "tracking"}
+    said = old | after["said"]
+    attributes = old.get("attributes", {}) | after["said"].get("attributes", {})
+    if attributes:
+        said["attributes"] = attributes
+    wordings = before.get("wordings", {}) | after["wordings"]
+    return {"said": said, "wordings": wordings, "form": after["form"]}
+
+
+def _ask(
+    connection: Connection, rules: Rules, signup_id: int, now: datetime, *, confirming: bool
+) -> None:
+    """Queue a sign-up's mail if the limits let it; then its time begins anew."""
+    asking = _mail(confirming=confirming).where(SIGNUP.c.id == signup_id)
+    asked = queue(connection, rules, asking, now)
+    connection.execute(
+        update(SIGNUP)
+        .where(SIGNUP.c.id == (signup_id if asked else None))
+        .values(expires_at=now + rules.signup_lifetime)
+    )
+
+
+def ask_again(connection: Connection, rules: Rules, address_key: bytes, now: datetime) -> None:
+    """Queue the confirmation of an address's open sign-up once more, if the limits let it."""
+    asking = _mail(confirming=True).where(
+        SIGNUP.c.address_key == address_key,
+        IS_OPEN,
+        ~exists(
+            select(SUBSCRIPTION.c.id).where(
+                SUBSCRIPTION.c.subscriber_id == SIGNUP.c.subscriber_id,
+                SUBSCRIPTION.c.state != "unconfirmed",
+            )
+        ),
+    )
+    queue(connection, rules, asking, now)
+
+
+def _mail(*, confirming: bool) -> Select[Any]:
+    """Mails for sign-ups whose address may be asked now; the caller says for which."""
+    kind, slug, cause = (
+        ("confirmation", CONFIRMATION, "confirm:")
+        if confirming
+        else ("notice", ALREADY_SUBSCRIBED, "notice:already-subscribed:")
+    )
+    number = (
+        select(func.count() + 1)
+        .where(DELIVERY.c.signup_id == SIGNUP.c.id)
+        .correlate(SIGNUP)
+        .scalar_subquery()
+    )
+    return mail(
+        "request",
+        kind,
+        subscriber_id=SIGNUP.c.subscriber_id,
+        generation=SIGNUP.c.generation,
+        signup_id=SIGNUP.c.id,
+        occurrence=literal(cause) + cast(SIGNUP.c.id, String) + ":" + cast(number, String),
+        slug=literal(slug),
+        lane=0,
+    )

@@ -1,0 +1,153 @@
+"""The words people's verbs are spoken in: what they are told, and what they answer.
+
+Plain values. Must not know how any of it is stored.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+from l3mail.addresses import Address
+
+SignupStateName = Literal["open", "confirmed", "refused", "expired"]
+SIGNUP_STATES: tuple[SignupStateName, ...] = ("open", "confirmed", "refused", "expired")
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the verbs need to know of the workspace.
+
+    `proof_months` is how long proof of consent is kept after the end, to that year's end.
+    """
+
+    pepper: bytes
+    zone: ZoneInfo
+    fallback_locale: str
+    signup_lifetime: timedelta = timedelta(days=7)
+    link_lifetime: timedelta = timedelta(hours=1)
+    proof_months: int = 36
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a form, a CSV row or an operator asks for one address.
+
+    `values` may hold first_name, last_name, salutation, district, birthday ("1980-05-17" or
+    "--05-17"), attributes (a mapping of JSON values, typed as declared) and tracking (bool).
+    `form` is web, api, operator or import. `wordings` are the ids of the texts that stood beside
+    the boxes; left empty, those current for the streams are taken as seen.
+    """
+
+    address: Address
+    streams: tuple[str, ...]
+    values: Mapping[str, Any] = field(default_factory=dict)
+    locale: str | None = None
+    source: str | None = None
+    form: str = "web"
+    wordings: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StreamName:
+    """A stream as a page or mail names it."""
+
+    slug: str
+    title: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class SignupState:
+    """What a page may say of a sign-up.
+
+    `streams` are those it would confirm now; once confirmed, those it did confirm and that are
+    still confirmed. `locale` is the language the form was filled in. `tracking` says that
+    confirming would also consent to tracking, which the page has to say.
+    """
+
+    state: SignupStateName
+    streams: tuple[StreamName, ...]
+    locale: str | None
+    subscriber_id: int
+    expires_at: datetime
+    tracking: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """A stream that is confirmed now; a course's with the dates of its lessons, (slug, moment)."""
+
+    slug: str
+    title: str
+    kind: str
+    dates: tuple[tuple[str, datetime], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """What a POST confirm came to; `changed` is False where all of it was confirmed before."""
+
+    subscriber_id: int
+    streams: tuple[Joined, ...]
+    changed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Attested:
+    """An operator's word was recorded; `streams` are the slugs it newly confirmed."""
+
+    subscriber_id: int
+    streams: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Why an operator's word does not count for this address, in one line."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStanding:
+    """One membership; `state` is unconfirmed, confirmed or unsubscribed."""
+
+    id: int
+    slug: str
+    title: str
+    kind: str
+    state: str
+    generation: int
+    confirmed_at: datetime | None
+    unsubscribed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class EnrollmentStanding:
+    """One journey; `received` of `total` lessons were handed to the mail server."""
+
+    id: int
+    course: str
+    title: str
+    state: str
+    next_due_at: datetime | None
+    paused_until: datetime | None
+    received: int
+    total: int
+    started_at: datetime
+    completed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """All a person's pages show: memberships by slug, journeys oldest first."""
+
+    subscriber_id: int
+    address: str
+    streams: tuple[StreamStanding, ...]
+    enrollments: tuple[EnrollmentStanding, ...]
+    locale: str | None
+    tracking: bool
+    suppressed: str | None
+    restricted: bool
