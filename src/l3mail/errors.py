@@ -90,6 +90,10 @@ class SettingsError(L3mailError):
         super().__init__("\n".join(problems))
 
 
+class ContentError(L3mailError):
+    """A text is not what was asked for, or has faults; `str()` is one line for each."""
+
+
 class StateError(L3mailError):
     """A file in `state/` is missing, damaged or readable by others."""
 

@@ -1,0 +1,33 @@
+"""Content: from files that editors write to versions that can be sent.
+
+Pure but for reading files below the folder it is given: no clock, no settings, no database. What
+is published is decided elsewhere.
+"""
+
+from l3mail.content.checking import check, compile_all
+from l3mail.content.compiling import Text, compile_text, stream_of
+from l3mail.content.curricula import Curriculum
+from l3mail.content.findings import Finding
+from l3mail.content.images import Medium
+from l3mail.content.layouts import foreign_resources
+from l3mail.content.matter import parse_duration
+from l3mail.content.placeholders import FILTERS, TESTS
+from l3mail.content.sources import Library, Source, read_library
+
+__all__ = [
+    "FILTERS",
+    "TESTS",
+    "Curriculum",
+    "Finding",
+    "Library",
+    "Medium",
+    "Source",
+    "Text",
+    "check",
+    "compile_all",
+    "compile_text",
+    "foreign_resources",
+    "parse_duration",
+    "read_library",
+    "stream_of",
+]

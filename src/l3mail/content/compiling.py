@@ -1,0 +1,289 @@
+"""One text to one version: subject, preheader, HTML and text, with all that they need.
+
+Owns the order of the steps and what a compiled text must have (Impressum, a way to unsubscribe,
+a size that mail programs show whole). Compiling the same files gives the same result.
+"""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from jinja2 import Environment, TemplateSyntaxError
+
+from l3mail.content.blocks import Body, build_body
+from l3mail.content.findings import Faults, Finding
+from l3mail.content.images import Medium, find_medium
+from l3mail.content.layouts import (
+    FOLDER as LAYOUTS,
+)
+from l3mail.content.layouts import (
+    WORDS,
+    Layout,
+    direction,
+    fill_frame,
+    marked,
+    read_layout,
+    read_words,
+    to_html,
+)
+from l3mail.content.mappings import split_front_matter
+from l3mail.content.placeholders import check_placeholders, uses
+from l3mail.content.sentinels import Sentinels
+from l3mail.content.sources import Library, Source
+from l3mail.errors import ContentError, quoted
+
+LARGEST_HTML = 102 * 1024
+"""Gmail cuts off what is longer, the footer with its links first."""
+
+_DEFAULT_STREAM = {"newsletter": "newsletter", "lifecycle": "lifecycle"}
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A source and what came of it; `compiled` is None when an error stands among `findings`.
+
+    `compiled` is JSON: Jinja sources `subject`, `preheader`, `text`, `html`; `stream` (None for
+    notices), `kind`, `from` and `reply_to` (None: the workspace's), `interests`, `media` as
+    [digest, name], for lifecycle mailings `rule`, for issues `segment`. `links` are (url, name).
+    """
+
+    source: Source
+    compiled: Mapping[str, Any] | None
+    findings: tuple[Finding, ...]
+    links: tuple[tuple[str, str | None], ...] = ()
+    media: tuple[Medium, ...] = field(default=())
+
+    @property
+    def draft(self) -> bool:
+        """Whether its author says that it is not ready."""
+        return self.source.matter.draft
+
+
+def compile_text(library: Library, source: Source) -> Text:
+    """Compile one text; faults are findings. Those of a draft are warnings: it goes nowhere."""
+    faults = Faults(source.path, list(source.findings))
+    compiled = body = None
+    try:
+        layout = read_layout(source.matter.layout, library.layouts)
+        words = read_words(library.words, source.locale, library.locale)
+    except ContentError as error:
+        faults.error(source.mapped.line("layout"), str(error))
+    else:
+        compiled, body = _Compilation(library, source, layout, words, faults).run()
+    findings = tuple(faults.found)
+    if source.matter.draft:
+        findings = tuple(replace(finding, severity="warning") for finding in findings)
+    if faults.broken or compiled is None or body is None:
+        return Text(source, None, findings)
+    return Text(source, compiled, findings, tuple(body.links), tuple(body.media))
+
+
+def stream_of(source: Source) -> str | None:
+    """The stream a text is sent in; None for notices, which answer a request."""
+    if source.kind == "notice":
+        return None
+    return source.course or source.matter.stream or _DEFAULT_STREAM[source.kind]
+
+
+@dataclass
+class _Compilation:
+    library: Library
+    source: Source
+    layout: Layout
+    words: Mapping[str, str]
+    faults: Faults
+
+    def run(self) -> tuple[dict[str, Any] | None, Body | None]:
+        """All steps, as far as they come."""
+        source, matter = self.source, self.source.matter
+        self._check_words()
+        self._check_stream()
+        if self.faults.broken and not self._readable:
+            return None, None
+        self.sentinels = Sentinels.for_texts(
+            [source.text, self.layout.mjml, self.layout.text, *self.words.values()]
+        )
+        body = build_body(
+            self.sentinels.hide(source.body),
+            source.body_line,
+            sentinels=self.sentinels,
+            styles=self.layout.inline,
+            find=self._find,
+            faults=self.faults,
+        )
+        if not source.body.strip():
+            self.faults.error(source.body_line, "there is no text; write one below the ---")
+        html, text = self._html(body), self._plain(body)
+        if html is None or text is None or self.faults.broken:
+            return None, None
+        compiled: dict[str, Any] = {
+            "subject": matter.subject,
+            "preheader": matter.preheader,
+            "text": text,
+            "html": html,
+            "kind": source.kind,
+            "locale": source.locale,
+            "stream": stream_of(source),
+            "interests": body.interests,
+            "from": matter.from_ or self._of_course("sender"),
+            "reply_to": matter.reply_to or self._of_course("reply_to"),
+            "media": [[medium.digest, medium.name] for medium in body.media],
+        }
+        if matter.rule:
+            compiled["rule"] = matter.rule
+        elif getattr(matter, "segment", None) is not None:
+            compiled["segment"] = getattr(matter, "segment", None)
+        self._check_result(compiled)
+        return compiled, body
+
+    def _of_course(self, key: str) -> str | None:
+        course = next((c for c in self.library.curricula if c.slug == self.source.course), None)
+        return getattr(course, key) if course else None
+
+    def _find(self, link: str, *, image: bool) -> Medium:
+        return find_medium(self.library.folder, link, image=image)
+
+    def _check_words(self) -> None:
+        source, matter = self.source, self.source.matter
+        if not matter.subject.strip() and "subject" not in source.mapped.values:
+            self.faults.error(1, '"subject" is missing; write subject: "…"')
+        elif not matter.subject.strip() and not source.findings:
+            self.faults.error(source.mapped.line("subject"), '"subject" is empty; write one')
+        self._readable = True
+        for text, line in (
+            (matter.subject, source.mapped.line("subject")),
+            (matter.preheader, source.mapped.line("preheader")),
+            (source.body, source.body_line),
+        ):
+            self._readable &= self._check_placeholders(text, line, self.faults)
+
+    def _check_placeholders(self, text: str, line: int, faults: Faults) -> bool:
+        return check_placeholders(
+            text,
+            line,
+            faults,
+            attributes=self.library.attributes,
+            in_course=self.source.course is not None,
+        )
+
+    def _check_stream(self) -> None:
+        source = self.source
+        said, line = source.matter.stream, source.mapped.line("stream")
+        known = self.library.streams | self.library.courses
+        if source.kind == "notice":
+            if said is not None:
+                self.faults.error(line, '"stream" is not for notices; delete the line')
+        elif source.course is not None:
+            if said not in {None, source.course}:
+                self.faults.error(
+                    line, f'"stream" is {quoted(str(said))}, a lesson goes out in its course\'s own'
+                )
+        elif (stream := stream_of(source)) not in known:
+            self.faults.error(
+                line,
+                f"the stream {quoted(str(stream))} is not declared;"
+                f" write [streams.{stream}] into l3mail.toml or take another of {sorted(known)}",
+            )
+
+    def _frame_values(self, body: object, *, escape: bool) -> dict[str, Any]:
+        source, hide = self.source, self.sentinels.hide
+        words = {name: hide(word) for name, word in self.words.items()}
+        kind = "notice" if source.kind == "notice" else "course" if source.course else "stream"
+        return {
+            "body": body,
+            "words": words,
+            "why": words.get(f"why_{kind}", ""),
+            "subject": hide(source.matter.subject) if escape else "",
+            "preheader": hide(source.matter.preheader) if escape else "",
+            "lang": source.locale,
+            "dir": direction(source.locale),
+            "start": "right" if direction(source.locale) == "rtl" else "left",
+            "kind": source.kind,
+            "course": source.course,
+            "stream": source.kind != "notice",
+            "light": self.layout.light,
+            "dark": self.layout.dark,
+        }
+
+    def _html(self, body: Body) -> str | None:
+        """The HTML part, a Jinja source again."""
+        faults = Faults(self.layout.path)
+        values = self._frame_values(marked(body.mjml), escape=True)
+        filled = self._filled(self.layout.path, self.layout.mjml, values, faults)
+        html = None if filled is None else to_html(filled, self.layout, faults)
+        self.faults.found += faults.found
+        return None if html is None else self.sentinels.show(html)
+
+    def _plain(self, body: Body) -> str | None:
+        faults = Faults(self.layout.text_path)
+        values = self._frame_values(body.text, escape=False)
+        filled = self._filled(self.layout.text_path, self.layout.text, values, faults)
+        self.faults.found += faults.found
+        return None if filled is None else self.sentinels.show(filled)
+
+    def _filled(
+        self, path: str, frame: str, values: Mapping[str, Any], faults: Faults
+    ) -> str | None:
+        # The frame's own placeholders are hidden before the body comes in: what looks like one
+        # there then, an author wrote as plain text.
+        hide = self.sentinels.hide
+        files = {name: hide(text) for name, text in self.library.layouts.items()}
+        line = self.layout.mjml_line if path == self.layout.path else 1
+        return fill_frame(path, hide(frame), values, files=files, faults=faults, first_line=line)
+
+    def _check_result(self, compiled: Mapping[str, Any]) -> None:
+        """What only the whole shows: its size, its footer, and that Jinja reads it."""
+        size = len(str(compiled["html"]).encode())
+        if size > LARGEST_HTML:
+            self.faults.error(
+                self.source.body_line,
+                f"the mail has {size // 1024} KB of HTML; over 102 KB mail programs cut off its"
+                " end; shorten it",
+            )
+        needed: Sequence[tuple[str, ...]] = [("impressum", "name"), ("impressum", "address")]
+        if compiled["stream"] is not None:
+            needed = [*needed, ("links", "unsubscribe")]
+        for part in ("html", "text"):
+            path = self.layout.path if part == "html" else self.layout.text_path
+            faults = Faults(path)
+            try:
+                Environment(autoescape=True).parse(compiled[part])
+            except TemplateSyntaxError as error:
+                self.faults.error(self.source.body_line, f"the {part} part: {error.message}")
+                continue
+            for names in needed:
+                if not uses(compiled[part], *names):
+                    shown = ".".join(names)
+                    faults.error(
+                        1, f"every mail must show {{{{ {shown} }}}}; put it into the footer"
+                    )
+            if not uses(compiled[part], "links", "privacy") and not uses(
+                compiled[part], "impressum", "privacy_url"
+            ):
+                faults.error(1, "every mail must link to {{ links.privacy }}; put it in the footer")
+            self.faults.found += faults.found
+
+
+def check_frames(library: Library) -> list[Finding]:
+    """Faults in the placeholders of layouts and their words, which every text would show."""
+    found: list[Finding] = []
+    for name, text in sorted(library.layouts.items()):
+        faults = Faults(f"{LAYOUTS}/{name}")
+        _, frame, line = split_front_matter(text, faults)
+        check_placeholders(frame, line, faults, attributes=library.attributes)
+        found += faults.found
+    faults = Faults(WORDS)
+    for locale in _locales(library.words):
+        for word in read_words(library.words, locale, locale).values():
+            before, _, _ = library.words.partition(word)
+            line = before.count("\n") + 1 if word in library.words else 1
+            check_placeholders(word, line, faults, attributes=library.attributes)
+    return found + faults.found
+
+
+def _locales(words: str) -> list[str]:
+    try:
+        return sorted(tomllib.loads(words))
+    except tomllib.TOMLDecodeError:
+        return []  # told with the texts that need the words

@@ -1,0 +1,289 @@
+"""Layouts: the frame around every text, as MJML and as plain text, and their words.
+
+Owns the reading of templates/layouts and words.toml, the table of MJML elements we use, and the
+way from MJML to HTML with every fault at its line. `[[ ]]` and `[% %]` are filled here, at
+publishing; what is left for sending passes as sentinels.
+"""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from html.parser import HTMLParser
+from typing import Any, Final
+from xml.parsers import expat
+
+from jinja2 import ChoiceLoader, DictLoader, StrictUndefined, TemplateError, TemplateSyntaxError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from markupsafe import Markup
+from mjml import mjml2html
+
+from l3mail.content.findings import Faults, suggestion
+from l3mail.content.mappings import split_front_matter
+from l3mail.content.sources import fallbacks
+from l3mail.errors import ContentError, quoted
+
+FOLDER: Final = "templates/layouts"
+WORDS: Final = "templates/words.toml"
+PLAIN: Final = "mail.txt"
+"""The text frame of every layout that has none of its own name."""
+
+ELEMENTS: Final = frozenset(
+    "mjml mj-head mj-title mj-preview mj-attributes mj-all mj-class mj-style mj-breakpoint"
+    " mj-body mj-wrapper mj-section mj-column mj-group mj-text mj-button mj-image mj-divider"
+    " mj-spacer mj-table mj-raw mj-hero".split()
+)
+"""What mrml makes HTML of without a resource from elsewhere; it passes others through unseen."""
+
+_RIGHT_TO_LEFT: Final = frozenset({"ar", "fa", "he", "ur"})
+_FOREIGN_TAGS: Final = frozenset(
+    "link script iframe object embed form input video audio source base".split()
+)
+_LOADING: Final = frozenset("src srcset background poster data".split())
+_LOADING_CSS: Final = re.compile(r"url\s*\(|@import", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """One frame: its MJML below the front matter, its text frame, colours and inline styles."""
+
+    path: str
+    mjml: str
+    mjml_line: int
+    text_path: str
+    text: str
+    light: Mapping[str, str]
+    dark: Mapping[str, str]
+    inline: Mapping[str, str]
+
+
+def read_layout(name: str, files: Mapping[str, str]) -> Layout:
+    """The layout of a name from the texts of the layouts folder; raises ContentError."""
+    file = f"{name}.mjml"
+    if file not in files:
+        known = [known.removesuffix(".mjml") for known in files if known.endswith(".mjml")]
+        raise ContentError(f"{quoted(name)} is no layout in {FOLDER}; {suggestion(name, known)}")
+    faults = Faults(f"{FOLDER}/{file}")
+    mapped, mjml, line = split_front_matter(files[file], faults)
+    tables: dict[str, dict[str, str]] = {}
+    for key in ("light", "dark", "inline"):
+        table = mapped.values.get(key, {})
+        if not isinstance(table, dict) or not all(
+            isinstance(part, str) for pair in table.items() for part in pair
+        ):
+            faults.error(mapped.line(key), f'"{key}" should be a table of texts')
+            table = {}
+        tables[key] = table
+    for key in mapped.values.keys() - tables.keys():
+        faults.error(
+            mapped.line(key), f"{quoted(key)} is not a key here; {suggestion(key, tables)}"
+        )
+    if faults.broken:
+        raise ContentError("\n".join(map(str, faults.found)))
+    plain = f"{name}.txt" if f"{name}.txt" in files else PLAIN
+    if plain not in files:
+        raise ContentError(f"{FOLDER}/{PLAIN} is missing, the frame of the text part")
+    return Layout(
+        path=f"{FOLDER}/{file}",
+        mjml=mjml,
+        mjml_line=line,
+        text_path=f"{FOLDER}/{plain}",
+        text=files[plain],
+        **tables,
+    )
+
+
+def read_words(text: str, locale: str, workspace_locale: str) -> dict[str, str]:
+    """The words of a locale, each from the nearest locale that has it; raises ContentError."""
+    try:
+        tables: dict[str, Any] = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ContentError(f"{WORDS}: {error}") from error
+    words: dict[str, str] = {}
+    for tag in [*fallbacks(locale), *fallbacks(workspace_locale), *sorted(tables)]:
+        table = tables.get(tag, {})
+        if not isinstance(table, dict) or not all(isinstance(v, str) for v in table.values()):
+            raise ContentError(f'{WORDS}: [{tag}] should hold lines such as view = "…"')
+        words = table | words
+    return words
+
+
+def direction(locale: str) -> str:
+    """Which way a locale's script runs."""
+    return "rtl" if locale.partition("-")[0] in _RIGHT_TO_LEFT else "ltr"
+
+
+def fill_frame(
+    path: str,
+    text: str,
+    values: Mapping[str, Any],
+    *,
+    files: Mapping[str, str],
+    faults: Faults,
+    first_line: int = 1,
+) -> str | None:
+    """Fill a frame's compile-time markers; None, with the fault noted, if they are wrong."""
+    environment = ImmutableSandboxedEnvironment(
+        variable_start_string="[[",
+        variable_end_string="]]",
+        block_start_string="[%",
+        block_end_string="%]",
+        comment_start_string="[#",
+        comment_end_string="#]",
+        undefined=StrictUndefined,
+        autoescape=path.endswith(".mjml"),
+        keep_trailing_newline=True,
+        loader=ChoiceLoader([DictLoader(dict(files))]),
+    )
+    try:
+        return environment.from_string(text).render(values)
+    except TemplateSyntaxError as error:
+        faults.error(first_line + error.lineno - 1, f"Jinja cannot read this: {error.message}")
+    except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+        faults.error(first_line + _line_of(error) - 1, f"this marker fails: {error}")
+    return None
+
+
+def _line_of(error: BaseException) -> int:
+    """The template's line in a traceback that Jinja has rewritten."""
+    line = 1
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == "<template>":
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line
+
+
+def to_html(mjml: str, layout: Layout, faults: Faults) -> str | None:
+    """MJML to HTML; None, with every fault at the line of the layout it comes from."""
+    lines = _Lines(mjml, layout)
+    if not _elements_known(mjml, lines, faults):
+        return None
+    try:
+        html = mjml2html(mjml, disable_comments=False, fonts={})
+    except ValueError as error:
+        found = re.search(r"at position (\d+)", str(error))
+        begins = int(found[1]) if found else 0
+        at = mjml.encode()[:begins].count(b"\n") + 1
+        faults.error(lines.source(at), f"MJML cannot be read: {error}")
+        return None
+    for problem in foreign_resources(html):
+        faults.error(lines.holding(problem.where), problem.message)
+    return None if faults.broken else html
+
+
+class _Lines:
+    """From lines of the filled MJML back to the lines of its layout."""
+
+    def __init__(self, mjml: str, layout: Layout) -> None:
+        self.filled = mjml.split("\n")
+        self.written = layout.mjml.split("\n")
+        self.first = layout.mjml_line
+
+    def source(self, line: int) -> int:
+        matcher = difflib.SequenceMatcher(None, self.filled, self.written, autojunk=False)
+        nearest = 1
+        for filled, written, size in matcher.get_matching_blocks():
+            if filled < line <= filled + size:
+                return self.first + written + line - filled - 1
+            if size and filled + size < line:
+                nearest = written + size + 1
+        return self.first + min(nearest, len(self.written)) - 1
+
+    def holding(self, text: str) -> int:
+        for number, line in enumerate(self.written):
+            if text and text in line:
+                return self.first + number
+        return self.first
+
+
+def _elements_known(mjml: str, lines: _Lines, faults: Faults) -> bool:
+    """Read MJML as XML, which mrml does not quite, and hold its elements against our table."""
+    if "<!" in re.sub(r"<!--.*?-->", "", mjml, flags=re.DOTALL):
+        faults.error(lines.holding("<!"), "a declaration (<!…>) is not for layouts; delete it")
+        return False
+    parser = expat.ParserCreate()
+    depth_of_raw = 0
+
+    def begins(name: str, _attributes: dict[str, str]) -> None:
+        nonlocal depth_of_raw
+        line = lines.source(parser.CurrentLineNumber)
+        if depth_of_raw or name in {"mj-text", "mj-raw", "mj-button", "mj-table"}:
+            depth_of_raw += 1
+            if depth_of_raw > 1 and name.startswith("mj"):
+                faults.error(line, f"{quoted(name)} may not stand inside text")
+        elif name not in ELEMENTS and not name.startswith("mj-attributes"):
+            faults.error(line, f"{quoted(name)} is no element here; {suggestion(name, ELEMENTS)}")
+
+    def ends(_name: str) -> None:
+        nonlocal depth_of_raw
+        depth_of_raw = max(0, depth_of_raw - 1)
+
+    parser.StartElementHandler = begins
+    parser.EndElementHandler = ends
+    try:
+        parser.Parse(mjml.encode(), True)
+    except expat.ExpatError as error:
+        words = expat.ErrorString(error.code)
+        faults.error(lines.source(error.lineno), f"MJML is not well formed: {words}")
+    return not faults.broken
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """A resource that a mail would load from elsewhere: `where` is a piece of its source."""
+
+    where: str
+    message: str
+
+
+def foreign_resources(html: str) -> list[Foreign]:
+    """What a mail program would load, other than images from our own media route."""
+    finder = _ForeignFinder()
+    finder.feed(html)
+    finder.close()
+    return finder.found
+
+
+class _ForeignFinder(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[Foreign] = []
+        self.own = re.compile(r"(?:\{\{ base_url \}\}|zqjq*v\d+z)/media/[0-9a-f]{16}/[\w.-]+")
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in _FOREIGN_TAGS:
+            where = dict(attrs).get("href") or dict(attrs).get("src") or f"<{tag}"
+            self._note(where, f"<{tag}> is not for mails; delete it")
+        for name, value in attrs:
+            if name in _LOADING and value and not self.own.fullmatch(value):
+                self._note(value, f"{quoted(value)} is a foreign resource; put it into media/")
+            elif name == "style" and value and _LOADING_CSS.search(value):
+                self._note("url(", "url() loads a foreign resource; delete it")
+            elif name.startswith("on"):
+                self._note(f"{name}=", f"{quoted(name)} is a script; delete it")
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+
+    def handle_data(self, data: str) -> None:
+        # Of elements whose content is not HTML: style. Words of a text may say url(.
+        if self.cdata_elem == "style" and _LOADING_CSS.search(data):
+            found = _LOADING_CSS.search(data)
+            where = found[0] if found else ""
+            self._note(where, f"{where} loads a foreign resource; delete it")
+
+    def handle_comment(self, data: str) -> None:
+        # Outlook reads what stands in conditional comments.
+        if _LOADING_CSS.search(data) or re.search(r"\bsrc\s*=|<link", data):
+            self._note("<!--", "a comment for Outlook loads a foreign resource; delete it")
+
+    def _note(self, where: str, message: str) -> None:
+        self.found.append(Foreign(where, message))
+
+
+def marked(mjml: str) -> Markup:
+    """MJML made by us, to be put into a frame as it is."""
+    return Markup(mjml)  # noqa: S704 - escaped where it was made

@@ -1,0 +1,314 @@
+"""Placeholders: which there are, and whether a text uses them as it may.
+
+Owns the names, filters and tags a text may use, and the check of every Jinja expression by its
+syntax tree. Nothing is rendered here; the values come from `rendering` at send time.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+from jinja2 import Environment, TemplateSyntaxError, nodes
+
+from l3mail.content.findings import Faults, suggestion
+from l3mail.errors import quoted
+
+NAMES: Final = frozenset(
+    "greeting first_name last_name salutation district locale attrs course links house impressum"
+    " base_url".split()
+)
+PARTS: Final[Mapping[str, frozenset[str]]] = {
+    "course": frozenset("title slug lesson lessons".split()),
+    "links": frozenset(
+        "unsubscribe preferences view confirm refuse interest course privacy home".split()
+    ),
+    "house": frozenset({"name"}),
+    "impressum": frozenset("name address email phone privacy_url".split()),
+    "loop": frozenset("index index0 first last length revindex".split()),
+}
+CAN_BE_EMPTY: Final = frozenset("first_name last_name salutation district attrs".split())
+FILTERS: Final = frozenset(
+    "capitalize d default first int join last length lower replace round title trim truncate"
+    " upper urlencode".split()
+)
+TESTS: Final = frozenset(
+    "defined divisibleby eq equalto even ge gt in le lt ne none number odd string".split()
+)
+TAGS: Final = frozenset("if elif else endif for endfor".split())
+DEEPEST_LOOP = 2
+LONGEST_LOOP = 1000
+
+PIECE = re.compile(
+    r"(?P<comment>\{#.*?#\})"
+    r"|(?P<value>\{\{(?:\"[^\"]*\"|'[^']*'|[^\"'])*?\}\})"
+    r"|(?P<tag>\{%(?:\"[^\"]*\"|'[^']*'|[^\"'])*?%\})",
+    re.DOTALL,
+)
+"""One piece of Jinja in a text; a brace pair inside a quoted string ends nothing."""
+
+_TAG_NAME = re.compile(r"\{%[-+]?\s*(\w*)")
+_ALLOWED: Final = (
+    nodes.Template,
+    nodes.Output,
+    nodes.TemplateData,
+    nodes.If,
+    nodes.For,
+    nodes.Name,
+    nodes.Getattr,
+    nodes.Getitem,
+    nodes.Filter,
+    nodes.Test,
+    nodes.Call,
+    nodes.Compare,
+    nodes.Operand,
+    nodes.And,
+    nodes.Or,
+    nodes.Not,
+    nodes.Neg,
+    nodes.Const,
+    nodes.CondExpr,
+    nodes.Concat,
+    nodes.Add,
+    nodes.Sub,
+    nodes.Mul,
+    nodes.Div,
+    nodes.FloorDiv,
+    nodes.Mod,
+    nodes.Tuple,
+    nodes.List,
+    nodes.Keyword,
+)
+
+
+def tag_name(piece: str) -> str:
+    """The word a tag begins with: if, endif, for."""
+    found = _TAG_NAME.match(piece)
+    return found[1] if found else ""
+
+
+def check_placeholders(
+    text: str, line: int, faults: Faults, *, attributes: frozenset[str], in_course: bool = True
+) -> bool:
+    """Note every misuse in a text that begins on `line`; whether Jinja could read it at all."""
+    before = len(faults.found)
+    for found in PIECE.finditer(text):
+        at = line + text.count("\n", 0, found.start())
+        piece = found[0]
+        if found["comment"]:
+            continue
+        if "\n" in piece:
+            faults.error(at, "a placeholder or tag must fit into one line; join the lines")
+        name = tag_name(piece) if found["tag"] else ""
+        if found["tag"] and name not in TAGS:
+            faults.error(at, f"{{% {name} %}} is not for texts; {suggestion(name, TAGS)}")
+    if len(faults.found) > before:
+        return False
+    try:
+        tree = Environment(autoescape=True).parse(text)
+    except (TemplateSyntaxError, RecursionError) as error:
+        at = getattr(error, "lineno", 1)
+        said = error.message if isinstance(error, TemplateSyntaxError) else "nested too deeply"
+        faults.error(line + at - 1, f"Jinja cannot read this: {said}")
+        return False
+    _Reader(faults, line - 1, attributes, in_course=in_course).read(tree)
+    return True
+
+
+def uses(text: str, *path: str) -> bool:
+    """Whether a Jinja text always shows a placeholder such as ("links", "unsubscribe")."""
+    body = Environment(autoescape=True).parse(text).body
+    shown = [node for node in body if isinstance(node, nodes.Output)]
+    return any(
+        _path(part) == path
+        for node in shown
+        for part in [*node.nodes, *node.find_all(nodes.Getattr)]
+    )
+
+
+@dataclass
+class _Reader:
+    """Walks one syntax tree; `guarded` holds the placeholders known not to be empty here."""
+
+    faults: Faults
+    offset: int
+    attributes: frozenset[str]
+    in_course: bool
+    guarded: list[tuple[str, ...]] = field(default_factory=list)
+    own: list[str] = field(default_factory=list)
+    loops: int = 0
+
+    def error(self, node: nodes.Node, message: str) -> None:
+        self.faults.error(self.offset + node.lineno, message)
+
+    @contextmanager
+    def knowing(self, paths: list[tuple[str, ...]]) -> Iterator[None]:
+        self.guarded.extend(paths)
+        yield
+        if paths:
+            del self.guarded[-len(paths) :]
+
+    def read(self, node: nodes.Node) -> None:
+        """Check a node and all below it."""
+        match node:
+            case nodes.If():
+                self._if(node.test, node.body, [*node.elif_, *node.else_])
+            case nodes.CondExpr():
+                self._if(node.test, [node.expr1], [node.expr2 or nodes.Const("")])
+            case nodes.For():
+                self._for(node)
+            case nodes.Name() | nodes.Getattr() | nodes.Getitem():
+                self._placeholder(node)
+            case nodes.Filter():
+                self._filter(node)
+            case nodes.Test():
+                if node.name not in TESTS:
+                    hint = suggestion(node.name, TESTS)
+                    self.error(node, f'"is {node.name}" is not known here; {hint}')
+                self._below(node)
+            case nodes.Call():
+                self._call(node)
+            case nodes.Or():
+                with self.knowing(_mentioned(node.left)):
+                    self.read(node.left)
+                self.read(node.right)
+            case nodes.Compare() | nodes.Not():
+                with self.knowing(_mentioned(node)):
+                    self._below(node)
+            case _ if isinstance(node, _ALLOWED):
+                self._below(node)
+            case _:
+                self.error(node, f"{type(node).__name__} is not for texts; keep to if and for")
+
+    def _below(self, node: nodes.Node) -> None:
+        for child in node.iter_child_nodes():
+            self.read(child)
+
+    def _if(self, test: nodes.Node, body: list[nodes.Node], other: list[nodes.Node]) -> None:
+        mentioned = _mentioned(test)
+        denied = isinstance(test, nodes.Not)
+        with self.knowing(mentioned):
+            self.read(test)
+        for part, known in ((body, not denied), (other, denied)):
+            with self.knowing(mentioned if known else []):
+                for node in part:
+                    self.read(node)
+
+    def _for(self, node: nodes.For) -> None:
+        small = isinstance(node.iter, nodes.List | nodes.Tuple) or (
+            isinstance(node.iter, nodes.Call)
+            and isinstance(node.iter.node, nodes.Name)
+            and node.iter.node.name == "range"
+        )
+        if not small:
+            self.error(node, "a loop goes over a list written here or range(n)")
+        if node.recursive:
+            self.error(node, "a loop may not call itself")
+        if self.loops >= DEEPEST_LOOP:
+            self.error(node, "loops may not be nested deeper than two")
+        self.read(node.iter)
+        targets = [target.name for target in node.target.find_all(nodes.Name)]
+        if isinstance(node.target, nodes.Name):
+            targets.append(node.target.name)
+        taken = [*targets, "loop"]
+        self.own.extend(taken)
+        self.loops += 1
+        for part in [*([node.test] if node.test else []), *node.body, *node.else_]:
+            self.read(part)
+        self.loops -= 1
+        del self.own[-len(taken) :]
+
+    def _call(self, node: nodes.Call) -> None:
+        name = node.node.name if isinstance(node.node, nodes.Name) else None
+        if name != "range":
+            shown = name or ".".join(_path(node.node) or ("this",))
+            self.error(node, f"{quoted(shown)} is not a function here; the only one is range(n)")
+        for part in [*node.args, *node.kwargs]:
+            if not isinstance(part, nodes.Const) or not isinstance(part.value, int):
+                self.error(node, "range() takes whole numbers")
+            elif abs(part.value) > LONGEST_LOOP:
+                self.error(node, f"range() goes to {LONGEST_LOOP} at most")
+
+    def _filter(self, node: nodes.Filter) -> None:
+        if node.name not in FILTERS:
+            hint = suggestion(node.name, FILTERS)
+            self.error(node, f'"|{node.name}" is not a filter here; {hint}')
+        saves = node.name in {"default", "d"} and bool(node.args)
+        if node.name in {"default", "d"} and not node.args:
+            self.error(node, '|default needs a text, such as |default("liebe Leserin")')
+        below = node.node
+        if below is not None:
+            with self.knowing(_mentioned(below) if saves else []):
+                self.read(below)
+        for part in [*node.args, *node.kwargs]:
+            self.read(part)
+
+    def _placeholder(self, node: nodes.Name | nodes.Getattr | nodes.Getitem) -> None:
+        path = _path(node)
+        if path is None:
+            self.error(node, "write a placeholder as name or name.part, such as {{ attrs.role }}")
+            return
+        shown = ".".join(path)
+        if path[0] in self.own and path[0] != "loop":
+            if len(path) > 1:
+                self.error(node, f"{quoted(shown)} is not known here; write {{{{ {path[0]} }}}}")
+            return
+        known = NAMES | set(self.own)
+        if path[0] not in known:
+            self.error(node, f"{quoted(shown)} is no placeholder; {suggestion(path[0], known)}")
+            return
+        parts = self.attributes if path[0] == "attrs" else PARTS.get(path[0])
+        if not self._parts_known(node, path, parts):
+            return
+        if path[0] in CAN_BE_EMPTY and path not in self.guarded:
+            self.error(
+                node,
+                f'{quoted(shown)} can be empty; write {{{{ {shown}|default("…") }}}}'
+                f" or put it inside {{% if {shown} %}}",
+            )
+        if path[0] == "course" and not self.in_course and path not in self.guarded:
+            self.faults.warn(
+                self.offset + node.lineno, f"{quoted(shown)} is empty outside a course"
+            )
+
+    def _parts_known(
+        self, node: nodes.Node, path: tuple[str, ...], parts: frozenset[str] | None
+    ) -> bool:
+        shown = ".".join(path)
+        if parts is None:
+            if len(path) > 1:
+                self.error(node, f"{quoted(shown)} is no placeholder; write {{{{ {path[0]} }}}}")
+                return False
+            return True
+        if len(path) == 1:
+            hint = suggestion("", parts) if parts else "declare it in l3mail.toml, [attributes.…]"
+            self.error(node, f"{quoted(shown)} has parts, name one; {hint}")
+            return False
+        if path[1] not in parts or len(path) > 2:
+            hint = suggestion(path[1], (f"{path[0]}.{part}" for part in parts))
+            if not parts:
+                hint = f"declare it in l3mail.toml, [attributes.{path[1]}]"
+            self.error(node, f"{quoted(shown)} is no placeholder; {hint}")
+            return False
+        return True
+
+
+def _path(node: nodes.Node) -> tuple[str, ...] | None:
+    """What a placeholder names, as parts; None for anything else."""
+    match node:
+        case nodes.Name():
+            return (node.name,)
+        case nodes.Getattr():
+            above = _path(node.node)
+            return None if above is None else (*above, node.attr)
+        case nodes.Getitem(arg=nodes.Const(value=str() as part)):
+            above = _path(node.node)
+            return None if above is None else (*above, part)
+    return None
+
+
+def _mentioned(node: nodes.Node) -> list[tuple[str, ...]]:
+    """Every placeholder in an expression."""
+    inside = [node, *node.find_all((nodes.Name, nodes.Getattr, nodes.Getitem))]
+    return [path for part in inside if (path := _path(part)) is not None]

@@ -1,0 +1,268 @@
+"""The texts of a workspace as they lie in its folders, read and named.
+
+Owns which file is which text: folders, slugs, locales by suffix. Reads files below the folder it
+is given and nothing else: no link out of it, nothing huge. What a text says is not looked at.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from l3mail.content.curricula import Curriculum, read_curriculum
+from l3mail.content.findings import Faults, Finding, suggestion
+from l3mail.content.mappings import Mapped, read_mapping, split_front_matter
+from l3mail.content.matter import NAME, Kind, Matter, read_matter
+from l3mail.errors import ContentError, quoted
+
+LARGEST_FILE = 1_000_000
+COURSE_FILE = "course.yaml"
+_LESSON = re.compile(r"\d{1,3}-" + NAME.pattern)
+_LOCALE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
+_FOLDERS: tuple[tuple[str, Kind, str], ...] = (
+    ("newsletters", "newsletter", "newsletter"),
+    ("newsletters/lifecycle", "lifecycle", "lifecycle"),
+    ("templates/notices", "notice", "notice"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One text as its file says it; `text` is the whole file, `body` what follows the keys."""
+
+    path: str
+    slug: str
+    locale: str
+    kind: Kind
+    text: str
+    matter: Matter
+    mapped: Mapped
+    body: str
+    body_line: int
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def course(self) -> str | None:
+        """The slug of the course a text belongs to."""
+        own = self.kind in {"lesson", "evaluation", "welcome"}
+        return self.slug.partition("/")[0] if own else None
+
+
+@dataclass(frozen=True)
+class Library:
+    """Everything a workspace's files say, and what its settings declare to it.
+
+    `attributes` and `streams` are names from l3mail.toml; `locale` is the workspace's own.
+    `layouts` are the texts of templates/layouts by file name, `words` that of words.toml.
+    """
+
+    folder: Path
+    locale: str
+    attributes: frozenset[str]
+    streams: frozenset[str]
+    sources: tuple[Source, ...] = ()
+    curricula: tuple[Curriculum, ...] = ()
+    courses: frozenset[str] = frozenset()
+    layouts: dict[str, str] = field(default_factory=dict)
+    words: str = ""
+    findings: tuple[Finding, ...] = ()
+
+    def find(self, name: str, locale: str | None = None) -> Source:
+        """The text of a slug or a file's path; raises ContentError with the nearest known one."""
+        wanted = name.removeprefix("./")
+        by_path = [source for source in self.sources if source.path == wanted]
+        named = by_path or [source for source in self.sources if source.slug == wanted]
+        if not named:
+            known = {source.slug for source in self.sources}
+            raise ContentError(f"{quoted(name)} is no text here; {suggestion(name, known)}")
+        if locale is None:
+            own = [source for source in named if source.locale == self.locale]
+            return (own or named)[0]
+        for tag in [*fallbacks(locale), self.locale]:
+            for source in self.sources:
+                if source.slug == named[0].slug and source.locale == tag:
+                    return source
+        return named[0]
+
+
+def fallbacks(locale: str) -> Iterator[str]:
+    """A locale and what it falls back to, cut subtag by subtag: de-simple, de."""
+    parts = locale.split("-")
+    for length in range(len(parts), 0, -1):
+        yield "-".join(parts[:length])
+
+
+def read_library(
+    folder: Path,
+    *,
+    locale: str,
+    attributes: frozenset[str] = frozenset(),
+    streams: frozenset[str] = frozenset(),
+) -> Library:
+    """Read a workspace's texts; what can't be read is a finding, not an exception."""
+    shelf = _Shelf(folder.resolve(), locale)
+    for course in shelf.folders("lessons"):
+        shelf.read_course(course)
+    for place, kind, prefix in _FOLDERS:
+        for path in shelf.files(place, ".md"):
+            shelf.read_text(path, kind, prefix)
+    layouts = {path.name: shelf.read(path) for path in shelf.files("templates/layouts", "")}
+    words = [path for path in shelf.files("templates", ".toml") if path.name == "words.toml"]
+    shelf.note_doubles()
+    return Library(
+        folder=shelf.folder,
+        locale=locale,
+        attributes=attributes,
+        streams=streams,
+        sources=tuple(shelf.sources),
+        curricula=tuple(shelf.curricula),
+        courses=frozenset(shelf.courses),
+        layouts={name: text for name, text in layouts.items() if text is not None},
+        words=(shelf.read(words[0]) or "") if words else "",
+        findings=tuple(shelf.findings),
+    )
+
+
+class _Shelf:
+    """Collects one workspace's texts while its folders are walked."""
+
+    def __init__(self, folder: Path, locale: str) -> None:
+        self.folder = folder
+        self.locale = locale
+        self.sources: list[Source] = []
+        self.curricula: list[Curriculum] = []
+        self.courses: set[str] = set()
+        self.findings: list[Finding] = []
+
+    def shown(self, path: Path) -> str:
+        return path.relative_to(self.folder).as_posix()
+
+    def refuse(self, path: Path, message: str, severity: str = "error") -> None:
+        faults = Faults(self.shown(path))
+        (faults.error if severity == "error" else faults.warn)(1, message)
+        self.findings += faults.found
+
+    def folders(self, place: str) -> list[Path]:
+        found = []
+        for path in self._entries(place):
+            if path.is_dir() and self._inside(path):
+                if NAME.fullmatch(path.name):
+                    found.append(path)
+                else:
+                    self.refuse(path, "no course; name its folder in a-z, 0-9 and -")
+        return found
+
+    def files(self, place: str, ending: str) -> list[Path]:
+        return [
+            path
+            for path in self._entries(place)
+            if path.name.endswith(ending) and path.is_file() and self._inside(path)
+        ]
+
+    def _entries(self, place: str) -> list[Path]:
+        folder = self.folder / place
+        if not folder.is_dir() or not self._inside(folder):
+            return []
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+    def _inside(self, path: Path) -> bool:
+        if path.resolve().is_relative_to(self.folder):
+            return True
+        self.refuse(path, "leads out of the workspace; copy the file here instead of linking it")
+        return False
+
+    def read(self, path: Path) -> str | None:
+        """A file's text with line ends of one kind; None, with a finding, if it is none."""
+        try:
+            if path.stat().st_size > LARGEST_FILE:
+                self.refuse(path, f"larger than {LARGEST_FILE:,} bytes; shorten it")
+                return None
+            text = path.read_bytes().decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            line = error.object.count(b"\n", 0, error.start) + 1
+            faults = Faults(self.shown(path))
+            faults.error(line, "this line is not UTF-8 text; save the file as UTF-8")
+            self.findings += faults.found
+            return None
+        except OSError as error:
+            self.refuse(path, f"cannot be read: {error.strerror}")
+            return None
+        if "\0" in text:
+            self.refuse(path, "holds a NUL, so it is no text; save it as UTF-8")
+            return None
+        return text.replace("\r\n", "\n").replace("\r", "\n")
+
+    def read_course(self, folder: Path) -> None:
+        self.courses.add(folder.name)
+        for path in self.files(f"lessons/{folder.name}", ".md"):
+            name = path.name.removesuffix(".md").partition(".")[0]
+            if _LESSON.fullmatch(name):
+                self.read_text(path, "lesson", folder.name)
+            elif name == "welcome":
+                self.read_text(path, "welcome", folder.name)
+            elif name == "evaluation":
+                self.read_text(path, "evaluation", folder.name)
+            elif name.casefold() != "readme":
+                self.refuse(path, "no lesson; name it like 01-start.md", "warning")
+        path = folder / COURSE_FILE
+        if not path.is_file():
+            self.refuse(path, f"is missing; a course needs its {COURSE_FILE}")
+            return
+        text = self.read(path) if self._inside(path) else None
+        if text is None:
+            return
+        faults = Faults(self.shown(path))
+        mapped = read_mapping(text, faults)
+        own = [s for s in self.sources if s.course == folder.name]
+        if not faults.broken:
+            names = {source.slug.partition("/")[2] for source in own}
+            curriculum = read_curriculum(folder.name, mapped, names, faults)
+            if curriculum is not None:
+                self.curricula.append(curriculum)
+        self.findings += faults.found
+
+    def read_text(self, path: Path, kind: Kind, prefix: str) -> None:
+        name, _, locale = path.name.removesuffix(".md").partition(".")
+        if name.casefold() == "readme":
+            return
+        if not NAME.fullmatch(name):
+            self.refuse(path, "a file's name becomes its slug; use a-z, 0-9 and -")
+            return
+        if locale and not _LOCALE.fullmatch(locale):
+            self.refuse(path, f"{quoted(locale)} is no locale; name it like {name}.de-simple.md")
+            return
+        text = self.read(path)
+        if text is None:
+            return
+        faults = Faults(self.shown(path))
+        mapped, body, begins = split_front_matter(text, faults)
+        matter = read_matter(kind, mapped, faults)
+        self.sources.append(
+            Source(
+                path=self.shown(path),
+                slug=f"{prefix}/{name}",
+                locale=locale or self.locale,
+                kind=kind,
+                text=text,
+                matter=matter,
+                mapped=mapped,
+                body=body,
+                body_line=begins,
+                findings=tuple(faults.found),
+            )
+        )
+
+    def note_doubles(self) -> None:
+        """Refuse the second of two files that are the same text."""
+        seen: dict[tuple[str, str], Source] = {}
+        for course in sorted(self.courses & {prefix for _, _, prefix in _FOLDERS}):
+            self.refuse(self.folder / "lessons" / course, "this name is taken; rename the course")
+        kept = []
+        for source in self.sources:
+            first = seen.setdefault((source.slug, source.locale), source)
+            if first is source:
+                kept.append(source)
+                continue
+            message = f"{source.slug} in {source.locale} is {first.path} already; delete one"
+            self.findings.append(Finding(source.path, 1, "error", message))
+        self.sources[:] = kept
