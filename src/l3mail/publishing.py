@@ -4,16 +4,21 @@ Owns the message rows and their numbered links. A published version never change
 again supersedes it. Senders read text from here and from nowhere else.
 """
 
+import difflib
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Connection, insert, select, update
 
+from l3mail import outbox
+from l3mail.content import Text
 from l3mail.models import LINK, MESSAGE
+
+State = Literal["published", "changed", "new", "draft", "broken", "gone"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,146 @@ def load(connection: Connection, ids: Collection[int]) -> dict[int, Published]:
         )
     )
     return {row.id: Published(*row) for row in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a text in the files and its published version stand to each other.
+
+    `state` is that of the file; `draft` and `broken` leave the published version in force, `gone`
+    has no file any more. `published_at` is None where nothing is published.
+    """
+
+    slug: str
+    locale: str
+    state: State
+    path: str | None = None
+    published_at: datetime | None = None
+    published_by: str | None = None
+
+
+def standings(connection: Connection, texts: Iterable[Text]) -> list[Standing]:
+    """Every text that has a file or a published version, in slug order."""
+    published = {
+        (row.slug, row.locale): row
+        for row in connection.execute(
+            select(
+                MESSAGE.c.slug,
+                MESSAGE.c.locale,
+                MESSAGE.c.hash,
+                MESSAGE.c.published_at,
+                MESSAGE.c.published_by,
+            ).where(MESSAGE.c.superseded_at.is_(None))
+        )
+    }
+    found = []
+    for text in texts:
+        key = (text.source.slug, text.source.locale)
+        row = published.pop(key, None)
+        state = _state(text, row.hash if row else None)
+        since = (row.published_at, row.published_by) if row else (None, None)
+        found.append(Standing(*key, state, text.source.path, *since))
+    found += [
+        Standing(*key, "gone", None, row.published_at, row.published_by)
+        for key, row in published.items()
+    ]
+    return sorted(found, key=lambda standing: (standing.slug, standing.locale))
+
+
+def _state(text: Text, digest: str | None) -> State:
+    if text.draft:
+        return "draft"
+    if text.compiled is None:
+        return "broken"
+    if digest is None:
+        return "new"
+    return "published" if digest == _hash(text.source.text, text.compiled) else "changed"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What publishing a text would change: unified diff lines of its source, and its outward form.
+
+    `lines` are empty where only the layout, its words or an image differ.
+    """
+
+    slug: str
+    locale: str
+    path: str
+    state: State
+    lines: tuple[str, ...]
+
+    @property
+    def added(self) -> int:
+        """Lines that come."""
+        return sum(line.startswith("+") for line in self.lines[2:])
+
+    @property
+    def removed(self) -> int:
+        """Lines that go."""
+        return sum(line.startswith("-") for line in self.lines[2:])
+
+
+def differences(connection: Connection, texts: Sequence[Text]) -> list[Difference]:
+    """The texts that publishing would change, in the order given."""
+    slugs = {text.source.slug for text in texts}
+    published = {
+        (row.slug, row.locale): row
+        for row in connection.execute(
+            select(MESSAGE.c.slug, MESSAGE.c.locale, MESSAGE.c.hash, MESSAGE.c.source).where(
+                MESSAGE.c.superseded_at.is_(None), MESSAGE.c.slug.in_(sorted(slugs))
+            )
+        )
+    }
+    found = []
+    for text in texts:
+        key = (text.source.slug, text.source.locale)
+        row = published.get(key)
+        state = _state(text, row.hash if row else None)
+        if state not in {"new", "changed"}:
+            continue
+        lines = difflib.unified_diff(
+            row.source.splitlines() if row else [],
+            text.source.text.splitlines(),
+            fromfile=f"{text.source.slug} (published)" if row else "(nothing published)",
+            tofile=text.source.path,
+            lineterm="",
+        )
+        found.append(Difference(*key, text.source.path, state, tuple(lines)))
+    return found
+
+
+def publish_texts(
+    connection: Connection, texts: Sequence[Text], by: str, now: datetime
+) -> list[Difference]:
+    """Publish every sound text that is no draft; return what changed.
+
+    A broken or draft text leaves its last published version in force. Deliveries that waited for
+    one of these texts are queued again.
+    """
+    changes = differences(connection, texts)
+    changed = {(change.slug, change.locale) for change in changes}
+    for text in texts:
+        if (text.source.slug, text.source.locale) in changed and text.compiled is not None:
+            publish(
+                connection,
+                slug=text.source.slug,
+                locale=text.source.locale,
+                source=text.source.text,
+                compiled=text.compiled,
+                links=text.links,
+                by=by,
+                now=now,
+            )
+    if changes:
+        outbox.queue_published(connection, {change.slug for change in changes})
+    return changes
+
+
+def published_slugs(connection: Connection) -> frozenset[str]:
+    """Every slug that has a text in force in some language."""
+    query = select(MESSAGE.c.slug).where(MESSAGE.c.superseded_at.is_(None)).distinct()
+    return frozenset(connection.execute(query).scalars())
 
 
 def _hash(source: str, compiled: Mapping[str, Any]) -> str:

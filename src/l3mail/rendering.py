@@ -187,5 +187,12 @@ def placeholders(person: Mapping[str, Any], locale: str = "de") -> dict[str, Any
         "salutation": person.get("salutation") or "",
         "district": person.get("district") or "",
         "locale": person.get("locale") or "",
-        "attrs": dict(person.get("attributes") or {}),
+        "attrs": _Attributes(person.get("attributes") or {}),
     }
+
+
+class _Attributes(dict[str, Any]):
+    """A person's attributes; one that is declared but was never given is empty, not unknown."""
+
+    def __missing__(self, key: str) -> str:
+        return ""

@@ -7,19 +7,21 @@ import fcntl
 import os
 import secrets
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, select
 
-from l3mail import migrations, outbox, publishing, rendering
+from l3mail import content, courses, migrations, outbox, publishing, rendering, streams
 from l3mail.audiences import Terms as AskingTerms
 from l3mail.clocks import Clock
 from l3mail.database import Database, opened
-from l3mail.errors import OutboxError, SenderBusyError, SettingsError
-from l3mail.models import WORKSPACE
+from l3mail.errors import ContentError, OutboxError, SenderBusyError, SettingsError
+from l3mail.models import SUBSCRIBER, WORKSPACE
 from l3mail.outbox import Started, Uncertainty
 from l3mail.publishing import Published
 from l3mail.segments import Attribute
@@ -224,3 +226,119 @@ def rendered(settings: Settings, database: Database, delivery_id: int) -> bytes:
 def workspace_uuid(connection: Connection) -> str:
     """The database's own name, part of every Message-ID."""
     return str(connection.execute(select(WORKSPACE.c.uuid)).scalar_one())
+
+
+MEDIA_FOLDER = "media"
+"""Below `state/`: every image and file a published text refers to, by the hash of its bytes."""
+
+
+def read_content(settings: Settings) -> content.Library:
+    """The workspace's texts as they lie in its files."""
+    return content.read_library(
+        settings.folder,
+        locale=settings.workspace.locale,
+        attributes=frozenset(settings.attributes),
+        streams=frozenset(settings.streams),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """What one publishing changed: texts, courses whose structure is new, and why others wait."""
+
+    changes: list[publishing.Difference]
+    courses: list[str]
+    waiting: list[str]
+
+
+def publish_content(
+    connection: Connection,
+    settings: Settings,
+    library: content.Library,
+    texts: Sequence[content.Text],
+    *,
+    by: str,
+    now: datetime,
+) -> Publication:
+    """Publish sound texts, and define the courses they belong to, with their streams.
+
+    A draft that was never published stays out of its course. A course with a lesson that is
+    broken and has no published version keeps the structure it has, and is named. Idempotent.
+    The files of media/ must have been stored by `store_media` before.
+    """
+    for slug, stream in settings.streams.items():
+        streams.declare(connection, slug, stream.kind, stream.title, now)
+    changes = publishing.publish_texts(connection, texts, by, now)
+    published = publishing.published_slugs(connection)
+    drafts = {text.source.slug for text in texts if text.draft}
+    concerned = {text.source.course for text in texts}
+    defined, waiting = [], []
+    for curriculum in library.curricula:
+        if curriculum.slug not in concerned:
+            continue
+        lessons = [step for step in curriculum.lessons if step[0] not in drafts - published]
+        missing = [slug for slug, _ in lessons if slug not in published]
+        if missing or not lessons:
+            lacks = ", ".join(missing) or "every lesson"
+            waiting.append(f"{curriculum.slug}: its structure waits, {lacks} is not published")
+            continue
+        stream_id = streams.declare(connection, curriculum.slug, "course", curriculum.title, now)
+        outline = courses.Outline(
+            slug=curriculum.slug,
+            title=curriculum.title,
+            cadence=curriculum.cadence,
+            lessons=lessons,
+            rules=curriculum.rules,
+        )
+        before = courses.structure_of(connection, curriculum.slug)
+        if courses.define(connection, outline, stream_id, now) != before:
+            defined.append(curriculum.slug)
+    return Publication(changes, defined, waiting)
+
+
+def store_media(settings: Settings, texts: Sequence[content.Text]) -> int:
+    """Keep a copy of every file these texts refer to, for as long as mails show it; how many."""
+    stored = 0
+    for medium in {medium for text in texts if text.compiled for medium in text.media}:
+        target = settings.state_dir / MEDIA_FOLDER / medium.digest / medium.name
+        if target.exists():
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        data = (settings.folder / medium.path).read_bytes()
+        if content.digest_of(data) != medium.digest:
+            raise ContentError(f"{medium.path} changed while it was published; publish again")
+        beside = target.with_name(f".{medium.name}.{os.getpid()}")
+        beside.write_bytes(data)
+        # Renamed, so that the web never serves half a file.
+        beside.replace(target)
+        stored += 1
+    return stored
+
+
+def preview_values(
+    settings: Settings, library: content.Library, source: content.Source, person: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The values of a mail that is only looked at: its links lead nowhere and do nothing."""
+    inert = f"{settings.web.base_url}/preview"
+    values = rendering.placeholders(person, source.locale) | common_values(settings)
+    links = dict.fromkeys(LINKS, inert)
+    values["links"] = links | {"privacy": settings.impressum.privacy_url, "home": inert}
+    values["streams"] = [stream.title for stream in settings.streams.values()]
+    values["course"] = {"title": "", "slug": "", "lesson": 0, "lessons": 0}
+    for course in library.curricula:
+        if course.slug == source.course:
+            lessons = [slug for slug, kind in course.lessons if kind == "lesson"]
+            number = lessons.index(source.slug) + 1 if source.slug in lessons else 0
+            values["course"] = {
+                "title": course.title,
+                "slug": course.slug,
+                "lesson": number,
+                "lessons": len(lessons),
+            }
+    return values
+
+
+def person_of(connection: Connection, key: bytes) -> dict[str, Any] | None:
+    """What is known of the subscriber with this address key, for a preview; None if nobody."""
+    row = connection.execute(select(SUBSCRIBER).where(SUBSCRIBER.c.address_key == key)).first()
+    return None if row is None else dict(row._mapping)

@@ -8,7 +8,7 @@ from l3mail.content.checking import check, compile_all
 from l3mail.content.compiling import Text, compile_text, stream_of
 from l3mail.content.curricula import Curriculum
 from l3mail.content.findings import Finding
-from l3mail.content.images import Medium
+from l3mail.content.images import Medium, digest_of
 from l3mail.content.layouts import foreign_resources
 from l3mail.content.matter import parse_duration
 from l3mail.content.placeholders import FILTERS, TESTS
@@ -26,6 +26,7 @@ __all__ = [
     "check",
     "compile_all",
     "compile_text",
+    "digest_of",
     "foreign_resources",
     "parse_duration",
     "read_library",

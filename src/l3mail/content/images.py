@@ -62,13 +62,17 @@ def find_medium(folder: Path, link: str, *, image: bool) -> Medium:
     if path.stat().st_size > limit:
         raise ContentError(f"{quoted(link)} is larger than {limit:,} bytes; make it smaller")
     data = path.read_bytes()
-    digest = hashlib.blake2b(data, digest_size=8).hexdigest()
     size = image_size(data)
     if image and size is None:
         raise ContentError(f"{quoted(link)} holds no image that can be read; save it anew")
     width, height = size or (None, None)
     shown = path.relative_to(folder.resolve()).as_posix()
-    return Medium(shown, path.name, digest, width, height)
+    return Medium(shown, path.name, digest_of(data), width, height)
+
+
+def digest_of(data: bytes) -> str:
+    """What stands for a file's bytes in its address: 16 hexadecimal digits."""
+    return hashlib.blake2b(data, digest_size=8).hexdigest()
 
 
 def image_size(data: bytes) -> tuple[int, int] | None:

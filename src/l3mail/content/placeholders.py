@@ -17,7 +17,7 @@ from l3mail.errors import quoted
 
 NAMES: Final = frozenset(
     "greeting first_name last_name salutation district locale attrs course links house impressum"
-    " base_url".split()
+    " base_url streams".split()
 )
 PARTS: Final[Mapping[str, frozenset[str]]] = {
     "course": frozenset("title slug lesson lessons".split()),
@@ -30,9 +30,10 @@ PARTS: Final[Mapping[str, frozenset[str]]] = {
 }
 CAN_BE_EMPTY: Final = frozenset("first_name last_name salutation district attrs".split())
 FILTERS: Final = frozenset(
-    "capitalize d default first int join last length lower replace round title trim truncate"
-    " upper urlencode".split()
+    "capitalize default first join last length lower round title trim upper".split()
 )
+"""Those that `rendering` knows; the two modules are neighbours, a test holds them together."""
+
 TESTS: Final = frozenset(
     "defined divisibleby eq equalto even ge gt in le lt ne none number odd string".split()
 )
@@ -196,13 +197,14 @@ class _Reader:
                     self.read(node)
 
     def _for(self, node: nodes.For) -> None:
-        small = isinstance(node.iter, nodes.List | nodes.Tuple) or (
+        small = _path(node.iter) == ("streams",) or isinstance(node.iter, nodes.List | nodes.Tuple)
+        small = small or (
             isinstance(node.iter, nodes.Call)
             and isinstance(node.iter.node, nodes.Name)
             and node.iter.node.name == "range"
         )
         if not small:
-            self.error(node, "a loop goes over a list written here or range(n)")
+            self.error(node, "a loop goes over a list written here, range(n) or streams")
         if node.recursive:
             self.error(node, "a loop may not call itself")
         if self.loops >= DEEPEST_LOOP:
@@ -234,8 +236,8 @@ class _Reader:
         if node.name not in FILTERS:
             hint = suggestion(node.name, FILTERS)
             self.error(node, f'"|{node.name}" is not a filter here; {hint}')
-        saves = node.name in {"default", "d"} and bool(node.args)
-        if node.name in {"default", "d"} and not node.args:
+        saves = node.name == "default" and bool(node.args)
+        if node.name == "default" and not node.args:
             self.error(node, '|default needs a text, such as |default("liebe Leserin")')
         below = node.node
         if below is not None:

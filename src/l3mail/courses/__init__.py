@@ -5,10 +5,12 @@ of it knows the time only as `now`, and nothing of text or SMTP.
 """
 
 from l3mail.courses.enrollments import (
+    Due,
     LessonDate,
     cancel,
     dates,
     enroll,
+    next_due,
     pause,
     reanchor,
     resume,
@@ -16,11 +18,12 @@ from l3mail.courses.enrollments import (
     wake,
 )
 from l3mail.courses.lessons import BATCH, ENDED, Planned, advance, plan
-from l3mail.courses.structures import Outline, define
+from l3mail.courses.structures import Outline, define, structure_of
 
 __all__ = [
     "BATCH",
     "ENDED",
+    "Due",
     "LessonDate",
     "Outline",
     "Planned",
@@ -29,10 +32,12 @@ __all__ = [
     "dates",
     "define",
     "enroll",
+    "next_due",
     "pause",
     "plan",
     "reanchor",
     "resume",
     "running",
+    "structure_of",
     "wake",
 ]

@@ -421,3 +421,29 @@ def _under_way(
     ).first()
     moment = enrollment.started_at if row is None else row.ended_at or row.due_at
     return moment, moment.astimezone(zone).date()
+
+
+class Due(NamedTuple):
+    """A lesson that learners wait for: the earliest moment, and how many they are."""
+
+    slug: str
+    due_at: datetime
+    people: int
+
+
+def next_due(connection: Connection) -> list[Due]:
+    """When each next lesson of active enrollments is due, the earliest first."""
+    earliest = func.min(ENROLLMENT.c.next_due_at, type_=UtcDateTime)
+    rows = connection.execute(
+        select(LESSON.c.slug, earliest, func.count())
+        .select_from(ENROLLMENT)
+        .join(
+            LESSON,
+            (LESSON.c.structure_id == ENROLLMENT.c.structure_id)
+            & (LESSON.c.position == ENROLLMENT.c.next_position),
+        )
+        .where(ENROLLMENT.c.state == "active", ENROLLMENT.c.next_due_at.is_not(None))
+        .group_by(LESSON.c.slug)
+        .order_by(earliest, LESSON.c.slug)
+    )
+    return [Due(*row) for row in rows]

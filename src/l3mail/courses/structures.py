@@ -78,6 +78,12 @@ def define(connection: Connection, outline: Outline, stream_id: int, now: dateti
     return int(structure_id)
 
 
+def structure_of(connection: Connection, slug: str) -> int | None:
+    """The id of a course's current structure; None for one that was never defined."""
+    query = select(COURSE.c.current_structure_id).where(COURSE.c.slug == slug)
+    return connection.execute(query).scalar()
+
+
 def timetables(
     connection: Connection, structures: Collection[int], zone: ZoneInfo
 ) -> dict[int, tuple[Timetable, int]]:

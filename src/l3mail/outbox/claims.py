@@ -35,6 +35,7 @@ from l3mail.outbox.details import TEXT, load
 from l3mail.outbox.outcomes import (
     TRIES_IN_DOUBT,
     UNCERTAIN_REST,
+    UNPUBLISHED,
     Attempt,
     Cause,
     Outcome,
@@ -160,7 +161,7 @@ _SET_ASIDE = (
     .values(state="cancelled", reason=_WHY_NOT, **_ENDING),
     update(DELIVERY)
     .where(_HELD, ~kept_back(), TEXT.is_(None))
-    .values(state="held", reason="nothing is published under this slug", **_NO_LEASE),
+    .values(state="held", reason=UNPUBLISHED, **_NO_LEASE),
     # Those kept back; on PostgreSQL also whose hindrance ended between two of these statements.
     update(DELIVERY).where(_HELD).values(_NO_LEASE),
 )

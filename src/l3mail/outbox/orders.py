@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Select, delete, func, or_, select, update
 from l3mail.database import upsert
 from l3mail.errors import OutboxError, quoted
 from l3mail.models import DELIVERY, DELIVERY_STATES, HALT, MESSAGE, SUBSCRIBER
+from l3mail.outbox.outcomes import UNPUBLISHED
 
 Settlement = Literal["arrived", "resend", "give-up"]
 
@@ -153,6 +154,23 @@ def retry(connection: Connection, ids: Sequence[int]) -> list[int]:
         "attempts": 0,
     }
     return _change(connection, ids, ("failed", "deferred", "held"), values)
+
+
+def queue_published(connection: Connection, slugs: Collection[str]) -> list[int]:
+    """Queue rows again that were held because these slugs had no text; what bars them is checked.
+
+    A row that still finds no text in its language is held again when it is to begin.
+    """
+    held = select(DELIVERY.c.id).where(
+        DELIVERY.c.state == "held", DELIVERY.c.reason == UNPUBLISHED, DELIVERY.c.slug.in_(slugs)
+    )
+    rows = connection.execute(
+        update(DELIVERY)
+        .where(DELIVERY.c.id.in_(held))
+        .values(state="queued", reason=None, fence=DELIVERY.c.fence + 1)
+        .returning(DELIVERY.c.id)
+    )
+    return sorted(row.id for row in rows)
 
 
 def cancel(connection: Connection, ids: Sequence[int], now: datetime) -> list[int]:

@@ -11,6 +11,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+UNPUBLISHED = "nothing is published under this slug"
+"""Why a delivery without a text is held; publishing one queues it again."""
+
 
 class Outcome(StrEnum):
     """Whether the relay took the mail."""

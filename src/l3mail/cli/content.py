@@ -1,0 +1,345 @@
+"""Commands on content: what stands where, what is wrong, how it looks, and putting it in force."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from l3mail.cli.context import DryRun, House, Json, Yes, confirm, print_json, print_table
+from l3mail.errors import ContentError, printable
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from l3mail.content import Finding, Library, Text
+    from l3mail.wiring import Publication
+
+PANEL = "Content"
+Names = Annotated[
+    list[str] | None, typer.Argument(metavar="[TEXT]...", help="Slugs or files; default: all.")
+]
+
+group = typer.Typer(
+    name="content", help="See what is published; publish what is not.", no_args_is_help=True
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Hang the commands into the panel "Content"."""
+    app.add_typer(group, rich_help_panel=PANEL)
+    app.command("check", rich_help_panel=PANEL)(check)
+    app.command("preview", rich_help_panel=PANEL)(preview)
+
+
+@group.command("status")
+def status(context: typer.Context, as_json: Json = False) -> None:
+    """Say of every text whether what is in the file is what is sent.
+
+    Example: l3mail content status
+    """
+    from l3mail import publishing
+
+    house: House = context.obj
+    _, texts = _read(house)
+    with house.database() as database:
+        standings = database.read(lambda connection: publishing.standings(connection, texts))
+    if as_json:
+        names = ("slug", "locale", "state", "path", "published_at", "published_by")
+        print_json([{name: getattr(standing, name) for name in names} for standing in standings])
+        return
+    print_table(
+        ("TEXT", "LOCALE", "STATUS", "PUBLISHED", "BY", "FILE"),
+        [
+            [
+                standing.slug,
+                standing.locale,
+                standing.state,
+                f"{standing.published_at.astimezone(house.settings.zone):%Y-%m-%d %H:%M}"
+                if standing.published_at
+                else "",
+                standing.published_by,
+                standing.path,
+            ]
+            for standing in standings
+        ],
+        empty="No texts yet; write lessons/<course>/01-start.md.",
+        solid=("STATUS", "PUBLISHED"),
+    )
+
+
+@group.command("diff")
+def diff(context: typer.Context, names: Names = None, as_json: Json = False) -> None:
+    """Show what publishing would change, as a text diff.
+
+    Example: l3mail content diff kurs/02-video
+    """
+    from l3mail import publishing
+
+    house: House = context.obj
+    library, texts = _read(house)
+    chosen = _chosen(house, library, texts, names)
+    with house.database() as database:
+        found = database.read(lambda connection: publishing.differences(connection, chosen))
+    if as_json:
+        print_json(
+            [
+                {
+                    "slug": change.slug,
+                    "locale": change.locale,
+                    "state": change.state,
+                    "path": change.path,
+                    "diff": list(change.lines),
+                }
+                for change in found
+            ]
+        )
+        return
+    if not found:
+        typer.echo("No sound text differs from what is published.")
+    for change in found:
+        for line in change.lines or (f"{change.path}: only its layout or its images differ",):
+            typer.echo(printable(line, 2000))
+
+
+@group.command("publish")
+def publish(
+    context: typer.Context, names: Names = None, dry_run: DryRun = False, yes: Yes = False
+) -> None:
+    """Check the texts, show what changes and who is due next, and put them in force.
+
+    A draft or broken text leaves its last published version in force; with a broken one the
+    exit is 1 although the others are published.
+
+    Example: l3mail content publish kurs/02-video
+    """
+    from l3mail.content import check as findings_of
+    from l3mail.wiring import store_media
+
+    house: House = context.obj
+    library, texts = _read(house)
+    chosen = _chosen(house, library, texts, names)
+    findings = findings_of(library, chosen)
+    if names:  # another text's faults are not this one's
+        paths = {text.source.path for text in chosen}
+        findings = [f for f in findings if f.path in paths or f.path.startswith("templates/l")]
+    broken = _tell(findings)
+    rehearsal, due = _rehearse(house, library, chosen)
+    _show(house, rehearsal, due)
+    if rehearsal.changes or rehearsal.courses:
+        if dry_run:
+            typer.echo("Dry run, nothing is published.")
+        else:
+            confirm(f"publish {_counted(len(rehearsal.changes), 'text')}?", yes=yes)
+            stored = store_media(house.settings, chosen)
+            done = house.change("content publish", _verb(house, library, chosen, stored))
+            typer.echo(f"Published {_counted(len(done.changes), 'text')}.")
+    if broken:
+        typer.echo("l3mail: texts with errors were left as they were published", err=True)
+        raise typer.Exit(1)
+
+
+def _verb(house: House, library: "Library", texts: "Sequence[Text]", stored: int) -> Any:
+    from l3mail.wiring import publish_content
+
+    def verb(connection: "Connection") -> "tuple[Publication, dict[str, int]]":
+        done = publish_content(
+            connection, house.settings, library, texts, by=house.who, now=house.clock.now()
+        )
+        counts = {"texts": len(done.changes), "courses": len(done.courses), "media": stored}
+        return done, counts
+
+    return verb
+
+
+class _RehearsedError(Exception):
+    """Rolls a rehearsal's transaction back."""
+
+
+def _rehearse(
+    house: House, library: "Library", texts: "Sequence[Text]"
+) -> "tuple[Publication, list[Any]]":
+    """What publishing would do, and who is due next; nothing stays of it."""
+    from l3mail import courses
+
+    outcome: list[tuple[Publication, list[Any]]] = []
+
+    def verb(connection: "Connection") -> None:
+        due = courses.next_due(connection)
+        done, _ = _verb(house, library, texts, 0)(connection)
+        outcome.append((done, due))
+        raise _RehearsedError
+
+    with house.database() as database:
+        with suppress(_RehearsedError):
+            database.write(verb)
+    return outcome[-1]
+
+
+def _show(house: House, rehearsal: "Publication", due: Sequence[Any]) -> None:
+    for change in rehearsal.changes:
+        if change.state == "changed":
+            for line in change.lines:
+                typer.echo(printable(line, 2000))
+    for change in rehearsal.changes:
+        what = f"+{change.added} -{change.removed}" if change.lines else "layout or images"
+        typer.echo(f"{change.state}  {change.slug} ({change.locale})  {change.path}  {what}")
+    for slug in rehearsal.courses:
+        typer.echo(f"course  {slug}: a new order or rhythm, for those who begin from now on")
+    for line in rehearsal.waiting:
+        typer.echo(f"waits  {line}")
+    if not rehearsal.changes and not rehearsal.courses:
+        typer.echo("Nothing to publish: every sound text is as it is published.")
+    for lesson in due[:5]:
+        at = lesson.due_at.astimezone(house.settings.zone)
+        people = "1 person" if lesson.people == 1 else f"{lesson.people} people"
+        typer.echo(f"next due  {lesson.slug}  {at:%a %Y-%m-%d %H:%M}  {people}")
+
+
+def check(
+    context: typer.Context,
+    path: Annotated[
+        str | None, typer.Argument(metavar="[PATH]", help="A file, folder or slug; default: all.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Find what is wrong with the texts: every fault with file, line and what to write.
+
+    Example: l3mail check lessons/kurs/02-video.md
+    """
+    from l3mail.content import check as findings_of
+
+    house: House = context.obj
+    library, texts = _read(house)
+    findings = findings_of(library, texts)
+    if path is not None:
+        wanted = _wanted(house, library, path)
+        findings = [
+            finding
+            for finding in findings
+            if finding.path == wanted or finding.path.startswith(f"{wanted}/")
+        ]
+    errors = sum(finding.severity == "error" for finding in findings)
+    if as_json:
+        names = ("path", "line", "severity", "message")
+        print_json([{name: getattr(finding, name) for name in names} for finding in findings])
+    else:
+        for finding in findings:
+            typer.echo(printable(str(finding), 2000))
+        warnings = len(findings) - errors
+        typer.echo(
+            f"{_counted(len(texts), 'text')}: {_counted(errors, 'error')},"
+            f" {_counted(warnings, 'warning')}."
+        )
+    if errors:
+        raise typer.Exit(1)
+
+
+def preview(
+    context: typer.Context,
+    path: Annotated[str, typer.Argument(metavar="PATH", help="A file or slug.")],
+    *,
+    email: Annotated[
+        str | None, typer.Option("--as", help="With this subscriber's values.", metavar="EMAIL")
+    ] = None,
+    locale: Annotated[str | None, typer.Option(help="In this language.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write the HTML part here.")] = None,
+    text: Annotated[Path | None, typer.Option(help="Write the text part here.")] = None,
+) -> None:
+    """Show a text as a mail would, from its file; its links do nothing.
+
+    Example: l3mail preview kurs/01-start --html mail.html
+    """
+    from l3mail.content import compile_text
+    from l3mail.rendering import fill
+    from l3mail.wiring import preview_values, read_content
+
+    house: House = context.obj
+    library = read_content(house.settings)
+    person = _person(house, email) if email else {}
+    source = library.find(_relative(house, path), locale or person.get("locale"))
+    compiled = compile_text(library, source)
+    _tell(compiled.findings)
+    if compiled.compiled is None:
+        raise ContentError(f"{source.path} has errors, there is nothing to show yet")
+    values = preview_values(house.settings, library, source, person)
+    parts = {name: fill(compiled.compiled, name, values) for name in ("subject", "preheader")}
+    plain = fill(compiled.compiled, "text", values)
+    if text is not None:
+        text.write_text(plain, encoding="utf-8")
+    if html is not None:
+        page = fill(compiled.compiled, "html", values)
+        for medium in compiled.media:
+            url = f"{house.settings.web.base_url}/media/{medium.digest}/{medium.name}"
+            page = page.replace(url, (library.folder / medium.path).as_uri())
+        html.write_text(page, encoding="utf-8")
+    typer.echo(f"Subject:   {printable(parts['subject'], 500)}")
+    typer.echo(f"Preheader: {printable(parts['preheader'], 500)}\n")
+    if text is None:
+        typer.echo("\n".join(printable(line, 5000) for line in plain.split("\n")))
+    for file in (html, text):
+        if file is not None:
+            typer.echo(f"Wrote {file}.")
+
+
+def _person(house: House, email: str) -> dict[str, Any]:
+    from l3mail.addresses import address_key, parse_address
+    from l3mail.settings import load_pepper
+    from l3mail.wiring import person_of
+
+    address = parse_address(email)
+    with house.database() as database:
+        key = address_key(address, load_pepper(house.settings.state_dir))
+        person = database.read(lambda connection: person_of(connection, key))
+    if person is None:
+        raise ContentError(f"{printable(email, 100)} is no subscriber; leave --as out")
+    return person
+
+
+def _read(house: House) -> "tuple[Library, list[Text]]":
+    from l3mail.content import compile_all
+    from l3mail.wiring import read_content
+
+    library = read_content(house.settings)
+    return library, compile_all(library)
+
+
+def _chosen(
+    house: House, library: "Library", texts: "list[Text]", names: Sequence[str] | None
+) -> "list[Text]":
+    """The texts named by slug (in every language) or by file."""
+    if not names:
+        return texts
+    wanted = [library.find(_relative(house, name)) for name in names]
+    paths = {source.path for source in wanted}
+    slugs = {source.slug for source in wanted} & set(names)
+    return [t for t in texts if t.source.path in paths or t.source.slug in slugs]
+
+
+def _wanted(house: House, library: "Library", name: str) -> str:
+    """The path below the workspace that a file, folder or slug means."""
+    relative = _relative(house, name)
+    if (library.folder / relative).exists():
+        return relative
+    return library.find(relative).path
+
+
+def _relative(house: House, name: str) -> str:
+    """A path as the workspace sees it, whatever folder it was typed in; a slug as it is."""
+    path = Path(name).absolute()
+    folder = house.settings.folder
+    if path.exists() and path.resolve().is_relative_to(folder):
+        return path.resolve().relative_to(folder).as_posix()
+    return name.removeprefix("./").rstrip("/")
+
+
+def _tell(findings: "Sequence[Finding]") -> bool:
+    """Print findings; whether one is an error."""
+    for finding in findings:
+        typer.echo(printable(str(finding), 2000), err=True)
+    return any(finding.severity == "error" for finding in findings)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
