@@ -270,7 +270,7 @@ def publish_content(
         streams.declare(connection, slug, stream.kind, stream.title, now)
     changes = publishing.publish_texts(connection, texts, by, now)
     published = publishing.published_slugs(connection)
-    drafts = {text.source.slug for text in texts if text.draft}
+    drafts = {source.slug for source in library.sources if source.matter.draft}
     concerned = {text.source.course for text in texts}
     defined, waiting = [], []
     for curriculum in library.curricula:

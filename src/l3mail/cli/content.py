@@ -171,9 +171,8 @@ def _rehearse(
         outcome.append((done, due))
         raise _RehearsedError
 
-    with house.database() as database:
-        with suppress(_RehearsedError):
-            database.write(verb)
+    with house.database() as database, suppress(_RehearsedError):
+        database.write(verb)
     return outcome[-1]
 
 
@@ -215,11 +214,8 @@ def check(
     findings = findings_of(library, texts)
     if path is not None:
         wanted = _wanted(house, library, path)
-        findings = [
-            finding
-            for finding in findings
-            if finding.path == wanted or finding.path.startswith(f"{wanted}/")
-        ]
+        findings = [finding for finding in findings if _below(finding.path, wanted)]
+        texts = [text for text in texts if _below(text.source.path, wanted)]
     errors = sum(finding.severity == "error" for finding in findings)
     if as_json:
         names = ("path", "line", "severity", "message")
@@ -323,6 +319,10 @@ def _wanted(house: House, library: "Library", name: str) -> str:
     if (library.folder / relative).exists():
         return relative
     return library.find(relative).path
+
+
+def _below(path: str, wanted: str) -> bool:
+    return path == wanted or path.startswith(f"{wanted}/") or wanted == "."
 
 
 def _relative(house: House, name: str) -> str:

@@ -9,8 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from jinja2 import Environment, TemplateSyntaxError
-
 from l3mail.content.blocks import Body, build_body
 from l3mail.content.findings import Faults, Finding
 from l3mail.content.images import Medium, find_medium
@@ -99,6 +97,7 @@ class _Compilation:
         source, matter = self.source, self.source.matter
         self._check_words()
         self._check_stream()
+        self._check_frame()
         if self.faults.broken and not self._readable:
             return None, None
         self.sentinels = Sentinels.for_texts(
@@ -146,7 +145,9 @@ class _Compilation:
 
     def _check_words(self) -> None:
         source, matter = self.source, self.source.matter
-        if not matter.subject.strip() and "subject" not in source.mapped.values:
+        if source.findings and not source.mapped.values:
+            pass  # the keys could not be read at all
+        elif not matter.subject.strip() and "subject" not in source.mapped.values:
             self.faults.error(1, '"subject" is missing; write subject: "…"')
         elif not matter.subject.strip() and not source.findings:
             self.faults.error(source.mapped.line("subject"), '"subject" is empty; write one')
@@ -157,6 +158,18 @@ class _Compilation:
             (source.body, source.body_line),
         ):
             self._readable &= self._check_placeholders(text, line, self.faults)
+
+    def _check_frame(self) -> None:
+        """A fault of the frame is one of every text in it: none of them could be sent."""
+        layout = self.layout
+        for path, text, line in (
+            (layout.path, layout.mjml, layout.mjml_line),
+            (layout.text_path, layout.text, 1),
+            *((WORDS, word, _line_of(word, self.library.words)) for word in self.words.values()),
+        ):
+            faults = Faults(path)
+            check_placeholders(text, line, faults, attributes=self.library.attributes)
+            self.faults.found += faults.found
 
     def _check_placeholders(self, text: str, line: int, faults: Faults) -> bool:
         return check_placeholders(
@@ -247,10 +260,11 @@ class _Compilation:
         for part in ("html", "text"):
             path = self.layout.path if part == "html" else self.layout.text_path
             faults = Faults(path)
-            try:
-                Environment(autoescape=True).parse(compiled[part])
-            except TemplateSyntaxError as error:
-                self.faults.error(self.source.body_line, f"the {part} part: {error.message}")
+            # All was looked at where it stands, but for what a layout includes.
+            whole = Faults(path)
+            self._check_placeholders(compiled[part], 1, whole)
+            if whole.broken:
+                self.faults.found += [replace(f, line=1) for f in whole.found]
                 continue
             for names in needed:
                 if not uses(compiled[part], *names):
@@ -266,7 +280,7 @@ class _Compilation:
 
 
 def check_frames(library: Library) -> list[Finding]:
-    """Faults in the placeholders of layouts and their words, which every text would show."""
+    """Faults in layouts and words, those that no text uses among them."""
     found: list[Finding] = []
     for name, text in sorted(library.layouts.items()):
         faults = Faults(f"{LAYOUTS}/{name}")
@@ -276,10 +290,14 @@ def check_frames(library: Library) -> list[Finding]:
     faults = Faults(WORDS)
     for locale in _locales(library.words):
         for word in read_words(library.words, locale, locale).values():
-            before, _, _ = library.words.partition(word)
-            line = before.count("\n") + 1 if word in library.words else 1
+            line = _line_of(word, library.words)
             check_placeholders(word, line, faults, attributes=library.attributes)
     return found + faults.found
+
+
+def _line_of(word: str, words: str) -> int:
+    before, found, _ = words.partition(word)
+    return before.count("\n") + 1 if found else 1
 
 
 def _locales(words: str) -> list[str]:

@@ -13,6 +13,7 @@ from frontmatter.default_handlers import YAMLHandler
 from l3mail.content.findings import Faults
 from l3mail.errors import quoted
 
+_DEEPEST = 5
 _FENCE = re.compile(r"---[ \t]*\r?\n")
 
 
@@ -49,8 +50,9 @@ def read_mapping(text: str, faults: Faults, first_line: int = 1) -> Mapped:
     """Read YAML that is a mapping; faults are noted and give an empty one."""
     nothing = Mapped({}, {})
     try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-            faults.error(first_line, "YAML aliases (*name) are not read here; write it out")
+        problem = _unwanted(text)
+        if problem is not None:
+            faults.error(first_line, problem)
             return nothing
         node = yaml.compose(text, yaml.SafeLoader)
         if node is None:
@@ -60,12 +62,29 @@ def read_mapping(text: str, faults: Faults, first_line: int = 1) -> Mapped:
             return nothing
         return _mapped(node, faults, first_line)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
+        mark = error.problem_mark
+        if mark is None or "scanning" in (error.context or ""):
+            mark = error.context_mark or mark  # where the quote was opened
         line = first_line + (mark.line if mark else 0)
         faults.error(line, f"this is not YAML: {error.problem}; put texts in quotes")
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         faults.error(first_line, f"this is not YAML we read: {quoted(str(error))}")
     return nothing
+
+
+def _unwanted(text: str) -> str | None:
+    """What makes YAML a bomb, found before anything is built of it."""
+    depth = 0
+    for event in yaml.parse(text, yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            return "YAML aliases (*name) are not read here; write it out"
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > _DEEPEST:
+            return f"YAML nested deeper than {_DEEPEST} is not read here"
+    return None
 
 
 def _mapped(node: yaml.MappingNode, faults: Faults, first_line: int) -> Mapped:

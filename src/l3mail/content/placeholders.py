@@ -43,8 +43,8 @@ LONGEST_LOOP = 1000
 
 PIECE = re.compile(
     r"(?P<comment>\{#.*?#\})"
-    r"|(?P<value>\{\{(?:\"[^\"]*\"|'[^']*'|[^\"'])*?\}\})"
-    r"|(?P<tag>\{%(?:\"[^\"]*\"|'[^']*'|[^\"'])*?%\})",
+    r"|(?P<value>\{\{(?:\"[^\"]*\"|'[^']*'|[^\"']){0,1000}?\}\})"
+    r"|(?P<tag>\{%(?:\"[^\"]*\"|'[^']*'|[^\"']){0,1000}?%\})",
     re.DOTALL,
 )
 """One piece of Jinja in a text; a brace pair inside a quoted string ends nothing."""
@@ -288,7 +288,7 @@ class _Reader:
             self.error(node, f"{quoted(shown)} has parts, name one; {hint}")
             return False
         if path[1] not in parts or len(path) > 2:
-            hint = suggestion(path[1], (f"{path[0]}.{part}" for part in parts))
+            hint = suggestion(shown, (f"{path[0]}.{part}" for part in parts))
             if not parts:
                 hint = f"declare it in l3mail.toml, [attributes.{path[1]}]"
             self.error(node, f"{quoted(shown)} is no placeholder; {hint}")

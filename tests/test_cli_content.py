@@ -1,0 +1,150 @@
+"""Content commands as an editor types them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from l3mail.cli import app
+from l3mail.database import opened
+from l3mail.models import ACTIONS, MESSAGE
+from tests.fakes.library import LESSON, Shelf
+from tests.fakes.office import Office
+from tests.fakes.village import Village
+
+SETTINGS = """
+[workspace]
+name = "Bildung in Musterstadt"
+[streams.newsletter]
+title = "Neues"
+[impressum]
+name = "Stadt Musterhausen"
+"""
+
+
+class Desk:
+    """A workspace with one course, and the command line in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.office = Office(folder, SETTINGS)
+        self.shelf = Shelf(folder)
+        self.shelf.image()
+        self.shelf.lesson(
+            "Guten Tag {{ first_name|default('alle') }}.\n\n![Tafel](media/tafel.png)"
+        )
+
+    def run(self, *words: str, code: int = 0) -> Result:
+        result = CliRunner().invoke(app, ["--workspace", str(self.office.folder), *words])
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            assert code, result.exception
+            return result
+        assert result.exit_code == code, result.output
+        return result
+
+    def rows(self, table: Any) -> list[dict[str, Any]]:
+        with opened(self.office.settings.database_url) as database:
+            return Village(database).rows(table)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)
+
+
+def test_publish_shows_what_changes_stores_it_and_notes_who(desk: Desk) -> None:
+    result = desk.run("content", "publish", "--yes")
+    assert "new  kurs/01-start (de)  lessons/kurs/01-start.md  +6 -0" in result.stdout
+    assert result.stdout.endswith("Published 1 text.\n")
+    (action,) = desk.rows(ACTIONS)
+    assert (action["command"], action["counts"]) == (
+        "content publish",
+        {"texts": 1, "courses": 1, "media": 1},
+    )
+    assert len(list((desk.office.folder / "state/media").glob("*/tafel.png"))) == 1
+    again = desk.run("content", "publish", "--yes")
+    assert again.stdout.startswith("Nothing to publish")
+    assert len(desk.rows(ACTIONS)) == 1
+
+
+def test_a_dry_run_and_a_missing_yes_change_nothing(desk: Desk) -> None:
+    assert "Dry run" in desk.run("content", "publish", "--dry-run").stdout
+    desk.run("content", "publish", code=1)
+    assert desk.rows(MESSAGE) == []
+    assert not (desk.office.folder / "state/media").exists()
+
+
+def test_publish_leaves_a_broken_text_and_exits_1(desk: Desk) -> None:
+    desk.run("content", "publish", "--yes")
+    desk.shelf.lesson("{{ foo }}")
+    desk.shelf.text("newsletters/2026-12.md")
+    result = desk.run("content", "publish", "--yes", code=1)
+    assert "Published 1 text." in result.stdout
+    assert 'lessons/kurs/01-start.md:4: "foo" is no placeholder' in result.stderr
+    desk.run("content", "publish", "newsletter/2026-12", "--yes")
+
+
+def test_status_and_diff_say_what_differs(desk: Desk) -> None:
+    desk.run("content", "publish", "--yes")
+    desk.shelf.lesson("Guten Abend.")
+    (row,) = json.loads(desk.run("content", "status", "--json").stdout)
+    assert (row["slug"], row["state"]) == ("kurs/01-start", "changed")
+    assert "kurs/01-start\tde\tchanged" in desk.run("content", "status").stdout
+    assert "\n+Guten Abend.\n" in desk.run("content", "diff", "kurs/01-start").stdout
+    (change,) = json.loads(desk.run("content", "diff", "--json").stdout)
+    assert "+Guten Abend." in change["diff"]
+
+
+def test_check_names_file_and_line_and_exits_1(desk: Desk) -> None:
+    desk.shelf.text("newsletters/2026-12.md", "[Mehr dazu](javascript:x)")
+    result = desk.run("check", code=1)
+    assert 'newsletters/2026-12.md:4: "javascript:x" is not for mails' in result.stdout
+    assert result.stdout.endswith("2 texts: 1 error, 0 warnings.\n")
+    assert desk.run("check", "lessons").stdout == "1 text: 0 errors, 0 warnings.\n"
+    assert desk.run("check", "kurs/01-start").stdout == "1 text: 0 errors, 0 warnings.\n"
+    (finding,) = json.loads(desk.run("check", "--json", code=1).stdout)
+    assert (finding["path"], finding["line"]) == ("newsletters/2026-12.md", 4)
+
+
+def test_preview_fills_in_a_subscriber_and_leads_nowhere(desk: Desk, tmp_path: Path) -> None:
+    desk.office.fill(1)
+    result = desk.run("preview", "kurs/01-start")
+    assert result.stdout.startswith("Subject:   Lektion\nPreheader: \n")
+    assert "Guten Tag alle." in result.stdout
+    html, text = tmp_path / "mail.html", tmp_path / "mail.txt"
+    words = ("preview", "lessons/kurs/01-start.md", "--as", "p0@schule.example")
+    before = desk.rows(MESSAGE), desk.rows(ACTIONS)
+    desk.run(*words, "--html", str(html), "--text", str(text))
+    assert (desk.rows(MESSAGE), desk.rows(ACTIONS)) == before
+    page = html.read_text(encoding="utf-8")
+    assert "http://127.0.0.1:8000/preview" in page
+    assert "/unsubscribe/" not in page
+    assert (desk.office.folder / "media/tafel.png").as_uri() in page
+    assert "Abmelden: http://127.0.0.1:8000/preview" in text.read_text(encoding="utf-8")
+
+
+def test_preview_speaks_the_language_asked_for(desk: Desk) -> None:
+    desk.shelf.text("lessons/kurs/01-start.en.md", "Hello.", 'subject: "Lesson"')
+    assert "Subject:   Lesson" in desk.run("preview", "kurs/01-start", "--locale", "en").stdout
+    assert "Subject:   Lektion" in desk.run("preview", "kurs/01-start", "--locale", "fr").stdout
+
+
+def test_what_cannot_be_previewed_is_one_line(desk: Desk) -> None:
+    missing = desk.run("preview", "kurs/01-strat", code=1)
+    assert 'did you mean "kurs/01-start"?' in str(missing.exception)
+    nobody = desk.run("preview", "kurs/01-start", "--as", "x@schule.example", code=1)
+    assert "is no subscriber" in str(nobody.exception)
+    desk.shelf.text("newsletters/2026-12.md", "{{ foo }}", LESSON)
+    broken = desk.run("preview", "newsletter/2026-12", code=1)
+    assert "has errors" in str(broken.exception)
+    assert "newsletters/2026-12.md:4: " in broken.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["check"], ["preview"], *(["content", name] for name in ("status", "diff", "publish"))],
+)
+def test_every_command_has_an_example(words: list[str]) -> None:
+    result = CliRunner().invoke(app, [*words, "--help"])
+    assert "Example: l3mail " + " ".join(words) in result.stdout

@@ -1,0 +1,237 @@
+"""One fault a file: which line is named, and what the editor is told to write."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.library import COURSE, LESSON, Shelf
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    return Shelf(tmp_path)
+
+
+MATTER = {
+    "unknown key": ('subject: "a"\nsubjekt: "b"', 3, '"subjekt" is not a key here; did you mean'),
+    "no subject": ('preheader: "a"', 1, '"subject" is missing; write subject:'),
+    "empty subject": ('preheader: "x"\nsubject: ""', 3, '"subject" is empty'),
+    "subject of numbers": ("subject: 2026", 2, '"subject" is 2026, expected text in quotes'),
+    "subject of two lines": ('subject: "a\\nb"', 2, "more than one line"),
+    "key twice": ('subject: "a"\nsubject: "b"', 3, '"subject" stands here twice'),
+    "unknown placeholder": ('subject: "{{ frist_name }}"', 2, 'did you mean "first_name"?'),
+    "empty placeholder": ('subject: "{{ first_name }}"', 2, '"first_name" can be empty'),
+    "broken Jinja": ('subject: "a"\npreheader: "{% if first_name %}x"', 3, "Jinja cannot read"),
+    "no YAML": ('subject: "a', 2, "this is not YAML"),
+    "no mapping": ("- a", 2, "expected lines such as subject:"),
+    "an alias": ("subject: &a x\npreheader: *a", 2, "aliases"),
+    "draft by word": ('subject: "a"\ndraft: "yes"', 3, "expected true or false"),
+    "no layout": ('subject: "a"\nlayout: mial', 3, '"mial" is no layout'),
+    "no sender": ('subject: "a"\nfrom: "Amt <amt>"', 3, '"from" is "Amt <amt>", no sender'),
+    "foreign stream": ('subject: "a"\nstream: newsletter', 3, "a lesson goes out in its course's"),
+    "issue's key": ('subject: "a"\nsegment: "age > 3"', 3, '"segment" is not a key here'),
+}
+
+
+@pytest.mark.parametrize(("matter", "line", "says"), MATTER.values(), ids=MATTER.keys())
+def test_a_fault_above_a_text_is_told_with_its_line(
+    shelf: Shelf, matter: str, line: int, says: str
+) -> None:
+    shelf.lesson(matter=matter)
+    (told,) = shelf.findings
+    assert told.startswith(f"lessons/kurs/01-start.md:{line}: ")
+    assert says in told
+
+
+TRIGGERS = {
+    "none": ('subject: "a"', 1, '"trigger" is missing'),
+    "unknown": ('subject: "a"\ntrigger: birthdate', 3, "expected one of birthday, yearly"),
+    "yearly without a day": ('subject: "a"\ntrigger: yearly', 3, 'needs "on"; write on: "09-08"'),
+    "clicked without what": ('subject: "a"\ntrigger: clicked', 3, 'needs "of"'),
+    "interested without what": ('subject: "a"\ntrigger: interested', 3, 'needs "of"'),
+    "joined without when": ('subject: "a"\ntrigger: joined', 3, 'needs "after"'),
+    "a day for a birthday": ('subject: "a"\ntrigger: birthday\non: "09-08"', 4, "says nothing"),
+    "30 February": ('subject: "a"\ntrigger: yearly\non: "02-30"', 4, "no day of the year"),
+    "a span without unit": ('subject: "a"\ntrigger: joined\nafter: "2"', 4, "no span of time"),
+    "25 o'clock": ('subject: "a"\ntrigger: birthday\nat: "25:00"', 4, "no time of day"),
+    "a time without quotes": ('subject: "a"\ntrigger: birthday\nat: 10:00', 4, "a time in quotes"),
+    "approval by whom": ('subject: "a"\ntrigger: birthday\napproval: "no"', 4, "auto or required"),
+}
+
+
+@pytest.mark.parametrize(("matter", "line", "says"), TRIGGERS.values(), ids=TRIGGERS.keys())
+def test_a_trigger_that_could_not_run_is_told_with_its_line(
+    shelf: Shelf, matter: str, line: int, says: str
+) -> None:
+    shelf.text("newsletters/lifecycle/gruss.md", matter=matter)
+    (told,) = shelf.findings
+    assert told.startswith(f"newsletters/lifecycle/gruss.md:{line}: ")
+    assert says in told
+
+
+BODIES = {
+    "unknown placeholder": ("a\n\n{{ frist_name }}", 6, 'did you mean "first_name"?'),
+    "unknown attribute": ('{{ attrs.rolle|default("x") }}', 4, 'did you mean "attrs.role"?'),
+    "unknown link": ("{{ links.unsubscribed }}", 4, 'did you mean "links.unsubscribe"?'),
+    "unknown part of the course": ("{{ course.titel }}", 4, 'did you mean "course.title"?'),
+    "unknown part of the house": ("{{ house.street }}", 4, '"house.street" is no placeholder'),
+    "can be empty": ("{{ district }}", 4, '"district" can be empty'),
+    "empty in the other branch": (
+        "{% if district %}a{% else %}{{ district }}{% endif %}",
+        4,
+        '"district" can be empty',
+    ),
+    "guarded by another": ("{% if locale %}{{ district }}{% endif %}", 4, "can be empty"),
+    "default of nothing": ("{{ district|default }}", 4, "|default needs a text"),
+    "unknown filter": ('{{ greeting|defualt("x") }}', 4, 'did you mean "default"?'),
+    "unsafe filter": ("{{ greeting|safe }}", 4, '"|safe" is not a filter here'),
+    "unknown function": ("{{ now() }}", 4, '"now" is not a function here'),
+    "method": ("{{ greeting.upper() }}", 4, "is not a function here"),
+    "out of the sandbox": ("{{ greeting.__class__ }}", 4, "is no placeholder"),
+    "set": ("{% set x = 1 %}", 4, "{% set %} is not for texts"),
+    "include": ('{% include "x" %}', 4, "{% include %} is not for texts"),
+    "raw": ("{% raw %}{{ x }}{% endraw %}", 4, "{% raw %} is not for texts"),
+    "unknown tag": ("{% fi %}", 4, '{% fi %} is not for texts; did you mean "if"?'),
+    "open if": ("a\n\n{% if district %}", 6, "Jinja cannot read this"),
+    "over two lines": ("{{ greeting\n}}", 4, "must fit into one line"),
+    "loops in loops": (
+        "{% for a in [] %}{% for b in [] %}{% for c in [] %}x{% endfor %}{% endfor %}{% endfor %}",
+        4,
+        "deeper than two",
+    ),
+    "loop over much": ("{% for a in range(9999) %}x{% endfor %}", 4, "range() goes to 1000"),
+    "loop over letters": ("{% for a in greeting %}x{% endfor %}", 4, "a loop goes over a list"),
+    "if over paragraphs": (
+        "a {% if district %}b\n\nc{% endif %}",
+        4,
+        "must stand in one paragraph",
+    ),
+    "HTML block": ("a\n\n<div>b</div>", 6, "HTML is not read here"),
+    "HTML in a line": ("a\nb <b>c</b>", 5, "HTML is not read here"),
+    "script": ("<script>alert(1)</script>", 4, "HTML is not read here"),
+    "javascript": ("[Klick mich](javascript:alert(1))", 4, "is not for mails"),
+    "data": ("a [b c](data:text/html,x) d", 4, "is not for mails"),
+    "file": ("a\nb [b c](file:///etc/passwd) d", 5, "is not for mails"),
+    "no scheme": ("siehe [unsere Seite](www.stadt.example)", 4, "is not for mails"),
+    "double slash": ("siehe [unsere Seite](//stadt.example)", 4, "is not for mails"),
+    "link by a person's value": (
+        'siehe [Ihre Seite]({{attrs.role|default("x")}}) an',
+        4,
+        "decides where this link leads",
+    ),
+    "host by a value": (
+        "siehe [die Seite](https://{{locale}}.example/) an",
+        4,
+        "may not be the host",
+    ),
+    "interest without a name": ("[Ja bitte](interest:)", 4, "no name of an interest"),
+    "link without words": ("a [](https://stadt.example) b", 4, "this link has no words"),
+    "image without words": ("![](media/tafel.png)", 4, "no words for who does not see it"),
+    "missing image": ("![Tafel](media/tavel.png)", 4, 'did you mean "media/tafel.png"?'),
+    "foreign image": ("![Tafel](https://x.example/a.png)", 4, "is a foreign image"),
+    "image from above": ("![Tafel](media/../l3mail.toml)", 4, "is not in media/"),
+    "image in a sentence": ("eine ![Tafel](media/tafel.png) hier", 4, "an image stands alone"),
+    "no image": ("![Tafel](media/falsch.png)", 4, "holds no image"),
+    "drawing": ("![Tafel](media/tafel.svg)", 4, "is no file for mails"),
+    "nothing": ("", 5, "there is no text"),
+}
+
+
+@pytest.mark.parametrize(("body", "line", "says"), BODIES.values(), ids=BODIES.keys())
+def test_a_fault_in_a_text_is_told_with_its_line(
+    shelf: Shelf, body: str, line: int, says: str
+) -> None:
+    shelf.image()
+    shelf.put("media/falsch.png", b"GIF? PNG? neither")
+    shelf.put("media/tafel.svg", "<svg/>")
+    shelf.lesson(body)
+    told = shelf.findings
+    assert any(f"lessons/kurs/01-start.md:{line}: " in one and says in one for one in told), told
+    assert not any("Traceback" in one or ": warning: " in one for one in told)
+
+
+WARNINGS = {
+    "vague link": ("Mehr steht [hier](https://stadt.example).", 4, "does not say where it leads"),
+    "heading too deep": (
+        "## A\n\ntext\n\n#### B",
+        8,
+        "a heading of level 4 follows one of level 2",
+    ),
+}
+
+
+@pytest.mark.parametrize(("body", "line", "says"), WARNINGS.values(), ids=WARNINGS.keys())
+def test_what_a_careful_editor_would_mend_is_a_warning(
+    shelf: Shelf, body: str, line: int, says: str
+) -> None:
+    shelf.lesson(body)
+    (told,) = shelf.findings
+    assert told.startswith(f"lessons/kurs/01-start.md:{line}: warning: ")
+    assert says in told
+    assert shelf.compiled().compiled is not None
+
+
+COURSES = {
+    "unknown key": (COURSE + "holidays: DE-SN\n", 3, 'did you mean "skip_holidays"?'),
+    "no title": ('cadence: {weekday: mon, at: "10:00"}\n', 1, '"title" is missing'),
+    "no weekday": ('title: a\ncadence: {weekday: mondag, at: "10:00"}\n', 2, "mon"),
+    "a time without quotes": (
+        "title: a\ncadence: {weekday: mon, at: 10:00}\n",
+        2,
+        'a time needs quotes, such as at: "10:00"',
+    ),
+    "no such calendar": (COURSE + "skip_holidays: DE-XX\n", 3, "is not a holiday calendar"),
+    "no range": (COURSE + "closed: [christmas]\n", 3, "is neither a day"),
+    "no grace": (COURSE + "grace: 48\n", 3, '"grace"'),
+    "no start": (COURSE + "start: monday\n", 3, "expected rolling or a day"),
+    "no such lesson": (COURSE + "lessons: [01-start, 02-viedo]\n", 3, "is no lesson of this"),
+    "no such number": (COURSE + "lessons: [1, 7]\n", 3, '"7" is no lesson of this course'),
+    "a lesson twice": (COURSE + "lessons: [1, 01-start]\n", 3, "listed twice"),
+    "no such evaluation": (COURSE + "evaluation: true\n", 3, '"evaluation" is no text'),
+}
+
+
+@pytest.mark.parametrize(("yaml", "line", "says"), COURSES.values(), ids=COURSES.keys())
+def test_a_fault_of_a_course_is_told_with_its_line(
+    shelf: Shelf, yaml: str, line: int, says: str
+) -> None:
+    shelf.lesson()
+    shelf.text("lessons/kurs/02-video.md")
+    shelf.course(yaml=yaml)
+    (told,) = shelf.findings
+    assert told.startswith(f"lessons/kurs/course.yaml:{line}: ")
+    assert says in told
+
+
+def test_a_stream_nobody_declared_is_an_error(shelf: Shelf) -> None:
+    shelf.text("newsletters/2026-12.md", matter=f"{LESSON}\nstream: newsleter")
+    (told,) = shelf.findings
+    assert told.startswith('newsletters/2026-12.md:3: the stream "newsleter" is not declared')
+
+
+def test_a_text_over_102_kilobytes_is_an_error(shelf: Shelf) -> None:
+    shelf.lesson("Wort " * 25_000)
+    (told,) = shelf.findings
+    assert "over 102 KB" in told
+
+
+def test_a_text_that_is_missing_in_the_own_language_is_an_error(shelf: Shelf) -> None:
+    shelf.text("newsletters/2026-12.en.md")
+    (told,) = shelf.findings
+    assert "newsletter/2026-12 has no text in de" in told
+
+
+def test_faults_of_a_draft_are_warnings_and_it_stays_a_draft(shelf: Shelf) -> None:
+    shelf.lesson()
+    shelf.text("lessons/kurs/02-video.md", "{{ foo }}", f"{LESSON}\ndraft: true")
+    (told,) = shelf.findings
+    assert ": warning: " in told
+
+
+def test_a_workspace_without_faults_has_none(shelf: Shelf) -> None:
+    shelf.lesson()
+    shelf.text("lessons/kurs/evaluation.md")
+    shelf.text("newsletters/2026-12.md", matter='subject: "a"\nsegment: "age >= 60"')
+    shelf.text("newsletters/lifecycle/b.md", matter='subject: "a"\ntrigger: birthday')
+    shelf.text("templates/notices/confirmation.md", "[Bestätigen]({{ links.confirm }})")
+    assert shelf.findings == []

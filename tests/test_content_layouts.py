@@ -1,0 +1,163 @@
+"""The frame around every mail: readable in light and dark, and its faults have lines."""
+
+import re
+import tomllib
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from l3mail.content.layouts import read_layout
+from tests.fakes.library import ROOT, Shelf
+
+LAYOUT = "templates/layouts/mail.mjml"
+PAIRS = [
+    ("ink", "card"),
+    ("ink", "tint"),
+    ("soft", "card"),
+    ("soft", "page"),
+    ("accent", "card"),
+    ("accent", "page"),
+    ("accent", "tint"),
+    ("on_accent", "accent"),
+]
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    return Shelf(tmp_path)
+
+
+def change(shelf: Shelf, old: str, new: str, path: str = LAYOUT) -> int:
+    """Change a layout and return the line it happened in."""
+    file = shelf.folder / path
+    text = file.read_text(encoding="utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new, 1), encoding="utf-8")
+    return text[: text.index(old)].count("\n") + 1
+
+
+def brightness(colour: str) -> float:
+    """Relative luminance (WCAG 2.2)."""
+    channels = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize(("design", "pair"), list(product(("light", "dark"), PAIRS)))
+def test_every_pair_of_colours_is_readable(design: str, pair: tuple[str, str]) -> None:
+    folder = ROOT / "templates" / "layouts"
+    layout = read_layout("mail", {path.name: path.read_text() for path in folder.iterdir()})
+    colours = getattr(layout, design)
+    bright, dim = sorted((brightness(colours[name]) for name in pair), reverse=True)
+    assert (bright + 0.05) / (dim + 0.05) >= 4.5
+
+
+def test_inline_styles_use_the_light_designs_colours_only() -> None:
+    folder = ROOT / "templates" / "layouts"
+    layout = read_layout("mail", {path.name: path.read_text() for path in folder.iterdir()})
+    used = set(re.findall("#[0-9a-f]{6}", " ".join(layout.inline.values())))
+    assert used <= set(layout.light.values())
+    # All colours of the frame come from the two tables.
+    assert re.findall("#[0-9a-f]{6}", layout.mjml) == []
+
+
+def test_the_shipped_words_are_there_in_every_language() -> None:
+    words = tomllib.loads((ROOT / "templates" / "words.toml").read_text(encoding="utf-8"))
+    assert set(words) == {"de", "de-simple", "en"}
+    assert len({frozenset(table) for table in words.values()}) == 1
+    assert all(word.strip() for table in words.values() for word in table.values())
+
+
+def test_both_designs_are_declared(shelf: Shelf) -> None:
+    shelf.lesson()
+    compiled = shelf.compiled().compiled
+    assert compiled is not None
+    assert '<meta name="color-scheme" content="light dark"' in compiled["html"]
+    assert "@media (prefers-color-scheme: dark)" in compiled["html"]
+    assert "[data-ogsc]" in compiled["html"]
+    assert 'role="article"' in compiled["html"]
+
+
+FAULTS = {
+    "unknown element": ("<mj-wrapper css", "<mj-wraper css", '"mj-wraper" is no element'),
+    "not closed": ("</mj-column>", "", "MJML is not well formed"),
+    "unknown marker": ("[[ words.view ]]", "[[ words.wiev ]]", "has no attribute 'wiev'"),
+    "broken marker": ("[% if stream %]", "[% if %]", "Jinja cannot read this"),
+    "unknown placeholder": ("{{ house.name }}", "{{ hous.name }}", 'did you mean "house'),
+    "link to a stylesheet": (
+        '<meta name="format-detection"',
+        '<link rel="stylesheet" href="https://x.example/a.css" /><meta name="x"',
+        "<link> is not for mails",
+    ),
+    "foreign font": (
+        ":root { color",
+        '@import "https://x.example/a.css"; :root { color',
+        "@imp",
+    ),
+    "foreign background": (
+        ".soft a { color",
+        ".x { background: url(https://x.example/a.png) } .soft a { color",
+        "url( loads a foreign resource",
+    ),
+    "foreign image": (
+        "[[ body ]]",
+        '<mj-image src="https://x.example/a.png" alt="" />[[ body ]]',
+        "is a foreign resource",
+    ),
+    "script": ("<mj-raw>", "<mj-raw><script>1</script>", "<script> is not for mails"),
+    "included file": ("<mj-head>", '<mj-head><mj-include path="/etc/passwd" />', "mj-include"),
+    "entity": ("<mjml", '<!DOCTYPE x [<!ENTITY a "b">]><mjml', "is not for layouts"),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "says"), FAULTS.values(), ids=FAULTS.keys())
+def test_a_fault_in_a_layout_is_told_with_its_line(
+    shelf: Shelf, old: str, new: str, says: str
+) -> None:
+    shelf.lesson()
+    line = change(shelf, old, new)
+    told = [one for one in shelf.findings if says in one]
+    assert told, shelf.findings
+    # What was not closed is found where its parent ends.
+    late = 8 if not new else 0
+    number = int(told[0].split(":")[1])
+    assert told[0].startswith(f"{LAYOUT}:")
+    assert line <= number <= line + late
+
+
+@pytest.mark.parametrize("name", ["links.unsubscribe", "impressum.name", "impressum.address"])
+@pytest.mark.parametrize("path", [LAYOUT, "templates/layouts/mail.txt"])
+def test_a_layout_must_show_what_the_law_wants(shelf: Shelf, name: str, path: str) -> None:
+    shelf.lesson()
+    change(shelf, f"{{{{ {name} }}}}", f"{{% if locale %}}{{{{ {name} }}}}{{% endif %}}", path)
+    (told,) = shelf.findings
+    assert told.startswith(f"{path}:1: every mail must show {{{{ {name} }}}}")
+
+
+def test_a_layout_of_ones_own_can_be_named_and_include_a_part(shelf: Shelf) -> None:
+    mail = (shelf.folder / LAYOUT).read_text(encoding="utf-8")
+    shelf.put("templates/layouts/brief.mjml", mail.replace("[[ body ]]", '[% include "x.mjml" %]'))
+    shelf.put("templates/layouts/x.mjml", "<mj-text>Amt {{ house.name }}</mj-text>[[ body ]]")
+    shelf.lesson("Das ist der Text.", 'subject: "a"\nlayout: brief')
+    compiled = shelf.compiled().compiled
+    assert compiled is not None
+    assert "Amt {{ house.name }}" in compiled["html"]
+    assert "Das ist der Text." in compiled["html"]
+    shelf.put("templates/layouts/x.mjml", "<mj-text>{{ first_name }}</mj-text>[[ body ]]")
+    assert any('"first_name" can be empty' in told for told in shelf.findings)
+
+
+def test_a_fault_in_the_words_is_told_with_its_line(shelf: Shelf) -> None:
+    shelf.lesson()
+    line = change(shelf, "{{ course.lesson }}", "{{ course.leson }}", "templates/words.toml")
+    assert f"templates/words.toml:{line}: " in shelf.findings[0]
+    shelf.put("templates/words.toml", "[de\n")
+    assert "templates/words.toml: " in shelf.findings[0]
+
+
+def test_a_words_fault_keeps_every_text_that_shows_it_from_being_published(shelf: Shelf) -> None:
+    shelf.lesson()
+    change(shelf, "{{ course.lesson }}", "{{ course.leson }}", "templates/words.toml")
+    with pytest.raises(AssertionError):
+        shelf.compiled()
