@@ -255,7 +255,7 @@ def test_conditions_and_loops_work_in_sentences_lists_and_around_blocks(shelf: S
     )
     text = shelf.compiled()
     body = parts(text, {"attributes": {"role": "vhs"}, "district": "X"})[1]
-    assert "Hallo!\n\n- vhs\n\nNummer 0\n\nNummer 1\n\n- a\n\n  b X\n" in body
+    assert "Hallo!\n\n- vhs\n\nNummer 0\nNummer 1\n\n- a\n\n  b X\n" in body
     assert "Hallo Ada!\n\n- andere" in parts(text, {"first_name": "Ada"})[1]
 
 
@@ -341,3 +341,11 @@ def test_the_title_is_the_subject(sample: Text) -> None:
     found = re.search("<title>(.*?)</title>", html)
     assert found is not None
     assert unescape(found[1]) == "Los, A<b>"
+
+
+def test_paragraphs_of_a_quote_stand_apart(shelf: Shelf) -> None:
+    shelf.lesson("> eins\n>\n> zwei\n\ndrei")
+    compiled = shelf.compiled().compiled
+    assert compiled is not None
+    assert '<p style="margin:0 0 10px">eins</p><p style="margin:0">zwei</p>' in compiled["html"]
+    assert '<p style="margin:0">drei</p>' in compiled["html"]

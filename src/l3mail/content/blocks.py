@@ -256,7 +256,10 @@ class _Builder:
             case "paragraph":
                 if node.hidden:  # of a tight list
                     return self._html_of(node.children)
-                return self._element("p", self._html_of(node.children))
+                # Of several in a quote or list item; those of the column stand in blocks apart.
+                more_follow = node.level > 0 and node.next_sibling is not None
+                style = "p_before" if more_follow else "p"
+                return self._element("p", self._html_of(node.children), style=style)
             case "bullet_list" | "ordered_list" | "list_item" | "blockquote":
                 start = node.attrs.get("start")
                 more = f' start="{int(start)}"' if isinstance(start, int) else ""
@@ -308,10 +311,12 @@ class _Builder:
                 self._refuse(f"{node.type} is not for mails")
         return ""
 
-    def _element(self, tag: str, inner: str | None, more: str = "") -> str:
-        style = self.styles.get(tag)
-        if style:
-            more += f' style="{html.escape(style)}"'
+    def _element(
+        self, tag: str, inner: str | None, more: str = "", style: str | None = None
+    ) -> str:
+        css = self.styles.get(style or tag)
+        if css:
+            more += f' style="{html.escape(css)}"'
         return f"<{tag}{more} />" if inner is None else f"<{tag}{more}>{inner}</{tag}>"
 
     def _judge_words(self, node: SyntaxTreeNode) -> None:
@@ -339,10 +344,17 @@ class _Builder:
 
     def text_blocks(self, nodes: Sequence[SyntaxTreeNode], gap: str = "\n\n") -> str:
         """Blocks below each other; a tag takes no line of its own."""
-        parts = []
+        parts: list[str] = []
         for node in nodes:
             written = self._text(node)
-            parts.append(written if node.type == "tags" or not written else written + gap)
+            if node.type != "tags":
+                parts.append(written + gap if written else "")
+            elif self.sentinels.ends_loop(written) and parts:
+                # What repeats stands line below line.
+                parts[-1] = parts[-1].removesuffix("\n\n") + "\n"
+                parts.append(written + "\n")
+            else:
+                parts.append(written)
         return "".join(parts)
 
     def _text(self, node: SyntaxTreeNode) -> str:

@@ -67,6 +67,10 @@ class Sentinels:
         tame = re.sub(rf"\{{(?=[{{%#]|{self.prefix})", '{{ "{" }}', text)
         return re.sub(self._word, lambda found: self.pieces[int(found[1])], tame)
 
+    def ends_loop(self, text: str) -> bool:
+        """Whether a line of tags ends a loop."""
+        return any(tag_name(self.pieces[int(n)]) == "endfor" for n in self.any.findall(text))
+
     def plain(self, text: str) -> str:
         """The text without its pieces, for measuring it."""
         return re.sub(self._word, "", text)
