@@ -141,9 +141,33 @@ def test_what_cannot_be_previewed_is_one_line(desk: Desk) -> None:
     assert "newsletters/2026-12.md:4: " in broken.stderr
 
 
+def test_an_old_version_can_be_put_in_force_again(desk: Desk) -> None:
+    desk.run("content", "publish", "--yes")
+    desk.shelf.lesson("Guten Abend. [Mehr dazu](https://stadt.example)")
+    desk.run("content", "publish", "--yes")
+    desk.run("content", "revert", "kurs/01-start", code=1)
+    result = desk.run("content", "revert", "lessons/kurs/01-start.md", "--yes")
+    assert "is in force, as version 3." in result.stdout
+    first, second, third = desk.rows(MESSAGE)
+    assert (third["compiled"], third["superseded_at"]) == (first["compiled"], None)
+    assert second["superseded_at"] is not None
+    versions = json.loads(desk.run("content", "history", "kurs/01-start", "--json").stdout)
+    assert [version["id"] for version in versions] == [3, 2, 1]
+    assert [row["state"] for row in json.loads(desk.run("content", "status", "--json").stdout)] == [
+        "changed"
+    ]
+    desk.run("content", "revert", "kurs/01-start", "--to", "2", "--yes")
+    assert desk.rows(MESSAGE)[-1]["compiled"] == second["compiled"]
+    desk.run("content", "revert", "kurs/01-start", "--to", "99", "--yes", code=1)
+
+
 @pytest.mark.parametrize(
     "words",
-    [["check"], ["preview"], *(["content", name] for name in ("status", "diff", "publish"))],
+    [
+        ["check"],
+        ["preview"],
+        *(["content", name] for name in ("status", "diff", "publish", "history", "revert")),
+    ],
 )
 def test_every_command_has_an_example(words: list[str]) -> None:
     result = CliRunner().invoke(app, [*words, "--help"])

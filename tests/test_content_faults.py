@@ -81,6 +81,17 @@ BODIES = {
         4,
         '"district" can be empty',
     ),
+    "guarded upside down": ("{% if not district %}{{ district }}{% endif %}", 4, "can be empty"),
+    "guarded by either": (
+        "{% if locale or district %}{{ district }}{% endif %}",
+        4,
+        "can be empty",
+    ),
+    "guarded by a difference": (
+        '{% if district != "x" %}{{ district }}{% endif %}',
+        4,
+        "can be empty",
+    ),
     "guarded by another": ("{% if locale %}{{ district }}{% endif %}", 4, "can be empty"),
     "default of nothing": ("{{ district|default }}", 4, "|default needs a text"),
     "unknown filter": ('{{ greeting|defualt("x") }}', 4, 'did you mean "default"?'),
@@ -234,4 +245,23 @@ def test_a_workspace_without_faults_has_none(shelf: Shelf) -> None:
     shelf.text("newsletters/2026-12.md", matter='subject: "a"\nsegment: "age >= 60"')
     shelf.text("newsletters/lifecycle/b.md", matter='subject: "a"\ntrigger: birthday')
     shelf.text("templates/notices/confirmation.md", "[Bestätigen]({{ links.confirm }})")
+    assert shelf.findings == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{% if district %}{{ district }}{% endif %}",
+        "{% if not district %}a{% else %}{{ district }}{% endif %}",
+        "{% if locale and attrs.role %}{{ attrs.role|upper }}{% endif %}",
+        '{% if attrs.role == "vhs" %}{{ attrs.role }}{% endif %}',
+        "{% if locale %}b{% elif district %}{{ district }}{% endif %}",
+        '{{ district or "hier" }}',
+        '{{ district if district else "hier" }}',
+        '{{ first_name|trim|default("Sie")|upper }}',
+        '{% if attrs["role"] %}{{ attrs.role }}{% endif %}',
+    ],
+)
+def test_a_placeholder_that_cannot_be_empty_there_needs_no_default(shelf: Shelf, body: str) -> None:
+    shelf.lesson(body)
     assert shelf.findings == []

@@ -146,6 +146,8 @@ def test_a_layout_of_ones_own_can_be_named_and_include_a_part(shelf: Shelf) -> N
     assert "Das ist der Text." in compiled["html"]
     shelf.put("templates/layouts/x.mjml", "<mj-text>{{ first_name }}</mj-text>[[ body ]]")
     assert any('"first_name" can be empty' in told for told in shelf.findings)
+    with pytest.raises(AssertionError):
+        shelf.compiled()
 
 
 def test_a_fault_in_the_words_is_told_with_its_line(shelf: Shelf) -> None:

@@ -229,6 +229,56 @@ def publish_texts(
     return changes
 
 
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version that was published; `superseded_at` is None for the one in force."""
+
+    id: int
+    slug: str
+    locale: str
+    published_at: datetime
+    published_by: str
+    superseded_at: datetime | None
+
+
+def history(connection: Connection, slug: str) -> list[Version]:
+    """Every version of a slug in every language, the newest first."""
+    rows = connection.execute(
+        select(
+            MESSAGE.c.id,
+            MESSAGE.c.slug,
+            MESSAGE.c.locale,
+            MESSAGE.c.published_at,
+            MESSAGE.c.published_by,
+            MESSAGE.c.superseded_at,
+        )
+        .where(MESSAGE.c.slug == slug)
+        .order_by(MESSAGE.c.id.desc())
+    )
+    return [Version(*row) for row in rows]
+
+
+def revert(connection: Connection, version_id: int, by: str, now: datetime) -> int:
+    """Publish an old version's words again, as a new version; return its id.
+
+    The file stays as it is. Reverting to what is in force changes nothing.
+    """
+    old = connection.execute(select(MESSAGE).where(MESSAGE.c.id == version_id)).one()
+    links = connection.execute(
+        select(LINK.c.url, LINK.c.name).where(LINK.c.message_id == old.id).order_by(LINK.c.number)
+    )
+    return publish(
+        connection,
+        slug=old.slug,
+        locale=old.locale,
+        source=old.source,
+        compiled=old.compiled,
+        links=[(row.url, row.name) for row in links],
+        by=by,
+        now=now,
+    )
+
+
 def published_slugs(connection: Connection) -> frozenset[str]:
     """Every slug that has a text in force in some language."""
     query = select(MESSAGE.c.slug).where(MESSAGE.c.superseded_at.is_(None)).distinct()

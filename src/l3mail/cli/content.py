@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from l3mail.content import Finding, Library, Text
+    from l3mail.publishing import Version
     from l3mail.wiring import Publication
 
 PANEL = "Content"
@@ -194,6 +195,94 @@ def _show(house: House, rehearsal: "Publication", due: Sequence[Any]) -> None:
         at = lesson.due_at.astimezone(house.settings.zone)
         people = "1 person" if lesson.people == 1 else f"{lesson.people} people"
         typer.echo(f"next due  {lesson.slug}  {at:%a %Y-%m-%d %H:%M}  {people}")
+
+
+@group.command("history")
+def history(
+    context: typer.Context,
+    slug: Annotated[str, typer.Argument(metavar="TEXT", help="A slug or file.")],
+    as_json: Json = False,
+) -> None:
+    """List the versions of a text that were published, the newest first.
+
+    Example: l3mail content history kurs/02-video
+    """
+    house: House = context.obj
+    versions = _versions(house, slug)
+    if as_json:
+        names = ("id", "slug", "locale", "published_at", "published_by", "superseded_at")
+        print_json([{name: getattr(version, name) for name in names} for version in versions])
+        return
+    zone = house.settings.zone
+    print_table(
+        ("VERSION", "LOCALE", "PUBLISHED", "BY", "IN FORCE UNTIL"),
+        [
+            [
+                version.id,
+                version.locale,
+                f"{version.published_at.astimezone(zone):%Y-%m-%d %H:%M}",
+                version.published_by,
+                f"{version.superseded_at.astimezone(zone):%Y-%m-%d %H:%M}"
+                if version.superseded_at
+                else "now",
+            ]
+            for version in versions
+        ],
+        empty="Nothing was published under this name.",
+    )
+
+
+@group.command("revert")
+def revert(
+    context: typer.Context,
+    slug: Annotated[str, typer.Argument(metavar="TEXT", help="A slug or file.")],
+    to: Annotated[
+        int | None, typer.Option(help="A version's number, from `content history`.")
+    ] = None,
+    locale: Annotated[str | None, typer.Option(help="In this language.")] = None,
+    yes: Yes = False,
+) -> None:
+    """Put the version before the present one in force again; the file stays as it is.
+
+    Example: l3mail content revert kurs/02-video
+    """
+    from l3mail import publishing
+
+    house: House = context.obj
+    tag = locale or house.settings.workspace.locale
+    versions = _versions(house, slug)
+    old = [
+        version
+        for version in versions
+        if version.superseded_at and (version.id == to if to else version.locale == tag)
+    ]
+    if not old:
+        raise ContentError(
+            f"{printable(slug, 100)} has no such earlier version;"
+            f" see `l3mail content history {printable(slug, 100)}`"
+        )
+    target = old[0]
+    at = f"{target.published_at.astimezone(house.settings.zone):%Y-%m-%d %H:%M}"
+    confirm(f"put {target.slug} ({target.locale}) of {at} in force again?", yes=yes)
+
+    def verb(connection: "Connection") -> tuple[int, dict[str, int]]:
+        number = publishing.revert(connection, target.id, house.who, house.clock.now())
+        return number, {"texts": 1}
+
+    number = house.change("content revert", verb)
+    typer.echo(f"{target.slug} ({target.locale}) of {at} is in force, as version {number}.")
+    typer.echo("Its file is as it was; the next `content publish` publishes the file again.")
+
+
+def _versions(house: House, name: str) -> "Sequence[Version]":
+    from l3mail import publishing
+    from l3mail.wiring import read_content
+
+    slug = _relative(house, name)
+    with suppress(ContentError):  # a text whose file is gone has a history too
+        slug = read_content(house.settings).find(slug).slug
+    with house.database() as database:
+        return database.read(lambda connection: publishing.history(connection, slug))
 
 
 def check(

@@ -111,6 +111,10 @@ class _Compilation:
             find=self._find,
             faults=self.faults,
         )
+        if body.interests and source.kind == "notice":
+            self.faults.error(
+                source.body_line, "an interest: link is not for notices; who is asked is not known"
+            )
         if not source.body.strip():
             self.faults.error(source.body_line, "there is no text; write one below the ---")
         html, text = self._html(body), self._plain(body)

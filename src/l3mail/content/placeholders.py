@@ -187,12 +187,12 @@ class _Reader:
             self.read(child)
 
     def _if(self, test: nodes.Node, body: list[nodes.Node], other: list[nodes.Node]) -> None:
-        mentioned = _mentioned(test)
         denied = isinstance(test, nodes.Not)
-        with self.knowing(mentioned):
+        certain = _certain(test.node if isinstance(test, nodes.Not) else test)
+        with self.knowing(_mentioned(test)):
             self.read(test)
         for part, known in ((body, not denied), (other, denied)):
-            with self.knowing(mentioned if known else []):
+            with self.knowing(certain if known else []):
                 for node in part:
                     self.read(node)
 
@@ -314,3 +314,17 @@ def _mentioned(node: nodes.Node) -> list[tuple[str, ...]]:
     """Every placeholder in an expression."""
     inside = [node, *node.find_all((nodes.Name, nodes.Getattr, nodes.Getitem))]
     return [path for part in inside if (path := _path(part)) is not None]
+
+
+def _certain(test: nodes.Node) -> list[tuple[str, ...]]:
+    """The placeholders that are not empty wherever a test is true."""
+    match test:
+        case nodes.And():
+            return _certain(test.left) + _certain(test.right)
+        case nodes.Compare(ops=[nodes.Operand(op="eq" | "in" | "gt", expr=other)]):
+            empty = isinstance(other, nodes.Const) and not other.value
+            return [] if empty else _certain(test.expr)
+        case nodes.Filter(name="trim", node=nodes.Expr() as below):
+            return _certain(below)
+    path = _path(test)
+    return [] if path is None else [path]
