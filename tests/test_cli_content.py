@@ -107,6 +107,42 @@ def test_check_names_file_and_line_and_exits_1(desk: Desk) -> None:
     assert (finding["path"], finding["line"]) == ("newsletters/2026-12.md", 4)
 
 
+SEGMENTS = {
+    "age >= 60": None,
+    "senioren": None,
+    'segment("senioren") and locale == "en"': None,
+    "agee >= 60": "age",
+    'stream("newsleter")': "newsletter",
+    'enrolled("kursus")': "kurs",
+}
+
+
+@pytest.mark.parametrize(("segment", "nearest"), SEGMENTS.items(), ids=SEGMENTS.keys())
+def test_an_audience_that_cannot_be_understood_is_an_error(
+    desk: Desk, segment: str, nearest: str | None
+) -> None:
+    desk.shelf.text("newsletters/2026-12.md", matter=f"{LESSON}\nsegment: '{segment}'")
+    told = desk.run("check", code=1 if nearest else 0).stdout
+    if nearest:
+        assert told.startswith("newsletters/2026-12.md:3: ")
+        assert nearest in told
+        desk.run("content", "publish", "--yes", code=1)
+        assert [row["slug"] for row in desk.rows(MESSAGE)] == ["kurs/01-start"]
+
+
+def test_a_trigger_on_what_nobody_offers_is_a_warning(desk: Desk) -> None:
+    desk.office.settings_text += '[streams.lifecycle]\ntitle = "x"\nkind = "lifecycle"\n'
+    desk.shelf.put("l3mail.toml", desk.office.settings_text)
+    path = "newsletters/lifecycle/folge.md"
+    desk.shelf.lesson("[Ja, bitte](interest:video)")
+    desk.shelf.text(path, matter=f"{LESSON}\ntrigger: interested\nof: vidoe")
+    assert f'{path}:4: warning: "vidoe" is offered by no text' in desk.run("check").stdout
+    desk.shelf.text(path, matter=f"{LESSON}\ntrigger: interested\nof: video")
+    assert desk.run("check").stdout == "2 texts: 0 errors, 0 warnings.\n"
+    desk.shelf.text(path, matter=f"{LESSON}\ntrigger: finished\nof: kurs")
+    assert desk.run("check").stdout == "2 texts: 0 errors, 0 warnings.\n"
+
+
 def test_preview_fills_in_a_subscriber_and_leads_nowhere(desk: Desk, tmp_path: Path) -> None:
     desk.office.fill(1)
     result = desk.run("preview", "kurs/01-start")

@@ -5,26 +5,27 @@ The only place that knows both what the settings say and what the parts need.
 
 import fcntl
 import os
+import re
 import secrets
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Connection, select
 
-from l3mail import content, courses, migrations, outbox, publishing, rendering, streams
+from l3mail import content, courses, migrations, outbox, publishing, rendering, segments, streams
 from l3mail.audiences import Terms as AskingTerms
 from l3mail.clocks import Clock
 from l3mail.database import Database, opened
-from l3mail.errors import ContentError, OutboxError, SenderBusyError, SettingsError
+from l3mail.errors import ContentError, OutboxError, SegmentError, SenderBusyError, SettingsError
 from l3mail.models import SUBSCRIBER, WORKSPACE
 from l3mail.outbox import Started, Uncertainty
 from l3mail.publishing import Published
-from l3mail.segments import Attribute
+from l3mail.segments import Attribute, Vocabulary
 from l3mail.sending import Compose, Relay, Sender, Terms
 from l3mail.settings import (
     Settings,
@@ -228,6 +229,8 @@ def workspace_uuid(connection: Connection) -> str:
     return str(connection.execute(select(WORKSPACE.c.uuid)).scalar_one())
 
 
+_SAVED = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
 MEDIA_FOLDER = "media"
 """Below `state/`: every image and file a published text refers to, by the hash of its bytes."""
 
@@ -240,6 +243,34 @@ def read_content(settings: Settings) -> content.Library:
         attributes=frozenset(settings.attributes),
         streams=frozenset(settings.streams),
     )
+
+
+def compile_content(settings: Settings) -> tuple[content.Library, list[content.Text]]:
+    """The workspace's texts, compiled; one whose audience can't be understood is broken."""
+    library = read_content(settings)
+    vocabulary = Vocabulary(
+        attributes=asking_terms(settings).attributes,
+        streams=library.streams | library.courses,
+        courses=library.courses,
+        # Saved segments, and texts whose file is gone, are known to the database alone.
+        messages=None,
+        segments=None,
+    )
+    return library, [_asked(text, vocabulary) for text in content.compile_all(library)]
+
+
+def _asked(text: content.Text, vocabulary: Vocabulary) -> content.Text:
+    question = getattr(text.source.matter, "segment", None)
+    if question is None or _SAVED.fullmatch(question):
+        return text
+    try:
+        segments.parse(question, vocabulary)
+    except SegmentError as error:
+        line = text.source.mapped.line("segment")
+        severity: Literal["error", "warning"] = "warning" if text.draft else "error"
+        finding = content.Finding(text.source.path, line, severity, f'"segment": {error.problem}')
+        return replace(text, compiled=None, findings=(*text.findings, finding))
+    return text
 
 
 @dataclass(frozen=True, slots=True)

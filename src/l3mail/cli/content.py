@@ -121,7 +121,7 @@ def publish(
     house: House = context.obj
     library, texts = _read(house)
     chosen = _chosen(house, library, texts, names)
-    findings = findings_of(library, chosen)
+    findings = findings_of(library, texts)
     if names:  # another text's faults are not this one's
         paths = {text.source.path for text in chosen}
         findings = [f for f in findings if f.path in paths or f.path.startswith("templates/l")]
@@ -383,11 +383,9 @@ def _person(house: House, email: str) -> dict[str, Any]:
 
 
 def _read(house: House) -> "tuple[Library, list[Text]]":
-    from l3mail.content import compile_all
-    from l3mail.wiring import read_content
+    from l3mail.wiring import compile_content
 
-    library = read_content(house.settings)
-    return library, compile_all(library)
+    return compile_content(house.settings)
 
 
 def _chosen(

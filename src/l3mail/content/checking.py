@@ -6,8 +6,9 @@ Owns nothing but the sum: every fault is known where it is found.
 from collections.abc import Iterable
 
 from l3mail.content.compiling import Text, check_frames, compile_text
-from l3mail.content.findings import Finding
+from l3mail.content.findings import Finding, suggestion
 from l3mail.content.sources import Library
+from l3mail.errors import quoted
 
 
 def compile_all(library: Library) -> list[Text]:
@@ -17,10 +18,45 @@ def compile_all(library: Library) -> list[Text]:
 
 def check(library: Library, texts: Iterable[Text] | None = None) -> list[Finding]:
     """Every finding once, by file and line; `texts` are the library's if compiled already."""
+    compiled = compile_all(library) if texts is None else list(texts)
     found = {*library.findings, *check_frames(library), *_untranslated(library)}
-    for text in compile_all(library) if texts is None else texts:
+    for text in compiled:
         found.update(text.findings)
+    found.update(_unheard_of(library, compiled))
     return sorted(found)
+
+
+def _unheard_of(library: Library, texts: Iterable[Text]) -> list[Finding]:
+    """Triggers that wait for something no text offers.
+
+    A warning only: a text that was published before may still offer it.
+    """
+    slugs = {source.slug for source in library.sources}
+    interests: set[str] = set()
+    links: set[str] = set()
+    rules = []
+    for text in texts:
+        if text.compiled is not None:
+            interests.update(text.compiled["interests"])
+            links.update(name for _, name in text.links if name)
+            rules.append((text.source, text.compiled.get("rule", {})))
+    known = {
+        "interested": interests,
+        "clicked": slugs | links,
+        "answered": slugs,
+        "finished": library.courses,
+    }
+    return [
+        Finding(
+            source.path,
+            source.mapped.line("of"),
+            "warning",
+            f"{quoted(rule['of'])} is offered by no text here;"
+            f" {suggestion(rule['of'], known[rule['trigger']])}",
+        )
+        for source, rule in rules
+        if rule.get("trigger") in known and rule["of"] not in known[rule["trigger"]]
+    ]
 
 
 def _untranslated(library: Library) -> list[Finding]:
