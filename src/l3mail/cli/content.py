@@ -292,7 +292,7 @@ def check(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Find what is wrong with the texts: every fault with file, line and what to write.
+    """Find what is wrong with the texts, line by line, and what to write.
 
     Example: l3mail check lessons/kurs/02-video.md
     """
@@ -332,7 +332,7 @@ def preview(
     html: Annotated[Path | None, typer.Option(help="Write the HTML part here.")] = None,
     text: Annotated[Path | None, typer.Option(help="Write the text part here.")] = None,
 ) -> None:
-    """Show a text as a mail would, from its file; its links do nothing.
+    """Show a text as its mail would be; the links do nothing.
 
     Example: l3mail preview kurs/01-start --html mail.html
     """
