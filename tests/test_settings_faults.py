@@ -253,6 +253,18 @@ FAULTS = [
         id="network with host bits",
     ),
     pytest.param(
+        '[signup]\nfields = ["Vorname"]',
+        'l3mail.toml:2: "signup.fields" is "Vorname", expected a list of field names;'
+        ' write fields = ["first_name", "district"]',
+        id="field in another language",
+    ),
+    pytest.param(
+        "[signup]\nper_network = 0",
+        'l3mail.toml:2: "signup.per_network" is 0, expected a whole number from 1;'
+        " write per_network = 60",
+        id="ceiling nobody passes",
+    ),
+    pytest.param(
         "[streams.news]\nkind = 'newsletter'",
         'l3mail.toml:1: "streams.news.title" is missing; write title = "Bildung im Stadtteil"',
         id="missing key",
