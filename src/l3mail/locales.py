@@ -64,14 +64,6 @@ def direction(tag: str) -> str:
     return _spoken(tag).text_direction
 
 
-def language(tag: str) -> str:
-    """The tag for HTML's `lang`; a variant only we know is private use there (RFC 5646 2.2.7)."""
-    parts = tag.split("-")
-    known = [parts[0], *(part for part in parts[1:] if len(part) == 2)]
-    private = [part for part in parts[1:] if len(part) != 2]
-    return "-".join([*known, *(["x", *private] if private else [])])
-
-
 def date_in_words(day: date, tag: str) -> str:
     """Such as "Montag, 30. November 2026"."""
     return format_date(day, "full", locale=_spoken(tag))
