@@ -5,6 +5,8 @@ matter.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter
@@ -21,22 +23,31 @@ router = APIRouter()
 _Seen = tuple[SignupState | None, Standing | None]
 
 
+@dataclass(frozen=True)
+class _Link:
+    """What a confirm or refuse link says, and whether its time is over."""
+
+    signup_id: int
+    generation: int
+    expires_at: datetime | None
+    expired: bool
+
+
 @router.get("/confirm/{token:path}")
 async def show_confirm(visit: Visiting, token: str) -> Response:
     """The streams and one big button; later, how things stand."""
-    read = _read(visit, Purpose.CONFIRM, token)
-    if read is None:
+    link = _read(visit, Purpose.CONFIRM, token)
+    if link is None:
         return visit.stale()
-    found, expired = read
-    state, standing = await visit.read(lambda c: _look_up(c, visit, found))
+    state, standing = await visit.read(lambda c: _look_up(c, visit, link))
     if state is None:
         return visit.stale()
     visit.choose(standing.locale if standing and standing.locale else state.locale)
     if state.state == "confirmed":
         return _standing_page(visit, state, standing)
-    if state.state == "open" and not expired and state.streams:
+    if state.state == "open" and not link.expired and state.streams:
         refuse = visit.door.tokens.make(
-            Purpose.REFUSE, *found.numbers, expires_at=found.expires_at
+            Purpose.REFUSE, link.signup_id, link.generation, expires_at=link.expires_at
         )
         href = f"{visit.door.prefix}/refuse/{refuse}"
         return visit.page("confirm", streams=state.streams, refuse=href)
@@ -46,24 +57,24 @@ async def show_confirm(visit: Visiting, token: str) -> Response:
 @router.post("/confirm/{token:path}")
 async def take_confirm(visit: Visiting, token: str) -> Response:
     """Confirm exactly the streams the page listed."""
-    read = _read(visit, Purpose.CONFIRM, token)
-    if read is None:
+    link = _read(visit, Purpose.CONFIRM, token)
+    if link is None:
         return visit.stale()
-    found, expired = read
     form = await visit.form()
-    state, standing = await visit.read(lambda c: _look_up(c, visit, found))
-    if state is None or (expired and state.state != "confirmed"):
+    state, standing = await visit.read(lambda c: _look_up(c, visit, link))
+    if state is None or (link.expired and state.state != "confirmed"):
         return visit.stale()
     visit.choose(standing.locale if standing and standing.locale else state.locale)
-    # Mail programs that press buttons for people send no fields; our page always does.
+    # Our page always lists them; a POST without any can only mean all.
     listed = form.get("stream") or [stream.slug for stream in state.streams]
     confirmed = await visit.write(
         lambda connection: subscribers.confirm(
-            connection, visit.door.rules, *found.numbers[:2], listed, visit.now
+            connection, visit.door.rules, link.signup_id, link.generation, listed, visit.now
         )
     )
     if confirmed is None:
-        return visit.stale()
+        again = state.state == "confirmed"
+        return _standing_page(visit, state, standing) if again else visit.stale()
     visit.door.wake()
     shown = [_joined(visit, joined) for joined in confirmed.streams]
     return visit.page("confirmed", streams=shown, changed=confirmed.changed)
@@ -72,10 +83,10 @@ async def take_confirm(visit: Visiting, token: str) -> Response:
 @router.get("/refuse/{token:path}")
 async def show_refuse(visit: Visiting, token: str) -> Response:
     """Ask before an address is barred for good."""
-    read = _read(visit, Purpose.REFUSE, token)
-    if read is None:
+    link = _read(visit, Purpose.REFUSE, token)
+    if link is None:
         return visit.stale()
-    state, _ = await visit.read(lambda c: _look_up(c, visit, read[0]))
+    state, _ = await visit.read(lambda c: _look_up(c, visit, link))
     if state is None:
         return visit.stale()
     visit.choose(state.locale)
@@ -85,32 +96,34 @@ async def show_refuse(visit: Visiting, token: str) -> Response:
 @router.post("/refuse/{token:path}")
 async def take_refuse(visit: Visiting, token: str) -> Response:
     """Never again; also when the link has expired, for that it still is not them."""
-    read = _read(visit, Purpose.REFUSE, token)
-    if read is None:
+    link = _read(visit, Purpose.REFUSE, token)
+    if link is None:
         return visit.stale()
-    state, _ = await visit.read(lambda c: _look_up(c, visit, read[0]))
+    state, _ = await visit.read(lambda c: _look_up(c, visit, link))
     visit.choose(state.locale if state else None)
     done = await visit.write(
         lambda connection: subscribers.refuse(
-            connection, visit.door.rules, *read[0].numbers[:2], visit.now
+            connection, visit.door.rules, link.signup_id, link.generation, visit.now
         )
     )
     return visit.note("refused") if done else visit.stale()
 
 
-def _read(visit: Visit, purpose: Purpose, text: str) -> tuple[Token, bool] | None:
-    """The token and whether it has expired; None for one that is not ours."""
+def _read(visit: Visit, purpose: Purpose, text: str) -> _Link | None:
+    """What the token says, expired or not; None for one that is not ours."""
     try:
         token, expired = visit.door.tokens.read(purpose, text, visit.now), False
     except TokenError as fault:
         if not isinstance(fault.token, Token):
             return None
         token, expired = fault.token, True
-    return (token, expired) if len(token.numbers) == 2 else None
+    if len(token.numbers) != 2:
+        return None
+    return _Link(*token.numbers, expires_at=token.expires_at, expired=expired)
 
 
-def _look_up(connection: Connection, visit: Visit, token: Token) -> _Seen:
-    state = subscribers.look_up_signup(connection, *token.numbers, visit.now)
+def _look_up(connection: Connection, visit: Visit, link: _Link) -> _Seen:
+    state = subscribers.look_up_signup(connection, link.signup_id, link.generation, visit.now)
     if state is None:
         return None, None
     return state, subscribers.standing(connection, state.subscriber_id)

@@ -215,7 +215,7 @@ def _change_other(connection: Connection, visit: Visit, standing: Standing, form
     return "preferences.saved"
 
 
-def _leave(connection: Connection, visit: Visit, standing: Standing, form: Form) -> str:
+def _leave(connection: Connection, visit: Visit, standing: Standing, _form: Form) -> str:
     subscribers.unsubscribe(connection, standing.subscriber_id, None, visit.now, "preferences")
     return "unsubscribed.everything"
 

@@ -19,6 +19,7 @@ from sqlalchemy import Connection
 from starlette.exceptions import HTTPException
 
 from l3mail import consents, streams, subscribers
+from l3mail.addresses import clean_name
 from l3mail.errors import SubscriberError, TokenError
 from l3mail.settings import Settings
 from l3mail.streams import Offer
@@ -50,7 +51,7 @@ async def show_form(visit: Visiting) -> Response:
     """The empty form, or one for the streams the address names."""
     query = visit.request.query_params
     filled = Filled(
-        source=fields.clean_name(query.get("source", ""))[: fields.LONGEST_SOURCE],
+        source=clean_name(query.get("source", ""))[: fields.LONGEST_SOURCE],
         values=dict.fromkeys((*fields.PERSONAL, *visit.door.settings.attributes), ""),
     )
     token = visit.door.tokens.make(Purpose.FORM, _FIRST, int(visit.now.timestamp()))
@@ -114,9 +115,7 @@ async def _sign_up(visit: Visit, filled: Filled, form: str) -> None:
     )
     try:
         await visit.write(
-            lambda connection: subscribers.sign_up(
-                connection, visit.door.rules, request, visit.now
-            )
+            lambda connection: subscribers.sign_up(connection, visit.door.rules, request, visit.now)
         )
     except SubscriberError as fault:  # a stream that went while the form was open
         raise HTTPException(400) from fault
@@ -250,7 +249,9 @@ def wordings(connection: Connection, visit: Visit) -> dict[str, str]:
     return {name: wording.text for name, wording in found.items()}
 
 
-def wording_of(visit: Visit, offer: Offer, agreed: Mapping[str, str], *, alone: bool = False) -> str:
+def wording_of(
+    visit: Visit, offer: Offer, agreed: Mapping[str, str], *, alone: bool = False
+) -> str:
     """What somebody agrees to who joins a stream: its own words, its kind's, or plain ones."""
     plain = visit.say("subscribe.agree_alone" if alone else "subscribe.agree", title=offer.title)
     return agreed.get(offer.slug) or agreed.get(offer.kind) or plain
