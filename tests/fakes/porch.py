@@ -101,7 +101,9 @@ class Form(HTMLParser):
         elif tag == "a":
             self.links.append(given.get("href", ""))
         elif tag == "button" and self.forms:
-            self.buttons.append((len(self.forms) - 1, given.get("name", ""), given.get("value", "")))
+            self.buttons.append(
+                (len(self.forms) - 1, given.get("name", ""), given.get("value", ""))
+            )
         elif tag == "select":
             self._select = given.get("name", "")
         elif tag == "option" and "selected" in given:

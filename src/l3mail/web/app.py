@@ -55,7 +55,7 @@ def create_app(
     """
     _check_fields(settings)
     prefix = urlsplit(settings.web.base_url).path
-    words = read_words(settings.folder / "templates" / "pages.toml")
+    words = read_words(settings.folder)
     door = Door(
         settings=settings,
         database=database,

@@ -7,20 +7,22 @@ are inert, so that a colleague it is shared with can't unsubscribe anybody.
 import hashlib
 import mimetypes
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, HTMLResponse, Response
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from l3mail import outbox, publishing, rendering
 from l3mail.errors import RenderingError, TokenError
-from l3mail.models import COURSE, LESSON, STREAM, STRUCTURE
+from l3mail.outbox import Started
 from l3mail.publishing import Published
 from l3mail.tokens import Purpose
 from l3mail.web.door import Visit, Visiting
+from l3mail.wiring import LINKS, common_values
 
 router = APIRouter()
 
@@ -35,7 +37,6 @@ FOREVER = "public, max-age=31536000, immutable"
 HASH_BYTES = 8
 INERT = "/preview"
 
-_PERSONAL = "unsubscribe preferences view confirm refuse interest course".split()
 _HASH = re.compile(r"[0-9a-f]{8,128}")
 _SHOWN = {"image/png", "image/jpeg", "image/gif", "image/webp", "image/svg+xml", "image/avif"}
 _PAPERS = {"application/pdf"}
@@ -46,7 +47,7 @@ async def show_preview(visit: Visiting) -> Response:
     return visit.note("preview")
 
 
-for _path in (INERT, INERT + "/{rest:path}", *(f"/{page}{INERT}" for page in _PERSONAL)):
+for _path in (INERT, INERT + "/{rest:path}", *(f"/{page}{INERT}" for page in LINKS)):
     router.add_api_route(_path, show_preview, methods=["GET", "POST"])
 
 
@@ -58,27 +59,28 @@ async def show_mail(visit: Visiting, token: str) -> Response:
     except TokenError:
         return visit.stale()
 
-    def verb(connection: Connection) -> tuple[Published, dict[str, Any]] | None:
-        rows = outbox.lookup(connection, numbers[:1])
-        message = rows[0]["message_id"] if rows and rows[0]["purpose"] == "stream" else None
-        text = publishing.load(connection, [message] if message else []).get(message or 0)
-        return (text, _course(connection, rows[0])) if text else None
+    fallback = visit.door.settings.workspace.locale
+
+    def verb(connection: Connection) -> tuple[Started, Published] | None:
+        delivery = outbox.glimpse(connection, numbers[0], fallback) if numbers else None
+        if delivery is None or delivery.purpose != "stream":
+            return None
+        return delivery, publishing.load(connection, [delivery.message_id])[delivery.message_id]
 
     found = await visit.read(verb)
     if found is None:
         return visit.stale()
-    text, course = found
+    delivery, text = found
     visit.speak(text.locale)
-    values = neutral_values(visit, course)
+    values = neutral_values(visit, text, delivery.course)
     try:
         if text.compiled.get("html"):
             html = rendering.fill(text.compiled, "html", values)
             headers = {"Content-Security-Policy": VIEW_CSP}
             return HTMLResponse(html.encode("utf-8", "replace"), headers=headers)
         subject = rendering.fill(text.compiled, "subject", values)
-        return visit.page(
-            "view", subject=subject, text=rendering.fill(text.compiled, "text", values)
-        )
+        body = rendering.fill(text.compiled, "text", values)
+        return visit.page("view", subject=subject, text=body)
     except RenderingError:  # a text that cannot do without a person
         return visit.note("missing", 404)
 
@@ -125,45 +127,24 @@ def find_media(folder: Path, digest: str, name: str) -> Path | None:
 
 def neutral_subject(visit: Visit, text: Published) -> str:
     """A mail's subject to nobody in particular; raises RenderingError."""
-    return rendering.fill(text.compiled, "subject", neutral_values(visit, {}))
+    return rendering.fill(text.compiled, "subject", neutral_values(visit, text, {}))
 
 
-def neutral_values(visit: Visit, course: dict[str, Any]) -> dict[str, Any]:
+def neutral_values(visit: Visit, text: Published, course: Mapping[str, Any]) -> dict[str, Any]:
     """What a text may name, without a person: personal links lead to the page of previews."""
     settings = visit.door.settings
     base = settings.web.base_url
     return {
-        **rendering.placeholders({}),
-        "course": {"title": "", "slug": "", "lesson": 0, "lessons": 0} | course,
+        **rendering.placeholders({}, text.locale),
+        **common_values(settings),
+        "course": {"title": "", "slug": "", "lesson": 0, "lessons": 0} | dict(course),
+        "streams": [],
         "links": {
-            **dict.fromkeys(_PERSONAL, base + INERT),
+            **dict.fromkeys(LINKS, base + INERT),
             "privacy": settings.impressum.privacy_url,
-            "home": base,
+            "home": f"{base}/subscribe",
         },
-        "house": {"name": settings.workspace.name},
-        "impressum": settings.impressum.model_dump(),
-        "base_url": base,
     }
-
-
-def _course(connection: Connection, row: dict[str, Any]) -> dict[str, Any]:
-    """What `course.*` was in a lesson: its place in the course's present order."""
-    course = connection.execute(
-        select(COURSE.c.slug, COURSE.c.title, COURSE.c.current_structure_id)
-        .join(STREAM, STREAM.c.id == COURSE.c.stream_id)
-        .where(COURSE.c.stream_id == row["stream_id"])
-    ).first()
-    if course is None:
-        return {}
-    lessons = connection.execute(
-        select(LESSON.c.slug, LESSON.c.position)
-        .join(STRUCTURE, STRUCTURE.c.id == LESSON.c.structure_id)
-        .where(LESSON.c.structure_id == course.current_structure_id, LESSON.c.kind == "lesson")
-        .order_by(LESSON.c.position)
-    ).all()
-    numbers = {lesson.slug: number for number, lesson in enumerate(lessons, start=1)}
-    number = numbers.get(row["slug"], 0)
-    return {"title": course.title, "slug": course.slug, "lesson": number, "lessons": len(lessons)}
 
 
 def _hasher() -> Any:

@@ -1,4 +1,4 @@
-"""The words of the pages, by language: the package's own, under those of the workspace.
+"""The words of the pages, by language: the starter's, under those of the workspace.
 
 Owns the reading of both files and the falling back from one language to the next. A word nobody
 has is its own name on the page, never a fault.
@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from l3mail.locales import chain
+from l3mail.starter import starter
 
 LAST = "de"
 """The language every word exists in."""
 
 _LOG = logging.getLogger(__name__)
 _GAP = re.compile(r"\{(\w+)\}")
-_OWN = Path(__file__).with_name("words.toml")
+WORDS_FILE = Path("templates") / "pages.toml"
 
 
 class Words:
@@ -43,16 +44,16 @@ class Words:
         return _GAP.sub(lambda gap: str(values.get(gap[1], "")), text)
 
 
-def read_words(workspace_file: Path) -> Words:
-    """The package's words, and over them the workspace's if there are any that can be read."""
-    own = _flat(tomllib.loads(_OWN.read_text(encoding="utf-8")))
+def read_words(workspace: Path) -> Words:
+    """The words of the starter, and over them the workspace's if there are any to be read."""
+    own = _flat(tomllib.loads((starter() / WORDS_FILE).read_text(encoding="utf-8")))
     try:
-        theirs = _flat(tomllib.loads(workspace_file.read_text(encoding="utf-8-sig")))
+        theirs = _flat(tomllib.loads((workspace / WORDS_FILE).read_text(encoding="utf-8-sig")))
     except FileNotFoundError:
         return Words(own)
     except (OSError, ValueError) as fault:
         # A page in our words is better than none: people want to unsubscribe.
-        _LOG.warning("%s is not used: %s", workspace_file, fault)
+        _LOG.warning("%s is not used: %s", workspace / WORDS_FILE, fault)
         return Words(own)
     return Words(theirs, own)
 
