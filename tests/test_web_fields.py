@@ -69,7 +69,8 @@ def test_values_become_what_they_are_declared_as(settings: Settings) -> None:
     }
     filled = read(form, settings, {"kurs"}, TODAY)
     assert filled.errors == {}
-    assert filled.address and filled.address.address == "Ada@schule.example"
+    assert filled.address
+    assert filled.address.address == "Ada@schule.example"
     assert filled.streams == ("kurs",)
     assert filled.stored == {
         "first_name": "Ada",

@@ -4,11 +4,13 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, select
+from httpx import Response
+from sqlalchemy import Table, func, select
 
 from l3mail import streams
 from l3mail.models import METADATA, SIGNUP
@@ -54,6 +56,24 @@ class Porch:
 
     def token(self, purpose: Purpose, *numbers: int, **values: Any) -> str:
         return TOKENS.make(purpose, *numbers, **values)
+
+    def newest(self, table: Table) -> dict[str, Any]:
+        """The row made last."""
+        return max(self.village.rows(table), key=lambda row: int(row["id"]))
+
+    def confirmation(self) -> str:
+        """The link of the newest sign-up's confirmation mail."""
+        signup = self.newest(SIGNUP)
+        numbers = (signup["id"], signup["generation"])
+        return "/confirm/" + self.token(Purpose.CONFIRM, *numbers, expires_at=signup["expires_at"])
+
+    def sign_up(self, email: str = "ada@schule.example", **values: Any) -> Response:
+        """Fill in the form as somebody would who takes their time."""
+        form = form_of(self.client.get("/subscribe").text)
+        self.village.clock.advance(timedelta(seconds=20))
+        return self.client.post(
+            "/subscribe", data={**form, "email": email, "stream": ["kurs"], **values}
+        )
 
     def dump(self) -> dict[str, list[dict[str, Any]]]:
         """Every row of every table."""

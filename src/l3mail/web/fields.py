@@ -49,7 +49,7 @@ def read(sent: Sent, settings: Settings, offered: Collection[str], today: date) 
     """Read a form; nothing in it is a fault of ours, whatever it holds."""
     errors: dict[str, Word] = {}
     email, address = _email(_first(sent, "email"), errors)
-    streams = tuple(dict.fromkeys(clean_name(slug) for slug in sent.get("stream", ()) if slug))
+    streams = tuple(dict.fromkeys(slug for slug in sent.get("stream", ()) if slug))
     if not streams:
         errors["stream"] = ("errors.stream_missing", {})
     elif not set(streams) <= set(offered):
@@ -78,7 +78,9 @@ def read(sent: Sent, settings: Settings, offered: Collection[str], today: date) 
     return Filled(
         email=email,
         address=address,
-        streams=streams if "stream" not in errors else tuple(set(streams) & set(offered)),
+        streams=streams
+        if "stream" not in errors
+        else tuple(slug for slug in streams if slug in offered),
         values=values,
         stored=stored,
         tracking=tracking,
