@@ -88,4 +88,5 @@ def test_dates_are_said_in_the_language_whatever_the_variant() -> None:
     assert date_in_words(DAY, "de-simple") == "Montag, 30. November 2026"
     assert date_in_words(DAY, "en-GB") == "Monday, 30 November 2026"
     assert short_date(DAY, "de") == "30.11.2026"
+    assert moment_in_words(TEN, "en") == "Monday, 30 November 2026, 10:00"
     assert moment_in_words(TEN, "de") == "Montag, 30. November 2026, 10:00"

@@ -107,7 +107,10 @@ def test_not_me_asks_first_and_then_bars_the_address(porch: Porch) -> None:
     page = Form(porch.client.get(porch.confirmation()).text)
     (link,) = [href for href in page.links if "/refuse/" in href]
     before = porch.dump()
-    assert title_of(porch.client.get(link).text) == "Das war ich nicht"
+    asked = porch.client.get(link)
+    assert title_of(asked.text) == "Das war ich nicht"
+    (back,) = [href for href in Form(asked.text).links if "/confirm/" in href]
+    assert title_of(porch.client.get(back).text) == "Anmeldung bestätigen"
     assert porch.dump() == before
     assert title_of(porch.client.post(link).text) == "Erledigt"
     assert title_of(porch.client.get(link).text) == "Erledigt"

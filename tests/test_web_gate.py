@@ -1,5 +1,6 @@
 """What holds on every page: headers, limits, languages, scanners, and nothing that is a 5xx."""
 
+import asyncio
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -13,7 +14,8 @@ from l3mail.database import Verb
 from l3mail.errors import DatabaseUnavailableError, SettingsError
 from l3mail.models import DELIVERY
 from l3mail.tokens import Purpose
-from tests.fakes.porch import KEY, Porch, open_porch, title_of
+from l3mail.web.gate import Gate, Message, Receive, Scope, Send
+from tests.fakes.porch import Porch, open_porch, title_of
 from tests.fakes.village import Village
 
 STALE = "Dieser Link gilt nicht mehr"
@@ -23,6 +25,12 @@ PAGES = ("confirm", "refuse", "unsubscribe", "preferences", "interest", "course"
 @pytest.fixture
 def porch(sqlite_village: Village, tmp_path: Path) -> Iterator[Porch]:
     with open_porch(sqlite_village, tmp_path) as porch:
+        yield porch
+
+
+@pytest.fixture
+def any_porch(village: Village, tmp_path: Path) -> Iterator[Porch]:
+    with open_porch(village, tmp_path) as porch:
         yield porch
 
 
@@ -260,6 +268,27 @@ def test_a_large_body_in_pieces_is_refused(porch: Porch) -> None:
     assert porch.client.post("/subscribe", content=pieces).status_code == 413
 
 
+@pytest.mark.parametrize("sent", [b"", b"email=ada@schule.exa"], ids=["nothing", "half"])
+def test_half_a_form_is_no_form(porch: Porch, sent: bytes) -> None:
+    said: list[Message] = [{"type": "http.request", "body": sent, "more_body": True}]
+    answered: list[Message] = []
+    reached: list[Scope] = []
+
+    async def receive() -> Message:
+        return said.pop(0) if said else {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        answered.append(message)
+
+    async def app(scope: Scope, _receive: Receive, _send: Send) -> None:
+        reached.append(scope)
+
+    scope: Scope = {"type": "http", "method": "POST", "path": "/subscribe"}
+    scope.update(headers=[], query_string=b"")
+    asyncio.run(Gate(app, lambda _scope, _status: app)(scope, receive, send))
+    assert (answered, reached) == ([], [])
+
+
 def test_many_fields_files_and_odd_types_are_refused(porch: Porch) -> None:
     fields = {f"n{n}": "x" for n in range(500)}
     boundary = {"Content-Type": "multipart/form-data; boundary=x"}
@@ -269,7 +298,7 @@ def test_many_fields_files_and_odd_types_are_refused(porch: Porch) -> None:
         {"content": b"--x\r\nrubbish", "headers": boundary},
         {"content": b"--x\r\n" + b"A: b\r\n" * 500 + b"\r\n", "headers": boundary},
     ):
-        answer = porch.client.post("/subscribe", **values)  # type: ignore[arg-type]
+        answer = porch.client.post("/subscribe", **values)
         assert answer.status_code in {400, 422}, values
     assert porch.signups() == 0
 
@@ -311,11 +340,12 @@ _FIELDS += "shown choice weeks course language List-Unsubscribe"
     query=_TEXT,
 )
 def test_no_form_is_a_fault_of_ours(
-    porch: Porch, page: str, form: list[tuple[str, str]], number: int, query: str
+    any_porch: Porch, page: str, form: list[tuple[str, str]], number: int, query: str
 ) -> None:
+    porch = any_porch
     if not porch.village.rows(DELIVERY):
-        porch.links = every_link(porch)  # type: ignore[attr-defined]
-    links: list[str] = porch.links  # type: ignore[attr-defined]
+        porch.links = every_link(porch)
+    links = porch.links
     link = links[number].partition("?")[0] if number % 2 else f"/{page}"
     body = "&".join(f"{_quoted(name)}={_quoted(value)}" for name, value in form)
     answer = porch.client.post(
@@ -374,6 +404,30 @@ def test_the_sender_is_woken_where_mail_was_queued(sqlite_village: Village, tmp_
         assert calls == [1]
 
 
+def test_nothing_is_written_into_logs_that_could_be_used(
+    porch: Porch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", "l3mail")
+    for link in every_link(porch):
+        porch.client.get(link)
+        porch.client.post(link)
+    porch.sign_up("canary@schule.example", first_name="Canary")
+    said = "\n".join(record.getMessage() for record in caplog.records if "l3mail" in record.name)
+    assert "canary" not in said.lower()
+    assert "." not in said
+
+
+def test_too_many_sign_ups_are_told_to_who_is_on_duty(
+    sqlite_village: Village, tmp_path: Path
+) -> None:
+    told: list[str] = []
+    more = "[signup]\noverall = 2\n"
+    with open_porch(sqlite_village, tmp_path, more, alarm=told.append) as porch:
+        for n in range(5):
+            porch.sign_up(f"p{n}@schule.example")
+    assert told == ["more than 2 sign-ups in an hour; each needs a step more"]
+
+
 def test_a_field_nobody_declared_is_told_at_the_start(
     sqlite_village: Village, tmp_path: Path
 ) -> None:
@@ -385,26 +439,10 @@ def test_a_field_nobody_declared_is_told_at_the_start(
 
 
 def test_links_keep_the_path_of_the_base_url(sqlite_village: Village, tmp_path: Path) -> None:
-    with open_porch(sqlite_village, tmp_path) as porch:
-        toml = tmp_path / "l3mail.toml"
-        toml.write_text(toml.read_text().replace("porch.example", "stadt.example/bildung"))
-    text = toml.read_text()
-    from l3mail.settings import load_settings
-    from l3mail.subscribers import Rules
-    from l3mail.tokens import Tokens
-    from l3mail.web import create_app
-    from tests.fakes.porch import TestClient
-    from tests.fakes.village import PEPPER
-
-    assert "stadt.example/bildung" in text
-    prefixed = load_settings(tmp_path, {})
-    rules = Rules(PEPPER, prefixed.zone, "de")
-    app = create_app(prefixed, sqlite_village.database, Tokens([KEY]), sqlite_village.clock, rules)
-    with TestClient(app, follow_redirects=False) as client:
+    with open_porch(sqlite_village, tmp_path, base_url="http://stadt.example/bildung") as porch:
         for path in ("/subscribe", "/bildung/subscribe"):  # whether or not the proxy cuts it off
-            page = client.get(path)
+            page = porch.client.get(path)
             assert page.status_code == 200
             assert 'href="/bildung/assets/pages.css"' in page.text
-        assert client.get("/bildung").headers["location"] == "/bildung/subscribe"
-        assert client.get("/bildungsfern").status_code == 404
-    assert porch.settings.web.base_url.endswith("porch.example")
+        assert porch.client.get("/bildung").headers["location"] == "/bildung/subscribe"
+        assert porch.client.get("/bildungsfern").status_code == 404

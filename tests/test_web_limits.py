@@ -60,6 +60,21 @@ def test_the_ceiling_over_all_holds_for_new_networks_too() -> None:
     assert verdicts[-1] is Verdict.STOP
 
 
+def test_somebody_is_told_once_an_hour_that_all_together_are_too_many() -> None:
+    door, clock = ceilings(100, 2)
+    rung = []
+    for _ in range(5):
+        door.knock("192.0.2.1")
+        rung.append(door.rings())
+    assert rung == [False, False, True, False, False]
+    clock.advance(timedelta(hours=1))
+    for _ in range(3):
+        door.knock("192.0.2.1")
+    assert door.rings()
+    clock.advance(timedelta(hours=3))
+    assert not door.rings()
+
+
 def test_this_machine_is_everybody_behind_a_proxy_we_were_not_told_of() -> None:
     door, _ = ceilings(1)
     assert {door.knock("127.0.0.1") for _ in range(50)} == {Verdict.PASS, Verdict.STEP}

@@ -20,6 +20,8 @@ _RANGE = re.compile(
     r"\s*([A-Za-z]{2,3}(?:-[A-Za-z0-9]{1,8})*|\*)\s*(?:;\s*q=([01](?:\.\d{1,3})?)\s*)?"
 )
 _MOST_RANGES = 20
+_HERE = {"en": "150", "pt": "PT"}
+"""Where a language without a territory is spoken to people in Europe: day first, 24 hours."""
 
 
 def chain(tag: str) -> Iterator[str]:
@@ -84,6 +86,7 @@ def _spoken(tag: str) -> Locale:
     """What Babel knows of a tag: its language, with its territory if there is one."""
     parts = tag.split("-")
     territory = next((part.upper() for part in parts[1:] if len(part) == 2), None)
+    territory = territory or _HERE.get(parts[0].lower())
     for wish in ((parts[0], territory), (parts[0], None)):
         try:
             return Locale(wish[0].lower(), territory=wish[1])

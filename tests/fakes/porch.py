@@ -1,6 +1,8 @@
 """The subscribers' door before a village, and somebody who knocks: a browser without scripts."""
 
 import re
+import socket
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +11,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import uvicorn
 from httpx import Response
 from sqlalchemy import Table, func, select
 
@@ -52,7 +55,7 @@ class Porch:
         self.village = village
         self.client = client
         self.settings = settings
-        self.woken = 0
+        self.links: list[str] = []
 
     def token(self, purpose: Purpose, *numbers: int, **values: Any) -> str:
         return TOKENS.make(purpose, *numbers, **values)
@@ -71,9 +74,9 @@ class Porch:
         """Fill in the form as somebody would who takes their time."""
         form = form_of(self.client.get("/subscribe").text)
         self.village.clock.advance(timedelta(seconds=20))
-        return self.client.post(
-            "/subscribe", data={**form, "email": email, "stream": ["kurs"], **values}
-        )
+        data = {**form, "email": email, "stream": ["kurs"], **values}
+        answer: Response = self.client.post("/subscribe", data=data)
+        return answer
 
     def dump(self) -> dict[str, list[dict[str, Any]]]:
         """Every row of every table."""
@@ -83,22 +86,51 @@ class Porch:
         return int(self.village.ask(select(func.count(SIGNUP.c.id)))[0][0])
 
 
-def open_settings(folder: Path, more: str = "") -> Settings:
+def open_settings(folder: Path, more: str = "", base_url: str = BASE_URL) -> Settings:
     """The porch's l3mail.toml, with `more` behind it."""
-    (folder / "l3mail.toml").write_text(SETTINGS + more, encoding="utf-8")
+    text = SETTINGS.replace(BASE_URL, base_url) + more
+    (folder / "l3mail.toml").write_text(text, encoding="utf-8")
     return load_settings(folder, {})
 
 
-@contextmanager
-def open_porch(village: Village, folder: Path, more: str = "", **values: Any) -> Iterator[Porch]:
-    """The door of a village, with the newsletter and a course to join."""
-    settings = open_settings(folder, more)
+def declare_streams(village: Village) -> None:
+    """What there is to join: the newsletter and a course."""
     village.do(streams.declare, "newsletter", "newsletter", "Bildung im Stadtteil", village.now)
     village.do(streams.declare, "kurs", "course", "Digital kommunizieren", village.now)
+
+
+@contextmanager
+def open_porch(
+    village: Village, folder: Path, more: str = "", base_url: str = BASE_URL, **values: Any
+) -> Iterator[Porch]:
+    """The door of a village, with the newsletter and a course to join."""
+    settings = open_settings(folder, more, base_url)
+    declare_streams(village)
     rules = Rules(pepper=PEPPER, zone=settings.zone, fallback_locale=settings.workspace.locale)
     app = create_app(settings, village.database, TOKENS, village.clock, rules, **values)
     with TestClient(app, base_url=BASE_URL, follow_redirects=False) as client:
         yield Porch(village, client, settings)
+
+
+@contextmanager
+def served(village: Village, settings: Settings) -> Iterator[str]:
+    """The door over real HTTP, at a free port of this machine; its address."""
+    rules = Rules(pepper=PEPPER, zone=settings.zone, fallback_locale=settings.workspace.locale)
+    app = create_app(settings, village.database, TOKENS, village.clock, rules)
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, proxy_headers=False, ws="none", lifespan="off"
+    )
+    server = uvicorn.Server(config)
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()  # who comes before the server has started waits
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 class Form(HTMLParser):

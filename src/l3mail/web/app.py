@@ -46,11 +46,13 @@ def create_app(
     *,
     wake: Callable[[], None] = lambda: None,
     late: Callable[[Connection, datetime], Sequence[str]] = lambda _connection, _now: (),
+    alarm: Callable[[str], None] = _LOG.warning,
 ) -> Asgi:
     """The application for one workspace, to be run with `proxy_headers` and `access_log` off.
 
     `wake` is called, in the event loop, after something was queued. `late` says what is behind
     (the tick, the relay), one text each; `/healthz` answers 503 as long as it says anything.
+    `alarm` is told, once an hour at most, that sign-ups are over their ceiling.
     Raises SettingsError where the form is to show a field nobody declared.
     """
     _check_fields(settings)
@@ -68,6 +70,7 @@ def create_app(
         trusted=[ipaddress.ip_network(network) for network in settings.web.trusted_proxies],
         wake=wake,
         late=late,
+        alarm=alarm,
     )
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.door = door

@@ -90,7 +90,12 @@ async def show_refuse(visit: Visiting, token: str) -> Response:
     if state is None:
         return visit.stale()
     visit.choose(state.locale)
-    return visit.note("refused") if state.state == "refused" else visit.page("refuse")
+    if state.state == "refused":
+        return visit.note("refused")
+    back = visit.door.tokens.make(
+        Purpose.CONFIRM, link.signup_id, link.generation, expires_at=link.expires_at
+    )
+    return visit.page("refuse", back=f"{visit.door.prefix}/confirm/{back}")
 
 
 @router.post("/refuse/{token:path}")

@@ -46,6 +46,7 @@ class Door:
     trusted: Sequence[Network]
     wake: Callable[[], None]
     late: Callable[[Connection, datetime], Sequence[str]]
+    alarm: Callable[[str], None]
 
     @property
     def prefix(self) -> str:

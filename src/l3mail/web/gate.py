@@ -57,12 +57,14 @@ class Gate:
         if self._prefix and (scope["path"] + "/").startswith(self._prefix + "/"):
             scope["path"] = scope["path"][len(self._prefix) :] or "/"
         body, refused = await _admitted(scope, receive)
+        if body is None:
+            return  # nobody is there any more, and half a form is no form
         app = self._refuse(scope, refused) if refused else self._app
         await app(scope, _replayed(body, receive), guarded)
 
 
-async def _admitted(scope: Scope, receive: Receive) -> tuple[bytes, int | None]:
-    """The whole body, or the status that refuses the request."""
+async def _admitted(scope: Scope, receive: Receive) -> tuple[bytes | None, int | None]:
+    """The whole body, or the status that refuses the request; None if its sender went away."""
     head = sum(len(name) + len(value) for name, value in scope["headers"])
     if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > LONGEST_TARGET:
         return b"", 414
@@ -77,6 +79,8 @@ async def _admitted(scope: Scope, receive: Receive) -> tuple[bytes, int | None]:
         async with asyncio.timeout(SLOWEST_BODY_SECONDS):
             while True:
                 message = await receive()
+                if message["type"] == "http.disconnect":
+                    return None, None
                 chunks.append(message.get("body", b""))
                 size += len(chunks[-1])
                 if size > LARGEST_BODY:

@@ -40,11 +40,17 @@ class _Count:
     now: float = 0
 
     def add(self, at: float) -> float:
+        """Count one more; how many it is then."""
+        before = self.at(at)
+        self.now += 1
+        return before + 1
+
+    def at(self, at: float) -> float:
+        """How many were counted in the hour before a moment, as near as two numbers can say."""
         hour = int(at // HOUR)
         if hour != self.hour:
             self.before = self.now if hour == self.hour + 1 else 0
             self.hour, self.now = hour, 0
-        self.now += 1
         return self.now + self.before * (1 - (at % HOUR) / HOUR)
 
 
@@ -58,6 +64,7 @@ class Ceilings:
     _key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
     _networks: OrderedDict[bytes, _Count] = field(default_factory=OrderedDict, repr=False)
     _all: _Count = field(default_factory=_Count, repr=False)
+    _rung_at: float | None = field(default=None, repr=False)
 
     def knock(self, address: str) -> Verdict:
         """Count one sign-up from an address, and say what becomes of it.
@@ -75,6 +82,16 @@ class Ceilings:
             return Verdict.STOP
         over = here > self.per_network or everywhere > self.overall
         return Verdict.STEP if over else Verdict.PASS
+
+    def rings(self) -> bool:
+        """Whether somebody should hear that all together are over the ceiling; once an hour."""
+        at = self.clock.monotonic()
+        if self._all.at(at) <= self.overall:
+            return False
+        if self._rung_at is not None and at - self._rung_at < HOUR:
+            return False
+        self._rung_at = at
+        return True
 
     def __len__(self) -> int:
         """How many networks are remembered."""

@@ -168,7 +168,12 @@ def _texts(value: object) -> list[str]:
 
 def _judge(visit: Visit, form: Form, filled: Filled) -> Verdict:
     """Whether a sign-up is taken; every one that is sound counts against the ceilings."""
-    verdict = visit.door.ceilings.knock(visit.address)
+    ceilings = visit.door.ceilings
+    verdict = ceilings.knock(visit.address)
+    if ceilings.rings():
+        visit.door.alarm(
+            f"more than {ceilings.overall} sign-ups in an hour; each needs a step more"
+        )
     if verdict is Verdict.STOP:
         return verdict
     if _took_step(visit, one(form, "step"), filled):
