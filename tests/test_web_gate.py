@@ -268,6 +268,28 @@ def test_a_large_body_in_pieces_is_refused(porch: Porch) -> None:
     assert porch.client.post("/subscribe", content=pieces).status_code == 413
 
 
+def test_head_is_answered_without_a_body_whatever_the_page_says() -> None:
+    answered: list[Message] = []
+    methods: list[str] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b""}
+
+    async def send(message: Message) -> None:
+        answered.append(message)
+
+    async def app(scope: Scope, _receive: Receive, answer: Send) -> None:
+        methods.append(scope["method"])
+        await answer({"type": "http.response.start", "status": 200, "headers": []})
+        await answer({"type": "http.response.body", "body": b"page"})
+
+    scope: Scope = {"type": "http", "method": "HEAD", "path": "/subscribe"}
+    scope.update(headers=[], query_string=b"")
+    asyncio.run(Gate(app, lambda _scope, _status: app)(scope, receive, send))
+    assert methods == ["GET"]
+    assert answered[1]["body"] == b""
+
+
 @pytest.mark.parametrize("sent", [b"", b"email=ada@schule.exa"], ids=["nothing", "half"])
 def test_half_a_form_is_no_form(porch: Porch, sent: bytes) -> None:
     said: list[Message] = [{"type": "http.request", "body": sent, "more_body": True}]
