@@ -36,6 +36,12 @@ def test_an_empty_file_is_a_workspace_that_mails_only_at_home(tmp_path: Path) ->
     assert settings.workspace.locale == "de"
     assert settings.web.base_url == "http://127.0.0.1:8000"
     assert settings.web.trusted_proxies == ()
+    assert settings.signup.model_dump() == {
+        "fields": ("first_name",),
+        "min_seconds": 3,
+        "per_network": 60,
+        "overall": 600,
+    }
     assert settings.tracking.mode == "off"
     assert settings.log.format == "text"
     assert settings.relay_is_loopback
@@ -99,6 +105,9 @@ def test_every_section_is_read(tmp_path: Path) -> None:
         port = 8080
         base_url = "https://dresden.de/l3/"
         trusted_proxies = ["10.0.0.0/8", "::1"]
+        [signup]
+        fields = ["first_name", "rolle"]
+        per_network = 5
         [streams.newsletter]
         title = "Bildung im Stadtteil"
         [streams.geburtstage]
@@ -130,6 +139,8 @@ def test_every_section_is_read(tmp_path: Path) -> None:
     assert settings.relay.timeouts.dot == 600
     assert settings.web.base_url == "https://dresden.de/l3"
     assert settings.web.trusted_proxies == ("10.0.0.0/8", "::1/128")
+    assert settings.signup.fields == ("first_name", "rolle")
+    assert settings.signup.per_network == 5
     assert settings.streams["newsletter"].kind == "newsletter"
     assert settings.streams["geburtstage"].kind == "lifecycle"
     assert settings.attributes["rolle"].choices == ("schule", "vhs")

@@ -66,7 +66,7 @@ FAULTS = [
     pytest.param(
         'folder = "/"',
         'l3mail.toml:1: "folder" is not a key here; known are alerts, attributes, database,'
-        " impressum, log, relay, sender, streams, tracking, uncertain, web, workspace",
+        " impressum, log, relay, sender, signup, streams, tracking, uncertain, web, workspace",
         id="what the program adds is no key",
     ),
     pytest.param(
@@ -251,6 +251,18 @@ FAULTS = [
         'l3mail.toml:2: "web.trusted_proxies" is "10.0.0.1/8", no address or network;'
         ' write one such as "10.0.0.0/8"',
         id="network with host bits",
+    ),
+    pytest.param(
+        '[signup]\nfields = ["Vorname"]',
+        'l3mail.toml:2: "signup.fields" is "Vorname", expected a list of field names;'
+        ' write fields = ["first_name", "district"]',
+        id="field in another language",
+    ),
+    pytest.param(
+        "[signup]\nper_network = 0",
+        'l3mail.toml:2: "signup.per_network" is 0, expected a whole number from 1;'
+        " write per_network = 60",
+        id="ceiling nobody passes",
     ),
     pytest.param(
         "[streams.news]\nkind = 'newsletter'",

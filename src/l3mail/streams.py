@@ -3,12 +3,23 @@
 Owns the rows of `stream`. Who has joined is the subscribers' matter.
 """
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, select, update
 
 from l3mail.database import upsert
 from l3mail.models import STREAM
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One stream, as somebody who has not joined sees it; `kind` newsletter, lifecycle, course."""
+
+    id: int
+    slug: str
+    kind: str
+    title: str
 
 
 def declare(connection: Connection, slug: str, kind: str, title: str, now: datetime) -> int:
@@ -31,3 +42,11 @@ def declare(connection: Connection, slug: str, kind: str, title: str, now: datet
 def find(connection: Connection, slug: str) -> int | None:
     """The id of the stream `slug`, if there is one."""
     return connection.execute(select(STREAM.c.id).where(STREAM.c.slug == slug)).scalar()
+
+
+def offers(connection: Connection) -> list[Offer]:
+    """All there is to join, in the order it was declared."""
+    rows = connection.execute(
+        select(STREAM.c.id, STREAM.c.slug, STREAM.c.kind, STREAM.c.title).order_by(STREAM.c.id)
+    )
+    return [Offer(*row) for row in rows]

@@ -252,6 +252,21 @@ class Web(_Section):
     )
 
 
+class Signup(_Section):
+    """`[signup]`: what the form asks besides the address, and when it asks for one step more.
+
+    `fields` are shown in their order; a declared attribute is named as it is. `per_network` and
+    `overall` count sign-ups an hour.
+    """
+
+    fields: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,59}$")], ...] = _key(
+        ("first_name",), "a list of field names", ["first_name", "district"]
+    )
+    min_seconds: float = _key(3.0, "a number of seconds from 0", ge=0, le=60)
+    per_network: int = _key(60, "a whole number from 1", ge=1)
+    overall: int = _key(600, "a whole number from 1", ge=1)
+
+
 class Uncertain(_Section):
     """`[uncertain]`: what becomes of a mail of each kind whose fate is unknown."""
 
@@ -326,6 +341,7 @@ class Sections(_Section):
     relay: Relay = Relay()
     database: DatabaseSection = DatabaseSection()
     web: Web = Web()
+    signup: Signup = Signup()
     uncertain: Uncertain = Uncertain()
     streams: Mapping[_Slug, Stream] = {}
     attributes: Mapping[Annotated[str, AfterValidator(_attribute_name)], Attribute] = {}

@@ -1,0 +1,95 @@
+"""Language tags: which one to speak, which way it runs, and how it says dates.
+
+Owns the falling back from a tag to a shorter one. Must not know which words exist: the tags there
+are words for are passed in. Babel is asked with language and territory only, because it knows no
+`de-simple`.
+"""
+
+import re
+from collections.abc import Collection, Iterator
+from datetime import date, datetime
+
+from babel import Locale, UnknownLocaleError
+from babel.dates import format_date, format_time
+
+LONGEST_TAG = 35
+"""Characters (RFC 5646 section 4.4.1); what is longer is refused unread."""
+
+_TAG = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*")
+_RANGE = re.compile(
+    r"\s*([A-Za-z]{2,3}(?:-[A-Za-z0-9]{1,8})*|\*)\s*(?:;\s*q=([01](?:\.\d{1,3})?)\s*)?"
+)
+_MOST_RANGES = 20
+_HERE = {"en": "150", "pt": "PT"}
+"""Where a language without a territory is spoken to people in Europe: day first, 24 hours."""
+
+
+def chain(tag: str) -> Iterator[str]:
+    """The tag and what it falls back to, subtags cut from the right: de-simple, de (RFC 4647 3.4).
+
+    Says nothing for what is no tag.
+    """
+    if len(tag) > LONGEST_TAG or not _TAG.fullmatch(tag):
+        return
+    parts = tag.split("-")
+    for length in range(len(parts), 0, -1):
+        # A single letter only announces what followed it.
+        if len(parts[length - 1]) > 1:
+            yield "-".join([parts[0].lower(), *parts[1:length]])
+
+
+def choose(wishes: Collection[str | None], known: Collection[str], fallback: str) -> str:
+    """The first of `wishes`, each by its chain, that is among `known`; else `fallback`."""
+    folded = {tag.casefold(): tag for tag in known}
+    for wish in wishes:
+        for tag in chain(wish or ""):
+            if tag.casefold() in folded:
+                return folded[tag.casefold()]
+    return fallback
+
+
+def accepted(header: str) -> list[str]:
+    """The tags of an Accept-Language header, dearest first (RFC 9110 section 12.5.4).
+
+    What cannot be read is skipped, `*` and what is refused with `q=0` too.
+    """
+    wishes = []
+    for position, part in enumerate(header.split(",")[:_MOST_RANGES]):
+        match = _RANGE.fullmatch(part[: LONGEST_TAG + 10])
+        if match and match[1] != "*" and float(match[2] or 1) > 0:
+            wishes.append((-float(match[2] or 1), position, match[1]))
+    return [tag for _, _, tag in sorted(wishes)]
+
+
+def direction(tag: str) -> str:
+    """`rtl` or `ltr`, as HTML's `dir` wants it."""
+    return _spoken(tag).text_direction
+
+
+def date_in_words(day: date, tag: str) -> str:
+    """Such as "Montag, 30. November 2026"."""
+    return format_date(day, "full", locale=_spoken(tag))
+
+
+def short_date(day: date, tag: str) -> str:
+    """Such as "30.11.2026", for columns and lists."""
+    return format_date(day, "medium", locale=_spoken(tag))
+
+
+def moment_in_words(moment: datetime, tag: str) -> str:
+    """Such as "Montag, 30. November 2026, 10:00", by the wall clock `moment` carries."""
+    at = format_time(moment, "short", tzinfo=moment.tzinfo, locale=_spoken(tag))
+    return f"{date_in_words(moment.date(), tag)}, {at}"
+
+
+def _spoken(tag: str) -> Locale:
+    """What Babel knows of a tag: its language, with its territory if there is one."""
+    parts = tag.split("-")
+    territory = next((part.upper() for part in parts[1:] if len(part) == 2), None)
+    territory = territory or _HERE.get(parts[0].lower())
+    for wish in ((parts[0], territory), (parts[0], None)):
+        try:
+            return Locale(wish[0].lower(), territory=wish[1])
+        except (UnknownLocaleError, ValueError):
+            continue
+    return Locale("de")

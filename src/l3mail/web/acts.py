@@ -1,0 +1,186 @@
+"""What learners do from a mail: say what interests them, and look at their course.
+
+Owns the pages of `act` links. An explicit act needs no consent to tracking: somebody pressed a
+button that said what it does.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, time
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import Response
+from sqlalchemy import Connection, select
+
+from l3mail import events, outbox, publishing, subscribers
+from l3mail.addresses import clean_name
+from l3mail.calendars import wall_to_utc
+from l3mail.errors import RenderingError, TokenError
+from l3mail.locales import short_date
+from l3mail.models import DELIVERY, STREAM
+from l3mail.publishing import Published
+from l3mail.subscribers import EnrollmentStanding
+from l3mail.tokens import Purpose
+from l3mail.web.door import Visit, Visiting, one
+from l3mail.web.letters import neutral_subject
+
+router = APIRouter()
+_Row = Mapping[str, Any]
+_ARRIVED = ("accepted", "uncertain")
+
+
+@router.get("/interest/{token:path}")
+async def show_interest(visit: Visiting, token: str) -> Response:
+    """Ask; scanners open every link, and are interested in nothing."""
+    of = clean_name(visit.request.query_params.get("of", ""))
+    delivery = _delivery(visit, token)
+    if delivery is None:
+        return visit.stale()
+    row = await visit.read(lambda connection: _asked(connection, visit, delivery, of))
+    return visit.page("interest", of=of) if row else visit.stale()
+
+
+@router.post("/interest/{token:path}")
+async def take_interest(visit: Visiting, token: str) -> Response:
+    """Store the act, once for a person, a name and a day."""
+    form = await visit.form()
+    of = clean_name(one(form, "of") or visit.request.query_params.get("of", ""))
+    delivery = _delivery(visit, token)
+    if delivery is None:
+        return visit.stale()
+
+    def verb(connection: Connection) -> bool:
+        row = _asked(connection, visit, delivery, of)
+        if row is None:
+            return False
+        fact = {
+            "kind": "interested",
+            "at": visit.now,
+            **{name: row[name] for name in ("subscriber_id", "message_id")},
+            "delivery_id": row["id"],
+            "data": {"name": of},
+        }
+        events.append_once(connection, fact, _midnight(visit), ("name",))
+        return True
+
+    return visit.note("interested") if await visit.write(verb) else visit.stale()
+
+
+@router.get("/course/{token:path}")
+async def show_course(visit: Visiting, token: str) -> Response:
+    """The learner's page: what came, what is next, and how to pause."""
+    delivery = _delivery(visit, token)
+    if delivery is None:
+        return visit.stale()
+
+    def verb(
+        connection: Connection,
+    ) -> tuple[EnrollmentStanding, list[_Row], dict[int, Published]] | None:
+        rows = outbox.lookup(connection, [delivery])
+        standing = _standing(connection, visit, rows)
+        if standing is None:
+            return None
+        enrollment = _enrollment(connection, standing, rows[0])
+        if enrollment is None:
+            return None
+        came = _lessons(connection, enrollment.id)
+        ids = {row["message_id"] for row in came if row["message_id"]}
+        return enrollment, came, publishing.load(connection, ids)
+
+    found = await visit.read(verb)
+    if found is None:
+        return visit.stale()
+    enrollment, came, texts = found
+    manage = visit.door.tokens.make(Purpose.PREFERENCES, delivery)
+    return visit.page(
+        "course",
+        course=_course(visit, enrollment),
+        lessons=[_lesson(visit, row, texts) for row in came],
+        manage=f"{visit.door.prefix}/preferences/{manage}",
+    )
+
+
+def _delivery(visit: Visit, text: str) -> int | None:
+    try:
+        numbers = visit.door.tokens.read(Purpose.ACT, text, visit.now).numbers
+    except TokenError:
+        return None
+    return numbers[0] if len(numbers) == 1 else None
+
+
+def _standing(
+    connection: Connection, visit: Visit, rows: list[dict[str, Any]]
+) -> subscribers.Standing | None:
+    person = rows[0]["subscriber_id"] if rows else None
+    standing = subscribers.standing(connection, person) if person else None
+    visit.choose(standing.locale if standing else None)
+    return standing
+
+
+def _asked(connection: Connection, visit: Visit, delivery: int, of: str) -> _Row | None:
+    """The delivery, if it is somebody's and its text has a button of that name."""
+    rows = outbox.lookup(connection, [delivery])
+    if _standing(connection, visit, rows) is None or rows[0]["message_id"] is None:
+        return None
+    text = publishing.load(connection, [rows[0]["message_id"]]).get(rows[0]["message_id"])
+    listed = text.compiled.get("interests") if text else None
+    return rows[0] if isinstance(listed, list) and of in listed else None
+
+
+def _midnight(visit: Visit) -> datetime:
+    zone = visit.door.settings.zone
+    return wall_to_utc(visit.now.astimezone(zone).date(), time.min, zone)
+
+
+def _enrollment(
+    connection: Connection, standing: subscribers.Standing, row: _Row
+) -> EnrollmentStanding | None:
+    """The journey a mail belongs to, else the newest in the course whose stream it came by."""
+    for enrollment in standing.enrollments:
+        if enrollment.id == row["enrollment_id"]:
+            return enrollment
+    slug = connection.execute(select(STREAM.c.slug).where(STREAM.c.id == row["stream_id"])).scalar()
+    return next((e for e in reversed(standing.enrollments) if e.course == slug), None)
+
+
+def _lessons(connection: Connection, enrollment_id: int) -> list[_Row]:
+    """The lessons the mail server took, in the order it took them."""
+    rows = connection.execute(
+        select(DELIVERY.c.id, DELIVERY.c.message_id, DELIVERY.c.slug, DELIVERY.c.ended_at)
+        .where(
+            DELIVERY.c.enrollment_id == enrollment_id,
+            DELIVERY.c.kind.in_(("lesson", "evaluation")),
+            DELIVERY.c.state.in_(_ARRIVED),
+        )
+        .order_by(DELIVERY.c.id)
+    )
+    return [dict(row._mapping) for row in rows]
+
+
+def _course(visit: Visit, enrollment: EnrollmentStanding) -> dict[str, Any]:
+    paused = enrollment.paused_until if enrollment.state == "paused" else None
+    due = enrollment.next_due_at if enrollment.state == "active" else None
+    return {
+        "title": enrollment.title,
+        "state": enrollment.state,
+        "received": enrollment.received,
+        "total": enrollment.total,
+        "paused": visit.day(paused) if paused else "",
+        "next": visit.moment(due) if due else "",
+    }
+
+
+def _lesson(visit: Visit, row: _Row, texts: Mapping[int, Published]) -> dict[str, str]:
+    text = texts.get(row["message_id"])
+    view = visit.door.tokens.make(Purpose.VIEW, row["id"])
+    ended = row["ended_at"]
+    try:
+        title = neutral_subject(visit, text) if text else row["slug"]
+    except RenderingError:
+        title = row["slug"]
+    local = ended.astimezone(visit.door.settings.zone).date() if ended else None
+    return {
+        "title": title,
+        "href": f"{visit.door.prefix}/view/{view}" if text else "",
+        "day": short_date(local, visit.tag) if local else "",
+    }

@@ -1,0 +1,163 @@
+"""The subscribers' door put together: pages, JSON, health, and what happens when something fails.
+
+Owns the list of what there is, and holds nothing of a workspace: `create_app` makes each anew.
+"""
+
+import ipaddress
+import logging
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.responses import FileResponse, JSONResponse, RedirectResponse, Response
+from sqlalchemy import Connection, select
+from starlette.exceptions import HTTPException
+
+from l3mail.clocks import Clock
+from l3mail.database import Database
+from l3mail.errors import DatabaseClosedError, DatabaseUnavailableError, SettingsError
+from l3mail.models import WORKSPACE
+from l3mail.settings import FILE, Settings
+from l3mail.subscribers import Rules
+from l3mail.tokens import Tokens
+from l3mail.web import acts, confirmations, fields, leaving, letters, preferences, signups
+from l3mail.web.door import Door, Visit, Visiting
+from l3mail.web.gate import Asgi, Gate, Scope
+from l3mail.web.limits import Ceilings
+from l3mail.web.pages import Pages
+from l3mail.web.words import read_words
+
+ASSETS = Path(__file__).with_name("assets")
+RETRY_SECONDS = "30"
+_WORDS = {404: "missing", 405: "method", 408: "large", 413: "large", 414: "large", 431: "large"}
+_LOG = logging.getLogger(__name__)
+
+router = APIRouter()
+
+
+def create_app(
+    settings: Settings,
+    database: Database,
+    tokens: Tokens,
+    clock: Clock,
+    rules: Rules,
+    *,
+    wake: Callable[[], None] = lambda: None,
+    late: Callable[[Connection, datetime], Sequence[str]] = lambda _connection, _now: (),
+    alarm: Callable[[str], None] = _LOG.warning,
+) -> Asgi:
+    """The application for one workspace, to be run with `proxy_headers` and `access_log` off.
+
+    `wake` is called, in the event loop, after something was queued. `late` says what is behind
+    (the tick, the relay), one text each; `/healthz` answers 503 as long as it says anything.
+    `alarm` is told, once an hour at most, that sign-ups are over their ceiling.
+    Raises SettingsError where the form is to show a field nobody declared.
+    """
+    _check_fields(settings)
+    prefix = urlsplit(settings.web.base_url).path
+    words = read_words(settings.folder)
+    door = Door(
+        settings=settings,
+        database=database,
+        tokens=tokens,
+        clock=clock,
+        rules=rules,
+        words=words,
+        pages=Pages(settings, words, prefix),
+        ceilings=Ceilings(clock, settings.signup.per_network, settings.signup.overall),
+        trusted=[ipaddress.ip_network(network) for network in settings.web.trusted_proxies],
+        wake=wake,
+        late=late,
+        alarm=alarm,
+    )
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app.state.door = door
+    # Letters first: `/unsubscribe/preview` is no token.
+    for part in (letters, signups, confirmations, leaving, preferences, acts):
+        app.include_router(part.router)
+    app.include_router(router)
+    app.add_exception_handler(HTTPException, _show_refusal)
+    for fault in (DatabaseUnavailableError, DatabaseClosedError):
+        app.add_exception_handler(fault, _show_busy)
+    app.add_exception_handler(Exception, _show_broken)
+
+    def refuse(scope: Scope, status: int) -> Asgi:
+        return Visit(door, Request(scope)).note(_WORDS[status], status)
+
+    return Gate(app, refuse, prefix)
+
+
+@router.get("/")
+async def show_home(visit: Visiting) -> Response:
+    """Who comes without a link wants to sign up."""
+    return RedirectResponse(f"{visit.door.prefix}/subscribe", 302)
+
+
+@router.get("/healthz")
+async def show_health(visit: Visiting) -> Response:
+    """200 while the database answers and nothing is late, else 503."""
+
+    def verb(connection: Connection) -> Sequence[str]:
+        connection.execute(select(WORKSPACE.c.id)).all()
+        return visit.door.late(connection, visit.now)
+
+    try:
+        late = list(await visit.read(verb))
+    except (DatabaseUnavailableError, DatabaseClosedError):
+        late = ["the database does not answer"]
+    return JSONResponse({"status": "late" if late else "ok", "late": late}, 503 if late else 200)
+
+
+@router.get("/assets/{name}")
+async def show_asset(name: str) -> Response:
+    """The stylesheet and the icon."""
+    if name not in {"pages.css", "icon.svg"}:
+        raise HTTPException(404)
+    return FileResponse(ASSETS / name, headers={"Cache-Control": "public, max-age=3600"})
+
+
+@router.get("/robots.txt")
+async def show_robots() -> Response:
+    """Nothing here is for search engines."""
+    return Response("User-agent: *\nDisallow: /\n", media_type="text/plain")
+
+
+async def _show_refusal(request: Request, fault: Exception) -> Response:
+    """What HTTP refuses."""
+    status = fault.status_code if isinstance(fault, HTTPException) else 400
+    answer = _answer(request, _WORDS.get(status, "odd"), status)
+    answer.headers.update(getattr(fault, "headers", None) or {})
+    return answer
+
+
+async def _show_busy(request: Request, fault: Exception) -> Response:
+    _LOG.warning("a page had to wait: %s", fault)
+    answer = _answer(request, "busy", 503)
+    answer.headers["Retry-After"] = RETRY_SECONDS
+    return answer
+
+
+async def _show_broken(request: Request, _fault: Exception) -> Response:
+    return _answer(request, "broken", 500)
+
+
+def _answer(request: Request, word: str, status: int) -> Response:
+    """What is said instead of a page: a page, or JSON to programs."""
+    visit = Visit(request.app.state.door, request)
+    if request.url.path.startswith("/api/"):
+        return JSONResponse({"status": word, "message": visit.say(f"{word}.lead")}, status)
+    return visit.note(word, status)
+
+
+def _check_fields(settings: Settings) -> None:
+    known = {*fields.PERSONAL, *settings.attributes}
+    problems = [
+        f'{FILE}: "signup.fields" names {name}, which is neither one of'
+        f" {', '.join(fields.PERSONAL)} nor declared; add [attributes.{name}] or take it out"
+        for name in settings.signup.fields
+        if name not in known
+    ]
+    if problems:
+        raise SettingsError(problems)

@@ -1,0 +1,144 @@
+"""How many sign-ups come from where, so that nobody is buried under our mail.
+
+Owns the ceilings and their counts. Pure but for the clock it is given: counts live in memory, a
+network is known by a hash keyed for this process, and there is room for so many networks only.
+"""
+
+import hashlib
+import ipaddress
+import secrets
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from l3mail.clocks import Clock
+
+HOUR = 3600.0
+MOST_NETWORKS = 20_000
+STOP_AT = 10
+"""Times the ceiling: from here on even the extra step does not help."""
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+class Verdict(Enum):
+    """What becomes of one more sign-up."""
+
+    PASS = "pass"  # noqa: S105 - not a password
+    STEP = "step"
+    STOP = "stop"
+
+
+@dataclass
+class _Count:
+    """Two neighbouring hours; the older one fades out as the newer one runs."""
+
+    hour: int = 0
+    before: float = 0
+    now: float = 0
+
+    def add(self, at: float) -> float:
+        """Count one more; how many it is then."""
+        before = self.at(at)
+        self.now += 1
+        return before + 1
+
+    def at(self, at: float) -> float:
+        """How many were counted in the hour before a moment, as near as two numbers can say."""
+        hour = int(at // HOUR)
+        if hour != self.hour:
+            self.before = self.now if hour == self.hour + 1 else 0
+            self.hour, self.now = hour, 0
+        return self.now + self.before * (1 - (at % HOUR) / HOUR)
+
+
+@dataclass
+class Ceilings:
+    """Counts sign-ups an hour, by network and overall; not for threads, one loop asks it."""
+
+    clock: Clock
+    per_network: int
+    overall: int
+    _key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+    _networks: OrderedDict[bytes, _Count] = field(default_factory=OrderedDict, repr=False)
+    _all: _Count = field(default_factory=_Count, repr=False)
+    _rung_at: float | None = field(default=None, repr=False)
+
+    def knock(self, address: str) -> Verdict:
+        """Count one sign-up from an address, and say what becomes of it.
+
+        This machine itself is never stopped by its network's ceiling: behind a proxy nobody told
+        us of, it is everybody.
+        """
+        at = self.clock.monotonic()
+        network, is_loopback = network_of(address)
+        here = self._network(network).add(at)
+        everywhere = self._all.add(at)
+        if everywhere > STOP_AT * self.overall:
+            return Verdict.STOP
+        if here > STOP_AT * self.per_network and not is_loopback:
+            return Verdict.STOP
+        over = here > self.per_network or everywhere > self.overall
+        return Verdict.STEP if over else Verdict.PASS
+
+    def rings(self) -> bool:
+        """Whether somebody should hear that all together are over the ceiling; once an hour."""
+        at = self.clock.monotonic()
+        if self._all.at(at) <= self.overall:
+            return False
+        if self._rung_at is not None and at - self._rung_at < HOUR:
+            return False
+        self._rung_at = at
+        return True
+
+    def __len__(self) -> int:
+        """How many networks are remembered."""
+        return len(self._networks)
+
+    def _network(self, network: str) -> _Count:
+        name = hashlib.blake2b(network.encode(), key=self._key, digest_size=16).digest()
+        count = self._networks.setdefault(name, _Count())
+        self._networks.move_to_end(name)
+        if len(self._networks) > MOST_NETWORKS:
+            self._networks.popitem(last=False)
+        return count
+
+
+def network_of(address: str) -> tuple[str, bool]:
+    """The /24 or /64 an address is in, and whether it is this machine's own."""
+    parsed = _parsed(address)
+    if parsed is None:
+        return "unknown", False
+    length = 24 if parsed.version == 4 else 64
+    return str(ipaddress.ip_network((parsed, length), strict=False)), parsed.is_loopback
+
+
+def visitor(peer: str, forwarded: Sequence[str], trusted: Sequence[Network]) -> str:
+    """The address a request came from: the last one that no trusted proxy of ours vouches past.
+
+    `forwarded` are the X-Forwarded-For headers in order. Whatever stands left of an address that
+    is not trusted may be invented.
+    """
+    hops = [hop.strip() for header in forwarded for hop in header.split(",")]
+    came_from = peer
+    while hops and _is_trusted(came_from, trusted) and _parsed(hops[-1]) is not None:
+        came_from = hops.pop()
+    return came_from
+
+
+def _is_trusted(address: str, trusted: Sequence[Network]) -> bool:
+    parsed = _parsed(address)
+    return parsed is not None and any(
+        parsed.version == network.version and parsed in network for network in trusted
+    )
+
+
+def _parsed(text: str) -> _Address | None:
+    try:
+        address = ipaddress.ip_address(text.strip("[]"))
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address

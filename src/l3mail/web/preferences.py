@@ -1,0 +1,229 @@
+"""A person's settings, from the link in a mail's footer or a fresh one.
+
+Owns the preferences page and the request for a fresh link. The page shows nothing a forwarded
+mail would give away: no name, no address.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import Response
+from sqlalchemy import Connection
+
+from l3mail import consents, courses, outbox, streams, subscribers
+from l3mail.addresses import clean_name, parse_address
+from l3mail.errors import AddressError, SubscriberError, TokenError
+from l3mail.locales import choose
+from l3mail.streams import Offer
+from l3mail.subscribers import EnrollmentStanding, Standing
+from l3mail.tokens import Purpose
+from l3mail.web import fields
+from l3mail.web.door import Form, Visit, Visiting, one
+from l3mail.web.signups import wording_of, wordings
+
+WEEKS = (1, 2, 3, 4, 6, 8)
+RUNNING = ("active", "paused")
+
+router = APIRouter()
+
+
+@router.get("/preferences/{token:path}")
+async def show_preferences(visit: Visiting, token: str) -> Response:
+    """The page, as things stand."""
+    numbers = _numbers(visit, token)
+    if numbers is None:
+        return visit.stale()
+    return await _page(visit, numbers)
+
+
+@router.post("/preferences/{token:path}")
+async def take_preferences(visit: Visiting, token: str) -> Response:
+    """Change what one of the page's forms is about, and show the page again."""
+    numbers = _numbers(visit, token)
+    if numbers is None:
+        return visit.stale()
+    form = await visit.form()
+
+    def verb(connection: Connection) -> str:
+        subscriber_id = _whose(connection, visit, numbers)
+        standing = subscribers.standing(connection, subscriber_id) if subscriber_id else None
+        if standing is None:
+            return ""
+        visit.choose(standing.locale)
+        change = _CHANGES.get(one(form, "action"))
+        return change(connection, visit, standing, form) if change else ""
+
+    notice = await visit.write(verb)
+    visit.door.wake()
+    return await _page(visit, numbers, notice)
+
+
+@router.get("/link")
+async def show_link(visit: Visiting) -> Response:
+    """The way on by itself, for who types it."""
+    return visit.stale(status=200)
+
+
+@router.post("/link")
+async def take_link(visit: Visiting) -> Response:
+    """Mail a fresh link, if the address is known; the answer does not say whether."""
+    form = await visit.form()
+    visit.speak(one(form, "locale"))
+    typed = one(form, "email")
+    try:
+        address = parse_address(typed)
+    except AddressError:
+        word = "errors.email_broken" if typed.strip() else "errors.email_missing"
+        return visit.stale(clean_name(typed), visit.say(word), 422)
+    await visit.write(
+        lambda connection: subscribers.request_link(
+            connection, visit.door.rules, address, visit.now
+        )
+    )
+    visit.door.wake()
+    return visit.note("link")
+
+
+def _numbers(visit: Visit, text: str) -> tuple[int, ...] | None:
+    try:
+        numbers = visit.door.tokens.read(Purpose.PREFERENCES, text, visit.now).numbers
+    except TokenError:
+        return None
+    return numbers if len(numbers) in {1, 2} else None
+
+
+def _whose(connection: Connection, visit: Visit, numbers: tuple[int, ...]) -> int | None:
+    """Whom a token speaks for: the person of a delivery, or of a request for a link."""
+    if len(numbers) == 2:
+        return subscribers.redeem_link(connection, numbers[1], visit.now)
+    rows = outbox.lookup(connection, numbers)
+    return rows[0]["subscriber_id"] if rows else None
+
+
+async def _page(visit: Visit, numbers: tuple[int, ...], notice: str = "") -> Response:
+    def verb(connection: Connection) -> tuple[Standing | None, list[Offer], dict[str, str]]:
+        subscriber_id = _whose(connection, visit, numbers)
+        standing = subscribers.standing(connection, subscriber_id) if subscriber_id else None
+        visit.choose(standing.locale if standing else None)
+        return standing, streams.offers(connection), wordings(connection, visit)
+
+    standing, offers, agreed = await visit.read(verb)
+    if standing is None:
+        return visit.stale() if len(numbers) == 2 else visit.note("gone")
+    states = {stream.slug: stream.state for stream in standing.streams}
+    tracking = visit.door.settings.tracking.mode == "consent"
+    known = visit.door.words.locales
+    return visit.page(
+        "preferences",
+        notice=visit.say(notice) if notice else "",
+        streams=[
+            {
+                "slug": offer.slug,
+                "title": offer.title,
+                "state": states.get(offer.slug, "none"),
+                "wording": wording_of(visit, offer, agreed),
+            }
+            for offer in offers
+        ],
+        courses=[_course(visit, e) for e in standing.enrollments if e.state in RUNNING],
+        weeks=WEEKS,
+        tongues=[(tag, visit.door.words.say(tag, "house.language")) for tag in known],
+        chosen=choose([standing.locale], known, visit.door.settings.workspace.locale),
+        tracking=tracking and (agreed.get("tracking") or visit.say("subscribe.tracking_agree")),
+        tracked=standing.tracking,
+    )
+
+
+def _course(visit: Visit, enrollment: EnrollmentStanding) -> Mapping[str, Any]:
+    paused = enrollment.paused_until if enrollment.state == "paused" else None
+    return {
+        "slug": enrollment.course,
+        "title": enrollment.title,
+        "received": enrollment.received,
+        "total": enrollment.total,
+        "is_paused": enrollment.state == "paused",
+        "paused": visit.day(paused) if paused else "",
+        "next": visit.moment(enrollment.next_due_at) if enrollment.next_due_at else "",
+    }
+
+
+def _change_streams(connection: Connection, visit: Visit, standing: Standing, form: Form) -> str:
+    """Off is off at once; on asks the address first."""
+    shown, wanted = set(form.get("shown", ())), set(form.get("stream", ()))
+    states = {stream.slug: stream.state for stream in standing.streams}
+    known = {offer.slug for offer in streams.offers(connection)} & shown
+    off = {slug for slug in known - wanted if states.get(slug) == "confirmed"}
+    on = {slug for slug in known & wanted if states.get(slug) != "confirmed"}
+    if off:
+        subscribers.unsubscribe(
+            connection, standing.subscriber_id, sorted(off), visit.now, "preferences"
+        )
+    if not on:
+        return "preferences.saved"
+    request = subscribers.Request(
+        address=parse_address(standing.address),
+        streams=tuple(sorted(on)),
+        locale=visit.tag,
+        source="preferences",
+    )
+    try:
+        subscribers.sign_up(connection, visit.door.rules, request, visit.now)
+    except SubscriberError:  # a stream that went while the page was open
+        return ""
+    return "preferences.mailed"
+
+
+def _pause(connection: Connection, visit: Visit, standing: Standing, form: Form) -> str:
+    weeks = {str(n): n for n in WEEKS}.get(one(form, "weeks"))
+    enrollment = _running(standing, one(form, "course"))
+    if weeks is None or enrollment is None:
+        return ""
+    until = visit.now + timedelta(weeks=weeks)
+    done = courses.pause(connection, enrollment.id, until, visit.now)
+    return "preferences.paused_done" if done else ""
+
+
+def _resume(connection: Connection, visit: Visit, standing: Standing, form: Form) -> str:
+    enrollment = _running(standing, one(form, "course"))
+    if enrollment is None:
+        return ""
+    done = courses.resume(connection, enrollment.id, visit.now, visit.door.settings.zone)
+    return "preferences.resumed_done" if done else ""
+
+
+def _running(standing: Standing, slug: str) -> EnrollmentStanding | None:
+    return next((e for e in standing.enrollments if e.course == slug and e.state in RUNNING), None)
+
+
+def _change_other(connection: Connection, visit: Visit, standing: Standing, form: Form) -> str:
+    locale = one(form, "language")
+    fallback = visit.door.settings.workspace.locale
+    tracking = None
+    if visit.door.settings.tracking.mode == "consent":
+        tracking = one(form, "tracking").lower() in fields.YES
+    wording = consents.current_wordings(connection, visit.tag, fallback).get("tracking")
+    subscribers.set_preferences(
+        connection,
+        standing.subscriber_id,
+        visit.now,
+        locale=locale if locale in visit.door.words.locales else None,
+        tracking=tracking,
+        wording_id=wording.id if wording else None,
+    )
+    return "preferences.saved"
+
+
+def _leave(connection: Connection, visit: Visit, standing: Standing, _form: Form) -> str:
+    subscribers.unsubscribe(connection, standing.subscriber_id, None, visit.now, "preferences")
+    return "unsubscribed.everything"
+
+
+_CHANGES = {
+    "streams": _change_streams,
+    "pause": _pause,
+    "resume": _resume,
+    "other": _change_other,
+    "everything": _leave,
+}

@@ -1,0 +1,92 @@
+"""Which language a person is spoken to in, and how it says dates."""
+
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from l3mail.locales import (
+    accepted,
+    chain,
+    choose,
+    date_in_words,
+    direction,
+    moment_in_words,
+    short_date,
+)
+
+KNOWN = ("de", "de-simple", "en")
+DAY = date(2026, 11, 30)
+TEN = datetime(2026, 11, 30, 10, tzinfo=ZoneInfo("Europe/Berlin"))
+
+
+@pytest.mark.parametrize(
+    ("tag", "expected"),
+    [
+        ("de-simple", ["de-simple", "de"]),
+        ("DE-AT", ["de-AT", "de"]),
+        ("zh-Hant-TW", ["zh-Hant-TW", "zh-Hant", "zh"]),
+        ("de-x-leicht", ["de-x-leicht", "de"]),
+        ("", []),
+        ("de_AT", []),
+        ("../../etc", []),
+        ("d" * 40, []),
+    ],
+)
+def test_a_tag_falls_back_by_cutting_subtags(tag: str, expected: list[str]) -> None:
+    assert list(chain(tag)) == expected
+
+
+@pytest.mark.parametrize(
+    ("wishes", "expected"),
+    [
+        (["en"], "en"),
+        (["en-GB"], "en"),
+        (["de-SIMPLE"], "de-simple"),
+        (["fr", "en"], "en"),
+        (["fr"], "de"),
+        ([None, ""], "de"),
+        (["<script>", "en"], "en"),
+    ],
+)
+def test_the_first_wish_we_have_words_for_wins(wishes: list[str | None], expected: str) -> None:
+    assert choose(wishes, KNOWN, "de") == expected
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("de-DE,de;q=0.9,en;q=0.8", ["de-DE", "de", "en"]),
+        ("en;q=0.2, de;q=0.7", ["de", "en"]),
+        ("fr;q=0, *;q=0.5, en", ["en"]),
+        ("", []),
+        ("de;q=nan, ,;;,en;q=9", []),
+        ("de," * 100_000, ["de"] * 20),
+    ],
+    ids=range(6),
+)
+def test_accept_language_is_read_by_weight(header: str, expected: list[str]) -> None:
+    assert accepted(header) == expected
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_an_answer_and_no_fault(text: str) -> None:
+    assert choose([*accepted(text), text], KNOWN, "de") in KNOWN
+    assert direction(text) in {"rtl", "ltr"}
+    assert date_in_words(DAY, text)
+
+
+def test_arabic_runs_from_the_right_and_simple_german_does_not() -> None:
+    assert direction("ar") == "rtl"
+    assert direction("fa-AF") == "rtl"
+    assert direction("de-simple") == "ltr"
+
+
+def test_dates_are_said_in_the_language_whatever_the_variant() -> None:
+    assert date_in_words(DAY, "de-simple") == "Montag, 30. November 2026"
+    assert date_in_words(DAY, "en-GB") == "Monday, 30 November 2026"
+    assert short_date(DAY, "de") == "30.11.2026"
+    assert moment_in_words(TEN, "en") == "Monday, 30 November 2026, 10:00"
+    assert moment_in_words(TEN, "de") == "Montag, 30. November 2026, 10:00"

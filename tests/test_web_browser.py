@@ -1,0 +1,228 @@
+"""The pages in a real browser: axe finds nothing, no script is needed, a keyboard is enough."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from l3mail import courses
+from l3mail.courses import Outline
+from l3mail.models import MESSAGE, SIGNUP, SUBSCRIPTION
+from l3mail.tokens import Purpose
+from tests.fakes.porch import TOKENS, declare_streams, open_settings, served
+from tests.fakes.village import Village
+
+CHROMIUM = Path("/usr/bin/chromium")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+MORE = """
+[tracking]
+mode = "consent"
+[signup]
+fields = ["first_name", "birthday", "role"]
+[attributes.role]
+type = "choice"
+choices = ["schule", "vhs"]
+title = "Einrichtung"
+"""
+WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not CHROMIUM.exists(), reason=f"needs a browser: {CHROMIUM} (Debian's package chromium)"
+    ),
+]
+
+
+@pytest.fixture
+def base(sqlite_village: Village, tmp_path: Path) -> Iterator[str]:
+    declare_streams(sqlite_village)
+    lessons = [(f"kurs/0{n}", "lesson") for n in range(1, 7)]
+    outline = Outline(
+        slug="kurs",
+        title="Digital kommunizieren",
+        cadence={"weekday": "mon", "at": "10:00"},
+        lessons=[*lessons, ("kurs/evaluation", "evaluation")],
+    )
+    sqlite_village.do(courses.define, outline, sqlite_village.stream("kurs"), sqlite_village.now)
+    with served(sqlite_village, open_settings(tmp_path, MORE)) as base:
+        yield base
+
+
+@contextmanager
+def browser(base: str, **values: Any) -> Iterator[Any]:
+    """A page of Chromium's; `values` are those of a context."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+        page = chromium.new_page(base_url=base, **{"locale": "de-DE"} | values)
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        yield page
+        assert [url for url in asked if not url.startswith(base)] == []
+        chromium.close()
+
+
+def links(village: Village) -> dict[str, str]:
+    """Every page there is, to somebody in the middle of a course."""
+    person = village.learner()
+    enrollment = village.do(courses.enroll, "kurs", person, village.now, open_zone())
+    message = village.publish(subject="Lektion 1")
+    compiled = village.row(MESSAGE, message)["compiled"] | {"interests": ["video"]}
+    village.change(MESSAGE, message, compiled=compiled)
+    now = village.now
+    delivery = village.delivery(
+        person,
+        enrollment_id=enrollment,
+        message_id=message,
+        state="accepted",
+        started_at=now,
+        first_started_at=now,
+        ended_at=now,
+    )
+    signup = village.signup(village.person("bob@schule.example"), streams=["kurs", "newsletter"])
+    hour = now + timedelta(hours=1)
+    make = TOKENS.make
+    return {
+        "subscribe": "/subscribe",
+        "subscribe one": "/subscribe?stream=kurs",
+        "subscribe simple": "/subscribe?locale=de-simple",
+        "confirm": "/confirm/" + make(Purpose.CONFIRM, signup, 1, expires_at=hour),
+        "refuse": "/refuse/" + make(Purpose.REFUSE, signup, 1, expires_at=hour),
+        "unsubscribe": "/unsubscribe/" + make(Purpose.UNSUBSCRIBE, person, village.stream(), 1),
+        "preferences": "/preferences/" + make(Purpose.PREFERENCES, delivery),
+        "interest": "/interest/" + make(Purpose.ACT, delivery) + "?of=video",
+        "course": "/course/" + make(Purpose.ACT, delivery),
+        "view": "/view/" + make(Purpose.VIEW, delivery),
+        "stale": "/confirm/x",
+        "preview": "/preview",
+        "missing": "/nothing",
+    }
+
+
+def open_zone() -> Any:
+    from zoneinfo import ZoneInfo
+
+    return ZoneInfo("Europe/Berlin")
+
+
+def faults(page: Any) -> list[str]:
+    """What axe has against a page, and whether it is wider than its window."""
+    axe = import_module("axe_playwright_python.sync_playwright")  # has no types
+    found = axe.Axe().run(page, options={"runOnly": WCAG}).response["violations"]
+    wide = page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
+    return [f"{fault['id']}: {fault['nodes'][0]['html']}" for fault in found] + ["wide"] * wide
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_on_any_page(sqlite_village: Village, base: str, scheme: str) -> None:
+    size = {"width": 320, "height": 640}  # 1280 at 400 % zoom (WCAG 1.4.10)
+    found: dict[str, list[str]] = {}
+    with browser(base, color_scheme=scheme, viewport=size) as page:
+        for name, link in links(sqlite_village).items():
+            page.goto(link)
+            found[name] = faults(page)
+        page.goto("/subscribe")
+        page.fill("#email", "ada@")
+        page.click("main button")
+        found["errors"] = faults(page)
+        page.fill("#email", "carl@schule.example")
+        page.check("#stream-kurs")
+        page.click("main button")
+        found["step"] = faults(page)
+        page.click("main button >> nth=0")
+        found["sent"] = faults(page)
+        page.goto(confirmation(sqlite_village))
+        page.click("main button")
+        found["confirmed"] = faults(page)
+        page.goto(links_of_a_leaver(sqlite_village))
+        page.click("button.big")
+        found["unsubscribed"] = faults(page)
+    assert {name: faults for name, faults in found.items() if faults} == {}
+
+
+def links_of_a_leaver(village: Village) -> str:
+    person = village.person("dora@schule.example")
+    for slug in ("kurs", "newsletter"):
+        village.subscribe(person, village.stream(slug))
+    return "/unsubscribe/" + TOKENS.make(Purpose.UNSUBSCRIBE, person, village.stream(), 1)
+
+
+def confirmation(village: Village) -> str:
+    signup = max(village.rows(SIGNUP), key=lambda row: int(row["id"]))
+    token = TOKENS.make(
+        Purpose.CONFIRM, signup["id"], signup["generation"], expires_at=signup["expires_at"]
+    )
+    return f"/confirm/{token}"
+
+
+def test_a_keyboard_is_enough_and_no_script_is_needed(sqlite_village: Village, base: str) -> None:
+    with browser(base, java_script_enabled=False) as page:
+        page.goto("/subscribe")
+        keys = page.keyboard
+        keys.press("Tab")  # the skip link shows itself and jumps
+        keys.press("Enter")
+        keys.press("Tab")
+        keys.type("ada@schule.example")
+        keys.press("Tab")
+        keys.type("Ada")
+        for _ in range(4):  # birthday, role, first stream, second stream
+            keys.press("Tab")
+        keys.press("Space")
+        with page.expect_navigation():
+            keys.press("Enter")
+        assert page.locator("h1").inner_text() == "Bitte noch ein Klick"
+        assert page.input_value("#email") == "ada@schule.example"
+        assert page.input_value("#first_name") == "Ada"
+        page.focus("main button >> nth=0")
+        with page.expect_navigation():
+            keys.press("Enter")
+        assert page.locator("h1").inner_text() == "Bitte sehen Sie in Ihr Postfach"
+        page.goto(confirmation(sqlite_village))
+        page.focus("main button")
+        with page.expect_navigation():
+            keys.press("Enter")
+        assert page.locator("h1").inner_text() == "Danke, Sie sind angemeldet"
+        assert "Lektion 6" in page.locator("main").inner_text()
+    states = {row["stream_id"]: row["state"] for row in sqlite_village.rows(SUBSCRIPTION)}
+    assert states[sqlite_village.stream("kurs")] == "confirmed"
+
+
+def test_focus_is_seen_and_the_trap_is_not(base: str) -> None:
+    with browser(base) as page:
+        page.goto("/subscribe")
+        page.keyboard.press("Tab")
+        assert page.locator(".skip").bounding_box()["x"] >= 0
+        for _ in range(12):
+            page.keyboard.press("Tab")
+            name = page.evaluate("document.activeElement.name")
+            outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+            assert name != "website"
+            assert outline in {"solid", "auto"}, name
+        box = page.locator("#website").bounding_box()
+        assert page.locator(".trap").bounding_box()["width"] <= 1
+        assert box is not None
+
+
+def test_the_first_fault_has_the_focus(base: str) -> None:
+    with browser(base) as page:
+        page.goto("/subscribe")
+        page.click("main button")
+        assert page.evaluate("document.activeElement.className") == "summary"
+        assert page.title().startswith("Fehler")
+        page.click(".summary a")
+        assert page.evaluate("document.activeElement.id") == "email"

@@ -1,0 +1,132 @@
+"""Ceilings on sign-ups: who is counted together, and whose word on an address counts."""
+
+import ipaddress
+from datetime import timedelta
+
+import pytest
+
+from l3mail.clocks import FixedClock
+from l3mail.web import limits
+from l3mail.web.limits import STOP_AT, Ceilings, Verdict, network_of, visitor
+from tests.fakes.village import MONDAY_TEN
+
+PROXIES = [ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("::1/128")]
+
+
+def ceilings(per_network: int = 3, overall: int = 100) -> tuple[Ceilings, FixedClock]:
+    clock = FixedClock(MONDAY_TEN)
+    return Ceilings(clock, per_network, overall), clock
+
+
+def test_the_ceiling_asks_for_a_step_and_ten_times_as_much_stops() -> None:
+    door, _ = ceilings(3)
+    verdicts = [door.knock("192.0.2.7") for _ in range(3 * STOP_AT + 2)]
+    assert verdicts[:3] == [Verdict.PASS] * 3
+    assert set(verdicts[3 : 3 * STOP_AT]) == {Verdict.STEP}
+    assert set(verdicts[3 * STOP_AT :]) == {Verdict.STOP}
+
+
+def test_neighbours_count_together_and_strangers_do_not() -> None:
+    door, _ = ceilings(2)
+    assert [door.knock(f"192.0.2.{n}") for n in (1, 2)] == [Verdict.PASS] * 2
+    assert door.knock("192.0.2.200") is Verdict.STEP
+    assert door.knock("192.0.3.1") is Verdict.PASS
+    assert [door.knock(f"2001:db8::{n}") for n in (1, 2)] == [Verdict.PASS] * 2
+    assert door.knock("2001:db8::ffff:1") is Verdict.STEP
+    assert door.knock("2001:db8:0:1::1") is Verdict.PASS
+
+
+def test_what_is_long_ago_counts_no_more() -> None:
+    door, clock = ceilings(2)
+    for _ in range(3):
+        door.knock("192.0.2.1")
+    assert door.knock("192.0.2.1") is Verdict.STEP
+    clock.advance(timedelta(hours=2))
+    assert door.knock("192.0.2.1") is Verdict.PASS
+
+
+def test_a_clock_set_back_gives_nobody_a_new_hour() -> None:
+    door, clock = ceilings(1)
+    door.knock("192.0.2.1")
+    clock.set(MONDAY_TEN - timedelta(days=1))
+    assert door.knock("192.0.2.1") is Verdict.STEP
+
+
+def test_the_ceiling_over_all_holds_for_new_networks_too() -> None:
+    door, _ = ceilings(3, 5)
+    verdicts = [door.knock(f"192.0.{n}.1") for n in range(60)]
+    assert verdicts[:5] == [Verdict.PASS] * 5
+    assert verdicts[5] is Verdict.STEP
+    assert verdicts[-1] is Verdict.STOP
+
+
+def test_somebody_is_told_once_an_hour_that_all_together_are_too_many() -> None:
+    door, clock = ceilings(100, 2)
+    rung = []
+    for _ in range(5):
+        door.knock("192.0.2.1")
+        rung.append(door.rings())
+    assert rung == [False, False, True, False, False]
+    clock.advance(timedelta(hours=1))
+    for _ in range(3):
+        door.knock("192.0.2.1")
+    assert door.rings()
+    clock.advance(timedelta(hours=3))
+    assert not door.rings()
+
+
+def test_this_machine_is_everybody_behind_a_proxy_we_were_not_told_of() -> None:
+    door, _ = ceilings(1)
+    assert {door.knock("127.0.0.1") for _ in range(50)} == {Verdict.PASS, Verdict.STEP}
+
+
+def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MOST_NETWORKS", 10)
+    door, _ = ceilings(3, 10_000)
+    for n in range(1000):
+        door.knock(f"192.{n % 250}.{n // 250}.1")
+    assert len(door) == 10
+
+
+def test_no_network_is_kept_in_clear() -> None:
+    door, _ = ceilings()
+    door.knock("192.0.2.7")
+    assert b"192.0.2" not in b"".join(door._networks)
+    assert "192" not in repr(door)
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.7", ("192.0.2.0/24", False)),
+        ("::ffff:192.0.2.7", ("192.0.2.0/24", False)),
+        ("2001:db8::7", ("2001:db8::/64", False)),
+        ("127.0.0.1", ("127.0.0.0/24", True)),
+        ("testclient", ("unknown", False)),
+        ("", ("unknown", False)),
+        ("1" * 10_000, ("unknown", False)),
+    ],
+    ids=range(7),
+)
+def test_a_network_is_a_24_or_a_64(address: str, network: tuple[str, bool]) -> None:
+    assert network_of(address) == network
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "expected"),
+    [
+        pytest.param("203.0.113.9", ["198.51.100.1"], "203.0.113.9", id="a stranger is not asked"),
+        pytest.param("10.0.0.1", ["198.51.100.1"], "198.51.100.1", id="a proxy of ours is"),
+        pytest.param(
+            "10.0.0.1", ["1.2.3.4, 198.51.100.1"], "198.51.100.1", id="what is left may be invented"
+        ),
+        pytest.param("10.0.0.1", ["198.51.100.1, 10.2.0.1"], "198.51.100.1", id="two proxies"),
+        pytest.param("10.0.0.1", ["198.51.100.1", "10.2.0.1"], "198.51.100.1", id="two headers"),
+        pytest.param("10.0.0.1", ["unknown"], "10.0.0.1", id="no address"),
+        pytest.param("10.0.0.1", [], "10.0.0.1", id="no header"),
+        pytest.param("::1", ["[2001:db8::1]"], "[2001:db8::1]", id="brackets"),
+        pytest.param("", ["198.51.100.1"], "", id="no peer"),
+    ],
+)
+def test_only_a_trusted_proxy_says_who_came(peer: str, forwarded: list[str], expected: str) -> None:
+    assert visitor(peer, forwarded, PROXIES) == expected
