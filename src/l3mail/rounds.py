@@ -1,0 +1,154 @@
+"""Rounds: everything that falls due by itself, planned in bounded steps.
+
+What the tick, `run --once`, the demo and a simulation share, so that all of them plan alike.
+Each step is one transaction of at most a batch of rows; whoever asks goes on asking until no
+step wants more. Nothing is remembered between two rounds: a missed one costs nothing.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, Select, func, select
+
+from l3mail import courses, newsletters
+from l3mail.clocks import Clock
+from l3mail.database import Database, Verb
+from l3mail.models import CAMPAIGN, DELIVERY, ENROLLMENT, UtcDateTime
+from l3mail.planning import NOW
+
+BATCH = 5_000
+"""Rows one step writes at most; a web write behind it waits about a tenth of a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Agenda:
+    """What planning needs to know of a workspace; the moment comes with each round."""
+
+    zone: ZoneInfo
+    fallback_locale: str
+    questions: newsletters.Questions
+    batch: int = BATCH
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What steps came to: rows by what was done with them, and whether `more` is waiting.
+
+    `planned` deliveries were made, `led_on` enrollments given their next lesson, `moved` put off
+    to a later slot, `withdrawn` deliveries ended with their campaign. `stuck` cohorts found no
+    open day and `paused` campaigns could not ask their segment: both need a person.
+    """
+
+    planned: int = 0
+    led_on: int = 0
+    moved: int = 0
+    withdrawn: int = 0
+    stuck: int = 0
+    paused: int = 0
+    more: bool = False
+
+    def __add__(self, other: "Round") -> "Round":
+        """Both together; more is waiting where either says so."""
+        counts = {
+            name: getattr(self, name) + getattr(other, name)
+            for name in (f.name for f in fields(self))
+            if name != "more"
+        }
+        return Round(**counts, more=self.more or other.more)
+
+    def then(self, other: "Round") -> "Round":
+        """Both, one after the other: what is stuck or still waiting is what the later one says."""
+        return replace(self + other, stuck=other.stuck, more=other.more)
+
+    @property
+    def changed(self) -> int:
+        """Rows that this round wrote."""
+        return self.planned + self.led_on + self.moved + self.withdrawn + self.paused
+
+
+Step = Callable[[Connection, datetime, Agenda], Round]
+
+
+def _lead_on(connection: Connection, now: datetime, agenda: Agenda) -> Round:
+    led_on = courses.advance(connection, now, agenda.zone, agenda.batch)
+    return Round(led_on=led_on, more=led_on >= agenda.batch)
+
+
+def _plan_lessons(connection: Connection, now: datetime, agenda: Agenda) -> Round:
+    done = courses.plan(connection, now, agenda.zone, agenda.batch)
+    return Round(planned=done.deliveries, moved=done.moved, stuck=done.stuck, more=done.more)
+
+
+def _plan_campaigns(connection: Connection, now: datetime, agenda: Agenda) -> Round:
+    done = newsletters.plan(
+        connection,
+        now,
+        question=agenda.questions,
+        fallback_locale=agenda.fallback_locale,
+        limit=agenda.batch,
+    )
+    return Round(
+        planned=done.deliveries, withdrawn=done.withdrawn, paused=done.paused, more=done.more
+    )
+
+
+STEPS: tuple[Step, ...] = (_lead_on, _plan_lessons, _plan_campaigns)
+"""In this order: those who are led on, or woken, are planned for where they are due."""
+
+
+def due(connection: Connection, now: datetime, agenda: Agenda) -> Round:
+    """Every step once, in the transaction given."""
+    done = Round()
+    for step in STEPS:
+        done += step(connection, now, agenda)
+    return done
+
+
+def steps(clock: Clock, agenda: Agenda) -> list[Verb[Round]]:
+    """Every step as a verb of its own, so that others write in between."""
+
+    def bound(step: Step) -> Verb[Round]:
+        return lambda connection: step(connection, clock.now(), agenda)
+
+    return [bound(step) for step in STEPS]
+
+
+def run(database: Database, clock: Clock, agenda: Agenda) -> Round:
+    """Round after round until no step wants more: all that is due is planned."""
+    total = Round()
+    while True:
+        done = Round()
+        for verb in steps(clock, agenda):
+            done += database.write(verb)
+        total = total.then(done)
+        if not done.more:
+            return total
+
+
+_MOMENTS: tuple[Select[Any], ...] = tuple(
+    select(func.min(column, type_=UtcDateTime)).where(column > NOW, *conditions)
+    for column, *conditions in (
+        (ENROLLMENT.c.next_due_at, ENROLLMENT.c.state == "active"),
+        (ENROLLMENT.c.paused_until, ENROLLMENT.c.state == "paused"),
+        (
+            CAMPAIGN.c.scheduled_at,
+            CAMPAIGN.c.planned_at.is_(None),
+            CAMPAIGN.c.paused_at.is_(None),
+            CAMPAIGN.c.cancelled_at.is_(None),
+        ),
+        (DELIVERY.c.next_attempt_at, DELIVERY.c.state == "deferred"),
+        (DELIVERY.c.next_attempt_at, DELIVERY.c.state == "uncertain"),
+    )
+)
+
+
+def next_moment(connection: Connection, now: datetime) -> datetime | None:
+    """The first moment after `now` at which something will be due to plan or to send, if any.
+
+    A lesson, the end of a pause, a campaign, another attempt. What is due already is not it.
+    """
+    found = [connection.execute(query, {"now": now}).scalar_one() for query in _MOMENTS]
+    return min((moment for moment in found if moment is not None), default=None)
