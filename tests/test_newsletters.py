@@ -2,15 +2,14 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import ColumnElement, Connection, and_, exists, false, not_, select
+from sqlalchemy import Connection, and_, exists, false, not_, select
 
 from l3mail import newsletters
-from l3mail.errors import L3mailError, NewsletterError
+from l3mail.errors import L3mailError
 from l3mail.models import (
     CAMPAIGN,
     CAMPAIGN_MESSAGE,
@@ -22,6 +21,7 @@ from l3mail.models import (
 )
 from l3mail.newsletters import Audience, LastTime, Planned
 from l3mail.outbox import Outcome
+from l3mail.segments import Question
 from tests.fakes.village import MONDAY_TEN, Village
 
 ISSUE = "newsletter/2026-12"
@@ -29,18 +29,12 @@ TOMORROW = MONDAY_TEN + timedelta(days=1)
 BULK = 2
 
 
-@dataclass(frozen=True)
-class Asked:
-    yes: ColumnElement[Any]
-    unknown: ColumnElement[Any]
-
-
-def in_gorbitz(connection: Connection, name: str, now: datetime) -> Asked:
+def in_gorbitz(connection: Connection, name: str, now: datetime) -> Question:
     """The only segment of these tests, whatever it is called."""
-    return Asked(SUBSCRIBER.c.district == "Gorbitz", SUBSCRIBER.c.district.is_(None))
+    return Question(SUBSCRIBER.c.district == "Gorbitz", SUBSCRIBER.c.district.is_(None))
 
 
-def unreadable(connection: Connection, name: str, now: datetime) -> Asked:
+def unreadable(connection: Connection, name: str, now: datetime) -> Question:
     raise L3mailError("districts: no such attribute")
 
 
@@ -83,7 +77,7 @@ def plan(
     )
 
 
-def audience(village: Village, question: newsletters.Question | None = None) -> Audience:
+def audience(village: Village, question: Question | None = None) -> Audience:
     return village.do(
         newsletters.audience, village.stream("newsletter", "newsletter"), question, village.now
     )
@@ -209,7 +203,7 @@ def test_a_question_may_look_into_every_table_the_planner_reads(town: Village) -
     town.insert(SEGMENT, name="learners", expression="…", saved_at=town.now)
     town.subscribe(2, town.stream("kurs"))
 
-    def learners(connection: Connection, name: str, now: datetime) -> Asked:
+    def learners(connection: Connection, name: str, now: datetime) -> Question:
         joined = exists(
             select(SUBSCRIPTION.c.id).where(
                 SUBSCRIPTION.c.subscriber_id == SUBSCRIBER.c.id,
@@ -222,7 +216,7 @@ def test_a_question_may_look_into_every_table_the_planner_reads(town: Village) -
             .join(CAMPAIGN, CAMPAIGN.c.id == DELIVERY.c.campaign_id)
             .where(DELIVERY.c.subscriber_id == SUBSCRIBER.c.id, CAMPAIGN.c.slug == "newsletter/x")
         )
-        return Asked(and_(joined, not_(had_it)), false())
+        return Question(and_(joined, not_(had_it)), false())
 
     town.stream("kurs")
     schedule(town, segment="learners")
@@ -392,7 +386,10 @@ def test_the_audience_names_the_last_time(town: Village) -> None:
             '"newsletter/2026-21" is not published; did you mean "newsletter/2026-12"?',
         ),
         (lambda v: schedule(v, slug="kurs/01"), '"kurs/01" is no issue; an issue is named'),
-        (lambda v: schedule(v, segment="gorbits"), 'there is no segment "gorbits"; did you mean'),
+        (
+            lambda v: schedule(v, segment="gorbits"),
+            'segment: there is no saved segment "gorbits"; did you mean',
+        ),
         (
             lambda v: publish(v, stream="newsleter") and schedule(v),
             'newsletter/2026-12: "stream" is "newsleter", which there is not;',
@@ -412,7 +409,7 @@ def test_what_can_not_be_scheduled_is_refused_in_a_line(
     town: Village, arrange: Callable[[Village], object], line: str
 ) -> None:
     town.insert(SEGMENT, name="gorbitz", expression="…", saved_at=town.now)
-    with pytest.raises(NewsletterError) as refused:
+    with pytest.raises(L3mailError) as refused:
         arrange(town)
     assert str(refused.value).startswith(line)
 

@@ -11,13 +11,14 @@ from l3mail.errors import L3mailError
 from l3mail.models import CAMPAIGN, DELIVERY, ENROLLMENT, SEGMENT
 from l3mail.outbox import Outcome
 from l3mail.rounds import Agenda, Round
+from l3mail.segments import Question
 from tests.fakes.village import MONDAY_TEN, Village
 
 BERLIN = ZoneInfo("Europe/Berlin")
 WEEK = timedelta(weeks=1)
 
 
-def no_segment(connection: Connection, name: str, now: datetime) -> newsletters.Question:
+def no_segment(connection: Connection, name: str, now: datetime) -> Question:
     raise L3mailError(f"{name} is gone")
 
 

@@ -17,13 +17,14 @@ from l3mail.database import Database, Verb
 from l3mail.errors import DatabaseUnavailableError, L3mailError
 from l3mail.models import CAMPAIGN
 from l3mail.rounds import Agenda, Round
+from l3mail.segments import Question
 from l3mail.ticks import EVERY, LATE_AFTER, Ticker
 from tests.fakes.village import Village
 
 ISSUE = "newsletter/2026-12"
 
 
-def no_segment(connection: Connection, name: str, now: datetime) -> newsletters.Question:
+def no_segment(connection: Connection, name: str, now: datetime) -> Question:
     raise L3mailError(f"{name} is gone")
 
 

@@ -22,6 +22,7 @@ from l3mail.errors import OutboxError, SenderBusyError, SettingsError
 from l3mail.models import WORKSPACE
 from l3mail.outbox import Started, Uncertainty
 from l3mail.publishing import Published
+from l3mail.rounds import Agenda
 from l3mail.segments import Attribute
 from l3mail.sending import Compose, Relay, Sender, Terms
 from l3mail.settings import (
@@ -88,6 +89,11 @@ def asking_terms(settings: Settings) -> AskingTerms:
         attributes={n: Attribute(a.type, a.choices) for n, a in settings.attributes.items()},
         streams=tuple(settings.streams),
     )
+
+
+def make_agenda(settings: Settings) -> Agenda:
+    """What planning needs to know of this workspace."""
+    return Agenda(settings.zone, settings.workspace.locale, asking_terms(settings).question)
 
 
 def make_sender(settings: Settings, database: Database, clock: Clock) -> Sender:

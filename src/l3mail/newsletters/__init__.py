@@ -3,13 +3,6 @@
 Knows nothing of text or SMTP.
 """
 
-from l3mail.newsletters.audiences import (
-    Audience,
-    LastTime,
-    Question,
-    Questions,
-    audience,
-)
 from l3mail.newsletters.campaigns import (
     BATCH,
     Campaign,
@@ -29,6 +22,12 @@ from l3mail.newsletters.issues import (
     issue,
     published,
 )
+from l3mail.newsletters.reach import (
+    Audience,
+    LastTime,
+    Questions,
+    audience,
+)
 
 __all__ = [
     "BATCH",
@@ -38,7 +37,6 @@ __all__ = [
     "Issue",
     "LastTime",
     "Planned",
-    "Question",
     "Questions",
     "audience",
     "campaigns",

@@ -4,7 +4,6 @@ Owns campaigns and the versions pinned for them, and plans their deliveries batc
 one statement each. Knows the time only as `now`.
 """
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,11 +11,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, insert, select, update
 
+from l3mail import audiences
 from l3mail.database import upsert
 from l3mail.errors import L3mailError, NewsletterError, quoted
-from l3mail.models import CAMPAIGN, CAMPAIGN_MESSAGE, DELIVERY, SEGMENT, STREAM
-from l3mail.newsletters.audiences import Questions
+from l3mail.models import CAMPAIGN, CAMPAIGN_MESSAGE, DELIVERY, STREAM
 from l3mail.newsletters.issues import issue
+from l3mail.newsletters.reach import Questions
 from l3mail.planning import CAMPAIGNS, bindings, campaign_due
 
 BATCH = 5_000
@@ -86,8 +86,8 @@ def schedule(
     """Schedule the issue's current versions for its stream and return the campaign's number.
 
     What is published under the slug later does not reach this campaign. `segment` goes before
-    the one the issue names. Raises NewsletterError for a past time, an unpublished issue, an
-    unknown segment, and while another campaign of the issue is not cancelled.
+    the one the issue names. Raises NewsletterError for a past time, an unpublished issue, and
+    while another campaign of the issue is not cancelled; SegmentError for an unknown segment.
     """
     if at < now:
         raise NewsletterError(f"{at.isoformat()} is past; name a time to come, or now")
@@ -104,7 +104,7 @@ def schedule(
         )
     segment = segment or found.segment
     if segment is not None:
-        _require_segment(connection, segment)
+        audiences.find(connection, segment)
     campaign_id = connection.execute(
         insert(CAMPAIGN)
         .values(
@@ -301,11 +301,3 @@ def campaigns(connection: Connection, slug: str | None = None) -> list[Campaign]
         Campaign(**{name: row._mapping[name] for name in names}, states=states.get(row.id, {}))
         for row in connection.execute(query)
     ]
-
-
-def _require_segment(connection: Connection, name: str) -> None:
-    names = list(connection.execute(select(SEGMENT.c.name)).scalars())
-    if name not in names:
-        near = difflib.get_close_matches(name, names, n=1)
-        hint = f"did you mean {quoted(near[0])}?" if near else "save it by `l3mail segments save`"
-        raise NewsletterError(f"there is no segment {quoted(name)}; {hint}")

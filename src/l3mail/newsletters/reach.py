@@ -1,4 +1,4 @@
-"""Audiences: whom an issue would reach, who not and why.
+"""Reach: whom an issue would reach, who not and why.
 
 Owns no row. Knows a segment only as the question it comes to.
 """
@@ -6,25 +6,13 @@ Owns no row. Knows a segment only as the question it comes to.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, case, func, literal, select
 
 from l3mail.models import CAMPAIGN, DELIVERY, SUBSCRIBER
 from l3mail.planning import IS_MEMBER, MEMBER, bindings, member, objection
-
-
-class Question(Protocol):
-    """What a segment asks of SUBSCRIBER: whom it selects, and for whom nobody can know."""
-
-    @property
-    def yes(self) -> ColumnElement[Any]:
-        """True for those it selects."""
-
-    @property
-    def unknown(self) -> ColumnElement[Any]:
-        """True for those about whom the answer is not known."""
-
+from l3mail.segments import Question
 
 Questions = Callable[[Connection, str, datetime], Question]
 """Reads a saved segment's question; raises an L3mailError where it can't be asked any more."""
