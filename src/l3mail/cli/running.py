@@ -147,9 +147,10 @@ def _listening(house: House, host: str | None, port: int | None) -> "Iterator[so
     try:
         door = socket.create_server(at, family=family)
     except OSError as fault:
+        # The system's own words; Python's repeat the address.
+        words = os.strerror(fault.errno) if fault.errno and fault.errno > 0 else str(fault)
         raise WorkspaceError(
-            f"can't listen at {at[0]} port {at[1]}: {os.strerror(fault.errno) if fault.errno else fault};"
-            " choose others by --host and --port"
+            f"can't listen at {at[0]} port {at[1]}: {words}; choose others by --host and --port"
         ) from fault
     with door:
         log.info("pages at http://%s:%d", *door.getsockname()[:2])
