@@ -11,12 +11,12 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, Select, and_, exists, func, select
 
 from l3mail import courses, newsletters
 from l3mail.clocks import Clock
 from l3mail.database import Database, Verb
-from l3mail.models import CAMPAIGN, DELIVERY, ENROLLMENT, UtcDateTime
+from l3mail.models import CAMPAIGN, DELIVERY, ENROLLMENT, LESSON, MESSAGE, UtcDateTime
 from l3mail.planning import NOW
 
 BATCH = 5_000
@@ -152,3 +152,61 @@ def next_moment(connection: Connection, now: datetime) -> datetime | None:
     """
     found = [connection.execute(query, {"now": now}).scalar_one() for query in _MOMENTS]
     return min((moment for moment in found if moment is not None), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What is to go out: a message's slug, when, and to how many; None before it is planned."""
+
+    due_at: datetime
+    slug: str
+    people: int | None
+
+
+def upcoming(connection: Connection, limit: int = 5) -> list[Due]:
+    """What is due next and not planned: each slot's lessons, and campaigns, the first ones."""
+    lessons = connection.execute(
+        _WAITING_LESSONS.group_by(ENROLLMENT.c.next_due_at, LESSON.c.slug)
+        .order_by(ENROLLMENT.c.next_due_at, LESSON.c.slug)
+        .limit(limit)
+    )
+    issues = connection.execute(
+        select(CAMPAIGN.c.scheduled_at, CAMPAIGN.c.slug)
+        .where(
+            CAMPAIGN.c.planned_at.is_(None),
+            CAMPAIGN.c.paused_at.is_(None),
+            CAMPAIGN.c.cancelled_at.is_(None),
+        )
+        .order_by(CAMPAIGN.c.scheduled_at)
+        .limit(limit)
+    )
+    found = [Due(*row) for row in lessons] + [Due(*row, people=None) for row in issues]
+    return sorted(found, key=lambda due: (due.due_at, due.slug))[:limit]
+
+
+def unpublished(connection: Connection, until: datetime) -> list[Due]:
+    """Lessons due until then of which no version is published: they would be held."""
+    text = exists(
+        select(MESSAGE.c.id).where(
+            MESSAGE.c.slug == LESSON.c.slug, MESSAGE.c.superseded_at.is_(None)
+        )
+    )
+    rows = connection.execute(
+        _WAITING_LESSONS.where(ENROLLMENT.c.next_due_at <= until, ~text)
+        .group_by(ENROLLMENT.c.next_due_at, LESSON.c.slug)
+        .order_by(ENROLLMENT.c.next_due_at, LESSON.c.slug)
+    )
+    return [Due(*row) for row in rows]
+
+
+_WAITING_LESSONS = (
+    select(ENROLLMENT.c.next_due_at, LESSON.c.slug, func.count().label("people"))
+    .join(
+        LESSON,
+        and_(
+            LESSON.c.structure_id == ENROLLMENT.c.structure_id,
+            LESSON.c.position == ENROLLMENT.c.next_position,
+        ),
+    )
+    .where(ENROLLMENT.c.state == "active", ENROLLMENT.c.next_due_at.is_not(None))
+)

@@ -67,7 +67,7 @@ def run(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Do everything in one process: plan, send, answer pages; Ctrl-C or SIGTERM stops it.
+    """Do everything in one process until Ctrl-C or SIGTERM.
 
     Example: l3mail run
     """
@@ -91,7 +91,7 @@ def run(
 
 
 def web(context: typer.Context, host: Host = None, port: Port = None) -> None:
-    """Answer pages and plan, but send nothing: that is for `l3mail worker`.
+    """Answer pages and plan; `l3mail worker` sends.
 
     Example: l3mail web --port 8000
     """
