@@ -134,6 +134,21 @@ def test_an_interrupted_plan_goes_on_where_it_was(town: Village) -> None:
     assert town.row(CAMPAIGN, number)["planned_at"] is not None
 
 
+def test_who_confirms_while_batches_are_planned_is_not_passed_over(town: Village) -> None:
+    late = reader(town, "dan", state="unconfirmed")
+    reader(town, "eva")
+    first = town.row(SUBSCRIPTION, 1)["subscriber_id"]
+    town.change(SUBSCRIPTION, 1, state="unconfirmed")
+    number = schedule(town)
+    assert plan(town, limit=3) == Planned(3, more=True)
+    for subscription in town.rows(SUBSCRIPTION):
+        town.change(SUBSCRIPTION, subscription["id"], state="confirmed")
+    assert plan(town, limit=3) == Planned(2)
+    assert {first, late} < set(planned_for(town))
+    assert len(town.rows()) == 5
+    assert town.row(CAMPAIGN, number)["planned_at"] is not None
+
+
 def test_a_batch_is_shared_by_campaigns_the_longest_due_first(town: Village) -> None:
     publish(town, slug="newsletter/2027-01")
     later = schedule(town, slug="newsletter/2027-01")

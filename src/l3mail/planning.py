@@ -343,8 +343,9 @@ def member() -> Candidate:
 def campaign_due(yes: Column | None) -> Select[Any]:
     """One row for each person of a campaign's audience who may be mailed and has no row yet.
 
-    `yes` is what its segment asks of SUBSCRIBER; None asks nothing. Binds `bindings`,
-    `campaign`, and `batch`, the number of rows at most.
+    `yes` is what its segment asks of SUBSCRIBER; None asks nothing. In the order of their
+    numbers. Binds `bindings`, `campaign`, `after`, the person after whom to look, and `batch`,
+    the number of rows at most.
     """
     candidate = member()
     occurrence = literal("campaign:") + cast(_ISSUE.c.id, String)
@@ -374,6 +375,7 @@ def campaign_due(yes: Column | None) -> Select[Any]:
         .join(SUBSCRIBER, SUBSCRIBER.c.id == MEMBER.c.subscriber_id)
         .where(
             _ISSUE.c.id == bindparam("campaign"),
+            MEMBER.c.subscriber_id > bindparam("after"),
             not_(is_planned),
             mailable(candidate),
             true() if yes is None else yes,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, select, update
 
 from l3mail import audiences
 from l3mail.database import upsert
@@ -165,11 +165,15 @@ def plan(
             reason = f"its segment {quoted(campaign.segment)} can't be asked: {fault}"
             paused += pause(connection, campaign.id, now, reason)
             continue
-        new = _queue(
-            connection,
-            asked.yes if asked else None,
-            bindings(now, (), fallback_locale) | {"campaign": campaign.id, "batch": room},
-        )
+        yes = asked.yes if asked else None
+        values = bindings(now, (), fallback_locale) | {"campaign": campaign.id}
+        # From where the last batch ended, or each would look through all that went before; whom
+        # that leaves out is found in a last look at everybody.
+        mark = connection.execute(_MARK, {"campaign": campaign.id}).scalar() or 0
+        new = 0
+        for after in (mark, 0) if mark else (0,):
+            if new < room:
+                new += _queue(connection, yes, values | {"after": after, "batch": room - new})
         deliveries += new
         if new < room:
             connection.execute(
@@ -177,6 +181,15 @@ def plan(
             )
     withdrawn = withdraw(connection, now, limit - deliveries) if deliveries < limit else 0
     return Planned(deliveries, withdrawn, paused, more=deliveries + withdrawn >= limit)
+
+
+_MARK = (
+    select(DELIVERY.c.subscriber_id)
+    .where(DELIVERY.c.campaign_id == bindparam("campaign"), DELIVERY.c.state == "queued")
+    .order_by(DELIVERY.c.id.desc())
+    .limit(1)
+)
+"""Whom the last batch ended with, as far as it has not been sent."""
 
 
 def _queue(
