@@ -12,9 +12,11 @@ from l3mail.models import CAMPAIGN, DELIVERY, ENROLLMENT, SEGMENT
 from l3mail.outbox import Outcome
 from l3mail.rounds import Agenda, Round
 from l3mail.segments import Question
-from tests.fakes.village import MONDAY_TEN, Village
+from l3mail.subscribers import Rules
+from tests.fakes.village import MONDAY_TEN, PEPPER, Village
 
 BERLIN = ZoneInfo("Europe/Berlin")
+RULES = Rules(PEPPER, BERLIN, "de")
 WEEK = timedelta(weeks=1)
 
 
@@ -22,7 +24,7 @@ def no_segment(connection: Connection, name: str, now: datetime) -> Question:
     raise L3mailError(f"{name} is gone")
 
 
-AGENDA = Agenda(BERLIN, "de", no_segment)
+AGENDA = Agenda(RULES, no_segment)
 
 
 @pytest.fixture
@@ -85,7 +87,7 @@ def test_a_full_batch_says_that_more_is_waiting(town: Village) -> None:
         person = town.person(f"p{n}@schule.example")
         town.subscribe(person, town.stream("newsletter", "newsletter"))
     schedule(town, town.now)
-    small = Agenda(BERLIN, "de", no_segment, batch=2)
+    small = Agenda(RULES, no_segment, batch=2)
     assert go_round(town, small) == Round(planned=3, more=True)
     assert rounds.run(town.database, town.clock, small) == Round(planned=3)
     assert len(town.rows()) == 6
@@ -157,3 +159,32 @@ def test_rounds_are_added_and_followed() -> None:
     first = Round(planned=2, stuck=1, more=True)
     assert first + Round(planned=1, stuck=1) == Round(planned=3, stuck=2, more=True)
     assert first.then(Round(planned=1, stuck=1)) == Round(planned=3, stuck=1)
+
+
+def test_a_pause_that_ended_is_over_and_its_lesson_planned_when_it_is_due(town: Village) -> None:
+    ends = MONDAY_TEN + timedelta(days=9)
+    town.do(courses.pause, 1, ends, town.now)
+    assert upcoming(town) == ends
+    assert go_round(town) == Round()
+    town.clock.set(ends)
+    assert go_round(town) == Round(woken=1)
+    town.clock.set(MONDAY_TEN + 2 * WEEK)
+    assert go_round(town) == Round(planned=1)
+
+
+def test_a_sign_up_the_limit_kept_back_is_asked_again(town: Village) -> None:
+    person = town.person("dan@schule.example")
+    stream = town.stream("newsletter", "newsletter")
+    town.subscribe(person, stream, state="unconfirmed")
+    town.signup(person, streams=["newsletter"])
+    town.publish("notice/confirmation")
+    assert go_round(town).planned == 2  # the lesson, and this
+    assert "confirmation" in {row["kind"] for row in town.rows()}
+
+
+def test_chores_are_done_only_when_they_are_asked_for(town: Village) -> None:
+    person = town.person("dan@schule.example")
+    town.signup(person, expires_at=town.now - timedelta(days=1), streams=[])
+    assert rounds.run(town.database, town.clock, AGENDA).purged == 0
+    assert rounds.run(town.database, town.clock, AGENDA, chores=True).purged == 1
+    assert rounds.run(town.database, town.clock, AGENDA, chores=True).purged == 0

@@ -16,10 +16,12 @@ from l3mail.models import DELIVERY, ENROLLMENT
 from l3mail.outbox import Needs
 from l3mail.rounds import Due
 from l3mail.segments import Question
+from l3mail.subscribers import Rules
 from tests.fakes.office import Office
-from tests.fakes.village import MONDAY_TEN, Village
+from tests.fakes.village import MONDAY_TEN, PEPPER, Village
 
 BERLIN = ZoneInfo("Europe/Berlin")
+RULES = Rules(PEPPER, BERLIN, "de")
 SETTINGS = '[sender]\nfrom = "Bildung <kurs@stadt.example>"\n[relay]\nport = 9\n'
 ISSUE = "newsletter/2026-12"
 
@@ -63,7 +65,7 @@ def test_upcoming_is_what_is_due_and_not_planned_the_first_first(village: Villag
     tomorrow = Due(MONDAY_TEN + timedelta(days=1), "kurs/01", 1)
     assert village.do(rounds.upcoming) == [lesson, issue, tomorrow]
     assert village.do(rounds.upcoming, 1) == [lesson]
-    village.do(rounds._plan_lessons, village.now, rounds.Agenda(BERLIN, "de", _nothing))
+    village.do(rounds._plan_lessons, village.now, rounds.Agenda(RULES, _nothing))
     assert village.do(rounds.upcoming) == [issue, tomorrow]
 
 

@@ -18,17 +18,19 @@ from l3mail.errors import DatabaseUnavailableError, L3mailError
 from l3mail.models import CAMPAIGN
 from l3mail.rounds import Agenda, Round
 from l3mail.segments import Question
+from l3mail.subscribers import Rules
 from l3mail.ticks import EVERY, LATE_AFTER, Ticker
-from tests.fakes.village import Village
+from tests.fakes.village import PEPPER, Village
 
 ISSUE = "newsletter/2026-12"
+RULES = Rules(PEPPER, ZoneInfo("Europe/Berlin"), "de")
 
 
 def no_segment(connection: Connection, name: str, now: datetime) -> Question:
     raise L3mailError(f"{name} is gone")
 
 
-AGENDA = Agenda(ZoneInfo("Europe/Berlin"), "de", no_segment, batch=2)
+AGENDA = Agenda(RULES, no_segment, batch=2)
 
 
 @pytest.fixture
@@ -123,6 +125,24 @@ def test_a_ticker_is_late_after_a_while_without_a_whole_tick(town: Village) -> N
     asyncio.run(ticking.tick())
     assert not ticking.is_late()
     assert ticking.silent_for() == timedelta()
+
+
+def test_chores_are_done_at_first_and_then_once_an_hour(
+    town: Village, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[datetime] = []
+
+    def chore(connection: Connection, now: datetime, agenda: Agenda) -> Round:
+        done.append(now)
+        return Round()
+
+    monkeypatch.setattr(rounds, "CHORES", (chore,))
+    monkeypatch.setattr(rounds, "STEPS", ())
+    ticking = ticker(town)
+    for minutes in (0, 30, 29, 1, 59, 1):
+        town.clock.advance(timedelta(minutes=minutes))
+        asyncio.run(ticking.tick())
+    assert [at - done[0] for at in done] == [timedelta(hours=n) for n in range(3)]
 
 
 def test_a_clock_set_back_or_forward_makes_no_tick_late(town: Village) -> None:

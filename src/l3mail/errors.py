@@ -184,5 +184,7 @@ class SegmentError(L3mailError):
         if line is not None:
             where += f", line {line}, column {column}"
         super().__init__(f"{where}: {problem}")
+
+
 class SubscriberError(L3mailError):
     """What is asked for a person can't be done as it is asked."""

@@ -9,15 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Select, and_, exists, func, select
 
-from l3mail import courses, newsletters
+from l3mail import courses, newsletters, subscribers
 from l3mail.clocks import Clock
 from l3mail.database import Database, Verb
 from l3mail.models import CAMPAIGN, DELIVERY, ENROLLMENT, LESSON, MESSAGE, UtcDateTime
 from l3mail.planning import NOW
+from l3mail.subscribers import Rules
 
 BATCH = 5_000
 """Rows one step writes at most; a web write behind it waits about a tenth of a second."""
@@ -27,8 +27,7 @@ BATCH = 5_000
 class Agenda:
     """What planning needs to know of a workspace; the moment comes with each round."""
 
-    zone: ZoneInfo
-    fallback_locale: str
+    rules: Rules
     questions: newsletters.Questions
     batch: int = BATCH
 
@@ -37,15 +36,18 @@ class Agenda:
 class Round:
     """What steps came to: rows by what was done with them, and whether `more` is waiting.
 
-    `planned` deliveries were made, `led_on` enrollments given their next lesson, `moved` put off
-    to a later slot, `withdrawn` deliveries ended with their campaign. `stuck` cohorts found no
-    open day and `paused` campaigns could not ask their segment: both need a person.
+    `planned` deliveries were made, `woken` enrollments ended their pause, `led_on` ones were
+    given their next lesson, `moved` ones put off to a later slot, `withdrawn` deliveries ended
+    with their campaign, `purged` sign-ups ran out. `stuck` cohorts found no open day and `paused`
+    campaigns could not ask their segment: both need a person.
     """
 
     planned: int = 0
+    woken: int = 0
     led_on: int = 0
     moved: int = 0
     withdrawn: int = 0
+    purged: int = 0
     stuck: int = 0
     paused: int = 0
     more: bool = False
@@ -63,22 +65,27 @@ class Round:
         """Both, one after the other: what is stuck or still waiting is what the later one says."""
         return replace(self + other, stuck=other.stuck, more=other.more)
 
-    @property
-    def changed(self) -> int:
-        """Rows that this round wrote."""
-        return self.planned + self.led_on + self.moved + self.withdrawn + self.paused
-
 
 Step = Callable[[Connection, datetime, Agenda], Round]
 
 
+def _ask_again(connection: Connection, now: datetime, agenda: Agenda) -> Round:
+    planned = subscribers.plan_confirmations(connection, agenda.rules, now, agenda.batch)
+    return Round(planned=planned, more=planned >= agenda.batch)
+
+
+def _wake(connection: Connection, now: datetime, agenda: Agenda) -> Round:
+    woken = courses.wake(connection, now, agenda.rules.zone, agenda.batch)
+    return Round(woken=woken, more=woken >= agenda.batch)
+
+
 def _lead_on(connection: Connection, now: datetime, agenda: Agenda) -> Round:
-    led_on = courses.advance(connection, now, agenda.zone, agenda.batch)
+    led_on = courses.advance(connection, now, agenda.rules.zone, agenda.batch)
     return Round(led_on=led_on, more=led_on >= agenda.batch)
 
 
 def _plan_lessons(connection: Connection, now: datetime, agenda: Agenda) -> Round:
-    done = courses.plan(connection, now, agenda.zone, agenda.batch)
+    done = courses.plan(connection, now, agenda.rules.zone, agenda.batch)
     return Round(planned=done.deliveries, moved=done.moved, stuck=done.stuck, more=done.more)
 
 
@@ -87,7 +94,7 @@ def _plan_campaigns(connection: Connection, now: datetime, agenda: Agenda) -> Ro
         connection,
         now,
         question=agenda.questions,
-        fallback_locale=agenda.fallback_locale,
+        fallback_locale=agenda.rules.fallback_locale,
         limit=agenda.batch,
     )
     return Round(
@@ -95,33 +102,40 @@ def _plan_campaigns(connection: Connection, now: datetime, agenda: Agenda) -> Ro
     )
 
 
-STEPS: tuple[Step, ...] = (_lead_on, _plan_lessons, _plan_campaigns)
+def _purge(connection: Connection, now: datetime, agenda: Agenda) -> Round:
+    purged = subscribers.purge(connection, now, agenda.batch)
+    return Round(purged=purged, more=purged >= agenda.batch)
+
+
+STEPS: tuple[Step, ...] = (_ask_again, _wake, _lead_on, _plan_lessons, _plan_campaigns)
 """In this order: those who are led on, or woken, are planned for where they are due."""
+CHORES: tuple[Step, ...] = (_purge,)
+"""What once an hour is enough for."""
 
 
 def due(connection: Connection, now: datetime, agenda: Agenda) -> Round:
-    """Every step once, in the transaction given."""
+    """Every step once, in the transaction given; no chores."""
     done = Round()
     for step in STEPS:
         done += step(connection, now, agenda)
     return done
 
 
-def steps(clock: Clock, agenda: Agenda) -> list[Verb[Round]]:
-    """Every step as a verb of its own, so that others write in between."""
+def steps(clock: Clock, agenda: Agenda, *, chores: bool = False) -> list[Verb[Round]]:
+    """Every step as a verb of its own, so that others write in between; perhaps with chores."""
 
     def bound(step: Step) -> Verb[Round]:
         return lambda connection: step(connection, clock.now(), agenda)
 
-    return [bound(step) for step in STEPS]
+    return [bound(step) for step in (*STEPS, *(CHORES if chores else ()))]
 
 
-def run(database: Database, clock: Clock, agenda: Agenda) -> Round:
+def run(database: Database, clock: Clock, agenda: Agenda, *, chores: bool = False) -> Round:
     """Round after round until no step wants more: all that is due is planned."""
     total = Round()
     while True:
         done = Round()
-        for verb in steps(clock, agenda):
+        for verb in steps(clock, agenda, chores=chores):
             done += database.write(verb)
         total = total.then(done)
         if not done.more:

@@ -20,6 +20,7 @@ from l3mail.rounds import Agenda, Round
 log = logging.getLogger("l3mail.ticks")
 
 EVERY = timedelta(seconds=5)
+CHORES_EVERY = timedelta(hours=1)
 LATE_AFTER = timedelta(minutes=1)
 """So long without a whole tick, and something is wrong that a person should know of."""
 
@@ -44,6 +45,7 @@ class Ticker:
         self._every = every
         self._wake = wake
         self._began = clock.monotonic()
+        self._chores_at = clock.monotonic()
         self._stopping = asyncio.Event()
         self._stuck = 0
 
@@ -100,9 +102,10 @@ class Ticker:
 
     async def _plan(self) -> Round:
         total = Round()
+        chores = self._clock.monotonic() >= self._chores_at
         while not self._stopping.is_set():
             done = Round()
-            for verb in rounds.steps(self._clock, self._agenda):
+            for verb in rounds.steps(self._clock, self._agenda, chores=chores):
                 if self._stopping.is_set():
                     break
                 step = await self._database.writes(verb)
@@ -113,6 +116,8 @@ class Ticker:
                 await asyncio.sleep(0)
             total = total.then(done)
             if not done.more:
+                if chores:
+                    self._chores_at = self._clock.monotonic() + CHORES_EVERY.total_seconds()
                 break
         return total
 
@@ -120,9 +125,11 @@ class Ticker:
         """One line for a tick that did something, none for one that did not."""
         counts = {
             "planned": done.planned,
+            "woken": done.woken,
             "led on": done.led_on,
             "put off": done.moved,
             "withdrawn": done.withdrawn,
+            "sign-ups purged": done.purged,
         }
         if any(counts.values()):
             log.info("tick: %s", ", ".join(f"{n} {word}" for word, n in counts.items() if n))

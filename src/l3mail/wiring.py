@@ -27,11 +27,13 @@ from l3mail.segments import Attribute
 from l3mail.sending import Compose, Relay, Sender, Terms
 from l3mail.settings import (
     Settings,
+    load_pepper,
     load_retired_keys,
     load_secret_keys,
     make_state,
     sending_problems,
 )
+from l3mail.subscribers import Rules
 from l3mail.tokens import Purpose, Tokens
 
 LOCK_FILE = "sender.lock"
@@ -93,7 +95,12 @@ def asking_terms(settings: Settings) -> AskingTerms:
 
 def make_agenda(settings: Settings) -> Agenda:
     """What planning needs to know of this workspace."""
-    return Agenda(settings.zone, settings.workspace.locale, asking_terms(settings).question)
+    return Agenda(make_rules(settings), asking_terms(settings).question)
+
+
+def make_rules(settings: Settings) -> Rules:
+    """What the verbs about people need to know of this workspace."""
+    return Rules(load_pepper(settings.state_dir), settings.zone, settings.workspace.locale)
 
 
 def make_sender(settings: Settings, database: Database, clock: Clock) -> Sender:

@@ -110,7 +110,7 @@ def _once(house: House, database: "Database", sender: "Sender") -> tuple["Round"
     from l3mail.wiring import make_agenda
 
     agenda = make_agenda(house.settings)
-    done = rounds.run(database, house.clock, agenda)
+    done = rounds.run(database, house.clock, agenda, chores=True)
     tally = asyncio.run(_with_signals(sender.stop, sender.run(once=True)))
     # Who had a lesson is led on now: nobody may be here to do it before the next one.
     after = rounds.run(database, house.clock, agenda)
@@ -253,19 +253,19 @@ def _server(application: Any) -> Any:
 
 def _application(house: House, database: "Database", late: "Late", wake: Callable[[], None]) -> Any:
     """The pages; without the package that has them, only the answer whether we live."""
-    from l3mail.settings import load_pepper
-    from l3mail.wiring import load_tokens
+    from l3mail.wiring import load_tokens, make_rules
 
     settings = house.settings
     if find_spec("l3mail.web") is None:
         return _only_health(database, house.clock, late)
-    rules = import_module("l3mail.subscribers").Rules(
-        pepper=load_pepper(settings.state_dir),
-        zone=settings.zone,
-        fallback_locale=settings.workspace.locale,
-    )
     return import_module("l3mail.web").create_app(
-        settings, database, load_tokens(settings), house.clock, rules, wake=wake, late=late
+        settings,
+        database,
+        load_tokens(settings),
+        house.clock,
+        make_rules(settings),
+        wake=wake,
+        late=late,
     )
 
 
