@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from l3mail.cli import house, outbox, segments, sending
+from l3mail.cli import house, newsletters, outbox, running, segments, sending, status
 from l3mail.cli.context import House
 from l3mail.errors import L3mailError
 
@@ -54,7 +54,10 @@ def main_options(
 
 
 segments.register(app)
+running.register(app)
 sending.register(app)
+status.register(app)
+newsletters.register(app)
 outbox.register(app)
 house.register(app)
 

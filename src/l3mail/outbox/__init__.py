@@ -22,6 +22,7 @@ from l3mail.outbox.claims import (
 from l3mail.outbox.details import glimpse
 from l3mail.outbox.orders import (
     HaltInForce,
+    Needs,
     Settlement,
     cancel,
     counts,
@@ -30,6 +31,7 @@ from l3mail.outbox.orders import (
     is_halted,
     listing,
     lookup,
+    needs,
     require_slug,
     resolve,
     resume,
@@ -56,6 +58,7 @@ __all__ = [
     "Claim",
     "Gate",
     "HaltInForce",
+    "Needs",
     "Outcome",
     "Settlement",
     "Started",
@@ -72,6 +75,7 @@ __all__ = [
     "is_halted",
     "listing",
     "lookup",
+    "needs",
     "record",
     "release",
     "renew",
