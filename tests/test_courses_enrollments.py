@@ -95,6 +95,19 @@ def test_an_uncertain_lesson_of_a_cancelled_course_is_not_sent_again(village: Vi
     assert village.row(DELIVERY, 1)["uncertain_at"] is not None
 
 
+def test_a_lesson_in_mid_dialogue_when_its_course_is_cancelled_is_not_tried_again(
+    village: Village,
+) -> None:
+    school(village)
+    enroll(village, village.learner())
+    plan(village)
+    (started,) = village.start()
+    cancel(village)
+    village.record(started, Outcome.DEFERRED, stage="rcpt", code=450)
+    tick(village)
+    assert village.state(1) == "cancelled"
+
+
 def test_who_enrolls_again_after_cancelling_begins_at_lesson_one(village: Village) -> None:
     school(village)
     person = village.learner()
@@ -177,9 +190,6 @@ def test_a_lesson_in_mid_dialogue_when_its_learner_pauses_is_neither_lost_nor_do
     (started,) = village.start()
     pause(village, 1, village.now + timedelta(days=10))
     village.record(started, outcome, stage="dot")
-    if outcome is Outcome.DEFERRED:
-        # It would be retried during the pause; pausing again holds what came back.
-        pause(village, 1, village.now + timedelta(days=10))
     weeks(village, 4)
     assert sent(village)[0] == first
     assert [slug for slug, _ in sent(village)][:2] == ["kurs/01", "kurs/02"]

@@ -210,6 +210,35 @@ def _hold(connection: Connection, enrollment_id: int) -> None:
     )
 
 
+def _rests_with(state: str) -> ColumnElement[bool]:
+    """Whether a delivery waits for another attempt though its enrollment has come to `state`."""
+    return and_(
+        DELIVERY.c.state == "deferred",
+        exists(
+            select(ENROLLMENT.c.id).where(
+                ENROLLMENT.c.id == DELIVERY.c.enrollment_id,
+                ENROLLMENT.c.state == state,
+                is_current(),
+            )
+        ),
+    )
+
+
+def take_back(connection: Connection, now: datetime) -> None:
+    """Hold or cancel lessons that were in mid-dialogue when their learner paused or left.
+
+    The relay said "later", and by then they are not to be sent.
+    """
+    ended: dict[str, Any] = {"reason": "the course was cancelled", "ended_at": now}
+    for state, values in (
+        ("paused", {"state": "held", "reason": PAUSED}),
+        ("cancelled", {"state": "cancelled"} | ended),
+    ):
+        connection.execute(
+            update(DELIVERY).where(_rests_with(state)).values(values).values(_TAKEN_BACK)
+        )
+
+
 def resume(connection: Connection, enrollment_id: int, now: datetime, zone: ZoneInfo) -> bool:
     """End a pause: the lessons go on at the learner's first slot from `now` on.
 
