@@ -5,6 +5,7 @@ of it knows the time only as `now`, and nothing of text or SMTP.
 """
 
 from l3mail.courses.enrollments import (
+    RUNNING,
     LessonDate,
     cancel,
     dates,
@@ -21,6 +22,7 @@ from l3mail.courses.structures import Outline, define
 __all__ = [
     "BATCH",
     "ENDED",
+    "RUNNING",
     "LessonDate",
     "Outline",
     "Planned",
