@@ -4,12 +4,14 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from sqlalchemy import event
 
 from l3mail import courses, outbox
 from l3mail.courses import LessonDate, Outline
 from l3mail.models import DELIVERY, ENROLLMENT, STREAM, SUPPRESSION
-from l3mail.outbox import Outcome
+from l3mail.outbox import Outcome, Started
 from tests.fakes.village import MONDAY_TEN, Village
 from tests.test_courses import (
     BERLIN,
@@ -401,3 +403,68 @@ def test_outbox_retry_during_a_pause_is_the_operators_word(village: Village) -> 
     deliver(village)
     weeks(village, 2)
     assert [slug for slug, _ in sent(village)] == ["kurs/01", "kurs/02", "kurs/03"]
+
+
+@settings(
+    max_examples=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    steps=st.lists(
+        st.tuples(
+            st.sampled_from(["sleep", "pause", "pause for ever", "resume", "begin", "answer"]),
+            st.integers(min_value=1, max_value=24 * 9),
+        ),
+        min_size=5,
+        max_size=25,
+    ),
+    daily=st.booleans(),
+)
+def test_whoever_pauses_and_resumes_gets_every_lesson_once_in_order_and_never_two_in_a_day(
+    sqlite_village: Village, steps: list[tuple[str, int]], daily: bool
+) -> None:
+    village = sqlite_village
+    if not village.rows(ENROLLMENT):
+        school(village)
+        school(village, DAILY)
+    slug, lessons = ("tag", DAILY.lessons) if daily else ("kurs", KURS.lessons)
+    person = village.learner(f"p{len(village.rows(ENROLLMENT))}@schule.example")
+    enrollment = enroll(village, person, slug=slug)
+    flying: list[Started] = []
+    for step, hours in steps:
+        match step:
+            case "pause":
+                pause(village, enrollment, village.now + timedelta(hours=hours))
+            case "pause for ever":
+                pause(village, enrollment)
+            case "resume":
+                resume(village, enrollment)
+            case "begin":
+                plan(village)
+                flying += village.start()
+            case "answer":
+                while flying:
+                    village.record(
+                        flying.pop(), Outcome.DEFERRED if hours % 2 else Outcome.ACCEPTED
+                    )
+            case _:
+                village.clock.advance(timedelta(hours=hours))
+                wake(village)
+                tick(village)
+    while flying:
+        village.record(flying.pop(), Outcome.ACCEPTED)
+    resume(village, enrollment)
+    village.clock.set(village.now.replace(hour=11) + timedelta(days=1))
+    for _ in range(7 * 9):
+        village.clock.advance(timedelta(days=1))
+        wake(village)
+        plan(village)
+        for started in [*village.start(), *village.begin(village.claim_retries())]:
+            village.record(started, Outcome.ACCEPTED)
+        advance(village)
+    mine = [row for row in village.rows() if row["subscriber_id"] == person]
+    assert {row["state"] for row in mine} == {"accepted"}
+    assert [row["slug"] for row in mine] == [slug for slug, _ in lessons]
+    days = [row["ended_at"].astimezone(BERLIN).date() for row in mine]
+    assert days == sorted(set(days))

@@ -6,9 +6,9 @@ of it knows the time only as `now`, and nothing of text or SMTP.
 
 from l3mail.courses.enrollments import (
     RUNNING,
-    LessonDate,
+    Beginning,
+    begin,
     cancel,
-    dates,
     enroll,
     pause,
     reanchor,
@@ -16,25 +16,46 @@ from l3mail.courses.enrollments import (
     running,
     wake,
 )
+from l3mail.courses.expectations import LessonDate, dates
 from l3mail.courses.lessons import BATCH, ENDED, Planned, advance, plan
+from l3mail.courses.overviews import (
+    Overview,
+    Place,
+    Step,
+    funnel,
+    objection_to,
+    overview,
+    overviews,
+    whereabouts,
+)
 from l3mail.courses.structures import Outline, define
 
 __all__ = [
     "BATCH",
     "ENDED",
     "RUNNING",
+    "Beginning",
     "LessonDate",
     "Outline",
+    "Overview",
+    "Place",
     "Planned",
+    "Step",
     "advance",
+    "begin",
     "cancel",
     "dates",
     "define",
     "enroll",
+    "funnel",
+    "objection_to",
+    "overview",
+    "overviews",
     "pause",
     "plan",
     "reanchor",
     "resume",
     "running",
     "wake",
+    "whereabouts",
 ]
