@@ -10,7 +10,18 @@ from typing import Annotated
 
 import typer
 
-from l3mail.cli import house, newsletters, outbox, running, segments, sending, status
+from l3mail.cli import (
+    courses,
+    explain,
+    house,
+    newsletters,
+    outbox,
+    running,
+    segments,
+    sending,
+    simulating,
+    status,
+)
 from l3mail.cli.context import House
 from l3mail.errors import L3mailError
 
@@ -53,11 +64,14 @@ def main_options(
     context.obj = House(workspace, acting)
 
 
+courses.register(app)
+explain.register(app)
 segments.register(app)
 running.register(app)
 sending.register(app)
 status.register(app)
 newsletters.register(app)
+simulating.register(app)
 outbox.register(app)
 house.register(app)
 
