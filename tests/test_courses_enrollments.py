@@ -280,10 +280,37 @@ def test_nobody_gets_two_lessons_in_a_day_by_pausing_and_resuming(village: Villa
     tick(village)
     pause(village, 1)
     resume(village, 1)
+    assert local(village.row(ENROLLMENT, 1)["next_due_at"]) == "Tue 24 Nov 07:30"
     tick(village)
     assert len(sent(village)) == 1
     assert village.row(ENROLLMENT, 1)["last_lesson_on"] == date(2026, 11, 23)
     assert local(village.row(ENROLLMENT, 1)["next_due_at"]) == "Tue 24 Nov 07:30"
+
+
+def test_who_wakes_on_the_day_of_a_lesson_gets_the_next_on_a_later_one(village: Village) -> None:
+    school(village)
+    enroll(village, village.learner())
+    pause(village, 1, village.now + timedelta(days=6))
+    village.change(ENROLLMENT, 1, last_lesson_on=date(2026, 11, 30))
+    village.clock.advance(timedelta(days=6, minutes=1))
+    wake(village)
+    assert village.row(ENROLLMENT, 1)["next_due_at"] == MONDAY_TEN + 2 * WEEK
+
+
+def test_whose_pause_ended_after_the_slot_the_house_slept_through_waits_for_the_next(
+    village: Village,
+) -> None:
+    school(village)
+    for address in ("ada@schule.example", "bea@schule.example"):
+        enroll(village, village.learner(address))
+    pause(village, 1, MONDAY_TEN + timedelta(days=5))
+    pause(village, 2, MONDAY_TEN + WEEK + timedelta(hours=2))
+    village.clock.set(MONDAY_TEN + WEEK + timedelta(hours=3))
+    assert wake(village) == 2
+    assert [village.row(ENROLLMENT, n)["next_due_at"] for n in (1, 2)] == [
+        MONDAY_TEN + WEEK,
+        MONDAY_TEN + 2 * WEEK,
+    ]
 
 
 def test_hundreds_wake_in_a_handful_of_statements_and_within_the_limit(village: Village) -> None:
