@@ -4,16 +4,20 @@ from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
 
-from l3mail import courses, simulations
+from l3mail import courses, newsletters, rounds, simulations
+from l3mail.audiences import Terms as AskingTerms
 from l3mail.calendars import wall_to_utc
 from l3mail.courses import Outline
-from l3mail.models import CAMPAIGN, DELIVERY, ENROLLMENT, METADATA
+from l3mail.models import CAMPAIGN, DELIVERY, ENROLLMENT, METADATA, SEGMENT
 from l3mail.outbox import Outcome
+from l3mail.rounds import Agenda
 from l3mail.simulations import Forecast, Terms, compare
 from tests.fakes.village import MONDAY_TEN, Village
 from tests.test_courses import BERLIN, DAILY, KURS, deliver, enroll, local, plan, school, tick
 
 WEEK = timedelta(days=7)
+TERMS = AskingTerms(BERLIN, "opt-in", "de", {}, ("newsletter",))
+AGENDA = Agenda(BERLIN, "de", TERMS.question)
 CLOSED = Outline(
     "zu", "Zu", KURS.cadence, [(f"zu/{n}", "lesson") for n in range(1, 5)],
     {"closed": ["2027-03-29..2027-04-06"], "skip_holidays": "DE-SN"},
@@ -27,8 +31,7 @@ def foresee(
     until: datetime | None = None,
 ) -> list[Forecast]:
     terms = Terms(village.now, until or (since or village.now) + weeks * WEEK, since)
-    rounds = [simulations.course_round(BERLIN)]
-    return village.database.read(lambda c: simulations.simulate(c, terms, rounds))
+    return village.database.read(lambda c: simulations.simulate(c, terms, AGENDA))
 
 
 def live(village: Village, days: int) -> None:
@@ -39,7 +42,7 @@ def live(village: Village, days: int) -> None:
             moment = wall_to_utc(first + timedelta(days=day), hour, BERLIN)
             if moment >= village.now:
                 village.clock.set(moment)
-                village.do(courses.wake, village.now, BERLIN, 100)
+                rounds.run(village.database, village.clock, AGENDA)
                 tick(village)
 
 
@@ -84,6 +87,47 @@ def test_what_is_foreseen_is_what_the_planner_then_does(village: Village) -> Non
     assert ("zu/4", "Mon 12 Apr 10:00") in told(foreseen)
     assert "evaluation" in {mail.kind for mail in foreseen}
     assert "p6@schule.example" not in {mail.email for mail in foreseen}
+
+
+def test_a_campaign_to_come_is_foreseen_with_the_audience_it_will_have_by_then(
+    village: Village,
+) -> None:
+    """Its segment asks for a lesson that one of the two has not had yet, but will."""
+    school(village)
+    stream = village.stream("newsletter", "newsletter")
+    village.publish("newsletter/2026-12", stream="newsletter")
+    village.insert(SEGMENT, name="lernende", expression='received("kurs/01")', saved_at=village.now)
+    for number, weeks in enumerate([0, 1, 5]):
+        person = village.learner(f"p{number}@schule.example")
+        village.subscribe(person, stream)
+        enroll(village, person, village.now + weeks * WEEK)
+    tick(village)
+    at = village.now + timedelta(days=9)
+    village.do(
+        newsletters.schedule,
+        "newsletter/2026-12",
+        at,
+        segment="lernende",
+        by="eva",
+        now=village.now,
+    )
+    known = {row["id"] for row in village.rows()}
+    before = dump(village)
+    foreseen = foresee(village, weeks=3)
+    assert dump(village) == before
+    assert [mail.email for mail in foreseen if mail.kind == "newsletter"] == [
+        "p0@schule.example",
+        "p1@schule.example",
+    ]
+    assert {mail.due_at for mail in foreseen if mail.kind == "newsletter"} == {at}
+    for _ in range(3 * 7 * 2):
+        village.clock.advance(timedelta(hours=12))
+        rounds.run(village.database, village.clock, AGENDA)
+        for lane in (1, 2):
+            for started in village.start(lane=lane):
+                village.record(started, Outcome.ACCEPTED)
+    came = sorted((row["due_at"], row["slug"]) for row in village.rows() if row["id"] not in known)
+    assert sorted((mail.due_at, mail.message) for mail in foreseen) == came
 
 
 def test_one_learner_is_foreseen_week_by_week_at_ten_across_the_end_of_summer(
@@ -198,8 +242,7 @@ def test_the_simulation_says_which_moment_it_is_at(sqlite_village: Village) -> N
     village.change(ENROLLMENT, 1, anchor_on=date(2026, 11, 23))
     heard: list[datetime] = []
     terms = Terms(village.now, village.now + 2 * WEEK)
-    rounds = [simulations.course_round(BERLIN)]
-    village.database.read(lambda c: simulations.simulate(c, terms, rounds, heard.append))
+    village.database.read(lambda c: simulations.simulate(c, terms, AGENDA, heard.append))
     assert heard == [MONDAY_TEN, MONDAY_TEN + WEEK, MONDAY_TEN + 2 * WEEK]
 
 

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import (
     ColumnElement,
@@ -29,7 +28,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.pool import StaticPool
 
-from l3mail import courses
+from l3mail import courses, rounds
 from l3mail.models import (
     APPROVAL,
     APPROVAL_MESSAGE,
@@ -52,12 +51,9 @@ from l3mail.models import (
     SUBSCRIPTION,
     SUPPRESSION,
     TRIGGER,
-    UtcDateTime,
 )
 from l3mail.planning import NOW, Candidate, bindings, current_message, mailable
-
-Round = Callable[[Connection, datetime], bool]
-"""One bounded step of planning at a moment; True while it wants another at the same moment."""
+from l3mail.rounds import Agenda
 
 CHUNK = 5_000
 _WHOLE = (
@@ -120,18 +116,6 @@ class Forecast:
     reason: str | None = None
 
 
-def course_round(zone: ZoneInfo) -> Round:
-    """Planning of courses alone."""
-
-    def step(connection: Connection, now: datetime) -> bool:
-        woken = courses.wake(connection, now, zone, courses.BATCH)
-        led = courses.advance(connection, now, zone)
-        planned = courses.plan(connection, now, zone)
-        return planned.more or woken >= courses.BATCH or led >= courses.BATCH
-
-    return step
-
-
 @contextmanager
 def copied(connection: Connection) -> Iterator[Connection]:
     """A database in memory with the facts that planning asks for; `connection` is only read."""
@@ -188,20 +172,20 @@ def _asks_for_history(connection: Connection) -> bool:
 def simulate(
     connection: Connection,
     terms: Terms,
-    rounds: Sequence[Round],
+    agenda: Agenda,
     tell: Callable[[datetime], None] = lambda _: None,
 ) -> list[Forecast]:
     """What goes out until `terms.until` as things are now, by moment and address.
 
-    `rounds` are the planning steps of the house; `tell` hears of each virtual moment.
+    `agenda` is what the house's own rounds plan by; `tell` hears of each virtual moment.
     """
     with copied(connection) as memory:
         memory.execute(update(DELIVERY).where(or_(_UNENDED, _AGAIN), _NOT_HELD).values(_REQUEUED))
         now: datetime | None = terms.begin
         while now is not None and now <= terms.until:
             tell(now)
-            _live_through(memory, now, terms, rounds)
-            now = _next_moment(memory, now)
+            _live_through(memory, now, terms, agenda)
+            now = rounds.next_moment(memory, now)
         return _told(memory, terms)
 
 
@@ -242,34 +226,17 @@ _HANDED_OVER = (
 """What a sender and a relay without faults make of the queue, as `outbox.begin` would judge it."""
 
 
-def _live_through(memory: Connection, now: datetime, terms: Terms, rounds: Sequence[Round]) -> None:
+def _live_through(memory: Connection, now: datetime, terms: Terms, agenda: Agenda) -> None:
     """All that happens at one moment: plan, hand over, lead on, until nothing is left to do."""
     values = bindings(now, terms.staff, terms.fallback_locale)
     while True:
-        more = [step(memory, now) for step in rounds]
+        more = rounds.due(memory, now, agenda).more
         waiting = memory.execute(select(DELIVERY.c.id).where(_QUEUED).limit(1)).first()
         if waiting is not None:
             for statement in _HANDED_OVER:
                 memory.execute(statement, values)
-        elif not any(more):
+        elif not more:
             return
-
-
-def _next_moment(memory: Connection, now: datetime) -> datetime | None:
-    """The first moment after `now` at which something is due or a pause ends."""
-    moments = (
-        select(func.min(ENROLLMENT.c.next_due_at, type_=UtcDateTime)).where(
-            ENROLLMENT.c.state == "active", ENROLLMENT.c.next_due_at > now
-        ),
-        select(func.min(ENROLLMENT.c.paused_until, type_=UtcDateTime)).where(
-            ENROLLMENT.c.state == "paused", ENROLLMENT.c.paused_until > now
-        ),
-        select(func.min(CAMPAIGN.c.scheduled_at, type_=UtcDateTime)).where(
-            _UNPLANNED, CAMPAIGN.c.scheduled_at > now
-        ),
-    )
-    found = [memory.execute(moment).scalar() for moment in moments]
-    return min((moment for moment in found if moment is not None), default=None)
 
 
 def _told(memory: Connection, terms: Terms) -> list[Forecast]:

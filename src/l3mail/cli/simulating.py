@@ -17,8 +17,6 @@ from l3mail.cli.moments import parse_moment
 from l3mail.errors import ForecastError, printable
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
     from l3mail.outbox import HaltInForce
     from l3mail.simulations import Forecast, Terms
 
@@ -56,13 +54,17 @@ def simulate(
 
     Example: l3mail simulate --weeks 8
     """
-    from l3mail import outbox
+    from l3mail import outbox, simulations
+    from l3mail.wiring import make_agenda
 
     house: House = context.obj
+    agenda = make_agenda(house.settings)
     terms = _terms(house, since, until, weeks)
     before = None if diff is None else _read(diff)
     with house.database() as database, _progress(terms) as tell:
-        found = database.read(lambda connection: _foresee(house, connection, terms, tell))
+        found = database.read(
+            lambda connection: simulations.simulate(connection, terms, agenda, tell)
+        )
         halts = database.read(outbox.halts)
     mails = [_view(house, forecast) for forecast in found]
     if before is not None:
@@ -92,15 +94,6 @@ def _terms(house: House, since: str | None, until: str | None, weeks: int | None
         staff=frozenset({*settings.alerts.to, *settings.alerts.approvers}),
         fallback_locale=settings.workspace.locale,
     )
-
-
-def _foresee(
-    house: House, connection: "Connection", terms: "Terms", tell: Callable[[datetime], None]
-) -> "list[Forecast]":
-    from l3mail import simulations
-
-    rounds = [simulations.course_round(house.settings.zone)]
-    return simulations.simulate(connection, terms, rounds, tell)
 
 
 @contextmanager
