@@ -171,6 +171,16 @@ def test_a_beginning_in_the_past_lets_the_clock_start_there(village: Village) ->
     assert told(foresee(village))[0] == ("kurs/01", "Mon 30 Nov 10:00")
 
 
+def test_what_waits_today_leads_on_from_today_wherever_the_clock_starts(village: Village) -> None:
+    school(village)
+    enroll(village, village.learner())
+    plan(village)
+    assert told(foresee(village, since=MONDAY_TEN - 4 * WEEK, weeks=5)) == [
+        ("kurs/01", "Mon 23 Nov 10:00"),
+        ("kurs/02", "Mon 30 Nov 10:00"),
+    ]
+
+
 @pytest.mark.parametrize("outcome", [None, Outcome.DEFERRED, Outcome.UNKNOWN])
 def test_what_waits_in_the_outbox_goes_out_first_and_is_not_told_twice(
     village: Village, outcome: Outcome | None

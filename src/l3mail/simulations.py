@@ -16,6 +16,7 @@ from sqlalchemy import (
     Connection,
     Select,
     Table,
+    case,
     create_engine,
     event,
     exists,
@@ -143,7 +144,7 @@ def copied(connection: Connection) -> Iterator[Connection]:
 
 
 def _copy(source: Connection, target: Connection, table: Table, query: Select[Any]) -> None:
-    for rows in source.execution_options(yield_per=CHUNK).execute(query).partitions():
+    for rows in source.execute(query.execution_options(yield_per=CHUNK)).partitions():
         target.execute(insert(table), [dict(row._mapping) for row in rows])
 
 
@@ -205,6 +206,9 @@ _TEXT = func.coalesce(
         .scalar_subquery(),
     ),
 )
+# Where the clock starts in the past, what waits in the outbox today is still not sent before its
+# time.
+_HANDED_OVER_AT = case((DELIVERY.c.due_at > NOW, DELIVERY.c.due_at), else_=NOW)
 _HANDED_OVER = (
     update(DELIVERY)
     .where(_QUEUED, DELIVERY.c.lapses_at <= NOW)
@@ -218,9 +222,9 @@ _HANDED_OVER = (
     .values(
         state="accepted",
         reason=_SIMULATED,
-        first_started_at=func.coalesce(DELIVERY.c.first_started_at, NOW),
-        started_at=NOW,
-        ended_at=NOW,
+        first_started_at=func.coalesce(DELIVERY.c.first_started_at, _HANDED_OVER_AT),
+        started_at=_HANDED_OVER_AT,
+        ended_at=_HANDED_OVER_AT,
     ),
 )
 """What a sender and a relay without faults make of the queue, as `outbox.begin` would judge it."""

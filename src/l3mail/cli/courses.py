@@ -29,7 +29,7 @@ States = Annotated[
 ]
 
 group = typer.Typer(
-    name="courses", help="See courses; enroll, pause, cancel; who is where.", no_args_is_help=True
+    name="courses", help="Enroll in courses, pause, cancel; see who is where.", no_args_is_help=True
 )
 
 
@@ -66,19 +66,19 @@ def list_(
         print_json([_view(house, course) for course in shown])
         return
     print_table(
-        ("COURSE", "TITLE", "CADENCE", "LESSONS", "ACTIVE", "PAUSED", "FINISHED", "CANCELLED"),
+        ("COURSE", "CADENCE", "LESSONS", "LEARNERS", "TITLE"),
         [
             (
                 course.slug,
-                course.title,
                 _written(course.cadence),
                 len(course.lessons),
-                *(str(n) for n in course.enrollments.values()),
+                ", ".join(f"{n} {state}" for state, n in course.enrollments.items() if n) or "-",
+                course.title,
             )
             for course in shown
         ],
         empty="No courses.",
-        solid=("COURSE",),
+        solid=("COURSE", "CADENCE"),
     )
     if len(found) > limit:
         typer.echo(f"The first {limit} of {len(found)}; --limit shows more.")
@@ -187,7 +187,8 @@ def pause(
     def verb(connection: "Connection", found: "Overview", address: "Address") -> "_Done":
         number = _running(connection, house, found, address)
         courses.pause(connection, number, end, now)
-        return _Done("paused", {"paused_until": _local(house, end)})
+        until = f" until {told(end, zone)}" if end else ", until somebody resumes them"
+        return _Done("paused", {"paused_until": _local(house, end)}, f"paused{until}")
 
     _each(house, "pause", course, emails, verb, as_json=as_json)
 
@@ -207,7 +208,7 @@ def resume(context: typer.Context, course: Course, emails: Emails, as_json: Json
         number = _running(connection, house, found, address)
         if not courses.resume(connection, number, now, house.settings.zone):
             raise CourseError("does not pause")
-        return _Done("resumed", _next(connection, house, number))
+        return _next(connection, house, number, "resumed")
 
     _each(house, "resume", course, emails, verb, as_json=as_json)
 
@@ -300,11 +301,12 @@ def progress(
 
 
 class _Done:
-    """What became of one person: a word, and what there is to know of it."""
+    """What became of one person: a word, what there is to know of it, and a fuller saying."""
 
-    def __init__(self, word: str, facts: "Mapping[str, Any]") -> None:
+    def __init__(self, word: str, facts: "Mapping[str, Any]", saying: str = "") -> None:
         self.word = word
         self.facts = facts
+        self.saying = saying or word
 
 
 def _each(
@@ -342,8 +344,7 @@ def _each(
         print_json([{"email": email, "status": d.word, **d.facts} for email, d in done])
     else:
         for email, outcome in done:
-            facts = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in outcome.facts.items() if v)
-            typer.echo(f"{printable(email, 300)}  {outcome.word}" + (f", {facts}" if facts else ""))
+            typer.echo(f"{printable(email, 300)}  {outcome.saying}")
     if problems:
         raise CourseError("\n".join(problems))
 
@@ -387,7 +388,7 @@ class _Order:
         verdict = courses.objection_to(connection, course.slug, person, self.now)
         if verdict in {"not confirmed", "unsubscribed"}:
             subscribers.sign_up(connection, rules, request, self.now)
-            return _Done("asked by mail to confirm, not yet enrolled", {})
+            return _Done("asked", {}, "asked by mail to confirm; not enrolled yet")
         if verdict is not None:
             raise CourseError(f"may not be mailed: {verdict}; `l3mail explain` says since when")
         outcome, number = courses.begin(
@@ -401,7 +402,7 @@ class _Order:
         )
         if outcome in {"runs already", "finished already"}:
             raise CourseError(f"{outcome}; --restart begins at lesson 1")
-        return _Done(outcome, _next(connection, self.house, number))
+        return _next(connection, self.house, number, outcome)
 
 
 def _rules(house: House) -> "Rules":
@@ -435,15 +436,16 @@ def _running(connection: "Connection", house: House, course: "Overview", address
     return number
 
 
-def _next(connection: "Connection", house: House, enrollment: int) -> "Mapping[str, Any]":
-    """The first lesson that is not handed over yet, and its date."""
+def _next(connection: "Connection", house: House, enrollment: int, word: str) -> _Done:
+    """What became of somebody who goes on: the lesson to come, and its date."""
     from l3mail import courses
 
-    for lesson in courses.dates(connection, enrollment, house.settings.zone):
+    zone = house.settings.zone
+    for lesson in courses.dates(connection, enrollment, zone):
         if lesson.sent_at is None and lesson.planned_at is not None:
-            due = _local(house, lesson.planned_at)
-            return {"next_message": lesson.slug, "next_due_at": due}
-    return {}
+            facts = {"next_message": lesson.slug, "next_due_at": _local(house, lesson.planned_at)}
+            return _Done(word, facts, f"{word}, {lesson.slug} on {told(lesson.planned_at, zone)}")
+    return _Done(word, {})
 
 
 def _states(status: "Sequence[str] | None") -> list[str]:

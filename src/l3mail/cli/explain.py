@@ -24,7 +24,9 @@ def explain(
     limit: Annotated[int, typer.Option(min=1, help="At most so many mails, the newest.")] = 50,
     as_json: Json = False,
 ) -> None:
-    """Tell why a person did or didn't get each mail, and what comes next.
+    """Tell why a person did or didn't get each mail.
+
+    And what comes next, and what keeps it back.
 
     Example: l3mail explain ada@schule.example
     """

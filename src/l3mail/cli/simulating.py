@@ -48,9 +48,9 @@ def simulate(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show who gets what when, on a virtual clock; nothing is sent or changed.
+    """Show who gets what when from now on; nothing is sent.
 
-    Every mail counts as accepted, and nobody clicks, joins or leaves.
+    On a virtual clock: every mail counts as accepted, and nobody clicks, joins or leaves.
 
     Example: l3mail simulate --weeks 8
     """
