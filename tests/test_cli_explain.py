@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from l3mail import courses, outbox
-from l3mail.models import CAMPAIGN, DELIVERY, ENROLLMENT, MESSAGE, SUBSCRIBER, SUBSCRIPTION
+from l3mail.models import CAMPAIGN, DELIVERY, ENROLLMENT, MESSAGE, SEGMENT, SUBSCRIBER, SUBSCRIPTION
 from l3mail.outbox import Outcome
 from tests.fakes.desk import TUESDAY, Desk, at_a_desk
 from tests.test_courses import deliver, enroll, plan, school, tick
@@ -114,6 +114,24 @@ def test_a_waiting_mail_says_why_it_waits_and_whether_it_will_go(desk: Desk) -> 
         "waits to be sent; its campaign is paused: our sender was refused;"
         " will not be sent as things are: suppressed"
     )
+
+
+def test_campaigns_without_a_mail_for_them_say_why(desk: Desk) -> None:
+    village = desk.village
+    person = desk.learner(ADA)
+    village.subscribe(person, village.stream("newsletter", "newsletter"))
+    village.insert(SEGMENT, name="alle", expression='received("kurs/01")', saved_at=village.now)
+    gone, to_come = village.campaign("newsletter/1"), village.campaign("newsletter/2")
+    village.change(CAMPAIGN, gone, planned_at=village.now - timedelta(days=3))
+    village.change(CAMPAIGN, to_come, segment="alle")
+    village.delivery(person, "newsletter", campaign_id=village.campaign("newsletter/3"))
+    found = {one["message"]: (one["status"], one["why"]) for one in explained(desk)["campaigns"]}
+    assert found == {
+        "newsletter/1": ("passed by", "had not confirmed newsletter when it was planned"),
+        "newsletter/2": ("scheduled", "its segment alle doesn't select them now"),
+    }
+    village.delivery(person, slug="kurs/01", state="accepted", ended_at=village.now)
+    assert "its segment alle selects them now" in desk.run("explain", ADA)
 
 
 def test_a_put_off_mail_is_told_with_the_relays_words_and_the_next_attempt(desk: Desk) -> None:

@@ -8,7 +8,7 @@ from l3mail import courses, newsletters, rounds, simulations
 from l3mail.audiences import Terms as AskingTerms
 from l3mail.calendars import wall_to_utc
 from l3mail.courses import Outline
-from l3mail.models import CAMPAIGN, DELIVERY, ENROLLMENT, METADATA, SEGMENT
+from l3mail.models import CAMPAIGN, DELIVERY, ENROLLMENT, EVENT, METADATA, SEGMENT
 from l3mail.outbox import Outcome
 from l3mail.rounds import Agenda
 from l3mail.simulations import Forecast, Terms, compare
@@ -243,6 +243,14 @@ def test_history_is_copied_where_a_segment_may_ask_for_it(sqlite_village: Villag
     assert copied() == 1
     village.change(CAMPAIGN, 1, cancelled_at=village.now)
     assert copied() == 0
+
+
+def test_every_table_is_copied_or_of_no_account_to_planning(sqlite_village: Village) -> None:
+    """A halt is taken as lifted; the others are records of what was."""
+    of_no_account = {"actions", "consent", "counter", "halt"}
+    copied = {table.name for table in (*simulations._WHOLE, DELIVERY, EVENT)}
+    assert copied | of_no_account == set(METADATA.tables)
+    assert not copied & of_no_account
 
 
 def test_the_simulation_says_which_moment_it_is_at(sqlite_village: Village) -> None:

@@ -52,6 +52,8 @@ from l3mail.models import (
     SUBSCRIPTION,
     SUPPRESSION,
     TRIGGER,
+    WORDING,
+    WORKSPACE,
 )
 from l3mail.planning import NOW, Candidate, bindings, current_message, mailable
 from l3mail.rounds import Agenda
@@ -76,6 +78,8 @@ _WHOLE = (
     SEGMENT,
     SIGNUP,
     LINK_REQUEST,
+    WORDING,
+    WORKSPACE,
 )
 _UNENDED = DELIVERY.c.state.in_(("queued", "held", "sending", "deferred"))
 _AGAIN = (DELIVERY.c.state == "uncertain") & DELIVERY.c.next_attempt_at.is_not(None)

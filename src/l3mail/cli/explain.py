@@ -34,6 +34,7 @@ def explain(
     from l3mail.cli import explanations
     from l3mail.settings import load_pepper
     from l3mail.subscribers import Rules
+    from l3mail.wiring import make_agenda
 
     house: House = context.obj
     settings = house.settings
@@ -44,6 +45,7 @@ def explain(
         zone=zone,
         staff=frozenset({*settings.alerts.to, *settings.alerts.approvers}),
         fallback_locale=locale,
+        questions=make_agenda(settings).questions,
     )
     address = parse_address(email)
     with house.database() as database:
@@ -85,6 +87,9 @@ def _person(found: Mapping[str, Any], zone: ZoneInfo) -> Iterator[str]:
         yield f"  course {one['course']}: {one['status']}{_coming(one, zone)}"
         for ground in one["kept_back_by"]:
             yield f"    kept back: {ground}"
+    for one in found["campaigns"]:
+        why = f"; {one['why']}" if one["why"] else ""
+        yield f"  {one['message']}: {one['status']}, {told(one['due_at'], zone)}{why}"
 
 
 def _coming(one: Mapping[str, Any], zone: ZoneInfo) -> str:

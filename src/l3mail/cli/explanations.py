@@ -9,10 +9,11 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, String, case, literal, select
+from sqlalchemy import Connection, String, case, exists, literal, select
 
 from l3mail import courses, outbox, subscribers
 from l3mail.addresses import Address, address_key
+from l3mail.errors import L3mailError
 from l3mail.models import (
     CAMPAIGN,
     COURSE,
@@ -24,10 +25,12 @@ from l3mail.models import (
     SUBSCRIPTION,
     SUPPRESSION,
 )
+from l3mail.newsletters import Questions
 from l3mail.outbox import HaltInForce
 from l3mail.planning import Candidate, bindings, current_message, objection
 
 UNPUBLISHED = "nothing is published under this slug"
+_CAMPAIGNS = 10
 _WAITING = ("queued", "deferred", "held")
 _WORDS = {
     "queued": "waits to be sent",
@@ -51,6 +54,7 @@ class Asked:
     zone: ZoneInfo
     staff: frozenset[str]
     fallback_locale: str
+    questions: Questions
 
     @property
     def values(self) -> dict[str, Any]:
@@ -91,6 +95,7 @@ def facts(
             _journey(connection, asked, enrollment, row.locale or "", halts)
             for enrollment in _enrollments(connection, person)
         ],
+        "campaigns": _campaigns(connection, asked, person),
         "deliveries": _deliveries(connection, asked, person, halts, limit),
     }
 
@@ -179,6 +184,68 @@ def _halted(halts: Sequence[HaltInForce], kind: str, slug: str) -> list[str]:
         for halt in halts
         if (halt.scope, halt.subject) in subjects
     ]
+
+
+def _campaigns(connection: Connection, asked: Asked, person: int) -> list[dict[str, Any]]:
+    """Campaigns of the person's streams that hold no mail for them: to come, or gone by."""
+    own = select(DELIVERY.c.id).where(
+        DELIVERY.c.campaign_id == CAMPAIGN.c.id, DELIVERY.c.subscriber_id == person
+    )
+    rows = connection.execute(
+        select(
+            CAMPAIGN,
+            STREAM.c.slug.label("stream"),
+            SUBSCRIPTION.c.confirmed_at,
+            SUBSCRIPTION.c.unsubscribed_at,
+            SUBSCRIPTION.c.state,
+        )
+        .join(STREAM, STREAM.c.id == CAMPAIGN.c.stream_id)
+        .join(
+            SUBSCRIPTION,
+            (SUBSCRIPTION.c.stream_id == CAMPAIGN.c.stream_id)
+            & (SUBSCRIPTION.c.subscriber_id == person),
+        )
+        .where(CAMPAIGN.c.cancelled_at.is_(None), ~exists(own))
+        .order_by(CAMPAIGN.c.scheduled_at.desc())
+        .limit(_CAMPAIGNS)
+    ).all()
+    return [
+        {
+            "message": row.slug,
+            "due_at": row.scheduled_at,
+            "status": "passed by" if row.planned_at else "paused" if row.paused_at else "scheduled",
+            "why": "; ".join(_why_not(connection, asked, person, row)),
+        }
+        for row in reversed(rows)
+    ]
+
+
+def _why_not(connection: Connection, asked: Asked, person: int, row: Any) -> list[str]:
+    """What is known to speak against a campaign's mail to a person, then or now."""
+    grounds = []
+    planned_at = row.planned_at
+    if planned_at is None and row.state != "confirmed":
+        grounds.append(f"{row.stream} is {row.state}")
+    if planned_at is not None and (row.confirmed_at is None or row.confirmed_at > planned_at):
+        grounds.append(f"had not confirmed {row.stream} when it was planned")
+    if planned_at is not None and row.unsubscribed_at and row.unsubscribed_at <= planned_at:
+        grounds.append(f"had unsubscribed from {row.stream} when it was planned")
+    if row.segment is not None:
+        grounds.append(f"its segment {row.segment} {_answer(connection, asked, person, row)}")
+    return grounds
+
+
+def _answer(connection: Connection, asked: Asked, person: int, row: Any) -> str:
+    try:
+        question = asked.questions(connection, row.segment, asked.now)
+    except L3mailError as fault:
+        return f"can't be asked: {fault}"
+    words = case(
+        (question.yes, literal("selects them now")),
+        (question.unknown, literal("can't know about them without their consent to measuring")),
+        else_=literal("doesn't select them now"),
+    )
+    return str(connection.execute(select(words).where(SUBSCRIBER.c.id == person)).scalar_one())
 
 
 def _deliveries(
