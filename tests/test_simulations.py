@@ -12,12 +12,13 @@ from l3mail.models import CAMPAIGN, DELIVERY, ENROLLMENT, EVENT, METADATA, SEGME
 from l3mail.outbox import Outcome
 from l3mail.rounds import Agenda
 from l3mail.simulations import Forecast, Terms, compare
-from tests.fakes.village import MONDAY_TEN, Village
+from l3mail.subscribers import Rules
+from tests.fakes.village import MONDAY_TEN, PEPPER, Village
 from tests.test_courses import BERLIN, DAILY, KURS, deliver, enroll, local, plan, school, tick
 
 WEEK = timedelta(days=7)
 TERMS = AskingTerms(BERLIN, "opt-in", "de", {}, ("newsletter",))
-AGENDA = Agenda(BERLIN, "de", TERMS.question)
+AGENDA = Agenda(Rules(PEPPER, BERLIN, "de"), TERMS.question)
 CLOSED = Outline(
     "zu", "Zu", KURS.cadence, [(f"zu/{n}", "lesson") for n in range(1, 5)],
     {"closed": ["2027-03-29..2027-04-06"], "skip_holidays": "DE-SN"},
