@@ -4,12 +4,14 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from sqlalchemy import event
 
 from l3mail import courses, outbox
 from l3mail.courses import LessonDate, Outline
 from l3mail.models import DELIVERY, ENROLLMENT, STREAM, SUPPRESSION
-from l3mail.outbox import Outcome
+from l3mail.outbox import Outcome, Started
 from tests.fakes.village import MONDAY_TEN, Village
 from tests.test_courses import (
     BERLIN,
@@ -95,6 +97,19 @@ def test_an_uncertain_lesson_of_a_cancelled_course_is_not_sent_again(village: Vi
     assert village.row(DELIVERY, 1)["uncertain_at"] is not None
 
 
+def test_a_lesson_in_mid_dialogue_when_its_course_is_cancelled_is_not_tried_again(
+    village: Village,
+) -> None:
+    school(village)
+    enroll(village, village.learner())
+    plan(village)
+    (started,) = village.start()
+    cancel(village)
+    village.record(started, Outcome.DEFERRED, stage="rcpt", code=450)
+    tick(village)
+    assert village.state(1) == "cancelled"
+
+
 def test_who_enrolls_again_after_cancelling_begins_at_lesson_one(village: Village) -> None:
     school(village)
     person = village.learner()
@@ -177,9 +192,6 @@ def test_a_lesson_in_mid_dialogue_when_its_learner_pauses_is_neither_lost_nor_do
     (started,) = village.start()
     pause(village, 1, village.now + timedelta(days=10))
     village.record(started, outcome, stage="dot")
-    if outcome is Outcome.DEFERRED:
-        # It would be retried during the pause; pausing again holds what came back.
-        pause(village, 1, village.now + timedelta(days=10))
     weeks(village, 4)
     assert sent(village)[0] == first
     assert [slug for slug, _ in sent(village)][:2] == ["kurs/01", "kurs/02"]
@@ -268,10 +280,37 @@ def test_nobody_gets_two_lessons_in_a_day_by_pausing_and_resuming(village: Villa
     tick(village)
     pause(village, 1)
     resume(village, 1)
+    assert local(village.row(ENROLLMENT, 1)["next_due_at"]) == "Tue 24 Nov 07:30"
     tick(village)
     assert len(sent(village)) == 1
     assert village.row(ENROLLMENT, 1)["last_lesson_on"] == date(2026, 11, 23)
     assert local(village.row(ENROLLMENT, 1)["next_due_at"]) == "Tue 24 Nov 07:30"
+
+
+def test_who_wakes_on_the_day_of_a_lesson_gets_the_next_on_a_later_one(village: Village) -> None:
+    school(village)
+    enroll(village, village.learner())
+    pause(village, 1, village.now + timedelta(days=6))
+    village.change(ENROLLMENT, 1, last_lesson_on=date(2026, 11, 30))
+    village.clock.advance(timedelta(days=6, minutes=1))
+    wake(village)
+    assert village.row(ENROLLMENT, 1)["next_due_at"] == MONDAY_TEN + 2 * WEEK
+
+
+def test_whose_pause_ended_after_the_slot_the_house_slept_through_waits_for_the_next(
+    village: Village,
+) -> None:
+    school(village)
+    for address in ("ada@schule.example", "bea@schule.example"):
+        enroll(village, village.learner(address))
+    pause(village, 1, MONDAY_TEN + timedelta(days=5))
+    pause(village, 2, MONDAY_TEN + WEEK + timedelta(hours=2))
+    village.clock.set(MONDAY_TEN + WEEK + timedelta(hours=3))
+    assert wake(village) == 2
+    assert [village.row(ENROLLMENT, n)["next_due_at"] for n in (1, 2)] == [
+        MONDAY_TEN + WEEK,
+        MONDAY_TEN + 2 * WEEK,
+    ]
 
 
 def test_hundreds_wake_in_a_handful_of_statements_and_within_the_limit(village: Village) -> None:
@@ -391,3 +430,68 @@ def test_outbox_retry_during_a_pause_is_the_operators_word(village: Village) -> 
     deliver(village)
     weeks(village, 2)
     assert [slug for slug, _ in sent(village)] == ["kurs/01", "kurs/02", "kurs/03"]
+
+
+@settings(
+    max_examples=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    steps=st.lists(
+        st.tuples(
+            st.sampled_from(["sleep", "pause", "pause for ever", "resume", "begin", "answer"]),
+            st.integers(min_value=1, max_value=24 * 9),
+        ),
+        min_size=5,
+        max_size=25,
+    ),
+    daily=st.booleans(),
+)
+def test_whoever_pauses_and_resumes_gets_every_lesson_once_in_order_and_never_two_in_a_day(
+    sqlite_village: Village, steps: list[tuple[str, int]], daily: bool
+) -> None:
+    village = sqlite_village
+    if not village.rows(ENROLLMENT):
+        school(village)
+        school(village, DAILY)
+    slug, lessons = ("tag", DAILY.lessons) if daily else ("kurs", KURS.lessons)
+    person = village.learner(f"p{len(village.rows(ENROLLMENT))}@schule.example")
+    enrollment = enroll(village, person, slug=slug)
+    flying: list[Started] = []
+    for step, hours in steps:
+        match step:
+            case "pause":
+                pause(village, enrollment, village.now + timedelta(hours=hours))
+            case "pause for ever":
+                pause(village, enrollment)
+            case "resume":
+                resume(village, enrollment)
+            case "begin":
+                plan(village)
+                flying += village.start()
+            case "answer":
+                while flying:
+                    village.record(
+                        flying.pop(), Outcome.DEFERRED if hours % 2 else Outcome.ACCEPTED
+                    )
+            case _:
+                village.clock.advance(timedelta(hours=hours))
+                wake(village)
+                tick(village)
+    while flying:
+        village.record(flying.pop(), Outcome.ACCEPTED)
+    resume(village, enrollment)
+    village.clock.set(village.now.replace(hour=11) + timedelta(days=1))
+    for _ in range(7 * 9):
+        village.clock.advance(timedelta(days=1))
+        wake(village)
+        plan(village)
+        for started in [*village.start(), *village.begin(village.claim_retries())]:
+            village.record(started, Outcome.ACCEPTED)
+        advance(village)
+    mine = [row for row in village.rows() if row["subscriber_id"] == person]
+    assert {row["state"] for row in mine} == {"accepted"}
+    assert [row["slug"] for row in mine] == [slug for slug, _ in lessons]
+    days = [row["ended_at"].astimezone(BERLIN).date() for row in mine]
+    assert days == sorted(set(days))

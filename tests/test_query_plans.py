@@ -7,13 +7,20 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import Connection, event
 
-from l3mail import courses, outbox
+from l3mail import courses, newsletters, outbox
+from l3mail.models import CAMPAIGN
 from l3mail.outbox import Claim, Gate
+from l3mail.segments import Question
 from tests.fakes.village import POLICY, Village
 
 BERLIN = ZoneInfo("Europe/Berlin")
 # Tables that grow with people or mails; the rest stays small.
 LARGE = ("delivery", "enrollment", "subscriber", "subscription", "event", "suppression")
+
+
+def _unasked(*_: object) -> Question:
+    raise AssertionError("no campaign of this test names a segment")
+
 
 TICK: dict[str, Callable[[Connection, Village], object]] = {
     "claim": lambda c, v: outbox.claim(c, "me", v.now, lane=1, after=0, limit=500),
@@ -26,6 +33,7 @@ TICK: dict[str, Callable[[Connection, Village], object]] = {
     "release": lambda c, v: outbox.release(c, "me"),
     "give_back": lambda c, v: outbox.give_back(c, "me", [Claim(1, 1)]),
     "plan": lambda c, v: courses.plan(c, v.now, BERLIN),
+    "campaigns": lambda c, v: newsletters.plan(c, v.now, question=_unasked, fallback_locale="de"),
     "advance": lambda c, v: courses.advance(c, v.now, BERLIN),
 }
 
@@ -44,6 +52,11 @@ def test_a_tick_scans_no_large_table(
     village.database.write(lambda c: courses.define(c, outline, stream, village.now))
     village.database.write(lambda c: courses.enroll(c, "kurs", person, village.now, BERLIN))
     village.delivery(person)
+    village.subscribe(person, village.stream("newsletter", "newsletter"))
+    cancelled = village.campaign()
+    village.change(CAMPAIGN, cancelled, cancelled_at=village.now)
+    village.delivery(person, "newsletter", campaign_id=cancelled)
+    village.campaign("newsletter/2027-01")
     asked: list[tuple[str, Any]] = []
 
     def note(_connection: object, _cursor: object, statement: str, values: Any, *_: object) -> None:

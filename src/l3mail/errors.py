@@ -159,6 +159,14 @@ class CourseError(L3mailError):
     """A course can't be taught as it is described."""
 
 
+class NewsletterError(L3mailError):
+    """An issue can't be scheduled, or its campaign is not as an order wants it."""
+
+
+class ForecastError(L3mailError):
+    """A file is no forecast that `simulate --json` wrote."""
+
+
 class TokenError(L3mailError):
     """A link's token was not made by us, was changed, or has ended."""
 

@@ -32,6 +32,7 @@ from sqlalchemy import (
 
 from l3mail.models import (
     CAMPAIGN,
+    CAMPAIGN_MESSAGE,
     COURSE,
     DELIVERY,
     ENROLLMENT,
@@ -49,6 +50,7 @@ from l3mail.models import (
 
 LANES = (0, 1, 2)
 LANE_OF_COURSES = 1
+LANE_OF_BULK = 2
 """Claim order of `delivery.lane`: requests and staff, then courses, then bulk.
 
 Somebody who waits for a confirmation is not to wait behind fifty thousand newsletters.
@@ -76,6 +78,9 @@ _SIGNUP = SIGNUP.alias("signup_of_mail")
 _SUBSCRIBER = SUBSCRIBER.alias("subscriber_of_mail")
 _SUBSCRIPTION = SUBSCRIPTION.alias("subscription_of_mail")
 _SUPPRESSION = SUPPRESSION.alias("suppression_of_mail")
+_ISSUE = CAMPAIGN.alias("campaign_due")
+_PINNED = CAMPAIGN_MESSAGE.alias("message_pinned")
+_PLANNED = DELIVERY.alias("delivery_planned")
 
 
 def bindings(now: datetime, staff: Collection[str], fallback_locale: str) -> dict[str, Any]:
@@ -177,22 +182,37 @@ def current_message(slug: Column, locale: Column) -> ColumnElement[int]:
     Subtags are cut from the right (`de-simple`, then `de`), then the same with the
     workspace's locale (RFC 4647 section 3.4).
     """
+    offered = select(_MESSAGE.c.id).where(
+        _MESSAGE.c.slug == slug, _MESSAGE.c.superseded_at.is_(None)
+    )
+    return func.coalesce(
+        _nearest(offered, _MESSAGE.c.locale, locale),
+        _nearest(offered, _MESSAGE.c.locale, _FALLBACK),
+    )
 
-    def nearest(wanted: Column) -> ScalarSelect[int]:
-        # SQLite 3.40 finds no outer column in an inner ORDER BY: `wanted` must stay out of it.
-        return (
-            select(_MESSAGE.c.id)
-            .where(
-                _MESSAGE.c.slug == slug,
-                _MESSAGE.c.superseded_at.is_(None),
-                _covers(_MESSAGE.c.locale, wanted),
-            )
-            .order_by(func.length(_MESSAGE.c.locale).desc())
-            .limit(1)
-            .scalar_subquery()
-        )
 
-    return func.coalesce(nearest(locale), nearest(_FALLBACK))
+def _pinned_message(campaign_id: Column, locale: Column) -> ColumnElement[int]:
+    """The version pinned for a campaign nearest to a person's locale, as `current_message`.
+
+    Never NULL, which would let a later version in: an issue that is written in neither
+    language goes out in the one it has.
+    """
+    offered = select(_PINNED.c.message_id).where(_PINNED.c.campaign_id == campaign_id)
+    return func.coalesce(
+        _nearest(offered, _PINNED.c.locale, locale),
+        _nearest(offered, _PINNED.c.locale, _FALLBACK),
+        offered.order_by(_PINNED.c.locale).limit(1).scalar_subquery(),
+    )
+
+
+def _nearest(offered: Select[Any], locale: Column, wanted: Column) -> ScalarSelect[int]:
+    # SQLite 3.40 finds no outer column in an inner ORDER BY: `wanted` must stay out of it.
+    return (
+        offered.where(_covers(locale, wanted))
+        .order_by(func.length(locale).desc())
+        .limit(1)
+        .scalar_subquery()
+    )
 
 
 LESSONS = (
@@ -276,6 +296,92 @@ def in_cohort() -> Column:
         ENROLLMENT.c.anchor_on == bindparam("cohort_anchor_on"),
         ENROLLMENT.c.next_due_at == bindparam("cohort_due_at"),
         ENROLLMENT.c.last_lesson_on.is_not_distinct_from(last_lesson_on),
+    )
+
+
+CAMPAIGNS = (
+    "purpose",
+    "kind",
+    "occurrence",
+    "subscriber_id",
+    "stream_id",
+    "generation",
+    "campaign_id",
+    "slug",
+    "message_id",
+    "lane",
+    "state",
+    "due_at",
+    "planned_at",
+)
+"""The columns of a delivery that `campaign_due` fills, in its order."""
+
+
+MEMBER = SUBSCRIPTION.alias("subscription_in_audience")
+IS_MEMBER = MEMBER.c.state == "confirmed"
+
+
+def member() -> Candidate:
+    """A newsletter to one of an audience: SUBSCRIBER, who is confirmed by MEMBER.
+
+    Nothing but SUBSCRIBER bears its own name there: that is whom a segment's question is about,
+    and it may look into any other table.
+    """
+    return Candidate(
+        id=literal(None, Id),
+        purpose=literal("stream"),
+        kind=literal("newsletter"),
+        subscriber_id=SUBSCRIBER.c.id,
+        address=literal(None, String),
+        stream_id=MEMBER.c.stream_id,
+        generation=MEMBER.c.generation,
+        signup_id=literal(None, Id),
+        link_request_id=literal(None, Id),
+    )
+
+
+def campaign_due(yes: Column | None) -> Select[Any]:
+    """One row for each person of a campaign's audience who may be mailed and has no row yet.
+
+    `yes` is what its segment asks of SUBSCRIBER; None asks nothing. In the order of their
+    numbers. Binds `bindings`, `campaign`, `after`, the person after whom to look, and `batch`,
+    the number of rows at most.
+    """
+    candidate = member()
+    occurrence = literal("campaign:") + cast(_ISSUE.c.id, String)
+    is_planned = exists(
+        select(_PLANNED.c.id).where(
+            _PLANNED.c.subscriber_id == SUBSCRIBER.c.id, _PLANNED.c.occurrence == occurrence
+        )
+    )
+    return (
+        select(
+            candidate.purpose,
+            candidate.kind,
+            occurrence,
+            candidate.subscriber_id,
+            candidate.stream_id,
+            candidate.generation,
+            _ISSUE.c.id,
+            _ISSUE.c.slug,
+            _pinned_message(_ISSUE.c.id, SUBSCRIBER.c.locale),
+            literal(LANE_OF_BULK),
+            literal("queued"),
+            _ISSUE.c.scheduled_at,
+            NOW,
+        )
+        .select_from(_ISSUE)
+        .join(MEMBER, and_(MEMBER.c.stream_id == _ISSUE.c.stream_id, IS_MEMBER))
+        .join(SUBSCRIBER, SUBSCRIBER.c.id == MEMBER.c.subscriber_id)
+        .where(
+            _ISSUE.c.id == bindparam("campaign"),
+            MEMBER.c.subscriber_id > bindparam("after"),
+            not_(is_planned),
+            mailable(candidate),
+            true() if yes is None else yes,
+        )
+        .order_by(MEMBER.c.subscriber_id)
+        .limit(bindparam("batch"))
     )
 
 

@@ -25,15 +25,18 @@ from l3mail.errors import ContentError, OutboxError, SegmentError, SenderBusyErr
 from l3mail.models import SUBSCRIBER, WORKSPACE
 from l3mail.outbox import Started, Uncertainty
 from l3mail.publishing import Published
+from l3mail.rounds import Agenda
 from l3mail.segments import Attribute, Vocabulary
 from l3mail.sending import Compose, Relay, Sender, Terms
 from l3mail.settings import (
     Settings,
+    load_pepper,
     load_retired_keys,
     load_secret_keys,
     make_state,
     sending_problems,
 )
+from l3mail.subscribers import Rules
 from l3mail.tokens import Purpose, Tokens
 
 LOCK_FILE = "sender.lock"
@@ -91,6 +94,16 @@ def asking_terms(settings: Settings) -> AskingTerms:
         attributes={n: Attribute(a.type, a.choices) for n, a in settings.attributes.items()},
         streams=tuple(settings.streams),
     )
+
+
+def make_agenda(settings: Settings) -> Agenda:
+    """What planning needs to know of this workspace."""
+    return Agenda(make_rules(settings), asking_terms(settings).question)
+
+
+def make_rules(settings: Settings) -> Rules:
+    """What the verbs about people need to know of this workspace."""
+    return Rules(load_pepper(settings.state_dir), settings.zone, settings.workspace.locale)
 
 
 def make_sender(settings: Settings, database: Database, clock: Clock) -> Sender:

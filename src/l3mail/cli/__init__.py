@@ -10,7 +10,19 @@ from typing import Annotated
 
 import typer
 
-from l3mail.cli import content, house, outbox, segments, sending
+from l3mail.cli import (
+    content,
+    courses,
+    explain,
+    house,
+    newsletters,
+    outbox,
+    running,
+    segments,
+    sending,
+    simulating,
+    status,
+)
 from l3mail.cli.context import House
 from l3mail.errors import L3mailError
 
@@ -54,8 +66,14 @@ def main_options(
 
 
 content.register(app)
+courses.register(app)
+explain.register(app)
 segments.register(app)
+running.register(app)
 sending.register(app)
+status.register(app)
+newsletters.register(app)
+simulating.register(app)
 outbox.register(app)
 house.register(app)
 

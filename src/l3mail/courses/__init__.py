@@ -5,10 +5,11 @@ of it knows the time only as `now`, and nothing of text or SMTP.
 """
 
 from l3mail.courses.enrollments import (
+    RUNNING,
+    Beginning,
     Due,
-    LessonDate,
+    begin,
     cancel,
-    dates,
     enroll,
     next_due,
     pause,
@@ -17,22 +18,43 @@ from l3mail.courses.enrollments import (
     running,
     wake,
 )
+from l3mail.courses.expectations import LessonDate, dates
 from l3mail.courses.lessons import BATCH, ENDED, Planned, advance, plan
+from l3mail.courses.overviews import (
+    Overview,
+    Place,
+    Step,
+    funnel,
+    objection_to,
+    overview,
+    overviews,
+    whereabouts,
+)
 from l3mail.courses.structures import Outline, define, structure_of
 
 __all__ = [
     "BATCH",
     "ENDED",
+    "RUNNING",
+    "Beginning",
     "Due",
     "LessonDate",
     "Outline",
+    "Overview",
+    "Place",
     "Planned",
+    "Step",
     "advance",
+    "begin",
     "cancel",
     "dates",
     "define",
     "enroll",
+    "funnel",
     "next_due",
+    "objection_to",
+    "overview",
+    "overviews",
     "pause",
     "plan",
     "reanchor",
@@ -40,4 +62,5 @@ __all__ = [
     "running",
     "structure_of",
     "wake",
+    "whereabouts",
 ]

@@ -5,22 +5,20 @@ first slot after the pause: neither lost nor sent twice.
 """
 
 from collections.abc import Collection, Iterator
-from datetime import UTC, date, datetime, timedelta
-from typing import Any, NamedTuple
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
     Date,
-    Row,
     and_,
     bindparam,
     case,
     exists,
     func,
     insert,
-    literal,
     null,
     or_,
     select,
@@ -39,19 +37,6 @@ RUNNING = ("active", "paused")
 SENT = ("accepted", "uncertain")
 _LONG_AGO = datetime(1, 1, 2, tzinfo=UTC)
 _MOMENT = timedelta(microseconds=1)
-
-
-class LessonDate(NamedTuple):
-    """When a learner gets one lesson: the moment planned for it, and when it was handed over.
-
-    `planned_at` is None where no date can be told: in a pause without an end, after a
-    cancellation, or where the course has no open day.
-    """
-
-    slug: str
-    kind: str
-    planned_at: datetime | None
-    sent_at: datetime | None
 
 
 def enroll(
@@ -210,6 +195,35 @@ def _hold(connection: Connection, enrollment_id: int) -> None:
     )
 
 
+def _rests_with(state: str) -> ColumnElement[bool]:
+    """Whether a delivery waits for another attempt though its enrollment has come to `state`."""
+    return and_(
+        DELIVERY.c.state == "deferred",
+        exists(
+            select(ENROLLMENT.c.id).where(
+                ENROLLMENT.c.id == DELIVERY.c.enrollment_id,
+                ENROLLMENT.c.state == state,
+                is_current(),
+            )
+        ),
+    )
+
+
+def take_back(connection: Connection, now: datetime) -> None:
+    """Hold or cancel lessons that were in mid-dialogue when their learner paused or left.
+
+    The relay said "later", and by then they are not to be sent.
+    """
+    ended: dict[str, Any] = {"reason": "the course was cancelled", "ended_at": now}
+    for state, values in (
+        ("paused", {"state": "held", "reason": PAUSED}),
+        ("cancelled", {"state": "cancelled"} | ended),
+    ):
+        connection.execute(
+            update(DELIVERY).where(_rests_with(state)).values(values).values(_TAKEN_BACK)
+        )
+
+
 def resume(connection: Connection, enrollment_id: int, now: datetime, zone: ZoneInfo) -> bool:
     """End a pause: the lessons go on at the learner's first slot from `now` on.
 
@@ -355,72 +369,46 @@ def reanchor(
     return True
 
 
-def dates(connection: Connection, enrollment_id: int, zone: ZoneInfo) -> list[LessonDate]:
-    """Every lesson of an enrollment in order: those handed over, and when the others will come.
+Beginning = Literal["enrolled", "re-anchored", "restarted", "runs already", "finished already"]
 
-    What is to come is computed, as if nothing were ever late.
+
+def begin(
+    connection: Connection,
+    slug: str,
+    subscriber_id: int,
+    *,
+    confirmed_at: datetime,
+    now: datetime,
+    zone: ZoneInfo,
+    restart: bool = False,
+) -> tuple[Beginning, int]:
+    """Enroll as an operator orders it; return what became of it, and the enrollment.
+
+    An enrollment that has sent nothing is anchored anew; one that has, or is paused or finished,
+    stays as it is unless it may be restarted, which begins at the first lesson.
     """
-    enrollment = connection.execute(
-        select(ENROLLMENT).where(ENROLLMENT.c.id == enrollment_id)
-    ).first()
-    if enrollment is None:
-        return []
-    mail = and_(
-        DELIVERY.c.enrollment_id == enrollment_id,
-        DELIVERY.c.occurrence == literal(f"lesson:{enrollment_id}:") + LESSON.c.slug,
-        ~IS_PAUSED_MAIL,
-    )
-    lessons = connection.execute(
-        select(LESSON, DELIVERY.c.due_at, DELIVERY.c.ended_at, DELIVERY.c.state)
-        .select_from(LESSON.outerjoin(DELIVERY, mail))
-        .where(LESSON.c.structure_id == enrollment.structure_id)
-        .order_by(LESSON.c.position)
-    ).all()
-    coming = _coming(connection, enrollment, zone)
-    told = []
-    for lesson in lessons:
-        sent_at = lesson.ended_at if lesson.state in SENT else None
-        planned_at = lesson.due_at
-        if lesson.state is None and lesson.position >= enrollment.next_position:
-            planned_at = next(coming, None)
-        told.append(LessonDate(lesson.slug, lesson.kind, planned_at, sent_at))
-    return told
-
-
-def _coming(connection: Connection, enrollment: Row[Any], zone: ZoneInfo) -> Iterator[datetime]:
-    """The dates of the lessons that are not planned yet, one after another."""
-    if enrollment.state not in RUNNING:
-        return
-    timetable, _ = timetables(connection, [enrollment.structure_id], zone)[enrollment.structure_id]
-    due, since, day = enrollment.next_due_at, enrollment.started_at, enrollment.last_lesson_on
-    if enrollment.state == "paused":
-        if enrollment.paused_until is None:
-            return
-        due = None
-        since = enrollment.paused_until - _MOMENT
-    elif due is None:
-        since, day = _under_way(connection, enrollment, zone)
-    try:
-        if due is None:
-            due = timetable.next_due(enrollment.anchor_on, since, day)
-        while True:
-            yield due
-            due = timetable.next_due(enrollment.anchor_on, due, due.astimezone(zone).date())
-    except NothingOpenError:
-        return
-
-
-def _under_way(
-    connection: Connection, enrollment: Row[Any], zone: ZoneInfo
-) -> tuple[datetime, date]:
-    """The moment and local day of the lesson that is planned and not yet led on from."""
-    row = connection.execute(
-        select(DELIVERY.c.due_at, DELIVERY.c.ended_at)
-        .select_from(DELIVERY.join(ENROLLMENT, ENROLLMENT.c.id == DELIVERY.c.enrollment_id))
-        .where(ENROLLMENT.c.id == enrollment.id, is_current())
-    ).first()
-    moment = enrollment.started_at if row is None else row.ended_at or row.due_at
-    return moment, moment.astimezone(zone).date()
+    current = running(connection, slug, subscriber_id)
+    if current is None:
+        finished = connection.execute(
+            select(ENROLLMENT.c.id)
+            .join(COURSE, COURSE.c.id == ENROLLMENT.c.course_id)
+            .where(
+                COURSE.c.slug == slug,
+                ENROLLMENT.c.subscriber_id == subscriber_id,
+                ENROLLMENT.c.state == "finished",
+            )
+        ).first()
+        if finished is not None and not restart:
+            return "finished already", finished.id
+        begun = enroll(connection, slug, subscriber_id, confirmed_at, zone)
+        return "enrolled" if finished is None else "restarted", begun
+    if reanchor(connection, current, confirmed_at, zone):
+        return "re-anchored", current
+    if not restart:
+        return "runs already", current
+    stream = select(COURSE.c.stream_id).where(COURSE.c.slug == slug)
+    cancel(connection, subscriber_id, {connection.execute(stream).scalar_one()}, now)
+    return "restarted", enroll(connection, slug, subscriber_id, confirmed_at, zone)
 
 
 class Due(NamedTuple):

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, Date, and_, bindparam, func, or_, select, update
 
 from l3mail.calendars import MoveTo, Timetable, wall_to_utc
-from l3mail.courses.enrollments import IS_PAUSED_MAIL, IS_PLANNED, SENT, is_current
+from l3mail.courses.enrollments import IS_PAUSED_MAIL, IS_PLANNED, SENT, is_current, take_back
 from l3mail.courses.structures import timetables
 from l3mail.database import upsert
 from l3mail.errors import NothingOpenError
@@ -62,6 +62,7 @@ def plan(connection: Connection, now: datetime, zone: ZoneInfo, limit: int = BAT
     has no `next_due_at` until that delivery has ended and `advance` gives it the next one. A
     course without an open day within reach stays as it is and is counted.
     """
+    take_back(connection, now)
     cohorts = connection.execute(_COHORTS.where(ENROLLMENT.c.next_due_at <= now)).all()
     found = timetables(connection, {cohort.structure_id for cohort in cohorts}, zone)
     deliveries = moved = stuck = 0

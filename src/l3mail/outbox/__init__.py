@@ -22,6 +22,7 @@ from l3mail.outbox.claims import (
 from l3mail.outbox.details import glimpse
 from l3mail.outbox.orders import (
     HaltInForce,
+    Needs,
     Settlement,
     cancel,
     counts,
@@ -30,6 +31,7 @@ from l3mail.outbox.orders import (
     is_halted,
     listing,
     lookup,
+    needs,
     queue_published,
     require_slug,
     resolve,
@@ -59,6 +61,7 @@ __all__ = [
     "Claim",
     "Gate",
     "HaltInForce",
+    "Needs",
     "Outcome",
     "Settlement",
     "Started",
@@ -75,6 +78,7 @@ __all__ = [
     "is_halted",
     "listing",
     "lookup",
+    "needs",
     "queue_published",
     "record",
     "release",

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Select, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, delete, func, or_, select, update
 
 from l3mail.database import upsert
 from l3mail.errors import OutboxError, quoted
-from l3mail.models import DELIVERY, DELIVERY_STATES, HALT, MESSAGE, SUBSCRIBER
-from l3mail.outbox.outcomes import UNPUBLISHED
+from l3mail.models import DELIVERY, DELIVERY_STATES, HALT, MESSAGE, SUBSCRIBER, UtcDateTime
+from l3mail.outbox.outcomes import UNPUBLISHED, Cause
+from l3mail.planning import LANE_OF_BULK, kept_back
 
 Settlement = Literal["arrived", "resend", "give-up"]
 
@@ -34,6 +35,41 @@ def counts(connection: Connection) -> dict[str, int]:
     """How many deliveries are in each state; states without rows count 0."""
     query = select(DELIVERY.c.state, func.count().label("n")).group_by(DELIVERY.c.state)
     return dict.fromkeys(DELIVERY_STATES, 0) | {r.state: r.n for r in connection.execute(query)}
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What of the outbox waits for a person, and since when what should be gone is waiting.
+
+    `doubted` rows are uncertain and not sent again by themselves; `failed` ones ended since the
+    moment asked for, without those whose address is dead, which nobody can mend.
+    """
+
+    doubted: int
+    held: int
+    failed: int
+    waiting_since: datetime | None
+
+
+def needs(connection: Connection, since: datetime) -> Needs:
+    """Look for rows that need a person; bulk may wait for hours and is not looked at."""
+
+    def count(*conditions: ColumnElement[bool]) -> int:
+        return int(connection.execute(select(func.count()).where(*conditions)).scalar_one())
+
+    waiting = select(func.min(DELIVERY.c.due_at, type_=UtcDateTime)).where(
+        DELIVERY.c.state == "queued", DELIVERY.c.lane < LANE_OF_BULK, ~kept_back()
+    )
+    return Needs(
+        doubted=count(DELIVERY.c.state == "uncertain", DELIVERY.c.next_attempt_at.is_(None)),
+        held=count(DELIVERY.c.state == "held"),
+        failed=count(
+            DELIVERY.c.state == "failed",
+            DELIVERY.c.ended_at > since,
+            DELIVERY.c.reason.is_distinct_from(str(Cause.PERSON)),
+        ),
+        waiting_since=connection.execute(waiting).scalar(),
+    )
 
 
 def listing(

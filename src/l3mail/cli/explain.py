@@ -1,0 +1,120 @@
+"""The command that explains: why a person did or didn't get each mail, and what comes next."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+import typer
+
+from l3mail.cli.context import House, Json, print_json, print_table
+from l3mail.cli.moments import told
+from l3mail.errors import SubscriberError, printable
+
+PANEL = "People"
+
+
+def register(app: typer.Typer) -> None:
+    """Hang the command into the panel "People"."""
+    app.command("explain", rich_help_panel=PANEL)(explain)
+
+
+def explain(
+    context: typer.Context,
+    email: Annotated[str, typer.Argument(metavar="EMAIL", help="A person's address.")],
+    limit: Annotated[int, typer.Option(min=1, help="At most so many mails, the newest.")] = 50,
+    as_json: Json = False,
+) -> None:
+    """Tell why a person did or didn't get each mail.
+
+    And what comes next, and what keeps it back.
+
+    Example: l3mail explain ada@schule.example
+    """
+    from l3mail.addresses import parse_address
+    from l3mail.cli import explanations
+    from l3mail.settings import load_pepper
+    from l3mail.subscribers import Rules
+    from l3mail.wiring import make_agenda
+
+    house: House = context.obj
+    settings = house.settings
+    zone, locale = settings.zone, settings.workspace.locale
+    asked = explanations.Asked(
+        rules=Rules(load_pepper(settings.state_dir), zone, locale),
+        now=house.clock.now(),
+        zone=zone,
+        staff=frozenset({*settings.alerts.to, *settings.alerts.approvers}),
+        fallback_locale=locale,
+        questions=make_agenda(settings).questions,
+    )
+    address = parse_address(email)
+    with house.database() as database:
+        bar, found = database.read(
+            lambda connection: (
+                explanations.barred(connection, asked, address),
+                explanations.facts(connection, asked, address, limit),
+            )
+        )
+    if found is None:
+        since = f", and suppressed since {told(bar['suppressed_at'], zone)}" if bar else ""
+        raise SubscriberError(f"{printable(email, 300)} is not known here{since}")
+    if as_json:
+        print_json(explanations.localised(found, zone))
+        return
+    for line in _person(found, zone):
+        typer.echo(printable(line, 1000))
+    typer.echo()
+    _print_mails(found["deliveries"], zone)
+
+
+def _person(found: Mapping[str, Any], zone: ZoneInfo) -> Iterator[str]:
+    yield f"{found['email']}: {found['status']}, known since {told(found['known_since'], zone)}"
+    if found["suppressed"]:
+        bar = found["suppressed"]
+        note = f" ({bar['note']})" if bar["note"] else ""
+        yield f"  suppressed since {told(bar['suppressed_at'], zone)}: {bar['reason']}{note}"
+    if found["restricted_at"]:
+        yield f"  restricted since {told(found['restricted_at'], zone)}: no mail at all"
+    for one in found["subscriptions"]:
+        moment = one["unsubscribed_at"] if one["status"] == "unsubscribed" else one["confirmed_at"]
+        since = told(moment or one["asked_at"], zone)
+        yield f"  stream {one['stream']}: {one['status']} since {since}"
+    for one in found["signups"]:
+        streams = ", ".join(one["streams"])
+        end = "expired" if one["expired"] else "may be confirmed until"
+        yield f"  asked to join {streams}; {end} {told(one['expires_at'], zone)}"
+    for one in found["enrollments"]:
+        yield f"  course {one['course']}: {one['status']}{_coming(one, zone)}"
+        for ground in one["kept_back_by"]:
+            yield f"    kept back: {ground}"
+    for one in found["campaigns"]:
+        why = f"; {one['why']}" if one["why"] else ""
+        yield f"  {one['message']}: {one['status']}, {told(one['due_at'], zone)}{why}"
+
+
+def _coming(one: Mapping[str, Any], zone: ZoneInfo) -> str:
+    if one["next_message"] is None:
+        return f" on {told(one['ended_at'], zone)}" if one["ended_at"] else ""
+    if one["next_due_at"] is None:
+        return f", next {one['next_message']}, no date"
+    return f", next {one['next_message']} on {told(one['next_due_at'], zone)}"
+
+
+def _print_mails(mails: Sequence[Mapping[str, Any]], zone: ZoneInfo) -> None:
+    print_table(
+        ("DUE", "MESSAGE", "STATUS", "WHY"),
+        [
+            (told(mail["due_at"], zone)[4:], mail["message"], mail["status"], _why(mail, zone))
+            for mail in mails
+        ],
+        empty="No mails yet.",
+        solid=("DUE", "STATUS"),
+    )
+
+
+def _why(mail: Mapping[str, Any], zone: ZoneInfo) -> str:
+    if mail["next_attempt_at"]:
+        return f"{mail['why']}; next attempt {told(mail['next_attempt_at'], zone)}"
+    if mail["ended_at"]:
+        return f"{mail['why']}, {told(mail['ended_at'], zone)}"
+    return str(mail["why"])

@@ -1,0 +1,285 @@
+"""Commands that keep the house running: everything in one process, or its half with the pages."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from l3mail.cli.context import House, Json, print_json, start_logging
+from l3mail.errors import L3mailError, WorkspaceError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+
+    from l3mail.clocks import Clock
+    from l3mail.database import Database
+    from l3mail.rounds import Round
+    from l3mail.sending import Sender, Tally
+
+    Late = Callable[[Connection, datetime], list[str]]
+
+PANEL = "Sending"
+LAST_ANSWERS_SECONDS = 10
+"""How long pages that were asked for before the signal may take."""
+
+T = TypeVar("T")
+
+log = logging.getLogger("l3mail.run")
+
+Host = Annotated[
+    str | None,
+    typer.Option(help="Listen at this address; default: [web] host.", show_default=False),
+]
+Port = Annotated[
+    int | None,
+    typer.Option(
+        help="Listen at this port; default: [web] port.", min=0, max=65535, show_default=False
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Hang the commands into the panel "Sending"."""
+    app.command("run", rich_help_panel=PANEL)(run)
+    app.command("web", rich_help_panel=PANEL)(web)
+
+
+def run(
+    context: typer.Context,
+    *,
+    host: Host = None,
+    port: Port = None,
+    once: Annotated[
+        bool,
+        typer.Option(
+            "--once", help="Plan and send what is due, then exit (1 if the relay is down)."
+        ),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Do everything in one process until Ctrl-C or SIGTERM.
+
+    Example: l3mail run
+    """
+    from l3mail.wiring import make_sender, only_sender
+
+    house: House = context.obj
+    if once and (host or port is not None):
+        raise typer.BadParameter("--once answers no pages; leave out --host and --port")
+    if as_json and not once:
+        raise typer.BadParameter("--json goes with --once")
+    start_logging(house.settings.log.format)
+    with house.database() as database, only_sender(database):
+        sender = make_sender(house.settings, database, house.clock)
+        if once:
+            _conclude(*_once(house, database, sender), as_json=as_json)
+            return
+        relay = house.settings.relay
+        with _listening(house, host, port) as door:
+            log.info("sending through %s:%d; Ctrl-C stops", relay.host, relay.port)
+            asyncio.run(_live(house, database, door, sender))
+
+
+def web(context: typer.Context, host: Host = None, port: Port = None) -> None:
+    """Answer pages and plan; `l3mail worker` sends.
+
+    Example: l3mail web --port 8000
+    """
+    house: House = context.obj
+    start_logging(house.settings.log.format)
+    with house.database() as database, _listening(house, host, port) as door:
+        asyncio.run(_live(house, database, door, None))
+
+
+# -- once
+
+
+def _once(house: House, database: "Database", sender: "Sender") -> tuple["Round", "Tally"]:
+    """Plan all that is due and send it; what that makes due at once, too."""
+    from l3mail import rounds
+    from l3mail.wiring import make_agenda
+
+    agenda = make_agenda(house.settings)
+    done = rounds.run(database, house.clock, agenda, chores=True)
+    tally = asyncio.run(_with_signals(sender.stop, sender.run(once=True)))
+    # Who had a lesson is led on now: nobody may be here to do it before the next one.
+    after = rounds.run(database, house.clock, agenda)
+    return done.then(after), tally
+
+
+def _conclude(done: "Round", tally: "Tally", *, as_json: bool) -> None:
+    from l3mail.outbox import Outcome
+
+    counts = {
+        "planned": done.planned,
+        "accepted": tally.outcomes[Outcome.ACCEPTED],
+        "deferred": tally.outcomes[Outcome.DEFERRED],
+        "failed": tally.outcomes[Outcome.REJECTED],
+        "uncertain": tally.outcomes[Outcome.UNKNOWN] + tally.taken_over,
+    }
+    if as_json:
+        print_json(counts | {"relay_fault": tally.relay_fault})
+    else:
+        typer.echo(", ".join(f"{count} {word}" for word, count in counts.items()))
+    if tally.relay_fault:
+        raise L3mailError(f"the relay is down, what is not accepted waits: {tally.relay_fault}")
+
+
+# -- until stopped
+
+
+@contextmanager
+def _listening(house: House, host: str | None, port: int | None) -> "Iterator[socket.socket]":
+    """A socket at the address, taken before anything else begins."""
+    settings = house.settings.web
+    at = (settings.host if host is None else host, settings.port if port is None else port)
+    family = socket.AF_INET6 if ":" in at[0] else socket.AF_INET
+    try:
+        door = socket.create_server(at, family=family)
+    except OSError as fault:
+        # The system's own words; Python's repeat the address.
+        words = os.strerror(fault.errno) if fault.errno and fault.errno > 0 else str(fault)
+        raise WorkspaceError(
+            f"can't listen at {at[0]} port {at[1]}: {words}; choose others by --host and --port"
+        ) from fault
+    with door:
+        log.info("pages at http://%s:%d", *door.getsockname()[:2])
+        yield door
+
+
+async def _live(
+    house: House, database: "Database", door: socket.socket, sender: "Sender | None"
+) -> None:
+    """Tick, answer pages and, with a sender, send, until a signal or until one of them breaks."""
+    from l3mail.wiring import make_agenda
+
+    wake = sender.wake if sender else _nobody
+    # The tick and the pages are doors as this one is; only here they are opened together.
+    ticker = import_module("l3mail.ticks").Ticker(
+        database, house.clock, make_agenda(house.settings), wake=wake
+    )
+
+    def late(_connection: "Connection", _now: "datetime") -> list[str]:
+        behind = []
+        if ticker.is_late():
+            behind.append("the tick is late")
+        if sender and sender.tally.relay_fault:
+            behind.append("the relay is down")
+        return behind
+
+    server = _server(_application(house, database, late, wake))
+
+    def stop() -> None:
+        server.should_exit = True
+        ticker.stop()
+        if sender:
+            sender.stop()
+
+    parts = [
+        asyncio.create_task(ticker.run(), name="the tick"),
+        asyncio.create_task(server.serve([door]), name="the web server"),
+    ]
+    if sender:
+        parts.append(asyncio.create_task(_sent(sender), name="the sender"))
+    await _with_signals(stop, _together(parts, stop))
+
+
+async def _sent(sender: "Sender") -> None:
+    await sender.run()
+
+
+def _nobody() -> None:
+    """Wake nobody: the sender is another process, which looks by itself."""
+
+
+async def _together(parts: "list[asyncio.Task[Any]]", stop: Callable[[], None]) -> None:
+    """Wait for all parts; when one ends, the others are stopped, and its fault is the answer."""
+    await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+    stop()
+    for result in await asyncio.gather(*parts, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result
+
+
+async def _with_signals(stop: Callable[[], None], work: Awaitable[T]) -> T:
+    """Do work that the first SIGTERM or SIGINT ends cleanly; a second one is the impatient way."""
+    loop = asyncio.get_running_loop()
+    numbers = (signal.SIGTERM, signal.SIGINT)
+
+    def first() -> None:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+        log.info("stopping: what is begun is let end")
+        stop()
+
+    for number in numbers:
+        loop.add_signal_handler(number, first)
+    return await work
+
+
+# -- the pages
+
+
+def _server(application: Any) -> Any:
+    """A web server that leaves the signals to us."""
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        @contextmanager
+        def capture_signals(self) -> "Iterator[None]":
+            yield
+
+    return Server(
+        uvicorn.Config(
+            application,
+            log_config=None,
+            access_log=False,  # addresses and tokens stand in it
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=LAST_ANSWERS_SECONDS,
+        )
+    )
+
+
+def _application(house: House, database: "Database", late: "Late", wake: Callable[[], None]) -> Any:
+    """The pages; without the package that has them, only the answer whether we live."""
+    from l3mail.wiring import load_tokens, make_rules
+
+    settings = house.settings
+    if find_spec("l3mail.web") is None:
+        return _only_health(database, house.clock, late)
+    return import_module("l3mail.web").create_app(
+        settings,
+        database,
+        load_tokens(settings),
+        house.clock,
+        make_rules(settings),
+        wake=wake,
+        late=late,
+    )
+
+
+def _only_health(database: "Database", clock: "Clock", late: "Late") -> Callable[..., Any]:
+    async def application(
+        scope: MutableMapping[str, Any], _receive: object, send: Callable[[Any], Awaitable[None]]
+    ) -> None:
+        if scope["type"] != "http":
+            return
+        status, body = 404, b""
+        if scope["path"] == "/healthz":
+            behind = await database.reads(lambda connection: late(connection, clock.now()))
+            status, body = (503 if behind else 200), "; ".join(behind or ["ok"]).encode()
+        await send({"type": "http.response.start", "status": status, "headers": []})
+        await send({"type": "http.response.body", "body": body})
+
+    return application

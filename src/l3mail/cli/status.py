@@ -1,0 +1,176 @@
+"""The command that says how things stand, and whether a person is needed."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from l3mail.cli.context import House, Json, print_json
+from l3mail.errors import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sqlalchemy import Connection
+
+    from l3mail.newsletters import Campaign
+    from l3mail.outbox import HaltInForce, Needs
+    from l3mail.rounds import Due
+
+PANEL = "Sending"
+SHOWN = ("queued", "sending", "uncertain", "failed", "held", "deferred")
+AHEAD = timedelta(hours=48)
+"""How long before it is due a text should be published."""
+FAILURES_OF = timedelta(hours=24)
+PATIENCE = timedelta(hours=1)
+"""So long may a confirmation or a lesson wait before somebody should look why."""
+
+
+def register(app: typer.Typer) -> None:
+    """Hang the command into the panel "Sending"."""
+    app.command("status", rich_help_panel=PANEL)(status)
+
+
+@dataclass(frozen=True)
+class _Findings:
+    """What the rows say, read in one transaction."""
+
+    halts: "Sequence[HaltInForce]"
+    counts: "Mapping[str, int]"
+    next_due_at: datetime | None
+    upcoming: "Sequence[Due]"
+    unpublished: "Sequence[Due]"
+    paused: "Sequence[Campaign]"
+    needs: "Needs"
+
+
+def status(
+    context: typer.Context,
+    check: Annotated[
+        bool, typer.Option("--check", help="Exit 1 if something needs a person.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Say what is queued, what is due next, and what needs a person.
+
+    Example: l3mail status --check
+    """
+    from l3mail.settings import sending_problems
+
+    house: House = context.obj
+    now = house.clock.now()
+    with house.database() as database:
+        found = database.read(lambda connection: _look(connection, now))
+    problems = sending_problems(house.settings)
+    wanted = _wanted(house, found, problems, now)
+    if as_json:
+        print_json(_view(house, found, problems, wanted))
+    else:
+        _print(house, found, wanted)
+    if check and wanted:
+        raise typer.Exit(1)
+
+
+def _look(connection: "Connection", now: datetime) -> _Findings:
+    from l3mail import newsletters, outbox, rounds
+
+    upcoming = rounds.upcoming(connection)
+    moments = [due.due_at for due in upcoming[:1]]
+    later = rounds.next_moment(connection, now)
+    return _Findings(
+        halts=outbox.halts(connection),
+        counts=outbox.counts(connection),
+        # What is overdue comes first: it is due, and nobody has planned it.
+        next_due_at=min([*moments, *([later] if later else [])], default=None),
+        upcoming=upcoming,
+        unpublished=rounds.unpublished(connection, now + AHEAD),
+        paused=[c for c in newsletters.campaigns(connection) if c.status(now) == "paused"],
+        needs=outbox.needs(connection, now - FAILURES_OF),
+    )
+
+
+def _wanted(house: House, found: _Findings, problems: "Sequence[str]", now: datetime) -> list[str]:
+    """What a person is needed for, a line each, with what to do."""
+    needs = found.needs
+    lines = [f"{_told(house, halt)}: `l3mail resume` lifts it" for halt in found.halts]
+    lines += [f"sending is refused: {problem}" for problem in problems]
+    if needs.doubted:
+        lines.append(f"{needs.doubted} uncertain: `l3mail outbox list --status uncertain`")
+    if needs.held:
+        lines.append(f"{needs.held} held: `l3mail outbox list --status held`")
+    if needs.failed:
+        lines.append(f"{needs.failed} failed in 24 hours: `l3mail outbox list --status failed`")
+    lines += [
+        f"{campaign.slug} is paused ({campaign.paused_reason}), {campaign.waiting} wait:"
+        " `l3mail newsletters resume` lets it go on"
+        for campaign in found.paused
+    ]
+    lines += [
+        f"{due.slug} is not published and due {_local(house, due.due_at)} for {due.people}:"
+        " `l3mail content publish`"
+        for due in found.unpublished
+    ]
+    if needs.waiting_since and needs.waiting_since < now - PATIENCE:
+        since = _local(house, needs.waiting_since)
+        lines.append(f"mails wait since {since}: is `l3mail run` running, is the relay up?")
+    return lines
+
+
+def _print(house: House, found: _Findings, wanted: "Sequence[str]") -> None:
+    for halt in found.halts:
+        typer.echo(f"HALTED: {_told(house, halt)}")
+    typer.echo("queue  " + ", ".join(f"{found.counts[state]} {state}" for state in SHOWN))
+    for due in found.upcoming:
+        people = "" if due.people is None else f"  {due.people} due"
+        typer.echo(f"next   {_local(house, due.due_at)}  {due.slug}{people}")
+    if not found.upcoming:
+        typer.echo("next   nothing is due")
+    for line in wanted:
+        typer.echo(f"needs  {printable(line, 1000)}")
+    if not wanted:
+        typer.echo("Nothing needs a person.")
+
+
+def _view(
+    house: House, found: _Findings, problems: "Sequence[str]", wanted: "Sequence[str]"
+) -> dict[str, Any]:
+    def due(one: "Due") -> dict[str, Any]:
+        return {"message": one.slug, "due_at": _iso(house, one.due_at), "people": one.people}
+
+    return {
+        "halted": bool(found.halts),
+        "halts": [
+            {
+                "scope": halt.scope,
+                "subject": halt.subject,
+                "halted_at": _iso(house, halt.halted_at),
+                "halted_by": halt.halted_by,
+            }
+            for halt in found.halts
+        ],
+        **found.counts,
+        "next_due_at": _iso(house, found.next_due_at),
+        "next": [due(one) for one in found.upcoming],
+        "unpublished": [due(one) for one in found.unpublished],
+        "paused": [
+            {"message": campaign.slug, "reason": campaign.paused_reason, "queued": campaign.waiting}
+            for campaign in found.paused
+        ],
+        "waiting_since": _iso(house, found.needs.waiting_since),
+        "sending_problems": list(problems),
+        "needs": list(wanted),
+    }
+
+
+def _told(house: House, halt: "HaltInForce") -> str:
+    words = f"{halt.scope} {halt.subject}".strip()
+    return f"{words}, halted {_local(house, halt.halted_at)} by {halt.halted_by}"
+
+
+def _local(house: House, instant: datetime) -> str:
+    return f"{instant.astimezone(house.settings.zone):%a %Y-%m-%d %H:%M}"
+
+
+def _iso(house: House, instant: datetime | None) -> str | None:
+    return instant.astimezone(house.settings.zone).isoformat() if instant else None

@@ -1,0 +1,52 @@
+"""Newsletters: issues, and the campaigns that bring each to its audience once.
+
+Knows nothing of text or SMTP.
+"""
+
+from l3mail.newsletters.campaigns import (
+    BATCH,
+    Campaign,
+    Planned,
+    campaigns,
+    cancel,
+    find,
+    pause,
+    plan,
+    resume,
+    schedule,
+    withdraw,
+)
+from l3mail.newsletters.issues import (
+    ISSUES,
+    Issue,
+    issue,
+    published,
+)
+from l3mail.newsletters.reach import (
+    Audience,
+    LastTime,
+    Questions,
+    audience,
+)
+
+__all__ = [
+    "BATCH",
+    "ISSUES",
+    "Audience",
+    "Campaign",
+    "Issue",
+    "LastTime",
+    "Planned",
+    "Questions",
+    "audience",
+    "campaigns",
+    "cancel",
+    "find",
+    "issue",
+    "pause",
+    "plan",
+    "published",
+    "resume",
+    "schedule",
+    "withdraw",
+]

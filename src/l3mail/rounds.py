@@ -1,0 +1,226 @@
+"""Rounds: everything that falls due by itself, planned in bounded steps.
+
+What the tick, `run --once`, the demo and a simulation share, so that all of them plan alike.
+Each step is one transaction of at most a batch of rows; whoever asks goes on asking until no
+step wants more. Nothing is remembered between two rounds: a missed one costs nothing.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Select, and_, exists, func, select
+
+from l3mail import courses, newsletters, subscribers
+from l3mail.clocks import Clock
+from l3mail.database import Database, Verb
+from l3mail.models import CAMPAIGN, DELIVERY, ENROLLMENT, LESSON, MESSAGE, UtcDateTime
+from l3mail.planning import NOW
+from l3mail.subscribers import Rules
+
+BATCH = 5_000
+"""Rows one step writes at most; a web write behind it waits about a tenth of a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Agenda:
+    """What planning needs to know of a workspace; the moment comes with each round."""
+
+    rules: Rules
+    questions: newsletters.Questions
+    batch: int = BATCH
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What steps came to: rows by what was done with them, and whether `more` is waiting.
+
+    `planned` deliveries were made, `woken` enrollments ended their pause, `led_on` ones were
+    given their next lesson, `moved` ones put off to a later slot, `withdrawn` deliveries ended
+    with their campaign, `purged` sign-ups ran out. `stuck` cohorts found no open day and `paused`
+    campaigns could not ask their segment: both need a person.
+    """
+
+    planned: int = 0
+    woken: int = 0
+    led_on: int = 0
+    moved: int = 0
+    withdrawn: int = 0
+    purged: int = 0
+    stuck: int = 0
+    paused: int = 0
+    more: bool = False
+
+    def __add__(self, other: "Round") -> "Round":
+        """Both together; more is waiting where either says so."""
+        counts = {
+            name: getattr(self, name) + getattr(other, name)
+            for name in (f.name for f in fields(self))
+            if name != "more"
+        }
+        return Round(**counts, more=self.more or other.more)
+
+    def then(self, other: "Round") -> "Round":
+        """Both, one after the other: what is stuck or still waiting is what the later one says."""
+        return replace(self + other, stuck=other.stuck, more=other.more)
+
+
+Step = Callable[[Connection, datetime, Agenda], Round]
+
+
+def _ask_again(connection: Connection, now: datetime, agenda: Agenda) -> Round:
+    planned = subscribers.plan_confirmations(connection, agenda.rules, now, agenda.batch)
+    return Round(planned=planned, more=planned >= agenda.batch)
+
+
+def _wake(connection: Connection, now: datetime, agenda: Agenda) -> Round:
+    woken = courses.wake(connection, now, agenda.rules.zone, agenda.batch)
+    return Round(woken=woken, more=woken >= agenda.batch)
+
+
+def _lead_on(connection: Connection, now: datetime, agenda: Agenda) -> Round:
+    led_on = courses.advance(connection, now, agenda.rules.zone, agenda.batch)
+    return Round(led_on=led_on, more=led_on >= agenda.batch)
+
+
+def _plan_lessons(connection: Connection, now: datetime, agenda: Agenda) -> Round:
+    done = courses.plan(connection, now, agenda.rules.zone, agenda.batch)
+    return Round(planned=done.deliveries, moved=done.moved, stuck=done.stuck, more=done.more)
+
+
+def _plan_campaigns(connection: Connection, now: datetime, agenda: Agenda) -> Round:
+    done = newsletters.plan(
+        connection,
+        now,
+        question=agenda.questions,
+        fallback_locale=agenda.rules.fallback_locale,
+        limit=agenda.batch,
+    )
+    return Round(
+        planned=done.deliveries, withdrawn=done.withdrawn, paused=done.paused, more=done.more
+    )
+
+
+def _purge(connection: Connection, now: datetime, agenda: Agenda) -> Round:
+    purged = subscribers.purge(connection, now, agenda.batch)
+    return Round(purged=purged, more=purged >= agenda.batch)
+
+
+STEPS: tuple[Step, ...] = (_ask_again, _wake, _lead_on, _plan_lessons, _plan_campaigns)
+"""In this order: those who are led on, or woken, are planned for where they are due."""
+CHORES: tuple[Step, ...] = (_purge,)
+"""What once an hour is enough for."""
+
+
+def due(connection: Connection, now: datetime, agenda: Agenda) -> Round:
+    """Every step once, in the transaction given; no chores."""
+    done = Round()
+    for step in STEPS:
+        done += step(connection, now, agenda)
+    return done
+
+
+def steps(clock: Clock, agenda: Agenda, *, chores: bool = False) -> list[Verb[Round]]:
+    """Every step as a verb of its own, so that others write in between; perhaps with chores."""
+
+    def bound(step: Step) -> Verb[Round]:
+        return lambda connection: step(connection, clock.now(), agenda)
+
+    return [bound(step) for step in (*STEPS, *(CHORES if chores else ()))]
+
+
+def run(database: Database, clock: Clock, agenda: Agenda, *, chores: bool = False) -> Round:
+    """Round after round until no step wants more: all that is due is planned."""
+    total = Round()
+    while True:
+        done = Round()
+        for verb in steps(clock, agenda, chores=chores):
+            done += database.write(verb)
+        total = total.then(done)
+        if not done.more:
+            return total
+
+
+_MOMENTS: tuple[Select[Any], ...] = tuple(
+    select(func.min(column, type_=UtcDateTime)).where(column > NOW, *conditions)
+    for column, *conditions in (
+        (ENROLLMENT.c.next_due_at, ENROLLMENT.c.state == "active"),
+        (ENROLLMENT.c.paused_until, ENROLLMENT.c.state == "paused"),
+        (
+            CAMPAIGN.c.scheduled_at,
+            CAMPAIGN.c.planned_at.is_(None),
+            CAMPAIGN.c.paused_at.is_(None),
+            CAMPAIGN.c.cancelled_at.is_(None),
+        ),
+        (DELIVERY.c.next_attempt_at, DELIVERY.c.state == "deferred"),
+        (DELIVERY.c.next_attempt_at, DELIVERY.c.state == "uncertain"),
+    )
+)
+
+
+def next_moment(connection: Connection, now: datetime) -> datetime | None:
+    """The first moment after `now` at which something will be due to plan or to send, if any.
+
+    A lesson, the end of a pause, a campaign, another attempt. What is due already is not it.
+    """
+    found = [connection.execute(query, {"now": now}).scalar_one() for query in _MOMENTS]
+    return min((moment for moment in found if moment is not None), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What is to go out: a message's slug, when, and to how many; None before it is planned."""
+
+    due_at: datetime
+    slug: str
+    people: int | None
+
+
+def upcoming(connection: Connection, limit: int = 5) -> list[Due]:
+    """What is due next and not planned: each slot's lessons, and campaigns, the first ones."""
+    lessons = connection.execute(
+        _WAITING_LESSONS.group_by(ENROLLMENT.c.next_due_at, LESSON.c.slug)
+        .order_by(ENROLLMENT.c.next_due_at, LESSON.c.slug)
+        .limit(limit)
+    )
+    issues = connection.execute(
+        select(CAMPAIGN.c.scheduled_at, CAMPAIGN.c.slug)
+        .where(
+            CAMPAIGN.c.planned_at.is_(None),
+            CAMPAIGN.c.paused_at.is_(None),
+            CAMPAIGN.c.cancelled_at.is_(None),
+        )
+        .order_by(CAMPAIGN.c.scheduled_at)
+        .limit(limit)
+    )
+    found = [Due(*row) for row in lessons] + [Due(*row, people=None) for row in issues]
+    return sorted(found, key=lambda due: (due.due_at, due.slug))[:limit]
+
+
+def unpublished(connection: Connection, until: datetime) -> list[Due]:
+    """Lessons due until then of which no version is published: they would be held."""
+    text = exists(
+        select(MESSAGE.c.id).where(
+            MESSAGE.c.slug == LESSON.c.slug, MESSAGE.c.superseded_at.is_(None)
+        )
+    )
+    rows = connection.execute(
+        _WAITING_LESSONS.where(ENROLLMENT.c.next_due_at <= until, ~text)
+        .group_by(ENROLLMENT.c.next_due_at, LESSON.c.slug)
+        .order_by(ENROLLMENT.c.next_due_at, LESSON.c.slug)
+    )
+    return [Due(*row) for row in rows]
+
+
+_WAITING_LESSONS = (
+    select(ENROLLMENT.c.next_due_at, LESSON.c.slug, func.count().label("people"))
+    .join(
+        LESSON,
+        and_(
+            LESSON.c.structure_id == ENROLLMENT.c.structure_id,
+            LESSON.c.position == ENROLLMENT.c.next_position,
+        ),
+    )
+    .where(ENROLLMENT.c.state == "active", ENROLLMENT.c.next_due_at.is_not(None))
+)

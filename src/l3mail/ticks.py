@@ -1,0 +1,140 @@
+"""The tick: every few seconds, all that is due is planned.
+
+Owns one job of a scheduler that keeps nothing: no job for each subscriber, no store. The
+scheduler says when to wake; what the time is says the clock. Knows neither web nor commands.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler  # type: ignore[import-untyped]
+
+from l3mail import rounds
+from l3mail.clocks import Clock
+from l3mail.database import Database
+from l3mail.errors import DatabaseUnavailableError
+from l3mail.rounds import Agenda, Round
+
+log = logging.getLogger("l3mail.ticks")
+
+EVERY = timedelta(seconds=5)
+CHORES_EVERY = timedelta(hours=1)
+LATE_AFTER = timedelta(minutes=1)
+"""So long without a whole tick, and something is wrong that a person should know of."""
+
+
+class Ticker:
+    """Ticks, in the event loop it is run in."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        agenda: Agenda,
+        *,
+        every: timedelta = EVERY,
+        wake: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Nothing is planned before `run`; `wake` is called when there is something to send."""
+        self.last_tick_at: datetime | None = None
+        self._database = database
+        self._clock = clock
+        self._agenda = agenda
+        self._every = every
+        self._wake = wake
+        self._began = clock.monotonic()
+        self._chores_at = clock.monotonic()
+        self._stopping = asyncio.Event()
+        self._stuck = 0
+
+    async def run(self) -> None:
+        """Tick now and from now on, until `stop`."""
+        # A tick that takes longer than the pause is no fault: the next one is let go by.
+        logging.getLogger("apscheduler").setLevel(logging.ERROR)
+        self._began = self._clock.monotonic()
+        await self.tick()
+        scheduler = AsyncIOScheduler(timezone=UTC)
+        scheduler.add_job(
+            self.tick,
+            "interval",
+            seconds=self._every.total_seconds(),
+            coalesce=True,
+            max_instances=1,
+            misfire_grace_time=None,
+        )
+        scheduler.start()
+        await self._stopping.wait()
+        # A step that is being written goes on to its end: the database sees to that.
+        scheduler.shutdown(wait=False)
+
+    def stop(self) -> None:
+        """Begin no further step; `run` returns."""
+        self._stopping.set()
+
+    def silent_for(self) -> timedelta:
+        """How long ago the last whole tick ended, or the ticker began."""
+        return timedelta(seconds=self._clock.monotonic() - self._began)
+
+    def is_late(self) -> bool:
+        """Whether ticks have failed or hung for longer than passes by itself."""
+        return self.silent_for() > LATE_AFTER
+
+    async def tick(self) -> Round | None:
+        """Plan all that is due, a bounded step at a time; None where it could not be done.
+
+        A fault is logged and ends this tick only. Whatever it did is committed, and the next
+        one goes on from there.
+        """
+        try:
+            done = await self._plan()
+        except DatabaseUnavailableError as fault:
+            log.warning("this tick is put off: %s", fault)
+            return None
+        except Exception:
+            log.exception("a fault of ours ended this tick; the next one goes on")
+            return None
+        self.last_tick_at = self._clock.now()
+        self._began = self._clock.monotonic()
+        self._tell(done)
+        return done
+
+    async def _plan(self) -> Round:
+        total = Round()
+        chores = self._clock.monotonic() >= self._chores_at
+        while not self._stopping.is_set():
+            done = Round()
+            for verb in rounds.steps(self._clock, self._agenda, chores=chores):
+                if self._stopping.is_set():
+                    break
+                step = await self._database.writes(verb)
+                done += step
+                if step.planned:
+                    self._wake()
+                # Pages and dialogues go on in between, also where a write took no time.
+                await asyncio.sleep(0)
+            total = total.then(done)
+            if not done.more:
+                if chores:
+                    self._chores_at = self._clock.monotonic() + CHORES_EVERY.total_seconds()
+                break
+        return total
+
+    def _tell(self, done: Round) -> None:
+        """One line for a tick that did something, none for one that did not."""
+        counts = {
+            "planned": done.planned,
+            "woken": done.woken,
+            "led on": done.led_on,
+            "put off": done.moved,
+            "withdrawn": done.withdrawn,
+            "sign-ups purged": done.purged,
+        }
+        if any(counts.values()):
+            log.info("tick: %s", ", ".join(f"{n} {word}" for word, n in counts.items() if n))
+        if done.paused:
+            log.error("%d campaigns are paused: their segment can't be asked", done.paused)
+        if done.stuck and done.stuck != self._stuck:
+            log.error("%d cohorts of learners find no open day in their course", done.stuck)
+        self._stuck = done.stuck

@@ -1,0 +1,232 @@
+"""Courses at the operator's door, on a workspace on disk and a clock that stands still."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from l3mail.models import ACTIONS, CONSENT, DELIVERY, ENROLLMENT, SUBSCRIBER
+from tests.fakes.desk import Desk, at_a_desk
+from tests.fakes.village import MONDAY_TEN
+from tests.test_courses import DAILY, enroll, plan, school, tick
+
+
+@pytest.fixture
+def desk(tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    with at_a_desk(tmp_path, capsys, monkeypatch) as desk:
+        school(desk.village)
+        yield desk
+
+
+def states(desk: Desk) -> list[str]:
+    return [row["state"] for row in desk.village.rows(ENROLLMENT)]
+
+
+def test_list_is_in_slug_order_and_shows_rhythm_and_numbers(desk: Desk) -> None:
+    school(desk.village, DAILY)
+    enroll(desk.village, desk.learner("ada@schule.example"))
+    listed = desk.json("courses", "list")
+    assert [course["slug"] for course in listed] == ["kurs", "tag"]
+    assert listed[0]["cadence"] == {"weekday": "mon", "at": "10:00"}
+    assert (listed[0]["active"], listed[0]["finished"]) == (1, 0)
+    assert len(listed[0]["lessons"]) == 7
+    line = desk.run("courses", "list").splitlines()[1]
+    assert 'weekday: mon, at: "10:00"' in line
+
+
+@pytest.mark.parametrize(
+    ("options", "slugs"),
+    [
+        (["--search", "TAG"], ["tag"]),
+        (["--status", "active"], ["kurs"]),
+        (["--limit", "1"], ["kurs"]),
+        (["--search", "nichts"], []),
+    ],
+)
+def test_list_can_be_narrowed(desk: Desk, options: list[str], slugs: list[str]) -> None:
+    school(desk.village, DAILY)
+    enroll(desk.village, desk.learner("ada@schule.example"))
+    assert [course["slug"] for course in desk.json("courses", "list", *options)] == slugs
+
+
+def test_show_names_every_lesson_and_an_unknown_course_its_neighbour(desk: Desk) -> None:
+    assert "kurs/evaluation (evaluation)" in desk.run("courses", "show", "kurs")
+    desk.run("courses", "show", "krus", code=1)
+    assert desk.error == 'l3mail: there is no course "krus"; did you mean "kurs"?\n'
+
+
+def test_enroll_counts_start_as_the_moment_of_confirmation(desk: Desk) -> None:
+    desk.learner("ada@schule.example")
+    (done,) = desk.json(
+        "courses", "enroll", "kurs", "ada@schule.example", "--start", "2026-12-07 10:00"
+    )
+    assert done["status"] == "enrolled"
+    assert done["next_due_at"] == "2026-12-07T10:00:00+01:00"
+    assert desk.village.rows(ACTIONS)[-1]["command"] == "courses enroll kurs"
+    assert desk.village.rows(ACTIONS)[-1]["counts"] == {"enrolled": 1}
+
+
+def test_from_is_start_by_another_name_and_now_is_the_default(desk: Desk) -> None:
+    desk.learner("ada@schule.example")
+    desk.learner("bea@schule.example")
+    desk.run("courses", "enroll", "kurs", "ada@schule.example", "--from", "2026-12-08")
+    desk.run("courses", "enroll", "kurs", "bea@schule.example")
+    assert [str(row["anchor_on"]) for row in desk.village.rows(ENROLLMENT)] == [
+        "2026-12-14",
+        "2026-11-30",
+    ]
+
+
+def test_enroll_anchors_anew_who_has_had_nothing_and_refuses_who_has(desk: Desk) -> None:
+    desk.learner("ada@schule.example")
+    order = ("courses", "enroll", "kurs", "ada@schule.example")
+    desk.run(*order)
+    assert "re-anchored" in desk.run(*order, "--start", "2026-12-14")
+    desk.village.clock.set(datetime(2026, 12, 14, 9, tzinfo=UTC))
+    tick(desk.village)
+    desk.run(*order, code=1)
+    assert "runs already; --restart" in desk.error
+    assert "restarted" in desk.run(*order, "--restart", at=desk.village.now)
+    assert states(desk) == ["cancelled", "active"]
+    assert desk.village.row(ENROLLMENT, 2)["next_position"] == 0
+
+
+def test_who_has_finished_begins_again_only_by_order(desk: Desk) -> None:
+    enroll(desk.village, desk.learner("ada@schule.example"))
+    desk.village.change(ENROLLMENT, 1, state="finished", next_due_at=None)
+    desk.run("courses", "enroll", "kurs", "ada@schule.example", code=1)
+    assert "finished already" in desk.error
+    desk.run("courses", "enroll", "kurs", "ada@schule.example", "--restart")
+    assert states(desk) == ["finished", "active"]
+
+
+def test_an_unknown_address_is_added_only_with_a_proof(desk: Desk) -> None:
+    order = ("courses", "enroll", "kurs", "neu@schule.example")
+    desk.run(*order, code=1)
+    assert "neu@schule.example is not known here" in desk.error
+    assert desk.village.rows(SUBSCRIBER) == []
+    desk.run(*order, "--confirmed", code=2)
+    desk.run(*order, "--consent-note", "Liste", code=2)
+    (done,) = desk.json(*order, "--confirmed", "--consent-note", "Liste vom 3. November")
+    assert done["status"] == "enrolled"
+    assert [row["act"] for row in desk.village.rows(CONSENT)] == ["attested"]
+    assert states(desk) == ["active"]
+
+
+def test_who_is_known_and_has_not_confirmed_is_asked_and_not_enrolled(desk: Desk) -> None:
+    person = desk.learner("ada@schule.example")
+    other = desk.village.stream("anderer-kurs")
+    desk.village.database.write(
+        lambda c: c.exec_driver_sql(f"UPDATE subscription SET stream_id = {other}")
+    )
+    out = desk.run("courses", "enroll", "kurs", "ada@schule.example")
+    assert "asked by mail to confirm" in out
+    assert states(desk) == []
+    (mail,) = desk.village.rows(DELIVERY)
+    assert (mail["kind"], mail["subscriber_id"]) == ("confirmation", person)
+
+
+def test_who_may_not_be_mailed_is_not_enrolled_whoever_vouches(desk: Desk) -> None:
+    person = desk.learner("ada@schule.example")
+    desk.village.suppress(person, "complaint")
+    order = ("courses", "enroll", "kurs", "ada@schule.example")
+    desk.run(*order, code=1)
+    assert "may not be mailed: suppressed" in desk.error
+    desk.run(*order, "--confirmed", "--consent-note", "Liste", code=1)
+    assert states(desk) == []
+
+
+def test_one_bad_address_keeps_nobody_else_from_being_enrolled(desk: Desk) -> None:
+    desk.learner("ada@schule.example")
+    out = desk.run(
+        "courses", "enroll", "kurs", "fremd@schule.example", "kein-at", "ada@schule.example", code=1
+    )
+    assert "ada@schule.example  enrolled" in out
+    assert len(desk.error.splitlines()) == 2
+    assert states(desk) == ["active"]
+
+
+@pytest.mark.parametrize("start", ["morgen", "2026-13-01", "2026-12-01T25:00", "9999-12-31"])
+def test_a_start_that_is_no_moment_is_wrong_usage(desk: Desk, start: str) -> None:
+    desk.learner("ada@schule.example")
+    code = 1 if start == "9999-12-31" else 2
+    desk.run("courses", "enroll", "kurs", "ada@schule.example", "--start", start, code=code)
+    assert states(desk) == []
+
+
+def test_pause_for_weeks_until_a_day_or_until_resumed(desk: Desk) -> None:
+    enroll(desk.village, desk.learner("ada@schule.example"))
+    order = ("courses", "pause", "kurs", "ada@schule.example")
+    ends = [
+        desk.json(*order, *options)[0]["paused_until"]
+        for options in ([], ["--weeks", "2"], ["--until", "2026-12-10"])
+    ]
+    assert ends == [None, "2026-12-08T10:00:00+01:00", "2026-12-10T00:00:00+01:00"]
+    desk.run(*order, "--until", "2026-11-01", code=2)
+    desk.run(*order, "--until", "2026-12-10", "--weeks", "2", code=2)
+    assert states(desk) == ["paused"]
+    (done,) = desk.json("courses", "resume", "kurs", "ada@schule.example")
+    assert done["next_due_at"] == "2026-11-30T10:00:00+01:00"
+    desk.run("courses", "resume", "kurs", "ada@schule.example", code=1)
+    assert "ada@schule.example does not pause" in desk.error
+
+
+def test_a_pause_of_weeks_across_the_change_of_clocks_keeps_the_hour(desk: Desk) -> None:
+    enroll(desk.village, desk.learner("ada@schule.example"))
+    (done,) = desk.json("courses", "pause", "kurs", "ada@schule.example", "--weeks", "20")
+    assert done["paused_until"] == "2027-04-13T10:00:00+02:00"
+
+
+def test_cancel_asks_and_without_a_terminal_needs_yes(desk: Desk) -> None:
+    enroll(desk.village, desk.learner("ada@schule.example"))
+    order = ("courses", "cancel", "kurs", "ada@schule.example")
+    desk.run(*order, code=1)
+    assert states(desk) == ["active"]
+    desk.run(*order, "--yes")
+    assert states(desk) == ["cancelled"]
+    desk.run(*order, "--yes", code=1)
+    assert "does not take kurs now" in desk.error
+
+
+def test_progress_shows_the_funnel_and_who_is_where(desk: Desk) -> None:
+    people = [desk.learner(f"p{n}@schule.example") for n in range(3)]
+    for person in people:
+        enroll(desk.village, person)
+    desk.village.clock.set(MONDAY_TEN + timedelta(days=7))
+    plan(desk.village)
+    first, second, third = desk.village.rows(DELIVERY)
+    for row, state in ((first, "accepted"), (second, "failed"), (third, "uncertain")):
+        desk.village.change(DELIVERY, row["id"], state=state, ended_at=desk.village.now)
+    tick(desk.village)
+    found = desk.json("courses", "progress", "kurs")
+    step = found["lessons"][0]
+    assert step["message"] == "kurs/01"
+    assert [step[n] for n in ("planned", "accepted", "failed", "uncertain")] == [3, 1, 1, 1]
+    assert found["lessons"][1]["ahead"] == 3
+    assert {place["message"] for place in found["people"]} == {"kurs/02"}
+    assert len(desk.json("courses", "progress", "kurs", "--search", "p1@")["people"]) == 1
+    assert len(desk.json("courses", "progress", "kurs", "--search", "p%")["people"]) == 0
+    assert desk.json("courses", "progress", "kurs", "--status", "paused")["people"] == []
+    assert "p2@schule.example\tactive\tkurs/02" in desk.run("courses", "progress", "kurs")
+    assert "newest 1" in desk.run("courses", "progress", "kurs", "--limit", "1")
+
+
+def test_a_state_there_is_not_is_wrong_usage(desk: Desk) -> None:
+    desk.run("courses", "list", "--status", "asleep", code=2)
+    desk.run("courses", "progress", "kurs", "--status", "asleep", code=2)
+
+
+EXAMPLES: list[tuple[str, ...]] = [
+    *(("courses", name) for name in ("list", "show", "enroll", "pause", "resume", "cancel")),
+    ("courses", "progress"),
+    ("simulate",),
+    ("explain",),
+]
+
+
+@pytest.mark.parametrize("words", EXAMPLES, ids=" ".join)
+def test_help_has_an_example_and_fits_the_width(desk: Desk, words: tuple[str, ...]) -> None:
+    text = desk.run(*words, "--help")
+    assert "Example: l3mail " + " ".join(words) in text

@@ -1,0 +1,254 @@
+"""`run` and `web` as they are started: real processes, a real relay, real sockets."""
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from l3mail import courses, newsletters
+from l3mail.clocks import FixedClock, SystemClock
+from l3mail.database import Database, opened
+from l3mail.models import CAMPAIGN, ENROLLMENT
+from tests.fakes.office import Office, await_lines, end
+from tests.fakes.sink import running_sink
+from tests.fakes.village import Village
+
+ISSUE = "newsletter/2026-12"
+NOBODY_LISTENS = 9  # the discard port
+
+
+def noon() -> str:
+    """A zone in which it is about noon: what is late is sent only by day."""
+    ahead = 12 - SystemClock().now().hour
+    return f"Etc/GMT{-ahead:+d}" if ahead else "Etc/GMT"
+
+
+def settings(port: int) -> str:
+    return (
+        f'[workspace]\ntimezone = "{noon()}"\n'
+        '[sender]\nfrom = "Bildung <kurs@stadt.example>"\n'
+        f"[relay]\nport = {port}\n"
+    )
+
+
+def village(database: Database) -> Village:
+    return Village(database, FixedClock(SystemClock().now()))
+
+
+def enroll(office: Office) -> None:
+    """A learner whose first lesson was due an hour ago, and a reader whose issue is due."""
+    zone = ZoneInfo(office.settings.workspace.timezone)
+    with opened(office.settings.database_url) as database:
+        town = village(database)
+        due = town.now.astimezone(zone) - timedelta(hours=1)
+        outline = courses.Outline(
+            "kurs",
+            "Kurs",
+            {"every_days": 1, "at": f"{due:%H:00}"},
+            [("kurs/01", "lesson"), ("kurs/02", "lesson")],
+        )
+        town.do(courses.define, outline, town.stream(), town.now)
+        for slug, _ in outline.lessons:
+            town.publish(slug)
+        joined_at = town.now - timedelta(hours=3)
+        town.do(courses.enroll, "kurs", town.learner(), joined_at, zone)
+        town.subscribe(town.person("bea@schule.example"), town.stream("newsletter", "newsletter"))
+        town.publish(ISSUE, stream="newsletter")
+        town.do(newsletters.schedule, ISSUE, town.now, segment=None, by="me", now=town.now)
+
+
+@pytest.fixture
+def relay(tmp_path: Path) -> Iterator[tuple[int, Path]]:
+    with running_sink(tmp_path) as (port, log):
+        yield port, log
+
+
+@contextmanager
+def running(office: Office, *arguments: str) -> Iterator["tuple[subprocess.Popen[bytes], str]"]:
+    """A server process and the address of its pages; ended in any case."""
+    process = office.start(*arguments, "--port", "0")
+    try:
+        lines = 0
+        while True:
+            lines = await_lines(office.log, lines, process)
+            text = office.log.read_text()
+            found = re.search(r"pages at (http://127\.0\.0\.1:\d+)\n", text)
+            if found or process.poll() is not None:
+                assert found, text
+                break
+        yield process, found[1]
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def answer(url: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(url, timeout=30) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as refused:
+        return refused.code, refused.read().decode()
+
+
+def test_once_plans_and_sends_what_is_due_and_leads_on(
+    tmp_path: Path, relay: tuple[int, Path]
+) -> None:
+    office = Office(tmp_path, settings(relay[0]))
+    enroll(office)
+    result = office.run("run", "--once")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == "2 planned, 2 accepted, 0 deferred, 0 failed, 0 uncertain\n"
+    assert len(relay[1].read_text().splitlines()) == 2
+    assert {row["state"] for row in office.rows()} == {"accepted"}
+    with opened(office.settings.database_url) as database:
+        (enrollment,) = village(database).rows(ENROLLMENT)
+        assert enrollment["next_position"] == 1
+        assert enrollment["next_due_at"] > SystemClock().now()
+    again = office.run("run", "--once", "--json")
+    assert json.loads(again.stdout)["planned"] == 0
+    assert len(relay[1].read_text().splitlines()) == 2
+
+
+def test_once_with_the_relay_down_says_so_and_keeps_what_it_planned(tmp_path: Path) -> None:
+    office = Office(tmp_path, settings(NOBODY_LISTENS))
+    enroll(office)
+    result = office.run("run", "--once")
+    assert result.returncode == 1
+    assert result.stdout.startswith("2 planned, 0 accepted")
+    assert "l3mail: the relay is down" in result.stderr.splitlines()[-1]
+    assert {row["state"] for row in office.rows()} == {"queued"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_run_sends_answers_and_ends_cleanly(
+    tmp_path: Path, relay: tuple[int, Path], number: signal.Signals
+) -> None:
+    office = Office(tmp_path, settings(relay[0]))
+    enroll(office)
+    with running(office, "run") as (process, pages):
+        await_lines(relay[1], 1, process)
+        status, _ = answer(f"{pages}/healthz")
+        assert status == 200
+        assert end(process, number) == 0
+    states = [row["state"] for row in office.rows()]
+    assert states == ["accepted", "accepted"]
+    assert all(row["lease_owner"] is None for row in office.rows())
+    log = office.log.read_text()
+    assert "Traceback" not in log
+    assert "tick: 2 planned" in log
+
+
+def test_asked_to_stop_in_mid_queue_nothing_is_uncertain(tmp_path: Path) -> None:
+    with running_sink(tmp_path, "--delay-ms", "20") as (port, log):
+        office = Office(tmp_path, settings(port))
+        office.fill(300)
+        with running(office, "run") as (process, _):
+            await_lines(log, 20, process)
+            assert end(process, signal.SIGTERM) == 0
+        assert {row["state"] for row in office.rows()} == {"accepted", "queued"}
+        accepted = sum(row["state"] == "accepted" for row in office.rows())
+        assert len(log.read_text().splitlines()) == accepted
+
+
+def test_health_is_503_while_the_relay_is_down(tmp_path: Path) -> None:
+    office = Office(tmp_path, settings(NOBODY_LISTENS))
+    office.fill(1)
+    with running(office, "run") as (process, pages):
+        while (status := answer(f"{pages}/healthz")[0]) == 200:
+            assert process.poll() is None
+        assert status == 503
+        assert end(process, signal.SIGTERM) == 0
+    assert [row["state"] for row in office.rows()] == ["queued"]
+
+
+def test_a_second_run_is_refused_and_names_the_first(
+    tmp_path: Path, relay: tuple[int, Path]
+) -> None:
+    office = Office(tmp_path, settings(relay[0]))
+    with running(office, "run") as (process, _):
+        for arguments in (("run",), ("run", "--once"), ("worker", "--once")):
+            second = office.run(*arguments)
+            assert second.returncode == 1
+            assert f"is held by process {process.pid}" in second.stderr
+        assert end(process, signal.SIGTERM) == 0
+
+
+def test_web_plans_and_answers_beside_a_worker_and_sends_nothing(
+    tmp_path: Path, relay: tuple[int, Path]
+) -> None:
+    office = Office(tmp_path, settings(relay[0]))
+    enroll(office)
+    with running(office, "web") as (process, pages):
+        assert answer(f"{pages}/healthz")[0] == 200
+        await_lines(office.log, 1, process)
+        assert end(process, signal.SIGTERM) == 0
+    assert {row["state"] for row in office.rows()} == {"queued"}
+    assert office.run("worker", "--once").returncode == 0
+    assert {row["state"] for row in office.rows()} == {"accepted"}
+
+
+def test_a_port_that_is_taken_is_one_line_and_exit_1(
+    tmp_path: Path, relay: tuple[int, Path]
+) -> None:
+    office = Office(tmp_path, settings(relay[0]))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = office.run("run", "--port", str(port))
+    assert result.returncode == 1
+    assert result.stderr == (
+        f"l3mail: can't listen at 127.0.0.1 port {port}: Address already in use;"
+        " choose others by --host and --port\n"
+    )
+
+
+def test_a_relay_that_must_not_be_used_yet_is_named_before_anything_runs(tmp_path: Path) -> None:
+    office = Office(tmp_path, '[relay]\nhost = "mail.stadt.example"\n')
+    result = office.run("run")
+    assert result.returncode == 1
+    assert "web.base_url" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--once", "--port", "1"), ("--json",)], ids=["a port", "json"]
+)
+def test_options_that_do_not_go_together_are_wrong_usage(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    office = Office(tmp_path, settings(NOBODY_LISTENS))
+    assert office.run("run", *arguments).returncode == 2
+
+
+def test_one_part_that_breaks_stops_the_others_and_the_process(tmp_path: Path) -> None:
+    """A sender that died must not leave pages behind that take sign-ups nobody answers."""
+    office = Office(tmp_path, settings(NOBODY_LISTENS))
+    code = (
+        "import sys\nfrom l3mail.sending import Sender\n"
+        "async def broken(self, **_): raise ZeroDivisionError\n"
+        "Sender.run = broken\n"
+        "from l3mail.cli import main\n"
+        f"sys.argv = ['l3mail', '--workspace', {str(tmp_path)!r}, 'run']\nmain()\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        env=office.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert "ZeroDivisionError" in result.stderr
+    with opened(office.settings.database_url) as database:
+        assert village(database).rows(CAMPAIGN) == []
