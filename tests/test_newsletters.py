@@ -402,10 +402,6 @@ def test_the_audience_names_the_last_time(town: Village) -> None:
         ),
         (lambda v: schedule(v, slug="kurs/01"), '"kurs/01" is no issue; an issue is named'),
         (
-            lambda v: schedule(v, segment="gorbits"),
-            'segment: there is no saved segment "gorbits"; did you mean',
-        ),
-        (
             lambda v: publish(v, stream="newsleter") and schedule(v),
             'newsletter/2026-12: "stream" is "newsleter", which there is not;',
         ),
@@ -418,7 +414,7 @@ def test_the_audience_names_the_last_time(town: Village) -> None:
             "newsletter/2026-12 is scheduled already: campaign 1, for 2026-11-23 09:00 UTC;",
         ),
     ],
-    ids=["past", "unpublished", "a lesson", "segment", "stream", "streams", "twice"],
+    ids=["past", "unpublished", "a lesson", "stream", "streams", "twice"],
 )
 def test_what_can_not_be_scheduled_is_refused_in_a_line(
     town: Village, arrange: Callable[[Village], object], line: str

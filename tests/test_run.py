@@ -15,8 +15,10 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from typer.testing import CliRunner
 
 from l3mail import courses, newsletters
+from l3mail.cli import app
 from l3mail.clocks import FixedClock, SystemClock
 from l3mail.database import Database, opened
 from l3mail.models import CAMPAIGN, ENROLLMENT
@@ -230,15 +232,55 @@ def test_options_that_do_not_go_together_are_wrong_usage(
     assert office.run("run", *arguments).returncode == 2
 
 
-def test_one_part_that_breaks_stops_the_others_and_the_process(tmp_path: Path) -> None:
+def test_a_halt_is_said_before_anything_else(tmp_path: Path, relay: tuple[int, Path]) -> None:
+    office = Office(tmp_path, settings(relay[0]))
+    enroll(office)
+    office.run("halt")
+    result = office.run("run", "--once")
+    assert result.returncode == 0
+    assert "WARNING everything, halted " in result.stderr.splitlines()[0]
+    assert result.stdout.startswith("2 planned, 0 accepted")
+    assert {row["state"] for row in office.rows()} == {"queued"}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run"],
+        ["web"],
+        ["status"],
+        *(
+            ["newsletters", name]
+            for name in ("list", "show", "schedule", "pause", "resume", "cancel")
+        ),
+    ],
+    ids=" ".join,
+)
+def test_every_command_has_an_example(words: list[str]) -> None:
+    text = CliRunner().invoke(app, [*words, "--help"]).stdout
+    assert "Example: l3mail " + " ".join(words) in text
+
+
+@pytest.mark.parametrize(
+    ("broken", "line"),
+    [
+        ("Sender.run = broken", "ZeroDivisionError"),
+        ("uvicorn.Server.serve = over", "l3mail: the web server ended by itself"),
+    ],
+    ids=["a fault", "an end nobody asked for"],
+)
+def test_one_part_that_breaks_stops_the_others_and_the_process(
+    tmp_path: Path, broken: str, line: str
+) -> None:
     """A sender that died must not leave pages behind that take sign-ups nobody answers."""
     office = Office(tmp_path, settings(NOBODY_LISTENS))
     code = (
-        "import sys\nfrom l3mail.sending import Sender\n"
+        "import sys, uvicorn\nfrom l3mail.sending import Sender\n"
         "async def broken(self, **_): raise ZeroDivisionError\n"
-        "Sender.run = broken\n"
+        "async def over(self, *_): pass\n"
+        f"{broken}\n"
         "from l3mail.cli import main\n"
-        f"sys.argv = ['l3mail', '--workspace', {str(tmp_path)!r}, 'run']\nmain()\n"
+        f"sys.argv = ['l3mail', '--workspace', {str(tmp_path)!r}, 'run', '--port', '0']\nmain()\n"
     )
     result = subprocess.run(
         [sys.executable, "-c", code],
@@ -249,6 +291,6 @@ def test_one_part_that_breaks_stops_the_others_and_the_process(tmp_path: Path) -
         check=False,
     )
     assert result.returncode == 1
-    assert "ZeroDivisionError" in result.stderr
+    assert line in result.stderr
     with opened(office.settings.database_url) as database:
         assert village(database).rows(CAMPAIGN) == []

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from l3mail.cli.context import House, Json, print_json, start_logging
+from l3mail.cli.sending import warn_of_halts
 from l3mail.errors import L3mailError, WorkspaceError
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ def run(
     start_logging(house.settings.log.format)
     with house.database() as database, only_sender(database):
         sender = make_sender(house.settings, database, house.clock)
+        warn_of_halts(house, database)
         if once:
             _conclude(*_once(house, database, sender), as_json=as_json)
             return
@@ -179,7 +181,10 @@ async def _live(
 
     server = _server(_application(house, database, late, wake))
 
+    stopping = asyncio.Event()
+
     def stop() -> None:
+        stopping.set()
         server.should_exit = True
         ticker.stop()
         if sender:
@@ -191,7 +196,7 @@ async def _live(
     ]
     if sender:
         parts.append(asyncio.create_task(_sent(sender), name="the sender"))
-    await _with_signals(stop, _together(parts, stop))
+    await _with_signals(stop, _together(parts, stop, stopping))
 
 
 async def _sent(sender: "Sender") -> None:
@@ -202,13 +207,18 @@ def _nobody() -> None:
     """Wake nobody: the sender is another process, which looks by itself."""
 
 
-async def _together(parts: "list[asyncio.Task[Any]]", stop: Callable[[], None]) -> None:
-    """Wait for all parts; when one ends, the others are stopped, and its fault is the answer."""
-    await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+async def _together(
+    parts: "list[asyncio.Task[Any]]", stop: Callable[[], None], stopping: asyncio.Event
+) -> None:
+    """Wait for all parts; none ends before it is stopped but by a fault, which ends them all."""
+    ended, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+    broken = [] if stopping.is_set() else sorted(part.get_name() for part in ended)
     stop()
     for result in await asyncio.gather(*parts, return_exceptions=True):
         if isinstance(result, BaseException):
             raise result
+    if broken:
+        raise L3mailError(f"{broken[0]} ended by itself; the lines above say why")
 
 
 async def _with_signals(stop: Callable[[], None], work: Awaitable[T]) -> T:

@@ -47,7 +47,8 @@ def schedule(
     *,
     at: Annotated[str, typer.Option(help='Local time, "2026-12-01 10:00", or now.')],
     segment: Annotated[
-        str | None, typer.Option(help="Only to this segment; default: the one the issue names.")
+        str | None,
+        typer.Option(help="Only to this segment, a name or a question; default: the issue's."),
     ] = None,
     dry_run: DryRun = False,
     yes: Yes = False,

@@ -13,6 +13,7 @@ from l3mail.errors import L3mailError
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from l3mail.database import Database
     from l3mail.outbox import HaltInForce
     from l3mail.sending import Sender, Tally
 
@@ -38,15 +39,13 @@ def worker(
 
     Example: l3mail worker --once
     """
-    from l3mail import outbox
     from l3mail.wiring import make_sender, only_sender
 
     house: House = context.obj
     start_logging(house.settings.log.format)
     with house.database() as database, only_sender(database):
         sender = make_sender(house.settings, database, house.clock)
-        for in_force in database.read(outbox.halts):
-            log.warning("%s; `l3mail resume` lifts it", _told(house, in_force))
+        warn_of_halts(house, database)
         relay = house.settings.relay
         if not once:
             log.info("sending through %s:%d; Ctrl-C stops", relay.host, relay.port)
@@ -59,6 +58,14 @@ def worker(
             f"{done} mails were handed over, the rest waits" if done else "the queue is as it was"
         )
         raise L3mailError(f"the relay is down, {rest}: {tally.relay_fault}")
+
+
+def warn_of_halts(house: House, database: "Database") -> None:
+    """Say, as the first lines of a log, why mails may stay where they are."""
+    from l3mail import outbox
+
+    for in_force in database.read(outbox.halts):
+        log.warning("%s; `l3mail resume` lifts it", halt_words(house, in_force))
 
 
 async def _run(sender: "Sender", *, once: bool) -> "Tally":
@@ -138,7 +145,7 @@ def resume(
     if not released:
         typer.echo("Nothing was halted.")
     for in_force in released:
-        typer.echo(f"Resumed: {_told(house, in_force)}.")
+        typer.echo(f"Resumed: {halt_words(house, in_force)}.")
 
 
 def _scope(message: str | None, kind: str | None) -> tuple[str, str]:
@@ -147,7 +154,8 @@ def _scope(message: str | None, kind: str | None) -> tuple[str, str]:
     return ("message" if message else "kind" if kind else "everything"), message or kind or ""
 
 
-def _told(house: House, in_force: "HaltInForce") -> str:
+def halt_words(house: House, in_force: "HaltInForce") -> str:
+    """What is halted, since when, and by whom."""
     words = f"{in_force.scope} {in_force.subject}".strip()
     at = in_force.halted_at.astimezone(house.settings.zone)
     return f"{words}, halted {at:%Y-%m-%d %H:%M} by {in_force.halted_by}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from l3mail.cli.context import House, Json, print_json
+from l3mail.cli.sending import halt_words
 from l3mail.errors import printable
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def _look(connection: "Connection", now: datetime) -> _Findings:
 def _wanted(house: House, found: _Findings, problems: "Sequence[str]", now: datetime) -> list[str]:
     """What a person is needed for, a line each, with what to do."""
     needs = found.needs
-    lines = [f"{_told(house, halt)}: `l3mail resume` lifts it" for halt in found.halts]
+    lines = [f"{halt_words(house, halt)}: `l3mail resume` lifts it" for halt in found.halts]
     lines += [f"sending is refused: {problem}" for problem in problems]
     if needs.doubted:
         lines.append(f"{needs.doubted} uncertain: `l3mail outbox list --status uncertain`")
@@ -119,7 +120,7 @@ def _wanted(house: House, found: _Findings, problems: "Sequence[str]", now: date
 
 def _print(house: House, found: _Findings, wanted: "Sequence[str]") -> None:
     for halt in found.halts:
-        typer.echo(f"HALTED: {_told(house, halt)}")
+        typer.echo(f"HALTED: {halt_words(house, halt)}")
     typer.echo("queue  " + ", ".join(f"{found.counts[state]} {state}" for state in SHOWN))
     for due in found.upcoming:
         people = "" if due.people is None else f"  {due.people} due"
@@ -161,11 +162,6 @@ def _view(
         "sending_problems": list(problems),
         "needs": list(wanted),
     }
-
-
-def _told(house: House, halt: "HaltInForce") -> str:
-    words = f"{halt.scope} {halt.subject}".strip()
-    return f"{words}, halted {_local(house, halt.halted_at)} by {halt.halted_by}"
 
 
 def _local(house: House, instant: datetime) -> str:

@@ -11,7 +11,6 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, select, update
 
-from l3mail import audiences
 from l3mail.database import upsert
 from l3mail.errors import L3mailError, NewsletterError, quoted
 from l3mail.models import CAMPAIGN, CAMPAIGN_MESSAGE, DELIVERY, STREAM
@@ -85,9 +84,10 @@ def schedule(
 ) -> int:
     """Schedule the issue's current versions for its stream and return the campaign's number.
 
-    What is published under the slug later does not reach this campaign. `segment` goes before
-    the one the issue names. Raises NewsletterError for a past time, an unpublished issue, and
-    while another campaign of the issue is not cancelled; SegmentError for an unknown segment.
+    What is published under the slug later does not reach this campaign. `segment`, a
+    saved name or a question, goes before the one the issue names; whether it can be asked the
+    caller has to see. Raises NewsletterError for a past time, an unpublished issue, and while
+    another campaign of the issue is not cancelled.
     """
     if at < now:
         raise NewsletterError(f"{at.isoformat()} is past; name a time to come, or now")
@@ -102,15 +102,12 @@ def schedule(
             f"{slug} is scheduled already: campaign {other.id}, for"
             f" {other.scheduled_at:%Y-%m-%d %H:%M} UTC; cancel that one first"
         )
-    segment = segment or found.segment
-    if segment is not None:
-        audiences.find(connection, segment)
     campaign_id = connection.execute(
         insert(CAMPAIGN)
         .values(
             slug=slug,
             stream_id=found.stream_id,
-            segment=segment,
+            segment=segment or found.segment,
             scheduled_at=at,
             scheduled_by=by,
         )
