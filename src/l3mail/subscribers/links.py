@@ -38,7 +38,9 @@ def request_link(connection: Connection, rules: Rules, address: Address, now: da
     )
     # One lock for all that follows, and nobody's where the address is unknown.
     connection.execute(
-        select(SUBSCRIBER.c.id).where(SUBSCRIBER.c.address_key == key).with_for_update()
+        select(SUBSCRIBER.c.id)
+        .where(SUBSCRIBER.c.address_key == key)
+        .with_for_update(key_share=True)
     )
     request_id = connection.execute(
         insert(LINK_REQUEST)

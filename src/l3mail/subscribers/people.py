@@ -39,9 +39,12 @@ def meet(connection: Connection, rules: Rules, address: Address, now: datetime) 
 
 
 def lock(connection: Connection, subscriber_id: int | None) -> Row[Any] | None:
-    """A subscriber's row, held until the transaction ends; None if unknown."""
+    """A subscriber's row, held until the transaction ends; None if unknown.
+
+    Not so tightly that planning, whose new rows refer to this one, would have to wait.
+    """
     return connection.execute(
-        select(SUBSCRIBER).where(SUBSCRIBER.c.id == subscriber_id).with_for_update()
+        select(SUBSCRIBER).where(SUBSCRIBER.c.id == subscriber_id).with_for_update(key_share=True)
     ).first()
 
 
