@@ -42,7 +42,7 @@ def request_link(connection: Connection, rules: Rules, address: Address, now: da
         .where(SUBSCRIBER.c.address_key == key)
         .with_for_update(key_share=True)
     )
-    request_id = connection.execute(
+    made = connection.execute(
         insert(LINK_REQUEST)
         .from_select(
             ["subscriber_id", "purpose", "request_values", "requested_at", "expires_at"],
@@ -60,6 +60,8 @@ def request_link(connection: Connection, rules: Rules, address: Address, now: da
         )
         .returning(LINK_REQUEST.c.id)
     ).scalar()
+    # For a stranger the same is asked of no row; of NULL it would be asked of every row.
+    request_id = made or 0
     asking = mail(
         "request",
         "notice",
