@@ -323,6 +323,24 @@ def test_the_kept_proof_says_until_when_and_whose(ada: Newcomer) -> None:
     assert told["address_key"] == ada.key.hex()
 
 
+def test_the_kept_proof_goes_when_its_date_has_passed(ada: Newcomer) -> None:
+    ada.join()
+    person = ada.person
+    ada.village.clock.set(datetime(2026, 12, 31, 22, 59, tzinfo=UTC))
+    ada.erase()
+    bea = Newcomer(ada.village, "bea@schule.example")
+    bea.join()
+
+    def expire_at(moment: datetime) -> int:
+        return ada.village.do(subscribers.expire_proofs, RULES, moment)
+
+    assert ada.evidence("withdrawn")["proof_until"] == "2029-12-31"
+    assert expire_at(datetime(2029, 12, 31, 22, 59, tzinfo=UTC)) == 0
+    assert expire_at(datetime(2029, 12, 31, 23, 0, tzinfo=UTC)) == 3
+    assert (ada.acts(person), bea.acts()) == ([], ["requested", "confirmed"])
+    assert ada.village.database.read(consents.verify).broken_at is None
+
+
 def test_erasing_twice_or_nobody_changes_nothing(ada: Newcomer) -> None:
     ada.join()
     person = ada.person

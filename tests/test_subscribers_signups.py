@@ -169,7 +169,8 @@ def test_a_birthday_needs_no_year(quiet_ada: Newcomer) -> None:
 @pytest.mark.parametrize(
     ("slugs", "fault"),
     [
-        (("kruse",), r'^"kruse" is no stream; name one of those declared$'),
+        (("kruse",), r'^"kruse" is no stream; did you mean "kurs"\?$'),
+        (("?",), r'^"\?" is no stream; name one of those declared$'),
         (("kurs", 'x"\n'), r'^"x\\"\\n" is no stream'),
     ],
 )

@@ -76,6 +76,14 @@ def test_suppressing_nobody_does_nothing(village: Village) -> None:
     assert village.rows(SUPPRESSION) == []
 
 
+def test_lifting_tells_what_barred_the_address_and_spares_the_others(village: Village) -> None:
+    suppress(village, "never", None, ONE)
+    suppress(village, "operator", None, TWO)
+    assert village.do(suppressions.lift, TWO) == "operator"
+    assert village.do(suppressions.lift, TWO) is None
+    assert only(village)["address_key"] == ONE
+
+
 def test_an_unknown_reason_is_refused(village: Village) -> None:
     with pytest.raises(IntegrityError):
         suppress(village, "bored")

@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from l3mail.errors import TokenError
 from l3mail.models import DELIVERY, SIGNUP
-from l3mail.settings import Settings, load_settings, make_state
+from l3mail.settings import KEY_FILE, Settings, load_settings, make_state
 from l3mail.tokens import Purpose
 from l3mail.wiring import LINKS, load_tokens, rendered
 from tests.fakes.village import Village
@@ -172,3 +173,17 @@ def test_the_links_of_a_mail_stay_the_same_however_often_it_is_rendered(
     first = rendered(settings, village.database, delivery)
     village.change(DELIVERY, delivery, attempts=3)
     assert rendered(settings, village.database, delivery) == first
+
+
+def test_a_retired_key_is_believed_in_unsubscribe_links_alone(
+    village: Village, settings: Settings
+) -> None:
+    old = load_tokens(settings)
+    file = settings.state_dir / KEY_FILE
+    file.write_text(f"{'n' * 64}\nretired:{file.read_text()}")
+    new = load_tokens(settings)
+    unsubscribe = old.make(Purpose.UNSUBSCRIBE, 1, 2, 3)
+    assert new.read(Purpose.UNSUBSCRIBE, unsubscribe, village.now).numbers == (1, 2, 3)
+    with pytest.raises(TokenError, match="broken"):
+        new.read(Purpose.VIEW, old.make(Purpose.VIEW, 1), village.now)
+    assert new.make(Purpose.UNSUBSCRIBE, 1, 2, 3) != unsubscribe

@@ -6,7 +6,7 @@ through delivery rows that `planning.mailable` lets pass. Must not know web, fil
 """
 
 from l3mail.subscribers.confirming import confirm, refuse
-from l3mail.subscribers.erasing import erase, purge
+from l3mail.subscribers.erasing import erase, expire_proofs, purge
 from l3mail.subscribers.links import redeem_link, request_link
 from l3mail.subscribers.people import find
 from l3mail.subscribers.signups import look_up_signup, plan_confirmations, sign_up
@@ -43,6 +43,7 @@ __all__ = [
     "attest",
     "confirm",
     "erase",
+    "expire_proofs",
     "find",
     "look_up_signup",
     "plan_confirmations",

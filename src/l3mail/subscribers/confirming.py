@@ -113,7 +113,7 @@ def _asker(connection: Connection, signup_id: int, generation: int) -> Row[Any] 
 
 def _locked(connection: Connection, signup_id: int) -> Row[Any] | None:
     return connection.execute(
-        select(SIGNUP).where(SIGNUP.c.id == signup_id).with_for_update()
+        select(SIGNUP).where(SIGNUP.c.id == signup_id).with_for_update(key_share=True)
     ).first()
 
 

@@ -6,7 +6,7 @@ unanswered sign-up for thirty days: without it, nobody's limit of mails would ho
 """
 
 from collections.abc import Collection
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -22,6 +22,7 @@ from sqlalchemy import (
 )
 
 from l3mail import consents
+from l3mail.calendars import wall_to_utc
 from l3mail.models import (
     CONSENT,
     DELIVERY,
@@ -95,6 +96,24 @@ def _proof_until(rules: Rules, now: datetime) -> date:
     day = now.astimezone(rules.zone).date()
     months = day.year * 12 + day.month - 1 + rules.proof_months
     return day.replace(year=months // 12, month=12, day=31)
+
+
+def expire_proofs(connection: Connection, rules: Rules, now: datetime) -> int:
+    """Forget the proof kept of erased people whose date has passed; return how many acts went.
+
+    For once a day: it looks at every tombstone.
+    """
+    today = now.astimezone(rules.zone).date()
+    # The first month of which proof is still owed this year.
+    months = today.year * 12 - rules.proof_months
+    since = wall_to_utc(date(months // 12, months % 12 + 1, 1), time.min, rules.zone)
+    due = connection.execute(
+        select(SUBSCRIBER.c.id).where(
+            SUBSCRIBER.c.erased_at < since,
+            exists(select(CONSENT.c.seq).where(CONSENT.c.subscriber_id == SUBSCRIBER.c.id)),
+        )
+    )
+    return consents.forget_all(connection, due.scalars().all())
 
 
 def _empty(connection: Connection, subscriber_ids: Collection[int]) -> None:

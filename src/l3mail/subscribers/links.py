@@ -38,9 +38,11 @@ def request_link(connection: Connection, rules: Rules, address: Address, now: da
     )
     # One lock for all that follows, and nobody's where the address is unknown.
     connection.execute(
-        select(SUBSCRIBER.c.id).where(SUBSCRIBER.c.address_key == key).with_for_update()
+        select(SUBSCRIBER.c.id)
+        .where(SUBSCRIBER.c.address_key == key)
+        .with_for_update(key_share=True)
     )
-    request_id = connection.execute(
+    made = connection.execute(
         insert(LINK_REQUEST)
         .from_select(
             ["subscriber_id", "purpose", "request_values", "requested_at", "expires_at"],
@@ -58,6 +60,8 @@ def request_link(connection: Connection, rules: Rules, address: Address, now: da
         )
         .returning(LINK_REQUEST.c.id)
     ).scalar()
+    # For a stranger the same is asked of no row; of NULL it would be asked of every row.
+    request_id = made or 0
     asking = mail(
         "request",
         "notice",

@@ -39,9 +39,14 @@ def meet(connection: Connection, rules: Rules, address: Address, now: datetime) 
 
 
 def lock(connection: Connection, subscriber_id: int | None) -> Row[Any] | None:
-    """A subscriber's row, held until the transaction ends; None if unknown."""
+    """A subscriber's row, held until the transaction ends; None if unknown.
+
+    Not so tightly that planning, whose new rows refer to this one, would have to wait.
+    """
+    if subscriber_id is None:
+        return None
     return connection.execute(
-        select(SUBSCRIBER).where(SUBSCRIBER.c.id == subscriber_id).with_for_update()
+        select(SUBSCRIBER).where(SUBSCRIBER.c.id == subscriber_id).with_for_update(key_share=True)
     ).first()
 
 
@@ -56,5 +61,7 @@ def find(connection: Connection, rules: Rules, address: Address) -> int | None:
 
 
 def suppression(connection: Connection, key: bytes | None) -> Row[Any] | None:
-    """The suppression of an address key, if there is one."""
+    """The suppression of an address key, if there is one; an erased person's key is None."""
+    if key is None:
+        return None
     return connection.execute(select(SUPPRESSION).where(SUPPRESSION.c.address_key == key)).first()

@@ -4,6 +4,7 @@ Owns sign-up rows and the mails that ask. What the form said stays in the sign-u
 subscriber's row holds nothing but the address until somebody confirms.
 """
 
+import difflib
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
@@ -190,7 +191,10 @@ def streams_asked(connection: Connection, slugs: Collection[str]) -> dict[str, R
     found = {row.slug: row for row in streams_named(connection, slugs)}
     unknown = [slug for slug in slugs if slug not in found]
     if unknown:
-        raise SubscriberError(f"{quoted(unknown[0])} is no stream; name one of those declared")
+        known = connection.execute(select(STREAM.c.slug).order_by(STREAM.c.slug)).scalars().all()
+        near = difflib.get_close_matches(unknown[0][:100], known, n=1)
+        hint = f"did you mean {quoted(near[0])}?" if near else "name one of those declared"
+        raise SubscriberError(f"{quoted(unknown[0])} is no stream; {hint}")
     return found
 
 
@@ -316,7 +320,8 @@ def _ask(
     asked = queue(connection, rules, asking, now)
     connection.execute(
         update(SIGNUP)
-        .where(SIGNUP.c.id == (signup_id if asked else None))
+        # Asked of no row, and by its key too, where no mail goes: the same work.
+        .where(SIGNUP.c.id == (signup_id if asked else 0))
         .values(expires_at=now + rules.signup_lifetime)
     )
 
