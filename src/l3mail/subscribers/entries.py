@@ -14,7 +14,7 @@ from l3mail.errors import AddressError, EntryError, SpreadsheetError, quoted
 from l3mail.settings import Attribute
 from l3mail.subscribers import values
 from l3mail.subscribers.spreadsheets import Row, Sheet
-from l3mail.subscribers.verbs import Request
+from l3mail.subscribers.terms import Request
 
 COLUMNS = ("email", *values.NAMES, "locale", "birthday", "streams")
 PASSED_OVER = ("reason", "status", "tracking", "joined_at")
@@ -58,9 +58,7 @@ class Reading:
     rejections: list[Rejection] = field(default_factory=list)
 
 
-def columns(
-    sheet: Sheet, mapping: Mapping[str, str], vocabulary: Vocabulary
-) -> list[str | None]:
+def columns(sheet: Sheet, mapping: Mapping[str, str], vocabulary: Vocabulary) -> list[str | None]:
     """What each column of the sheet fills; None is passed over.
 
     `mapping` names columns of the file and what they are here, `-` to pass one over. Raises
@@ -116,9 +114,7 @@ def read(
     return reading
 
 
-def rejected(
-    sheet: Sheet, rejections: Sequence[Rejection]
-) -> Iterator[Sequence[str]]:
+def rejected(sheet: Sheet, rejections: Sequence[Rejection]) -> Iterator[Sequence[str]]:
     """The rejected rows as they came, in their order, with a column that says why."""
     keep = [n for n, title in enumerate(sheet.header) if title.casefold() != "reason"]
     yield [*(sheet.header[n] for n in keep), "reason"]
@@ -134,7 +130,7 @@ def _own_name(title: str, known: Collection[str]) -> str:
 
 def _unknown(name: str, number: int, title: str, known: Collection[str]) -> str:
     if not title:
-        return f'{name}: column {number} has no name; give it one, or "-" with --map'
+        return f'{name}: column {number} has no name; give it one, or leave it out with --map "=-"'
     return (
         f"{name}: column {quoted(title)} is not known; {values.near(title, known, 'column')}"
         f' (--map "{title}=NAME" says what it is, --map "{title}=-" leaves it out)'

@@ -8,7 +8,7 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from l3mail.errors import SpreadsheetError
@@ -59,13 +59,17 @@ def read(data: bytes, name: str, known: Collection[str] = ()) -> Sheet:
             while header and not header[-1]:
                 header = header[:-1]
             continue
-        cells = tuple(unmarked(cell) for cell in cells)
-        while len(cells) > len(header) and not cells[-1].strip():
-            cells = cells[:-1]
-        rows.append(Row(line, cells + ("",) * (len(header) - len(cells))))
+        rows.append(Row(line, _fitted(cells, len(header))))
     if not header:
         raise SpreadsheetError(f"{name}: holds no header; its first line names the columns")
     return Sheet(name, header, rows, separator, encoding)
+
+
+def _fitted(cells: Sequence[str], width: int) -> tuple[str, ...]:
+    plain = [unmarked(cell) for cell in cells]
+    while len(plain) > width and not plain[-1].strip():
+        plain.pop()
+    return (*plain, *[""] * (width - len(plain)))
 
 
 def write(rows: Iterable[Iterable[str]], separator: str = ",") -> Iterator[str]:
