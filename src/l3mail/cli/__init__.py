@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from l3mail.cli import house, outbox, segments, sending
+from l3mail.cli import house, outbox, segments, sending, subscribers
 from l3mail.cli.context import House
 from l3mail.errors import L3mailError
 
@@ -53,6 +53,7 @@ def main_options(
     context.obj = House(workspace, acting)
 
 
+subscribers.register(app)
 segments.register(app)
 sending.register(app)
 outbox.register(app)
