@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, case, func, select, update
+from sqlalchemy import Connection, bindparam, case, func, null, select, update
 
 from l3mail.database import upsert
 from l3mail.models import SIGNUP, STREAM, SUBSCRIBER, SUBSCRIPTION, SUPPRESSION
@@ -49,12 +49,21 @@ class Known:
         return self.states[stream][0] if stream in self.states else None
 
 
-def look_up(connection: Connection, keys: Collection[bytes], now: datetime) -> dict[bytes, Known]:
-    """By key, what is known; of strangers too, that nothing is. Four statements."""
+def look_up(
+    connection: Connection, keys: Collection[bytes], now: datetime, *, lock: bool = False
+) -> dict[bytes, Known]:
+    """By key, what is known; of strangers too, that nothing is. Four statements.
+
+    `lock` holds the people until the transaction ends, so that nobody leaves meanwhile.
+    """
     known = {key: Known() for key in keys}
     by_id: dict[int, Known] = {}
-    people = select(SUBSCRIBER).where(SUBSCRIBER.c.address_key.in_(keys))
-    for row in connection.execute(people).mappings():
+    people = (
+        select(SUBSCRIBER)
+        .where(SUBSCRIBER.c.address_key.in_(keys), SUBSCRIBER.c.erased_at.is_(None))
+        .order_by(SUBSCRIBER.c.id)
+    )
+    for row in connection.execute(people.with_for_update() if lock else people).mappings():
         one = known[row["address_key"]]
         one.person, one.values = row["id"], dict(row)
         one.restricted = row["restricted_at"] is not None
@@ -124,9 +133,14 @@ def make_known(
         if one.person is None
     ]
     if new:
+        statement = upsert(connection, SUBSCRIBER)
+        # A sign-up that ran out leaves the key behind; of whom it is known nothing else.
+        again = {name: statement.excluded[name] for name in new[0] if name != "address_key"}
         connection.execute(
-            upsert(connection, SUBSCRIBER).on_conflict_do_nothing(
-                index_elements=[SUBSCRIBER.c.address_key]
+            statement.on_conflict_do_update(
+                index_elements=[SUBSCRIBER.c.address_key],
+                set_={**again, "erased_at": null()},
+                where=SUBSCRIBER.c.erased_at.is_not(None),
             ),
             new,
         )

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, func, select
 
-from l3mail import consents, subscribers, suppressions
+from l3mail import consents, events, subscribers, suppressions
 from l3mail.addresses import address_key
 from l3mail.database import upsert
 from l3mail.models import (
@@ -103,10 +103,15 @@ def judge(
     entries: Sequence[Entry],
     order: Order,
     now: datetime,
+    *,
+    lock: bool = False,
 ) -> list[Verdict]:
-    """What each row comes to as things stand; changes nothing. A batch at a time."""
+    """What each row comes to as things stand; changes nothing. A batch at a time.
+
+    `lock` holds these people for what is done next.
+    """
     keys = [address_key(entry.request.address, rules.pepper) for entry in entries]
-    known = look_up(connection, keys, now)
+    known = look_up(connection, keys, now, lock=lock)
     slugs = connection.execute(select(STREAM.c.slug)).scalars().all()
     judging = _Judging(rules, order, tuple(slugs))
     return [
@@ -141,7 +146,7 @@ def take(
     now: datetime,
 ) -> Tally:
     """Do for a batch of rows what the order says, and count. Idempotent."""
-    verdicts = judge(connection, rules, entries, order, now)
+    verdicts = judge(connection, rules, entries, order, now, lock=True)
     accepted = [verdict for verdict in verdicts if not verdict.reason]
     todo = [verdict for verdict in accepted if verdict.changes]
     tally = Tally(
@@ -194,7 +199,7 @@ class _Judging:
             reason, at = known.suppressed
             return f"suppressed on {self._day(at)} ({reason.replace('_', ' ')})"
         if known.restricted:
-            return "restricted: this person asked us to leave their data alone"
+            return "processing is restricted at the person's request"
         left = [(s, known.states[s][1]) for s in named if known.state(s) == "unsubscribed"]
         if self.order.way == "attest" and not named:
             return "names no stream to join"
@@ -202,7 +207,7 @@ class _Judging:
             slugs = ", ".join(slug for slug, _ in left)
             days = [self._day(at) for _, at in left if at]
             on = f" on {max(days)}" if days else ""
-            return f"unsubscribed{on} ({slugs}), needs a new opt-in"
+            return f"unsubscribed{on}, needs a new opt-in ({slugs})"
         return ""
 
     def _day(self, at: datetime) -> str:
@@ -235,16 +240,17 @@ def _attest(
         for slug in verdict.streams
     ]
     joined = _join(connection, rows)
-    slug_of = {number: slug for slug, number in ids.items()}
+    slugs = {number: slug for slug, number in ids.items()}
     by_person: dict[int, list[str]] = {}
-    for person, stream in sorted(joined):
-        by_person.setdefault(person, []).append(slug_of[stream])
-    consents.note_all(
-        connection,
-        "attested",
-        [(person, _evidence(slugs, order)) for person, slugs in sorted(by_person.items())],
-        now,
-    )
+    for person, stream in joined:
+        by_person.setdefault(person, []).append(slugs[stream])
+    keys = {person: key for key, person in people.items()}
+    acts = [
+        (person, _evidence(sorted(joined_by), keys[person], order))
+        for person, joined_by in sorted(by_person.items())
+    ]
+    consents.note_all(connection, "attested", acts, now)
+    events.append(connection, [fact for act in acts for fact in _facts(*act, now)])
     return Tally(people=sum(verdict.adds for verdict in verdicts), joined=len(joined))
 
 
@@ -256,8 +262,21 @@ def _newcomers(verdicts: Sequence[Verdict], *, bare: bool = False) -> list[Newco
     ]
 
 
-def _evidence(slugs: Sequence[str], order: Order) -> dict[str, Any]:
-    return {"streams": list(slugs), "note": order.note, "by": order.by, "form": "import"}
+def _evidence(slugs: Sequence[str], key: bytes, order: Order) -> dict[str, Any]:
+    """What `subscribers.attest` leaves for one person."""
+    return {
+        "streams": list(slugs),
+        "note": order.note,
+        "by": order.by,
+        "form": "import",
+        "source": "import",
+        "address_key": key.hex(),
+    }
+
+
+def _facts(person: int, evidence: Mapping[str, Any], now: datetime) -> list[dict[str, Any]]:
+    fact = {"kind": "confirmed", "at": now, "subscriber_id": person}
+    return [fact | {"data": {"stream": s, "how": "attested"}} for s in evidence["streams"]]
 
 
 def _join(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> list[tuple[int, int]]:
@@ -270,6 +289,7 @@ def _join(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> list[tup
         set_={
             "state": "confirmed",
             "confirmed_at": statement.excluded.confirmed_at,
+            "source": statement.excluded.source,
             "generation": SUBSCRIPTION.c.generation + 1,
         },
         where=SUBSCRIPTION.c.state == "unconfirmed",
