@@ -10,7 +10,7 @@ from datetime import date
 from typing import Any
 
 from l3mail.addresses import parse_address
-from l3mail.errors import AddressError, EntryError, SpreadsheetError, quoted
+from l3mail.errors import AddressError, EntryError, SpreadsheetError, printable, quoted
 from l3mail.settings import Attribute
 from l3mail.subscribers import values
 from l3mail.subscribers.spreadsheets import Row, Sheet
@@ -75,7 +75,8 @@ def columns(sheet: Sheet, mapping: Mapping[str, str], vocabulary: Vocabulary) ->
             raise SpreadsheetError(_unknown(sheet.name, number, title, known))
         elif target in targets:
             raise SpreadsheetError(
-                f'{sheet.name}: has two columns for {target}; --map "{title}=-" leaves one out'
+                f"{sheet.name}: has two columns for {target};"
+                f' --map "{printable(title, 60)}=-" leaves one out'
             )
         else:
             targets.append(target)
@@ -131,9 +132,10 @@ def _own_name(title: str, known: Collection[str]) -> str:
 def _unknown(name: str, number: int, title: str, known: Collection[str]) -> str:
     if not title:
         return f'{name}: column {number} has no name; give it one, or leave it out with --map "=-"'
+    shown = printable(title, 60)
     return (
         f"{name}: column {quoted(title)} is not known; {values.near(title, known, 'column')}"
-        f' (--map "{title}=NAME" says what it is, --map "{title}=-" leaves it out)'
+        f' (--map "{shown}=NAME" says what it is, --map "{shown}=-" leaves it out)'
     )
 
 

@@ -12,7 +12,7 @@ from datetime import date
 from typing import Any
 
 from l3mail.addresses import clean_name, header_safe
-from l3mail.errors import EntryError, HeaderInjectionError, quoted
+from l3mail.errors import EntryError, HeaderInjectionError, printable, quoted
 from l3mail.settings import Attribute
 
 NAMES = ("first_name", "last_name", "salutation", "district")
@@ -103,10 +103,12 @@ def near(word: str, known: Iterable[str], what: str) -> str:
     folded = {known_word.casefold(): known_word for known_word in words}
     close = difflib.get_close_matches(word.casefold(), folded, n=1)
     if close:
-        return f'did you mean "{folded[close[0]]}"?'
+        return f"did you mean {quoted(folded[close[0]])}?"
     if not words:
         return f"there is no {what} yet"
-    shown = ", ".join(words[:12]) + (", …" if len(words) > 12 else "")
+    shown = ", ".join(printable(word, 60) for word in words[:12]) + (
+        ", …" if len(words) > 12 else ""
+    )
     return f"known: {shown}"
 
 
