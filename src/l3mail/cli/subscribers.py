@@ -229,7 +229,7 @@ def list_(
                 _name(row),
                 row["status"],
                 _memberships(row),
-                directory.day(house, row["joined_at"]),
+                directory.day(house, row["created_at"]),
             )
             for row in rows
         ],

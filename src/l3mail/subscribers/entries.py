@@ -17,7 +17,7 @@ from l3mail.subscribers.spreadsheets import Row, Sheet
 from l3mail.subscribers.terms import Request
 
 COLUMNS = ("email", *values.NAMES, "locale", "birthday", "streams")
-PASSED_OVER = ("reason", "status", "tracking", "joined_at")
+PASSED_OVER = ("reason", "status", "tracking", "created_at")
 """Columns of our own exports and of rejected rows; reading them back would change nothing.
 
 Consent to tracking can't be imported: it is each person's own.

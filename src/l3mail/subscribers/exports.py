@@ -25,7 +25,7 @@ COLUMNS = (
     "streams",
     "status",
     "tracking",
-    "joined_at",
+    "created_at",
 )
 _PAGE = 1_000
 
@@ -169,7 +169,7 @@ def _person(row: Mapping[str, Any], subscriptions: list[dict[str, Any]]) -> dict
         "district": row["district"],
         "birthday": _birthday(row),
         "tracking": row["tracking"],
-        "joined_at": row["created_at"],
+        "created_at": row["created_at"],
         "attributes": row["attributes"],
         "subscriptions": subscriptions,
     }
