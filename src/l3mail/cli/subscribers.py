@@ -31,6 +31,8 @@ Status = Annotated[
     str | None, typer.Option(help="unconfirmed, active, unsubscribed or suppressed.")
 ]
 
+InStream = Annotated[str | None, typer.Option(help="Only who is, or was, in this stream.")]
+
 group = typer.Typer(
     name="subscribers", help="Add, import, find and export people.", no_args_is_help=True
 )
@@ -201,8 +203,9 @@ def list_(
     context: typer.Context,
     *,
     search: Search = None,
+    segment: Segment = None,
     status: Status = None,
-    stream: Annotated[str | None, typer.Option(help="Only who is or was in this stream.")] = None,
+    stream: InStream = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 100,
     as_json: Json = False,
 ) -> None:
@@ -214,7 +217,7 @@ def list_(
 
     house: House = context.obj
     with house.database() as database:
-        asked = database.read(lambda c: _asked(c, house, search, status, stream))
+        asked = database.read(partial(_asked, house=house, wanted=wanted))
         rows = database.read(lambda c: exports.listing(c, asked, limit + 1))
         total = database.read(lambda c: exports.count(c, asked)) if len(rows) > limit else 0
     rows = rows[-limit:]
@@ -278,8 +281,9 @@ def export(
         Path | None, typer.Option("--json", metavar="FILE", help="Write JSON; - prints it.")
     ] = None,
     search: Search = None,
+    segment: Segment = None,
     status: Status = None,
-    stream: Annotated[str | None, typer.Option(help="Only who is or was in this stream.")] = None,
+    stream: InStream = None,
 ) -> None:
     """Write the list of people to a file.
 
@@ -290,8 +294,9 @@ def export(
     house: House = context.obj
     if (csv is None) == (json is None):
         raise typer.BadParameter("say one of --csv FILE and --json FILE; - prints")
+    wanted = {"search": search, "segment": segment, "status": status, "stream": stream}
     with house.database() as database:
-        asked = database.read(lambda c: _asked(c, house, search, status, stream))
+        asked = database.read(partial(_asked, house=house, wanted=wanted))
         if csv is not None:
             target = csv
             count = write_csv(database, asked, target, sorted(house.settings.attributes))
@@ -307,14 +312,10 @@ group.command("suppress")(departures.suppress)
 group.command("erase")(departures.erase)
 
 
-def _asked(
-    connection: "Connection",
-    house: House,
-    search: str | None,
-    status: str | None,
-    stream: str | None,
-) -> "Asked":
+def _asked(connection: "Connection", house: House, wanted: dict[str, str | None]) -> "Asked":
+    status, stream, segment = wanted["status"], wanted["stream"], wanted["segment"]
     from l3mail.subscribers import exports, values
+    from l3mail.wiring import asking_terms
 
     if status and status not in exports.STATUSES:
         raise typer.BadParameter(
@@ -322,7 +323,11 @@ def _asked(
         )
     if stream:
         stream = values.stream(stream, directory.streams(connection, house.settings))
-    return exports.Asked(search=search, status=status, stream=stream)
+    question = None
+    if segment:
+        terms = asking_terms(house.settings)
+        question = terms.question(connection, segment, house.clock.now()).yes
+    return exports.Asked(search=wanted["search"], status=status, stream=stream, segment=question)
 
 
 def _portrait(house: House, person: "Mapping[str, Any]") -> "Iterator[str]":

@@ -153,9 +153,16 @@ def make_known(
 
 
 def _fill(connection: Connection, newcomers: Sequence[Newcomer]) -> None:
-    empty = dict.fromkeys((*_TEXTS, *_BIRTH))
-    rows = [{"person": one.person, **empty, **one.fills} for one in newcomers if one.fills]
-    attributes = [row for row in rows if "attributes" in row]
+    rows = [
+        {"person": one.person} | {f"new_{name}": one.fills.get(name) for name in (*_TEXTS, *_BIRTH)}
+        for one in newcomers
+        if one.fills
+    ]
+    attributes = [
+        {"person": one.person, "new_attributes": one.fills["attributes"]}
+        for one in newcomers
+        if "attributes" in one.fills
+    ]
     if rows:
         connection.execute(_FILL, rows)
     if attributes:
@@ -165,12 +172,14 @@ def _fill(connection: Connection, newcomers: Sequence[Newcomer]) -> None:
 _OF_PERSON = update(SUBSCRIBER).where(SUBSCRIBER.c.id == bindparam("person"))
 # Asked of the row itself: the person may have answered since it was read.
 _FILL = _OF_PERSON.values(
-    {name: func.coalesce(SUBSCRIBER.c[name], bindparam(name)) for name in _TEXTS}
+    {name: func.coalesce(SUBSCRIBER.c[name], bindparam(f"new_{name}")) for name in _TEXTS}
     | {
-        name: case((SUBSCRIBER.c.birth_month.is_(None), bindparam(name)), else_=SUBSCRIBER.c[name])
+        name: case(
+            (SUBSCRIBER.c.birth_month.is_(None), bindparam(f"new_{name}")), else_=SUBSCRIBER.c[name]
+        )
         for name in _BIRTH
     }
 )
 _FILL_ATTRIBUTES = _OF_PERSON.values(
-    attributes=bindparam("attributes", type_=SUBSCRIBER.c.attributes.type)
+    attributes=bindparam("new_attributes", type_=SUBSCRIBER.c.attributes.type)
 )
