@@ -297,11 +297,7 @@ def test_what_is_foreseen_is_what_then_happens(village: Village) -> None:
     sheet = spreadsheets.read(text.encode(), "people.csv")
     for order in (INVITE, ATTEST, Order("unsubscribed", "amt"), Order("bounced", "amt")):
         entries = read(sheet, columns(sheet, {}, vocabulary), ("kurs",), vocabulary).entries
-        verdicts = village.database.read(
-            lambda c, order=order, entries=entries: imports.judge(
-                c, RULES, entries, order, village.now
-            )
-        )
+        verdicts = village.do(imports.judge, RULES, entries, order, village.now)
         foreseen = imports.foresee(verdicts, order)
         assert village.do(imports.take, RULES, entries, order, village.now) == foreseen
 

@@ -1,6 +1,7 @@
 """Commands on people: who is known, who joins, who leaves, who is never to be mailed."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -216,6 +217,7 @@ def list_(
     from l3mail.subscribers import exports
 
     house: House = context.obj
+    wanted = {"search": search, "segment": segment, "status": status, "stream": stream}
     with house.database() as database:
         asked = database.read(partial(_asked, house=house, wanted=wanted))
         rows = database.read(lambda c: exports.listing(c, asked, limit + 1))
