@@ -52,7 +52,7 @@ def unsubscribe(
     if left:
         typer.echo(f"{shown} is unsubscribed from {', '.join(sorted(left))}.")
     else:
-        typer.echo(f"{shown} was in none of it; nothing is changed.")
+        typer.echo(f"{shown} is not subscribed to that; nothing is changed.")
 
 
 def suppress(
@@ -131,7 +131,7 @@ def _lift(house: House, address: "Address", note: str, *, yes: bool) -> None:
     )
     if reason in {"complaint", "never"} and not note:
         raise SubscriberError(
-            f"they said so themselves ({reason}); --note says why they may be mailed again"
+            f"they said so themselves ({reason}): --note must say why mail may go there again"
         )
     confirm("Allow mail to this address again?", yes=yes)
 
@@ -144,7 +144,7 @@ def _lift(house: House, address: "Address", note: str, *, yes: bool) -> None:
 
     if not house.change("subscribers suppress --lift", verb):
         raise SubscriberError("the suppression changed in the meantime; look again")
-    typer.echo("Lifted. What they had joined counts again; --confirmed or a sign-up adds to it.")
+    typer.echo("Lifted: mail may go there again, for what they are still subscribed to.")
 
 
 def erase(

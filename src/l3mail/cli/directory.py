@@ -81,6 +81,13 @@ def stranger(email: str) -> SubscriberError:
     )
 
 
+def display(address: str) -> str:
+    """An address as people write it: with umlauts in its domain, if there are any."""
+    from l3mail.addresses import parse_address
+
+    return parse_address(address).display
+
+
 def day(house: House, at: "datetime | str | None") -> str:
     """The local day of a moment, also of one in ISO form; "" for none."""
     if isinstance(at, str):

@@ -55,8 +55,9 @@ def import_(
 ) -> None:
     """Read people from a CSV file; a mail asks each to confirm, unless --confirmed.
 
-    Columns: email, first_name, last_name, salutation, locale, district, birthday, streams (a;b),
-    and the attributes of l3mail.toml. What is not taken goes to FILE.rejected.csv.
+    Columns are email, first_name, last_name, salutation, locale, district,
+    birthday, streams (a;b) and the attributes of l3mail.toml. What is not
+    taken goes to FILE.rejected.csv, each row with its reason.
 
     Example: l3mail subscribers import people.csv --stream newsletter --dry-run
     """
@@ -69,19 +70,18 @@ def import_(
         )
         work = _Work(house, database, order, quiet=as_json)
         if dry_run or (order.way == "invite" and not yes):
-            foreseen = work.foresee(reading.entries)
+            foreseen = work.foresee(reading)
             if dry_run:
-                _conclude(sheet, None, foreseen, reading, as_json=as_json, dry_run=True)
+                _conclude(sheet, None, foreseen, as_json=as_json, dry_run=True)
                 return
             if foreseen.invited:
-                _tell(work.say, foreseen, reading)
+                _tell(work.say, foreseen)
                 mails = "1 person" if foreseen.invited == 1 else f"{foreseen.invited:,} people"
                 confirm(f"Mail {mails} to ask for their consent?", yes=yes)
-        tally = work.take(reading.entries)
-    rejections = [*reading.rejections, *tally.rejections]
-    rejected = _write_rejected(file, sheet, rejections) if rejections else None
-    _conclude(sheet, rejected, tally, reading, as_json=as_json, dry_run=False)
-    if rejections:
+        tally = work.take(reading)
+    rejected = _write_rejected(file, sheet, tally.rejections) if tally.rejections else None
+    _conclude(sheet, rejected, tally, as_json=as_json, dry_run=False)
+    if tally.rejections:
         raise typer.Exit(1)
 
 
@@ -162,7 +162,7 @@ class _Work:
         # What a program reads from standard output must stay JSON.
         self.say = partial(typer.echo, err=quiet)
 
-    def foresee(self, entries: "Sequence[Entry]") -> "Tally":
+    def foresee(self, reading: "Reading") -> "Tally":
         """What would come of it; changes nothing."""
         from l3mail.subscribers.imports import Tally, foresee, judge
 
@@ -172,20 +172,20 @@ class _Work:
             now = self.house.clock.now()
             return foresee(judge(connection, people, batch, order, now), order)
 
-        total = Tally()
-        with _bar("judging", len(entries)) as advance:
-            for batch in _batches(entries):
+        total = Tally(rejections=tuple(reading.rejections))
+        with _bar("judging", len(reading.entries)) as advance:
+            for batch in _batches(reading.entries):
                 total += self.database.read(partial(verb, batch=batch))
                 advance(len(batch))
         return total
 
-    def take(self, entries: "Sequence[Entry]") -> "Tally":
+    def take(self, reading: "Reading") -> "Tally":
         """Do it. The first transaction notes that it began, the last what came of it."""
         from l3mail import actions
         from l3mail.subscribers.imports import Tally, take
 
         people, order, house = directory.rules(self.house), self.order, self.house
-        batches = list(_batches(entries))
+        batches = list(_batches(reading.entries))
 
         def verb(
             connection: "Connection", batch: "Sequence[Entry]", number: int, before: Tally
@@ -198,11 +198,12 @@ class _Work:
             if number == len(batches):
                 actions.note(connection, house.who, command, tally.counts(), now)
             elif number == 1:
-                actions.note(connection, house.who, f"{command} begun", {"rows": len(entries)}, now)
+                counts = {"rows": len(reading.entries)}
+                actions.note(connection, house.who, f"{command} begun", counts, now)
             return tally
 
-        total = Tally()
-        with _bar("importing", len(entries)) as advance:
+        total = Tally(rejections=tuple(reading.rejections))
+        with _bar("importing", len(reading.entries)) as advance:
             for number, batch in enumerate(batches, 1):
                 total = self.database.write(partial(verb, batch=batch, number=number, before=total))
                 advance(len(batch))
@@ -218,7 +219,10 @@ def _batches(entries: "Sequence[Entry]") -> "Iterator[Sequence[Entry]]":
 
 @contextmanager
 def _bar(what: str, total: int) -> "Iterator[Callable[[int], None]]":
-    if not sys.stderr.isatty():
+    from l3mail.subscribers.imports import BATCH
+
+    # One transaction is over before a bar is drawn.
+    if total <= BATCH or not sys.stderr.isatty():
         yield lambda _count: None
         return
     from rich.console import Console
@@ -245,18 +249,17 @@ def _conclude(
     sheet: "Sheet",
     rejected: Path | None,
     tally: "Tally",
-    reading: "Reading",
     *,
     as_json: bool,
     dry_run: bool,
 ) -> None:
     if as_json:
-        print_json(_figures(sheet, rejected, tally, reading) | {"dry_run": dry_run})
+        print_json(_figures(sheet, rejected, tally) | {"dry_run": dry_run})
         return
     if dry_run:
         typer.echo("Dry run, nothing is changed.")
-    _tell(typer.echo, tally, reading)
-    rejections = _rejections(tally, reading)
+    _tell(typer.echo, tally)
+    rejections = _in_order(tally)
     for rejection in rejections[:_REASONS_SHOWN]:
         typer.echo(f"  line {rejection.row.line}: {printable(rejection.reason, 300)}")
     if len(rejections) > _REASONS_SHOWN:
@@ -265,28 +268,32 @@ def _conclude(
         typer.echo(f"Rejected rows, each with its reason: {rejected}")
 
 
-def _tell(say: "Callable[[str], object]", tally: "Tally", reading: "Reading") -> None:
+def _tell(say: "Callable[[str], object]", tally: "Tally") -> None:
     """The figures that are not zero, in a line or two."""
-    rejected = len(_rejections(tally, reading))
-    say(f"{tally.taken + rejected:,} rows: {tally.taken:,} taken, {rejected:,} rejected")
-    told = (
-        (tally.people, "new people"),
-        (tally.joined, "subscriptions confirmed"),
-        (tally.invited, "asked to confirm"),
-        (tally.mails, "confirmation mails"),
-        (tally.left, "unsubscribed"),
-        (tally.suppressed, "suppressed"),
-        (tally.unchanged, "already as the file says"),
+    rejected = len(tally.rejections)
+    say(f"{_number(tally.taken + rejected, 'row')}: {tally.taken:,} taken, {rejected:,} rejected")
+    figures = (
+        (tally.people, "new person", "new people"),
+        (tally.joined, "subscription confirmed", "subscriptions confirmed"),
+        (tally.invited, "asked to confirm", "asked to confirm"),
+        (tally.mails, "confirmation mail", "confirmation mails"),
+        (tally.left, "unsubscribed", "unsubscribed"),
+        (tally.suppressed, "suppressed", "suppressed"),
+        (tally.unchanged, "already as the file says", "already as the file says"),
     )
-    words = ", ".join(f"{figure:,} {what}" for figure, what in told if figure)
+    words = [
+        f"{figure:,} {one if figure == 1 else more}" for figure, one, more in figures if figure
+    ]
     if words:
-        say(f"  {words}")
+        say(f"  {', '.join(words)}")
 
 
-def _figures(
-    sheet: "Sheet", rejected: Path | None, tally: "Tally", reading: "Reading"
-) -> dict[str, Any]:
-    rejections = _rejections(tally, reading)
+def _number(count: int, what: str) -> str:
+    return f"{count:,} {what}" + ("" if count == 1 else "s")
+
+
+def _figures(sheet: "Sheet", rejected: Path | None, tally: "Tally") -> dict[str, Any]:
+    rejections = _in_order(tally)
     names = ("taken", "people", "joined", "invited", "mails", "left", "suppressed", "unchanged")
     return {
         "file": sheet.name,
@@ -302,6 +309,5 @@ def _figures(
     }
 
 
-def _rejections(tally: "Tally", reading: "Reading") -> "list[Rejection]":
-    both = [*reading.rejections, *tally.rejections]
-    return sorted(both, key=lambda rejection: rejection.row.line)
+def _in_order(tally: "Tally") -> "list[Rejection]":
+    return sorted(tally.rejections, key=lambda rejection: rejection.row.line)

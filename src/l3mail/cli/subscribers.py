@@ -172,7 +172,7 @@ def _invite(house: House, request: "Request") -> None:
     def verb(connection: "Connection") -> tuple["Invited", dict[str, Any]]:
         directory.declare_streams(connection, house)
         invited = invite(connection, directory.rules(house), request, house.clock.now())
-        return invited, {invited.outcome: 1}
+        return invited, {"people": 1, "outcome": invited.outcome}
 
     invited = house.change("subscribers add", verb)
     shown, streams = request.address.display, ", ".join(invited.streams)
@@ -189,11 +189,11 @@ def _invite(house: House, request: "Request") -> None:
         case "queued":
             typer.echo(f"Confirmation mail queued: {shown} is asked to confirm {streams}.")
         case "waiting":
-            typer.echo(f"{shown} was asked for {streams} already and gets no second mail now.")
+            typer.echo(f"{shown} was asked for {streams} already: no second mail within a day.")
         case "confirmed":
             typer.echo(f"{shown} is confirmed for {streams} already; nothing is changed.")
         case _:
-            typer.echo(f"{shown} is recorded. No stream is named, so no mail asks for one.")
+            typer.echo(f"{shown} is recorded without a stream: no mail goes there, --stream asks.")
 
 
 group.command("import")(importing.import_)
@@ -230,7 +230,7 @@ def list_(
         ("ADDRESS", "NAME", "STATUS", "STREAMS", "SINCE"),
         [
             (
-                row["email"],
+                directory.display(row["email"]),
                 _name(row),
                 row["status"],
                 _memberships(row),
@@ -334,10 +334,13 @@ def _asked(connection: "Connection", house: House, wanted: dict[str, str | None]
 
 def _portrait(house: House, person: "Mapping[str, Any]") -> "Iterator[str]":
     plain = ("email", "status", "name", "salutation", "birthday", "district", "locale")
-    facts = dict(person) | {"name": _name(person)}
+    facts = dict(person) | {"name": _name(person), "email": directory.display(person["email"])}
     for name in plain:
         if facts.get(name):
             yield _line(name, facts[name])
+    if barred := person.get("suppression"):
+        words = ": ".join(part for part in (barred["reason"], barred["note"]) if part)
+        yield _line("suppressed", f"{directory.day(house, barred['suppressed_at'])}  {words}")
     if person.get("tracking"):
         yield _line("tracking", "agreed")
     for name, value in sorted((person.get("attributes") or {}).items()):

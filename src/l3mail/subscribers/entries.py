@@ -178,6 +178,7 @@ def _request(
         streams=tuple(dict.fromkeys(named)),
         values={key: value for key, value in said.items() if value != ""},
         locale=tag,
+        source="import",
         form="import",
     )
 
