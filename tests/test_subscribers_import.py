@@ -147,6 +147,34 @@ def test_invited_people_are_asked_once_and_known_by_nothing_else(village: Villag
     assert everything(village) == before
 
 
+def test_many_invited_leave_the_same_rows_as_each_who_signs_up(village: Village) -> None:
+    village.do(consents.declare_wording, "course", "de", "Ich will lernen.", village.now)
+    text = "email,first_name,birthday,size,locale\nada@x.example,Ada,--05-17,3,de\n"
+    take(village, text, INVITE, ("kurs", "newsletter"))
+    request = Request(
+        parse_address("bob@x.example"),
+        ("kurs", "newsletter"),
+        {"first_name": "Ada", "birthday": "--05-17", "attributes": {"size": 3}},
+        locale="de",
+        source="import",
+        form="import",
+    )
+    village.do(subscribers.sign_up, RULES, request, village.now)
+
+    own = {"id", "subscriber_id", "address", "address_key", "signup_id", "occurrence"}
+    own |= {"seq", "salt", "digest", "link"}
+    for table, rows in everything(village).items():
+        if table in {"subscriber", "subscription", "signup", "delivery", "consent"}:
+            told = [{k: v for k, v in row.items() if k not in own} for row in rows]
+            for row in told:
+                for name in ("signup", "address_key") if row.get("act") else ():
+                    row["content"].pop(name)
+            half = len(told) // 2
+            assert half >= 1
+            assert told[:half] == told[half:], table
+    assert village.do(consents.verify).broken_at is None
+
+
 def test_an_invitation_asks_only_for_what_is_missing(village: Village) -> None:
     take(village, "email\nada@x.example\n")
 

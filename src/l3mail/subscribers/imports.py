@@ -23,6 +23,7 @@ from l3mail.models import (
 )
 from l3mail.subscribers.acquaintance import Known, Newcomer, fills, look_up, make_known
 from l3mail.subscribers.entries import Entry, Rejection
+from l3mail.subscribers.invitations import invite_all
 from l3mail.subscribers.terms import Rules
 
 BATCH = 500
@@ -54,7 +55,8 @@ class Order:
 class Verdict:
     """What a row comes to: `reason` where it is refused, else the streams still to be done.
 
-    `fills` are values of a known person that are empty so far; `bars` the address; `adds` a person.
+    `fills` are values of a known person that are empty so far; `bars` the address; `adds` a
+    person; `asked` says that a request of theirs is open.
     """
 
     entry: Entry
@@ -64,6 +66,7 @@ class Verdict:
     fills: Mapping[str, Any] = field(default_factory=dict)
     bars: bool = False
     adds: bool = False
+    asked: bool = False
     reason: str = ""
 
     @property
@@ -192,7 +195,13 @@ class _Judging:
         # What nobody proved yet stays with the request until it is confirmed.
         proven = way == "attest" or not named
         filled = fills(entry.request, known.values) if known.person and proven else {}
-        return replace(verdict, streams=streams, fills=filled, adds=known.person is None)
+        return replace(
+            verdict,
+            streams=streams,
+            fills=filled,
+            adds=known.person is None,
+            asked=bool(known.asked),
+        )
 
     def _objection(self, known: Known, named: Sequence[str]) -> str:
         if known.suppressed:
@@ -304,13 +313,19 @@ def _invite(
     without = [verdict for verdict in verdicts if not verdict.streams]
     if without:
         make_known(connection, _newcomers(without), now)
-    asking = [verdict for verdict in verdicts if verdict.streams]
-    last = select(func.coalesce(func.max(DELIVERY.c.id), 0))
-    before = connection.execute(last).scalar_one()
-    for verdict in asking:
-        request = replace(verdict.entry.request, streams=verdict.streams)
-        subscribers.sign_up(connection, rules, request, now)
-    mails = select(func.count()).where(DELIVERY.c.id > before, DELIVERY.c.kind == "confirmation")
+    asking = [
+        replace(one, request=replace(one.request, streams=verdict.streams))
+        for verdict, one in zip(verdicts, _newcomers(verdicts), strict=True)
+        if verdict.streams
+    ]
+    merging = {verdict.key for verdict in verdicts if verdict.asked}
+    last = connection.execute(select(func.coalesce(func.max(DELIVERY.c.id), 0))).scalar_one()
+    invite_all(connection, rules, [one for one in asking if one.key not in merging], now)
+    for one in asking:
+        if one.key in merging:
+            # Few: who was asked before, and is now to be asked for more.
+            subscribers.sign_up(connection, rules, one.request, now)
+    mails = select(func.count()).where(DELIVERY.c.id > last, DELIVERY.c.kind == "confirmation")
     return Tally(
         people=sum(verdict.adds for verdict in verdicts),
         invited=len(asking),
