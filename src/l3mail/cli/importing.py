@@ -277,7 +277,7 @@ def _tell(say: "Callable[[str], object]", tally: "Tally") -> None:
         (tally.joined, "subscription confirmed", "subscriptions confirmed"),
         (tally.invited, "asked to confirm", "asked to confirm"),
         (tally.mails, "confirmation mail", "confirmation mails"),
-        (tally.left, "unsubscribed", "unsubscribed"),
+        (tally.left, "subscription ended", "subscriptions ended"),
         (tally.suppressed, "suppressed", "suppressed"),
         (tally.unchanged, "already as the file says", "already as the file says"),
     )

@@ -306,7 +306,7 @@ def export(
             target = json or Path("-")
             count = write_json(database, asked, target, lambda row: directory.localised(house, row))
     if str(target) != "-":
-        typer.echo(f"{count:,} people written to {target}.")
+        typer.echo(f"{count:,} {'person' if count == 1 else 'people'} written to {target}.")
 
 
 group.command("unsubscribe")(departures.unsubscribe)

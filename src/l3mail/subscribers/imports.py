@@ -27,7 +27,7 @@ from l3mail.subscribers.invitations import invite_all
 from l3mail.subscribers.terms import Rules
 
 BATCH = 500
-"""Rows of a file taken in one transaction: a web write behind it waits a tenth of a second."""
+"""Rows of a file taken in one transaction: a web write behind it waits some tenths of a second."""
 
 Way = Literal["invite", "attest", "unsubscribed", "bounced", "complained"]
 WAYS_OUT: Mapping[str, Way] = {
@@ -56,7 +56,8 @@ class Verdict:
     """What a row comes to: `reason` where it is refused, else the streams still to be done.
 
     `fills` are values of a known person that are empty so far; `bars` the address; `adds` a
-    person; `asked` says that a request of theirs is open.
+    person. `singly`: there is an open request to merge with, or something to leave, which is done
+    one person at a time.
     """
 
     entry: Entry
@@ -66,7 +67,7 @@ class Verdict:
     fills: Mapping[str, Any] = field(default_factory=dict)
     bars: bool = False
     adds: bool = False
-    asked: bool = False
+    singly: bool = False
     reason: str = ""
 
     @property
@@ -184,8 +185,12 @@ class _Judging:
             left = named or self.every_stream
             states = known.states
             open_ones = [s for s in left if s not in states or states[s][0] != "unsubscribed"]
-            adds = known.person is None and bool(open_ones)
-            return replace(verdict, streams=tuple(open_ones), adds=adds)
+            return replace(
+                verdict,
+                streams=tuple(open_ones),
+                adds=known.person is None and bool(open_ones),
+                singly=bool(known.asked) or any(slug in states for slug in open_ones),
+            )
         reason = self._objection(known, named)
         if reason:
             return replace(verdict, reason=reason)
@@ -200,7 +205,7 @@ class _Judging:
             streams=streams,
             fills=filled,
             adds=known.person is None,
-            asked=bool(known.asked),
+            singly=bool(known.asked),
         )
 
     def _objection(self, known: Known, named: Sequence[str]) -> str:
@@ -318,7 +323,7 @@ def _invite(
         for verdict, one in zip(verdicts, _newcomers(verdicts), strict=True)
         if verdict.streams
     ]
-    merging = {verdict.key for verdict in verdicts if verdict.asked}
+    merging = {verdict.key for verdict in verdicts if verdict.singly}
     last = connection.execute(select(func.coalesce(func.max(DELIVERY.c.id), 0))).scalar_one()
     invite_all(connection, rules, [one for one in asking if one.key not in merging], now)
     for one in asking:
@@ -337,7 +342,7 @@ def _leave(connection: Connection, verdicts: Sequence[Verdict], now: datetime) -
     """End memberships, and remember for those who have none that they want none."""
     left = 0
     for verdict in verdicts:
-        if verdict.person is not None:
+        if verdict.person is not None and verdict.singly:
             gone = subscribers.unsubscribe(
                 connection, verdict.person, verdict.streams, now, "import"
             )
