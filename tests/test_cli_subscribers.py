@@ -137,6 +137,7 @@ def test_adding_somebody_with_proof_confirms_them_and_enrolls_nobody(desk: Desk)
     ("arguments", "code", "said"),
     [
         (["--confirmed"], 2, "--confirmed needs --consent-note"),
+        (["--confirmed", "--consent-note", " \u200b"], 2, "--confirmed needs --consent-note"),
         ([*PROOF], 2, "--confirmed needs --stream"),
         (["--consent-note", "x", "--stream", "newsletter"], 2, "belongs to --confirmed"),
         (["--stream", "newsleter"], 1, 'stream "newsleter" is not here; did you mean "newsletter"'),
@@ -368,6 +369,17 @@ def test_an_import_takes_what_it_can_and_hands_back_the_rest(desk: Desk) -> None
     assert desk.actions() == [
         ("subscribers import (attest)", {"taken": 2, "people": 2, "joined": 3, "rejected": 2})
     ]
+
+
+def test_no_reason_is_lost_where_the_rejected_rows_cannot_be_written(desk: Desk) -> None:
+    text = "email\n" + "".join(f"wrong {n}\n" for n in range(20))
+    (desk.folder / "people.rejected.csv.part").mkdir()
+
+    said = desk.people("import", desk.file(text), "--stream", "newsletter", *PROOF)
+
+    assert said.code == 1
+    assert "people.rejected.csv can't be written" in said.fault
+    assert said.text.count("is not an address we can mail") == 20
 
 
 def test_an_import_shows_numbers_and_asks_before_it_mails(desk: Desk) -> None:

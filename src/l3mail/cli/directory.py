@@ -23,7 +23,9 @@ def require_proof(*, confirmed: bool, note: str, streams: "Sequence[str] | None"
 
     `streams` None means that a file may still name them.
     """
-    if confirmed and not note.strip():
+    from l3mail.subscribers import values
+
+    if confirmed and not values.plain(note):
         raise typer.BadParameter("--confirmed needs --consent-note: where is the proof?")
     if confirmed and streams is not None and not streams:
         raise typer.BadParameter("--confirmed needs --stream: what did they consent to?")

@@ -1,4 +1,4 @@
-"""The command that reads people from a file, and what it shares with `subscribers add`."""
+"""The command that reads people from a file: its options, its questions, what it says."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -79,10 +79,21 @@ def import_(
                 mails = "1 person" if foreseen.invited == 1 else f"{foreseen.invited:,} people"
                 confirm(f"Mail {mails} to ask for their consent?", yes=yes)
         tally = work.take(reading)
-    rejected = _write_rejected(file, sheet, tally.rejections) if tally.rejections else None
+    _finish(file, sheet, tally, as_json=as_json)
+
+
+def _finish(file: Path, sheet: "Sheet", tally: "Tally", *, as_json: bool) -> None:
+    if not tally.rejections:
+        _conclude(sheet, None, tally, as_json=as_json, dry_run=False)
+        return
+    try:
+        rejected = _write_rejected(file, sheet, tally.rejections)
+    except SpreadsheetError:
+        # The rows that fit are in: their reasons must not be lost with the file.
+        _conclude(sheet, None, tally, as_json=as_json, dry_run=False, every_reason=True)
+        raise
     _conclude(sheet, rejected, tally, as_json=as_json, dry_run=False)
-    if tally.rejections:
-        raise typer.Exit(1)
+    raise typer.Exit(1)
 
 
 def _order(house: House, as_: str | None, note: str, *, confirmed: bool) -> "Order":
@@ -252,6 +263,7 @@ def _conclude(
     *,
     as_json: bool,
     dry_run: bool,
+    every_reason: bool = False,
 ) -> None:
     if as_json:
         print_json(_figures(sheet, rejected, tally) | {"dry_run": dry_run})
@@ -260,10 +272,11 @@ def _conclude(
         typer.echo("Dry run, nothing is changed.")
     _tell(typer.echo, tally)
     rejections = _in_order(tally)
-    for rejection in rejections[:_REASONS_SHOWN]:
+    shown = len(rejections) if every_reason else _REASONS_SHOWN
+    for rejection in rejections[:shown]:
         typer.echo(f"  line {rejection.row.line}: {printable(rejection.reason, 300)}")
-    if len(rejections) > _REASONS_SHOWN:
-        typer.echo(f"  and {len(rejections) - _REASONS_SHOWN:,} more")
+    if len(rejections) > shown:
+        typer.echo(f"  and {len(rejections) - shown:,} more")
     if rejected:
         typer.echo(f"Rejected rows, each with its reason: {rejected}")
 

@@ -349,6 +349,9 @@ def _portrait(house: House, person: "Mapping[str, Any]") -> "Iterator[str]":
         at = one.get("unsubscribed_at") if one["status"] == "unsubscribed" else None
         since = directory.day(house, at or one.get("confirmed_at"))
         yield _line("stream", f"{one['stream']}: {one['status']} {since}".rstrip())
+    for one in person["signups"]:
+        until = directory.day(house, one["expires_at"])
+        yield _line("asked", f"{', '.join(one['streams'])}; open until {until}")
     for one in person["enrollments"]:
         yield _line("course", _journey(house, one))
     for one in person["consents"]:
@@ -373,5 +376,5 @@ def _name(row: "Mapping[str, Any]") -> str:
 
 
 def _memberships(row: "Mapping[str, Any]") -> str:
-    marks = {"confirmed": "", "unconfirmed": "?", "unsubscribed": "✗"}
+    marks = {"confirmed": "", "unconfirmed": " (asked)", "unsubscribed": " (left)"}
     return ", ".join(f"{one['stream']}{marks[one['status']]}" for one in row["subscriptions"])
