@@ -63,7 +63,9 @@ def look_up(
         .where(SUBSCRIBER.c.address_key.in_(keys), SUBSCRIBER.c.erased_at.is_(None))
         .order_by(SUBSCRIBER.c.id)
     )
-    for row in connection.execute(people.with_for_update() if lock else people).mappings():
+    for row in connection.execute(
+        people.with_for_update(key_share=True) if lock else people
+    ).mappings():
         one = known[row["address_key"]]
         one.person, one.values = row["id"], dict(row)
         one.restricted = row["restricted_at"] is not None
