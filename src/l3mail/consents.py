@@ -9,7 +9,7 @@ Owns the rows of `consent` and of `wording`; decides nothing about who is mailed
 import hashlib
 import json
 import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -41,24 +41,42 @@ def note(
     `content` is what a court would ask for: which streams, which wording and its hash, by which
     form, what was mailed. It must hold JSON values only.
     """
+    values = _act(_newest_link(connection), act, subscriber_id, content, now)
+    return int(
+        connection.execute(insert(CONSENT).values(**values).returning(CONSENT.c.seq)).scalar_one()
+    )
+
+
+def note_all(
+    connection: Connection,
+    act: str,
+    contents: Sequence[tuple[int, Mapping[str, Any]]],
+    now: datetime,
+) -> None:
+    """Append one act for each (subscriber, content), in their order, with one statement."""
+    rows: list[dict[str, Any]] = []
     before = _newest_link(connection)
+    for subscriber_id, content in contents:
+        rows.append(_act(before, act, subscriber_id, content, now))
+        before = rows[-1]["link"]
+    if rows:
+        connection.execute(insert(CONSENT), rows)
+
+
+def _act(
+    before: bytes, act: str, subscriber_id: int, content: Mapping[str, Any], now: datetime
+) -> dict[str, Any]:
     salt = secrets.token_bytes(16)
     digest = _digest(salt, act, subscriber_id, content, now)
-    return int(
-        connection.execute(
-            insert(CONSENT)
-            .values(
-                subscriber_id=subscriber_id,
-                act=act,
-                content=dict(content),
-                at=now,
-                salt=salt,
-                digest=digest,
-                link=_hash(before, digest),
-            )
-            .returning(CONSENT.c.seq)
-        ).scalar_one()
-    )
+    return {
+        "subscriber_id": subscriber_id,
+        "act": act,
+        "content": dict(content),
+        "at": now,
+        "salt": salt,
+        "digest": digest,
+        "link": _hash(before, digest),
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,14 @@ class AddressError(L3mailError):
         )
 
 
+class EntryError(L3mailError):
+    """A value that was given for a person is none we can keep."""
+
+
+class SpreadsheetError(L3mailError):
+    """A file of people can't be read as a table, or not as one of people."""
+
+
 class HeaderInjectionError(L3mailError):
     """A value that was to become a mail header could smuggle in a second header."""
 

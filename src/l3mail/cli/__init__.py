@@ -23,6 +23,7 @@ from l3mail.cli import (
     simulating,
     status,
 )
+from l3mail.cli import house, outbox, segments, sending, subscribers
 from l3mail.cli.context import House
 from l3mail.errors import L3mailError
 
@@ -68,6 +69,7 @@ def main_options(
 content.register(app)
 courses.register(app)
 explain.register(app)
+subscribers.register(app)
 segments.register(app)
 running.register(app)
 sending.register(app)

@@ -56,7 +56,7 @@ def sign_up(connection: Connection, rules: Rules, request: Request, now: datetim
     said = profiles.kept(request.values)
     asked = streams_asked(connection, request.streams)
     locale = profiles.language(request.locale)
-    seen = _wordings(connection, rules, request, asked, tracking=bool(said.get("tracking")))
+    seen = wordings_beside(connection, rules, request, asked, tracking=bool(said.get("tracking")))
     person = people.meet(connection, rules, request.address, now)
     barred = people.suppression(connection, person.address_key)
     confirmed = _join(connection, person.id, asked, now)
@@ -109,7 +109,9 @@ def plan_confirmations(
         )
     )
     unasked = ~exists(select(DELIVERY.c.id).where(DELIVERY.c.signup_id == SIGNUP.c.id))
-    asking = _mail(confirming=True).where(IS_OPEN, unasked, something_to_confirm).limit(limit)
+    asking = (
+        mails_asking(confirming=True).where(IS_OPEN, unasked, something_to_confirm).limit(limit)
+    )
     return len(queue(connection, rules, asking, now))
 
 
@@ -198,7 +200,7 @@ def streams_asked(connection: Connection, slugs: Collection[str]) -> dict[str, R
     return found
 
 
-def _wordings(
+def wordings_beside(
     connection: Connection,
     rules: Rules,
     request: Request,
@@ -316,7 +318,7 @@ def _ask(
     connection: Connection, rules: Rules, signup_id: int, now: datetime, *, confirming: bool
 ) -> None:
     """Queue a sign-up's mail if the limits let it; then its time begins anew."""
-    asking = _mail(confirming=confirming).where(SIGNUP.c.id == signup_id)
+    asking = mails_asking(confirming=confirming).where(SIGNUP.c.id == signup_id)
     asked = queue(connection, rules, asking, now)
     connection.execute(
         update(SIGNUP)
@@ -328,7 +330,7 @@ def _ask(
 
 def ask_again(connection: Connection, rules: Rules, address_key: bytes, now: datetime) -> None:
     """Queue the confirmation of an address's open sign-up once more, if the limits let it."""
-    asking = _mail(confirming=True).where(
+    asking = mails_asking(confirming=True).where(
         SIGNUP.c.address_key == address_key,
         IS_OPEN,
         ~exists(
@@ -341,7 +343,7 @@ def ask_again(connection: Connection, rules: Rules, address_key: bytes, now: dat
     queue(connection, rules, asking, now)
 
 
-def _mail(*, confirming: bool) -> Select[Any]:
+def mails_asking(*, confirming: bool) -> Select[Any]:
     """Mails for sign-ups whose address may be asked now; the caller says for which."""
     kind, slug, cause = (
         ("confirmation", CONFIRMATION, "confirm:")

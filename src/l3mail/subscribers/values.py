@@ -1,0 +1,159 @@
+"""What may be said of a person: names, a birthday, a language, the workspace's attributes.
+
+Owns how text from a cell or a command becomes a value worth keeping, and the words for what does
+not. Pure: must not know the database, a clock or where the text came from.
+"""
+
+import difflib
+import math
+import re
+from collections.abc import Collection, Iterable, Mapping
+from datetime import date
+from typing import Any
+
+from l3mail.addresses import clean_name, header_safe
+from l3mail.errors import EntryError, HeaderInjectionError, printable, quoted
+from l3mail.settings import Attribute
+
+NAMES = ("first_name", "last_name", "salutation", "district")
+
+_TEXT_LIMIT = 1_000
+_OLDEST = 130  # years; beyond it a birthday is a slip of the key
+_ISO_DATE = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})")
+_GERMAN_DATE = re.compile(r"(\d{1,2})\.\s?(\d{1,2})\.\s?(\d{4})?")
+_YEARLESS = re.compile(r"--(\d{2})-?(\d{2})")
+_LOCALE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
+_NUMBER = re.compile(r"[+-]?\d{1,15}([.,]\d{1,15})?")
+_TRUE = {"1", "ja", "j", "yes", "y", "true", "wahr", "x"}
+_FALSE = {"0", "nein", "n", "no", "false", "falsch"}
+
+
+def name(column: str, text: str) -> str:
+    """A name, salutation or district on one visible line; may be empty. Raises EntryError."""
+    try:
+        return header_safe(clean_name(text))
+    except HeaderInjectionError as error:
+        raise EntryError(f"{column} {quoted(text)} holds {error.reason}") from error
+
+
+def birthday(text: str, today: date) -> str:
+    """A birthday as `1980-05-17`, or `--05-17` where the year is not said. Raises EntryError.
+
+    Reads 1980-05-17, 17.5.1980, 17.05. and --05-17.
+    """
+    typed = text.strip()
+    if match := _YEARLESS.fullmatch(typed):
+        year, month, day = None, match[1], match[2]
+    elif match := _GERMAN_DATE.fullmatch(typed):
+        year, month, day = match[3], match[2], match[1]
+    elif match := _ISO_DATE.fullmatch(typed):
+        year, month, day = match[1], match[2], match[3]
+    else:
+        raise EntryError(
+            f"birthday {quoted(text)} is no date; write 1980-05-17, 17.5.1980, 17.05. or --05-17"
+        )
+    # 2000 was a leap year: who does not tell the year may be born on 29 February.
+    born = _day(int(year or 2000), int(month), int(day), f"birthday {quoted(text)}")
+    if not year:
+        return f"--{born:%m-%d}"
+    if not today.year - _OLDEST <= born.year or born > today:
+        raise EntryError(f"birthday {quoted(text)} is not within the last {_OLDEST} years")
+    return born.isoformat()
+
+
+def locale(text: str) -> str:
+    """A language tag such as `de` or `de-simple`. Raises EntryError."""
+    tag = text.strip().replace("_", "-")
+    head, dash, rest = tag.partition("-")
+    tag = head.lower() + dash + rest
+    if not _LOCALE.fullmatch(tag) or len(tag) > 35:
+        raise EntryError(f"locale {quoted(text)} is no language tag; write de, de-simple or en")
+    return tag
+
+
+def attribute(column: str, text: str, attributes: Mapping[str, Attribute]) -> Any:
+    """The value of an attribute, by its declared type; dates as ISO text. Raises EntryError."""
+    declared = attributes[column]
+    typed = text.strip()
+    where = f"{column} {quoted(text)}"
+    match declared.type:
+        case "number":
+            return _number(typed, where)
+        case "bool":
+            return _truth(typed, where)
+        case "date":
+            return _date(typed, where)
+        case "choice":
+            return _choice(typed, declared.choices, where)
+        case _:
+            if len(typed) > _TEXT_LIMIT:
+                raise EntryError(f"{where} is longer than {_TEXT_LIMIT:,} characters")
+            return plain(typed)
+
+
+def plain(text: str) -> str:
+    """Somebody's text on visible lines: no control, bidi or zero-width character, no half one."""
+    lines = ("".join(c if c.isprintable() else " " for c in line) for line in text.splitlines())
+    return "\n".join(" ".join(line.split()) for line in lines).strip()
+
+
+def near(word: str, known: Iterable[str], what: str) -> str:
+    """The end of an error line: the nearest known word, else all of them, else that none is."""
+    words = sorted(known)
+    folded = {known_word.casefold(): known_word for known_word in words}
+    close = difflib.get_close_matches(word.casefold(), folded, n=1)
+    if close:
+        return f"did you mean {quoted(folded[close[0]])}?"
+    if not words:
+        return f"there is no {what} yet"
+    shown = ", ".join(printable(word, 60) for word in words[:12]) + (
+        ", …" if len(words) > 12 else ""
+    )
+    return f"known: {shown}"
+
+
+def stream(word: str, known: Collection[str]) -> str:
+    """The slug of a stream that there is. Raises EntryError naming the nearest."""
+    slug = word.strip()
+    if slug not in known:
+        raise EntryError(f"stream {quoted(slug)} is not here; {near(slug, known, 'stream')}")
+    return slug
+
+
+def _day(year: int, month: int, day: int, where: str) -> date:
+    try:
+        return date(year, month, day)
+    except ValueError:
+        raise EntryError(f"{where} is no day of the calendar") from None
+
+
+def _date(typed: str, where: str) -> str:
+    if match := _ISO_DATE.fullmatch(typed):
+        return _day(int(match[1]), int(match[2]), int(match[3]), where).isoformat()
+    match = _GERMAN_DATE.fullmatch(typed)
+    if match and match[3]:
+        return _day(int(match[3]), int(match[2]), int(match[1]), where).isoformat()
+    raise EntryError(f"{where} is no date; write 2026-09-01 or 1.9.2026")
+
+
+def _number(typed: str, where: str) -> int | float:
+    if not _NUMBER.fullmatch(typed) or not typed.isascii():
+        raise EntryError(f"{where} is no number; write 12 or 12.5, without separators")
+    number = float(typed.replace(",", "."))
+    if not math.isfinite(number):
+        raise EntryError(f"{where} is no number we can keep")
+    return int(number) if number.is_integer() else number
+
+
+def _truth(typed: str, where: str) -> bool:
+    word = typed.casefold()
+    if word in _TRUE | _FALSE:
+        return word in _TRUE
+    raise EntryError(f"{where} is neither yes nor no; write ja or nein")
+
+
+def _choice(typed: str, choices: tuple[str, ...], where: str) -> str:
+    for choice in choices:
+        if choice.casefold() == typed.casefold():
+            return choice
+    raise EntryError(f"{where} is no choice; {near(typed, choices, 'choice')}")
