@@ -17,7 +17,17 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, select
 
-from l3mail import content, courses, migrations, outbox, publishing, rendering, segments, streams
+from l3mail import (
+    consents,
+    content,
+    courses,
+    migrations,
+    outbox,
+    publishing,
+    rendering,
+    segments,
+    streams,
+)
 from l3mail.audiences import Terms as AskingTerms
 from l3mail.clocks import Clock
 from l3mail.database import Database, opened
@@ -308,10 +318,12 @@ def publish_content(
 
     A draft that was never published stays out of its course. A course with a lesson that is
     broken and has no published version keeps the structure it has, and is named. Idempotent.
-    The files of media/ must have been stored by `store_media` before.
+    The files of media/ must have been stored by `store_media` before. What people agree to
+    (templates/wordings) is in force from now on.
     """
-    for slug, stream in settings.streams.items():
-        streams.declare(connection, slug, stream.kind, stream.title, now)
+    declare_streams(connection, settings, now)
+    for wording in library.wordings:
+        consents.declare_wording(connection, wording.name, wording.locale, wording.text, now)
     changes = publishing.publish_texts(connection, texts, by, now)
     published = publishing.published_slugs(connection)
     drafts = {source.slug for source in library.sources if source.matter.draft}
@@ -340,6 +352,12 @@ def publish_content(
     return Publication(changes, defined, waiting)
 
 
+def declare_streams(connection: Connection, settings: Settings, now: datetime) -> None:
+    """Make sure of the streams that l3mail.toml names."""
+    for slug, stream in settings.streams.items():
+        streams.declare(connection, slug, stream.kind, stream.title, now)
+
+
 def store_media(settings: Settings, texts: Sequence[content.Text]) -> int:
     """Keep a copy of every file these texts refer to, for as long as mails show it; how many."""
     stored = 0
@@ -357,6 +375,21 @@ def store_media(settings: Settings, texts: Sequence[content.Text]) -> int:
         beside.replace(target)
         stored += 1
     return stored
+
+
+def set_up(settings: Settings, *, by: str, now: datetime) -> Publication:
+    """Make the workspace's database and publish every sound text of its files; idempotent.
+
+    Refuses, with SenderBusyError, while somebody sends from it.
+    """
+    make_state(settings.state_dir)
+    library, texts = compile_content(settings)
+    with opened(settings.database_url) as database, only_sender(database):
+        migrations.upgrade(database, now)
+        store_media(settings, texts)
+        return database.write(
+            lambda connection: publish_content(connection, settings, library, texts, by=by, now=now)
+        )
 
 
 def preview_values(

@@ -22,8 +22,8 @@ from l3mail.cli import (
     sending,
     simulating,
     status,
+    subscribers,
 )
-from l3mail.cli import house, outbox, segments, sending, subscribers
 from l3mail.cli.context import House
 from l3mail.errors import L3mailError
 

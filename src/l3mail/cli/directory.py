@@ -35,15 +35,9 @@ def require_proof(*, confirmed: bool, note: str, streams: "Sequence[str] | None"
 
 def rules(house: House) -> "Rules":
     """What the verbs on people need to know of this workspace."""
-    from l3mail.settings import load_pepper
-    from l3mail.subscribers import Rules
+    from l3mail.wiring import make_rules
 
-    settings = house.settings
-    return Rules(
-        pepper=load_pepper(settings.state_dir),
-        zone=settings.zone,
-        fallback_locale=settings.workspace.locale,
-    )
+    return make_rules(house.settings)
 
 
 def streams(connection: "Connection", settings: "Settings") -> set[str]:
@@ -57,10 +51,9 @@ def streams(connection: "Connection", settings: "Settings") -> set[str]:
 
 def declare_streams(connection: "Connection", house: House) -> None:
     """Make sure of the streams that l3mail.toml declares."""
-    from l3mail.streams import declare
+    from l3mail import wiring
 
-    for slug, stream in house.settings.streams.items():
-        declare(connection, slug, stream.kind, stream.title, house.clock.now())
+    wiring.declare_streams(connection, house.settings, house.clock.now())
 
 
 def found(connection: "Connection", house: House, email: str) -> tuple[str, int]:

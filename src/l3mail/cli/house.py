@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from l3mail.cli.context import House, program
-from l3mail.errors import WorkspaceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,22 +56,31 @@ def _upgrade(house: House) -> None:
 def init(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")],
 ) -> None:
-    """Lay out a workspace: settings to fill in, a database, two secrets.
+    """Lay out a workspace: settings, a first course, newsletters, templates, all published.
 
     Example: l3mail init kurse
     """
-    from l3mail.cli.starter import IGNORED, SETTINGS
     from l3mail.settings import FILE
+    from l3mail.starter import lay_out
+    from l3mail.wiring import set_up
 
-    if (folder / FILE).exists():
-        raise WorkspaceError(f"{folder} is a workspace already; its {FILE} is left as it is")
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / FILE).write_text(SETTINGS, encoding="utf-8")
-    ignore = folder / ".gitignore"
-    if not ignore.exists():
-        ignore.write_text(IGNORED, encoding="utf-8")
-    _upgrade(House(folder))
-    typer.echo(f"Fill in {folder / FILE}; then `{program()} --workspace {folder} worker` sends.")
+    files = lay_out(folder)
+    house = House(folder)
+    publication = set_up(house.settings, by=house.who, now=house.clock.now())
+    texts, courses = len(publication.changes), ", ".join(publication.courses)
+    typer.echo(f"Made {folder}: {len(files)} files, {texts} texts published, course {courses}.")
+    typer.echo(f"Pepper and key are in {folder / 'state'}: back up that whole folder.")
+    command = f"{program()} --workspace {folder}"
+    typer.echo(f"Fill in {folder / FILE}: sender, Impressum, relay. Then try:")
+    for words in ("check", f"preview {_first_lesson(house)}", "run"):
+        typer.echo(f"  {command} {words}")
+
+
+def _first_lesson(house: House) -> str:
+    from l3mail.wiring import read_content
+
+    curricula = read_content(house.settings).curricula
+    return next(slug for course in curricula for slug, _ in course.lessons)
 
 
 def demo(

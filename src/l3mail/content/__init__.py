@@ -13,6 +13,7 @@ from l3mail.content.layouts import foreign_resources
 from l3mail.content.matter import parse_duration
 from l3mail.content.placeholders import FILTERS, TESTS
 from l3mail.content.sources import Library, Source, read_library
+from l3mail.content.wordings import Wording
 
 __all__ = [
     "FILTERS",
@@ -23,6 +24,7 @@ __all__ = [
     "Medium",
     "Source",
     "Text",
+    "Wording",
     "check",
     "compile_all",
     "compile_text",

@@ -5,7 +5,7 @@ is given and nothing else: no link out of it, nothing huge. What a text says is 
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from l3mail.content.curricula import Curriculum, read_curriculum
 from l3mail.content.findings import Faults, Finding, suggestion
 from l3mail.content.mappings import Mapped, read_mapping, split_front_matter
 from l3mail.content.matter import NAME, Kind, Matter, read_matter
+from l3mail.content.wordings import Wording, read_wording
 from l3mail.errors import ContentError, quoted
 
 LARGEST_FILE = 1_000_000
@@ -62,6 +63,7 @@ class Library:
     streams: frozenset[str]
     sources: tuple[Source, ...] = ()
     curricula: tuple[Curriculum, ...] = ()
+    wordings: tuple[Wording, ...] = ()
     courses: frozenset[str] = frozenset()
     layouts: dict[str, str] = field(default_factory=dict)
     words: str = ""
@@ -106,6 +108,8 @@ def read_library(
     for place, kind, prefix in _FOLDERS:
         for path in shelf.files(place, ".md"):
             shelf.read_text(path, kind, prefix)
+    for path in shelf.files("templates/wordings", ".md"):
+        shelf.read_wording(path, streams | shelf.courses)
     layouts = {path.name: shelf.read(path) for path in shelf.files("templates/layouts", "")}
     words = [path for path in shelf.files("templates", ".toml") if path.name == "words.toml"]
     shelf.note_doubles()
@@ -116,6 +120,7 @@ def read_library(
         streams=streams,
         sources=tuple(shelf.sources),
         curricula=tuple(shelf.curricula),
+        wordings=tuple(shelf.wordings),
         courses=frozenset(shelf.courses),
         layouts={name: text for name, text in layouts.items() if text is not None},
         words=(shelf.read(words[0]) or "") if words else "",
@@ -131,6 +136,7 @@ class _Shelf:
         self.locale = locale
         self.sources: list[Source] = []
         self.curricula: list[Curriculum] = []
+        self.wordings: list[Wording] = []
         self.courses: set[str] = set()
         self.findings: list[Finding] = []
 
@@ -221,19 +227,35 @@ class _Shelf:
                 self.curricula.append(curriculum)
         self.findings += faults.found
 
-    def read_text(self, path: Path, kind: Kind, prefix: str) -> None:
+    def _named(self, path: Path) -> tuple[str, str, str] | None:
+        """Name, locale and text of a file, or None with a finding; a readme is nobody's text."""
         name, _, locale = path.name.removesuffix(".md").partition(".")
         if name.casefold() == "readme":
-            return
+            return None
         if not NAME.fullmatch(name):
             self.refuse(path, "a file's name becomes its slug; use a-z, 0-9 and -")
-            return
+            return None
         if locale and not _LOCALE.fullmatch(locale):
             self.refuse(path, f"{quoted(locale)} is no locale; name it like {name}.de-simple.md")
-            return
+            return None
         text = self.read(path)
-        if text is None:
+        return None if text is None else (name, locale or self.locale, text)
+
+    def read_wording(self, path: Path, streams: Collection[str]) -> None:
+        named = self._named(path)
+        if named is None:
             return
+        faults = Faults(self.shown(path))
+        wording = read_wording(*named, streams=streams, faults=faults)
+        self.findings += faults.found
+        if wording is not None:
+            self.wordings.append(wording)
+
+    def read_text(self, path: Path, kind: Kind, prefix: str) -> None:
+        named = self._named(path)
+        if named is None:
+            return
+        name, locale, text = named
         faults = Faults(self.shown(path))
         mapped, body, begins = split_front_matter(text, faults)
         matter = read_matter(kind, mapped, faults)
@@ -241,7 +263,7 @@ class _Shelf:
             Source(
                 path=self.shown(path),
                 slug=f"{prefix}/{name}",
-                locale=locale or self.locale,
+                locale=locale,
                 kind=kind,
                 text=text,
                 matter=matter,
