@@ -4,7 +4,8 @@ from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
 
-from l3mail import courses, newsletters, rounds, simulations
+from l3mail import courses, newsletters, rounds, simulations, subscribers
+from l3mail.addresses import parse_address
 from l3mail.audiences import Terms as AskingTerms
 from l3mail.calendars import wall_to_utc
 from l3mail.courses import Outline
@@ -12,7 +13,7 @@ from l3mail.models import CAMPAIGN, DELIVERY, ENROLLMENT, EVENT, METADATA, SEGME
 from l3mail.outbox import Outcome
 from l3mail.rounds import Agenda
 from l3mail.simulations import Forecast, Terms, compare
-from l3mail.subscribers import Rules
+from l3mail.subscribers import Request, Rules
 from tests.fakes.village import MONDAY_TEN, PEPPER, Village
 from tests.test_courses import BERLIN, DAILY, KURS, deliver, enroll, local, plan, school, tick
 
@@ -196,6 +197,19 @@ def test_what_waits_in_the_outbox_goes_out_first_and_is_not_told_twice(
         ("kurs/01", "Mon 23 Nov 10:00"),
         ("kurs/02", "Mon 30 Nov 10:00"),
     ]
+
+
+def test_who_asked_to_join_gets_one_confirmation_and_no_lesson_since_nobody_clicks(
+    village: Village,
+) -> None:
+    school(village)
+    request = Request(parse_address("neu@schule.example"), ("kurs",))
+    village.do(subscribers.sign_up, AGENDA.rules, request, village.now)
+    before = dump(village)
+    assert [(mail.email, mail.kind) for mail in foresee(village)] == [
+        ("neu@schule.example", "confirmation")
+    ]
+    assert dump(village) == before
 
 
 def test_a_queued_mail_to_somebody_who_left_is_not_told(village: Village) -> None:
