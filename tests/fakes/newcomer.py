@@ -1,11 +1,11 @@
 """Somebody at one address who signs up, answers, leaves: people's verbs as a test tells them."""
 
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from l3mail import consents, courses, publishing, streams, subscribers, suppressions
 from l3mail.addresses import address_key, parse_address
@@ -29,23 +29,19 @@ WORDINGS = {"course": "Ja zum Kurs.", "newsletter": "Ja zur Post.", "tracking": 
 
 def settle(village: Village) -> None:
     """Declare a course and a newsletter, and publish what people's verbs send."""
-    village.do(streams.declare, "newsletter", "newsletter", "Der Newsletter", village.now)
-    stream = village.do(streams.declare, "kurs", "course", "Der Kurs", village.now)
-    village.do(courses.define, COURSE, stream, village.now)
+    village.database.write(lambda connection: _settle(connection, village.now))
+
+
+def _settle(connection: Connection, now: datetime) -> None:
+    streams.declare(connection, "newsletter", "newsletter", "Der Newsletter", now)
+    stream = streams.declare(connection, "kurs", "course", "Der Kurs", now)
+    courses.define(connection, COURSE, stream, now)
     for slug in (*NOTICES, "kurs/welcome", "kurs/01-start", "kurs/02-mehr"):
-        village.database.write(
-            lambda connection, slug=slug: publishing.publish(  # type: ignore[misc]
-                connection,
-                slug=slug,
-                locale="de",
-                source="",
-                compiled=TEXT,
-                by="editor",
-                now=village.now,
-            )
+        publishing.publish(
+            connection, slug=slug, locale="de", source="", compiled=TEXT, by="editor", now=now
         )
     for name, text in WORDINGS.items():
-        village.do(consents.declare_wording, name, "de", text, village.now)
+        consents.declare_wording(connection, name, "de", text, now)
 
 
 @dataclass
