@@ -1,6 +1,7 @@
 """Commands on newsletters: real processes, and the reading of what is typed."""
 
 import json
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,9 +16,9 @@ from l3mail.cli.scheduling import moment_of, slug_of
 from l3mail.clocks import FixedClock, SystemClock
 from l3mail.database import opened
 from l3mail.errors import NewsletterError
-from l3mail.models import ACTIONS, CAMPAIGN, SUBSCRIBER
+from l3mail.models import ACTIONS, CAMPAIGN, MESSAGE, SUBSCRIBER
 from l3mail.wiring import asking_terms, make_agenda
-from tests.fakes.office import Office
+from tests.fakes.office import ROOT, Office
 from tests.fakes.village import Village
 
 ISSUE = "newsletter/2026-12"
@@ -139,6 +140,60 @@ def test_what_can_not_be_scheduled_is_refused_before_it_is_asked(
     result = office.run("newsletters", "schedule", *arguments, "--yes")
     assert result.returncode == code
     assert line in " ".join(result.stderr.split())
+    assert campaigns(office) == []
+
+
+TEXT = """\
+---
+subject: {subject}
+stream: newsletter
+---
+# Ein Brief
+
+Guten Tag.
+"""
+
+
+def write(office: Office, subject: str, name: str = "2027-01.md", extra: str = "") -> None:
+    """A file of an issue, in a workspace with the starter's layouts."""
+    folder = office.folder / "newsletters"
+    folder.mkdir(exist_ok=True)
+    if not (office.folder / "templates").exists():
+        shutil.copytree(ROOT / "templates", office.folder / "templates")
+    text = TEXT.format(subject=subject).replace("stream:", f"{extra}stream:")
+    (folder / name).write_text(text, encoding="utf-8")
+
+
+def published(office: Office) -> list[str]:
+    found: list[str] = []
+    visit(office, lambda town: found.extend(r["compiled"]["subject"] for r in town.rows(MESSAGE)))
+    return found
+
+
+def test_scheduling_publishes_the_file_as_it_is_and_nothing_later(tmp_path: Path) -> None:
+    office = Office(tmp_path, SETTINGS + '[streams.newsletter]\ntitle = "Brief"\n')
+    write(office, "Erst")
+    dry = office.run("newsletters", "schedule", "2027-01", "--at", "now", "--dry-run")
+    assert "subject (de)  Erst" in dry.stdout, dry.stderr
+    assert published(office) == []
+    done = office.run("newsletters", "schedule", "2027-01", "--at", tomorrow(), "--yes")
+    assert done.returncode == 0, done.stderr
+    write(office, "Dann")
+    again = office.run("newsletters", "schedule", "newsletters/2027-01.md", "--at", "now", "--yes")
+    assert again.returncode == 1
+    assert "is scheduled already: campaign 1" in again.stderr
+    assert published(office) == ["Erst"]
+
+
+def test_a_draft_or_broken_issue_is_refused_with_its_faults(tmp_path: Path) -> None:
+    office = Office(tmp_path, SETTINGS + '[streams.newsletter]\ntitle = "Brief"\n')
+    write(office, "Erst", extra="draft: true\n")
+    draft = office.run("newsletters", "schedule", "2027-01", "--at", "now", "--yes")
+    assert (draft.returncode, "newsletters/2027-01.md: is a draft" in draft.stderr) == (1, True)
+    write(office, "{{ first_nam }}")
+    broken = office.run("newsletters", "schedule", "2027-01", "--at", "now", "--yes")
+    assert broken.returncode == 1
+    assert "newsletters/2027-01.md:2: " in broken.stderr
     assert campaigns(office) == []
 
 

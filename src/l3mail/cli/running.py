@@ -5,10 +5,9 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from l3mail.clocks import Clock
     from l3mail.database import Database
     from l3mail.rounds import Round
     from l3mail.sending import Sender, Tally
@@ -262,12 +260,10 @@ def _server(application: Any) -> Any:
 
 
 def _application(house: House, database: "Database", late: "Late", wake: Callable[[], None]) -> Any:
-    """The pages; without the package that has them, only the answer whether we live."""
     from l3mail.wiring import load_tokens, make_rules
 
     settings = house.settings
-    if find_spec("l3mail.web") is None:
-        return _only_health(database, house.clock, late)
+    # As the tick, a door beside this one.
     return import_module("l3mail.web").create_app(
         settings,
         database,
@@ -277,19 +273,3 @@ def _application(house: House, database: "Database", late: "Late", wake: Callabl
         wake=wake,
         late=late,
     )
-
-
-def _only_health(database: "Database", clock: "Clock", late: "Late") -> Callable[..., Any]:
-    async def application(
-        scope: MutableMapping[str, Any], _receive: object, send: Callable[[Any], Awaitable[None]]
-    ) -> None:
-        if scope["type"] != "http":
-            return
-        status, body = 404, b""
-        if scope["path"] == "/healthz":
-            behind = await database.reads(lambda connection: late(connection, clock.now()))
-            status, body = (503 if behind else 200), "; ".join(behind or ["ok"]).encode()
-        await send({"type": "http.response.start", "status": status, "headers": []})
-        await send({"type": "http.response.body", "body": body})
-
-    return application

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from importlib import import_module
+from functools import partial
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from l3mail.newsletters import Audience, Issue
+
+    Publish = Callable[[Connection], object]
 
 Name = Annotated[
     str, typer.Argument(metavar="ISSUE", help="newsletter/2026-12, 2026-12 or its file.")
@@ -65,7 +67,7 @@ def schedule(
     moment, remark = moment_of(house, at)
     if remark:
         typer.echo(remark, err=as_json)
-    publish = _publishing(house, slug)
+    store, publish = _publishing(house, slug)
 
     def verb(connection: "Connection") -> tuple[_Plan, dict[str, int]]:
         publish(connection)
@@ -86,6 +88,7 @@ def schedule(
         _show_plan(house, plan)
     if not dry_run:
         confirm(f"send {slug} to {people(plan.audience.yes)}?", yes=yes)
+        store()
         plan = house.change(f"newsletters schedule {slug}", verb)
     if as_json:
         print_json(_plan_view(house, plan))
@@ -116,37 +119,29 @@ def _scheduled(
     return _Plan(found, at, segment, audience, campaign)
 
 
-def _publishing(house: House, slug: str) -> "Callable[[Connection], object]":
-    """What publishes the issue's files as they are read here, once: what is shown is scheduled.
+def _publishing(house: House, slug: str) -> "tuple[Callable[[], int], Publish]":
+    """What keeps the issue's images, and what publishes its files, read here and only once.
 
-    Raises NewsletterError, a line for each fault, where one is broken, or a draft. An issue
-    whose files are gone goes out as it was published.
+    So what is shown is what is scheduled. Raises NewsletterError, a line for each fault, where
+    one is broken, or a draft. An issue whose files are gone goes out as it was published.
     """
-    # To become plain imports of `content` and `wiring` as soon as there are texts to publish.
-    wiring: Any = import_module("l3mail.wiring")
-    if not hasattr(wiring, "publish_content"):
-        return lambda _connection: None
-    content: Any = import_module("l3mail.content")
+    from l3mail import wiring
 
-    library = wiring.read_content(house.settings)
-    texts = [content.compile_text(library, s) for s in library.sources if s.slug == slug]
-    faults = [str(finding) for text in texts if text.compiled is None for finding in text.findings]
+    library, all_texts = wiring.compile_content(house.settings)
+    texts = [text for text in all_texts if text.source.slug == slug]
+    faults = [str(found) for text in texts if text.compiled is None for found in text.findings]
     faults += [
-        f"{text.source.path}: is a draft; take `draft: true` away when it is ready"
-        for text in texts
-        if text.draft
+        f"{text.source.path}: is a draft; nobody gets it yet" for text in texts if text.draft
     ]
     if faults:
         raise NewsletterError("\n".join(faults))
-    wiring.store_media(house.settings, texts)
 
     def publish(connection: "Connection") -> object:
-        done: object = wiring.publish_content(
+        return wiring.publish_content(
             connection, house.settings, library, texts, by=house.who, now=house.clock.now()
         )
-        return done
 
-    return publish
+    return partial(wiring.store_media, house.settings, texts), publish
 
 
 def slug_of(text: str) -> str:
