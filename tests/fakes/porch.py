@@ -27,7 +27,7 @@ with warnings.catch_warnings():
     # Starlette would rather have httpx's successor; both speak to an application alike.
     warnings.simplefilter("ignore", DeprecationWarning)
     warnings.simplefilter("ignore", UserWarning)
-    from starlette.testclient import TestClient
+    from starlette.testclient import TestClient as TestClient  # noqa: PLC0414 - for tests too
 
 KEY = "the porch's key, thirty-two characters"
 TOKENS = Tokens([KEY])
