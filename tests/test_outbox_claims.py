@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from l3mail import outbox
 from l3mail.database import Database, opened
-from l3mail.models import DELIVERY, SUBSCRIPTION
+from l3mail.models import DELIVERY, SUBSCRIBER, SUBSCRIPTION
 from l3mail.outbox import LEASE, Claim, Outcome
 from tests.fakes.village import BACKENDS, Village, ground
 
@@ -234,6 +234,17 @@ def test_a_late_outcome_tells_the_truth_while_nobody_began_anew(
     # Kept: for a while nobody could say whether it had been sent.
     assert row["uncertain_at"] == (village.now if outcome is Outcome.UNKNOWN else taken_over)
     assert village.claim("sender-2") == []
+
+
+def test_of_somebody_erased_in_mid_dialogue_no_words_of_the_relay_are_kept(
+    village: Village,
+) -> None:
+    (delivery,) = lessons(village, 1)
+    (started,) = village.start()
+    village.change(SUBSCRIBER, started.subscriber_id or 0, erased_at=village.now)
+    village.record(started, Outcome.REJECTED, code=550, text="ada@schule.example is no more")
+    row = village.row(DELIVERY, delivery)
+    assert (row["state"], row["reply_code"], row["reply_text"]) == ("failed", 550, None)
 
 
 def test_an_attempt_cut_short_does_not_wear_the_words_of_the_one_before(village: Village) -> None:

@@ -34,6 +34,7 @@ TICK: dict[str, Callable[[Connection, Village], object]] = {
     "give_back": lambda c, v: outbox.give_back(c, "me", [Claim(1, 1)]),
     "plan": lambda c, v: courses.plan(c, v.now, BERLIN),
     "campaigns": lambda c, v: newsletters.plan(c, v.now, question=_unasked, fallback_locale="de"),
+    "wake": lambda c, v: courses.wake(c, v.now, BERLIN, 500),
     "advance": lambda c, v: courses.advance(c, v.now, BERLIN),
 }
 

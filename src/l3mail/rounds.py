@@ -38,8 +38,8 @@ class Round:
 
     `planned` deliveries were made, `woken` enrollments ended their pause, `led_on` ones were
     given their next lesson, `moved` ones put off to a later slot, `withdrawn` deliveries ended
-    with their campaign, `purged` sign-ups ran out. `stuck` cohorts found no open day and `paused`
-    campaigns could not ask their segment: both need a person.
+    with their campaign, `purged` sign-ups and proofs of the erased ran out. `stuck` cohorts
+    found no open day and `paused` campaigns could not ask their segment: both need a person.
     """
 
     planned: int = 0
@@ -107,9 +107,13 @@ def _purge(connection: Connection, now: datetime, agenda: Agenda) -> Round:
     return Round(purged=purged, more=purged >= agenda.batch)
 
 
+def _expire_proofs(connection: Connection, now: datetime, agenda: Agenda) -> Round:
+    return Round(purged=subscribers.expire_proofs(connection, agenda.rules, now))
+
+
 STEPS: tuple[Step, ...] = (_ask_again, _wake, _lead_on, _plan_lessons, _plan_campaigns)
 """In this order: those who are led on, or woken, are planned for where they are due."""
-CHORES: tuple[Step, ...] = (_purge,)
+CHORES: tuple[Step, ...] = (_purge, _expire_proofs)
 """What once an hour is enough for."""
 
 

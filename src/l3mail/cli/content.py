@@ -292,7 +292,7 @@ def check(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Find what is wrong with the texts, line by line, and what to write.
+    """Find what is wrong with the texts, line by line.
 
     Example: l3mail check lessons/kurs/02-video.md
     """

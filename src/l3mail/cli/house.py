@@ -56,7 +56,7 @@ def _upgrade(house: House) -> None:
 def init(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")],
 ) -> None:
-    """Lay out a workspace: settings, a first course, newsletters, templates, all published.
+    """Lay out a workspace with a first course, all of it published.
 
     Example: l3mail init kurse
     """
@@ -88,7 +88,7 @@ def demo(
         Path, typer.Option("--dir", help="Where to put the demo's workspace and mails.")
     ] = Path("state/demo"),
 ) -> None:
-    """Run a course in time-lapse, with a mail server of its own; nothing leaves this machine.
+    """Run a course in time-lapse; nothing leaves this machine.
 
     Example: l3mail demo
     """

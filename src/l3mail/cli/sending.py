@@ -89,7 +89,7 @@ def halt(
     ] = None,
     kind: Annotated[str | None, typer.Option(help="Only one kind of mail, e.g. lesson.")] = None,
 ) -> None:
-    """Stop all sending before the next mail, or one message's, or one kind's.
+    """Stop sending before the next mail: all, one message, one kind.
 
     Example: l3mail halt --message newsletter/2026-12
     """

@@ -121,6 +121,7 @@ class Enrollment(Table, table=True):
             **where("state IN ('active', 'paused')"),
         ),
         Index("enrollment_due", "next_due_at", "structure_id", **where("state = 'active'")),
+        Index("enrollment_paused", "paused_until", **where("state = 'paused'")),
         AUTOINCREMENT,
     )
 

@@ -130,6 +130,7 @@ class Signup(Table, table=True):
 
     __table_args__ = (
         Index("signup_open", "address_key", **where("confirmed_at IS NULL AND refused_at IS NULL")),
+        Index("signup_expiring", "expires_at", **where("confirmed_at IS NULL")),
         AUTOINCREMENT,
     )
 

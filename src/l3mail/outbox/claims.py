@@ -16,6 +16,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    exists,
     func,
     literal,
     null,
@@ -29,6 +30,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from l3mail.models import (
     CAMPAIGN,
     DELIVERY,
+    SUBSCRIBER,
     UtcDateTime,
 )
 from l3mail.outbox.details import TEXT, load
@@ -196,6 +198,11 @@ _HEARABLE = (
     # Under the same fence: settled, and claimed by nobody since.
     DELIVERY.c.state == "queued",
 )
+_IS_ERASED = exists(
+    select(SUBSCRIBER.c.id)
+    .where(SUBSCRIBER.c.id == DELIVERY.c.subscriber_id, SUBSCRIBER.c.erased_at.is_not(None))
+    .correlate(DELIVERY)
+)
 _RECORD = (
     update(DELIVERY)
     .where(
@@ -215,7 +222,8 @@ _RECORD = (
         reply_stage=bindparam("stage"),
         reply_code=bindparam("code"),
         reply_status=bindparam("status"),
-        reply_text=bindparam("text"),
+        # A relay's words may name the person: of one erased in mid-dialogue none are kept.
+        reply_text=case((_IS_ERASED, null()), else_=bindparam("text")),
         **_NO_LEASE,
     )
 )

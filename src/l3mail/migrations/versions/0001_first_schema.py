@@ -276,6 +276,13 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("signup", schema=None) as batch_op:
         batch_op.create_index(
+            "signup_expiring",
+            ["expires_at"],
+            unique=False,
+            sqlite_where=sa.text("confirmed_at IS NULL"),
+            postgresql_where=sa.text("confirmed_at IS NULL"),
+        )
+        batch_op.create_index(
             "signup_open",
             ["address_key"],
             unique=False,
@@ -445,6 +452,13 @@ def upgrade() -> None:
             unique=False,
             sqlite_where=sa.text("state = 'active'"),
             postgresql_where=sa.text("state = 'active'"),
+        )
+        batch_op.create_index(
+            "enrollment_paused",
+            ["paused_until"],
+            unique=False,
+            sqlite_where=sa.text("state = 'paused'"),
+            postgresql_where=sa.text("state = 'paused'"),
         )
         batch_op.create_index(
             "enrollment_running",
@@ -824,6 +838,11 @@ def downgrade() -> None:
             postgresql_where=sa.text("state IN ('active', 'paused')"),
         )
         batch_op.drop_index(
+            "enrollment_paused",
+            sqlite_where=sa.text("state = 'paused'"),
+            postgresql_where=sa.text("state = 'paused'"),
+        )
+        batch_op.drop_index(
             "enrollment_due",
             sqlite_where=sa.text("state = 'active'"),
             postgresql_where=sa.text("state = 'active'"),
@@ -855,6 +874,11 @@ def downgrade() -> None:
             "signup_open",
             sqlite_where=sa.text("confirmed_at IS NULL AND refused_at IS NULL"),
             postgresql_where=sa.text("confirmed_at IS NULL AND refused_at IS NULL"),
+        )
+        batch_op.drop_index(
+            "signup_expiring",
+            sqlite_where=sa.text("confirmed_at IS NULL"),
+            postgresql_where=sa.text("confirmed_at IS NULL"),
         )
 
     op.drop_table("signup")
