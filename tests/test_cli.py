@@ -169,7 +169,16 @@ def test_init_lays_out_a_workspace_that_works_and_is_never_overwritten(tmp_path:
     made = subprocess.run(
         [*command, "init", str(folder)], capture_output=True, text=True, check=True
     )
-    assert "The database is at revision 0001." in made.stdout
+    assert "course digital-kommunizieren" in made.stdout
+    for part in ("lessons", "newsletters/lifecycle", "templates/wordings", "media", "state/pepper"):
+        assert (folder / part).exists(), part
+    assert "state/" in (folder / ".gitignore").read_text()
+    for words in (["check"], ["content", "diff"]):
+        sound = subprocess.run(
+            [*command, *words], cwd=folder, capture_output=True, text=True, check=True
+        )
+        assert "error" not in sound.stdout.replace("0 errors", "")
+    assert "No sound text differs" in sound.stdout, "everything laid out is published"
     listed = subprocess.run(
         [*command, "outbox", "list"], cwd=folder, capture_output=True, text=True, check=True
     )
@@ -179,7 +188,7 @@ def test_init_lays_out_a_workspace_that_works_and_is_never_overwritten(tmp_path:
         [*command, "init", str(folder)], capture_output=True, text=True, check=False
     )
     assert again.returncode == 1
-    assert "is a workspace already" in again.stderr
+    assert "is there already and is left as it is" in again.stderr
     assert (folder / "l3mail.toml").read_text() == "# mine"
 
 

@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 
 from l3mail.cli import app
 from l3mail.database import opened
-from l3mail.models import ACTIONS, MESSAGE
+from l3mail.models import ACTIONS, MESSAGE, WORDING
 from tests.fakes.library import LESSON, Shelf
 from tests.fakes.office import Office
 from tests.fakes.village import Village
@@ -208,3 +208,15 @@ def test_an_old_version_can_be_put_in_force_again(desk: Desk) -> None:
 def test_every_command_has_an_example(words: list[str]) -> None:
     result = CliRunner().invoke(app, [*words, "--help"])
     assert "Example: l3mail " + " ".join(words) in result.stdout
+
+
+def test_a_changed_wording_alone_is_published_and_a_single_text_leaves_it_alone(desk: Desk) -> None:
+    desk.run("content", "publish", "--yes")
+    desk.shelf.put("templates/wordings/course.md", "Ich willige ein.")
+    assert "Nothing to publish" in desk.run("content", "publish", "kurs/01-start").stdout
+    assert desk.rows(WORDING) == []
+    result = desk.run("content", "publish", "--yes")
+    assert "wording  course (de)  templates/wordings/course.md" in result.stdout
+    assert result.stdout.endswith("Published 1 wording.\n")
+    assert [row["text"] for row in desk.rows(WORDING)] == ["Ich willige ein."]
+    assert "Nothing to publish" in desk.run("content", "publish").stdout

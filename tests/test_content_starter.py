@@ -57,7 +57,7 @@ def browser() -> Iterator[Any]:
 @pytest.mark.parametrize("width", [320, 1024])
 def test_mails_are_accessible_in_both_designs(browser: Any, design: str, width: int) -> None:
     """No violation that axe knows, contrast among them; nothing wider than a phone."""
-    from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
+    from axe_playwright_python.sync_playwright import Axe
 
     page = browser.new_page(color_scheme=design, viewport={"width": width, "height": 900})
     library = read_content(load_settings(ROOT, {}))

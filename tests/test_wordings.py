@@ -10,7 +10,8 @@ from tests.fakes.village import Village
 
 def declare(village: Village, text: str, name: str = "newsletter", locale: str = "de") -> int:
     village.clock.advance(timedelta(minutes=1))
-    return village.do(consents.declare_wording, name, locale, text, village.now)
+    number, _ = village.do(consents.declare_wording, name, locale, text, village.now)
+    return number
 
 
 def current(village: Village, locale: str) -> dict[str, str]:
@@ -23,6 +24,14 @@ def test_the_same_words_are_one_wording(village: Village) -> None:
     assert [declare(village, "Ja.") for _ in range(3)] == [first] * 3
     assert len(village.rows(WORDING)) == 1
     assert declare(village, "Ja, gern.") != first
+
+
+def test_only_words_that_were_not_in_force_are_news(village: Village) -> None:
+    told = [
+        village.do(consents.declare_wording, "course", "de", text, village.now)[1]
+        for text in ("Ja.", "Ja.", "Ja, gern.")
+    ]
+    assert told == [True, False, True]
 
 
 def test_words_brought_back_are_in_force_again_under_their_old_number(village: Village) -> None:

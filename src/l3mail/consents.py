@@ -96,8 +96,8 @@ class Wording:
 
 def declare_wording(
     connection: Connection, name: str, locale: str, text: str, now: datetime
-) -> int:
-    """Make `text` the current wording of `name` in `locale`; return its id. Idempotent.
+) -> tuple[int, bool]:
+    """Make `text` the current wording of `name` in `locale`; its id, and whether it was not.
 
     `name` is a kind of stream (newsletter, lifecycle, course), a stream's slug, or `tracking`.
     A text that was current before keeps its id; `created_at` says since when it is current (again).
@@ -111,18 +111,15 @@ def declare_wording(
         .limit(1)
     ).first()
     if current is not None and current.hash == digest:
-        return int(current.id)
+        return int(current.id), False
     statement = upsert(connection, WORDING).values(
         name=name, locale=locale, text=text, hash=digest, created_at=now
     )
-    return int(
-        connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=[WORDING.c.name, WORDING.c.locale, WORDING.c.hash],
-                set_={"created_at": statement.excluded.created_at},
-            ).returning(WORDING.c.id)
-        ).scalar_one()
-    )
+    declared = statement.on_conflict_do_update(
+        index_elements=[WORDING.c.name, WORDING.c.locale, WORDING.c.hash],
+        set_={"created_at": statement.excluded.created_at},
+    ).returning(WORDING.c.id)
+    return int(connection.execute(declared).scalar_one()), True
 
 
 def wordings(connection: Connection, ids: Collection[int]) -> dict[str, Wording]:

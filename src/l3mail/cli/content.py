@@ -1,6 +1,6 @@
 """Commands on content: what stands where, what is wrong, how it looks, and putting it in force."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +13,7 @@ from l3mail.errors import ContentError, printable
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from l3mail.content import Finding, Library, Text
+    from l3mail.content import Finding, Library, Text, Wording
     from l3mail.publishing import Version
     from l3mail.wiring import Publication
 
@@ -126,29 +126,49 @@ def publish(
         paths = {text.source.path for text in chosen}
         findings = [f for f in findings if f.path in paths or f.path.startswith("templates/l")]
     broken = _tell(findings)
-    rehearsal, due = _rehearse(house, library, chosen)
+    wordings = () if names else library.wordings
+    rehearsal, due = _rehearse(house, _verb(house, library, chosen, wordings))
     _show(house, rehearsal, due)
-    if rehearsal.changes or rehearsal.courses:
+    if rehearsal:
         if dry_run:
             typer.echo("Dry run, nothing is published.")
         else:
-            confirm(f"publish {_counted(len(rehearsal.changes), 'text')}?", yes=yes)
-            stored = store_media(house.settings, chosen)
-            done = house.change("content publish", _verb(house, library, chosen, stored))
-            typer.echo(f"Published {_counted(len(done.changes), 'text')}.")
+            confirm(f"publish {_summary(rehearsal)}?", yes=yes)
+            store_media(house.settings, chosen)
+            done = house.change("content publish", _verb(house, library, chosen, wordings))
+            typer.echo(f"Published {_summary(done)}.")
     if broken:
         typer.echo("l3mail: texts with errors were left as they were published", err=True)
         raise typer.Exit(1)
 
 
-def _verb(house: House, library: "Library", texts: "Sequence[Text]", stored: int) -> Any:
+def _summary(publication: "Publication") -> str:
+    parts: dict[str, Sequence[object]] = {
+        "text": publication.changes,
+        "course": publication.courses,
+        "wording": publication.wordings,
+    }
+    return ", ".join(_counted(len(found), word) for word, found in parts.items() if found)
+
+
+def _verb(
+    house: House,
+    library: "Library",
+    texts: "Sequence[Text]",
+    wordings: "Sequence[Wording]",
+) -> "Callable[[Connection], tuple[Publication, dict[str, int]]]":
     from l3mail.wiring import publish_content
 
     def verb(connection: "Connection") -> "tuple[Publication, dict[str, int]]":
+        now = house.clock.now()
         done = publish_content(
-            connection, house.settings, library, texts, by=house.who, now=house.clock.now()
+            connection, house.settings, library, texts, by=house.who, now=now, wordings=wordings
         )
-        counts = {"texts": len(done.changes), "courses": len(done.courses), "media": stored}
+        counts = {
+            "texts": len(done.changes),
+            "courses": len(done.courses),
+            "wordings": len(done.wordings),
+        }
         return done, counts
 
     return verb
@@ -159,7 +179,7 @@ class _RehearsedError(Exception):
 
 
 def _rehearse(
-    house: House, library: "Library", texts: "Sequence[Text]"
+    house: House, publishing: "Callable[[Connection], tuple[Publication, Any]]"
 ) -> "tuple[Publication, list[Any]]":
     """What publishing would do, and who is due next; nothing stays of it."""
     from l3mail import courses
@@ -168,7 +188,7 @@ def _rehearse(
 
     def verb(connection: "Connection") -> None:
         due = courses.next_due(connection)
-        done, _ = _verb(house, library, texts, 0)(connection)
+        done, _ = publishing(connection)
         outcome.append((done, due))
         raise _RehearsedError
 
@@ -187,9 +207,11 @@ def _show(house: House, rehearsal: "Publication", due: Sequence[Any]) -> None:
         typer.echo(f"{change.state}  {change.slug} ({change.locale})  {change.path}  {what}")
     for slug in rehearsal.courses:
         typer.echo(f"course  {slug}: a new order or rhythm, for those who begin from now on")
+    for wording in rehearsal.wordings:
+        typer.echo(f"wording  {wording.name} ({wording.locale})  {wording.path}")
     for line in rehearsal.waiting:
         typer.echo(f"waits  {line}")
-    if not rehearsal.changes and not rehearsal.courses:
+    if not rehearsal:
         typer.echo("Nothing to publish: every sound text is as it is published.")
     for lesson in due[:5]:
         at = lesson.due_at.astimezone(house.settings.zone)

@@ -7,7 +7,6 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -161,13 +160,11 @@ async def _live(
     house: House, database: "Database", door: socket.socket, sender: "Sender | None"
 ) -> None:
     """Tick, answer pages and, with a sender, send, until a signal or until one of them breaks."""
+    from l3mail.ticks import Ticker
     from l3mail.wiring import make_agenda
 
     wake = sender.wake if sender else _nobody
-    # The tick and the pages are doors as this one is; only here they are opened together.
-    ticker = import_module("l3mail.ticks").Ticker(
-        database, house.clock, make_agenda(house.settings), wake=wake
-    )
+    ticker = Ticker(database, house.clock, make_agenda(house.settings), wake=wake)
 
     def late(_connection: "Connection", _now: "datetime") -> list[str]:
         behind = []
@@ -260,11 +257,11 @@ def _server(application: Any) -> Any:
 
 
 def _application(house: House, database: "Database", late: "Late", wake: Callable[[], None]) -> Any:
+    from l3mail.web import create_app
     from l3mail.wiring import load_tokens, make_rules
 
     settings = house.settings
-    # As the tick, a door beside this one.
-    return import_module("l3mail.web").create_app(
+    return create_app(
         settings,
         database,
         load_tokens(settings),

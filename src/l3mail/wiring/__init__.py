@@ -1,0 +1,55 @@
+"""Putting the parts together for one workspace.
+
+The only place that knows both what the settings say and what the parts need.
+"""
+
+from l3mail.wiring.contents import (
+    MEDIA_FOLDER,
+    Publication,
+    compile_content,
+    publish_content,
+    read_content,
+    set_up,
+    store_media,
+)
+from l3mail.wiring.databases import LOCK_FILE, only_sender, open_database
+from l3mail.wiring.mails import (
+    LINKS,
+    common_values,
+    composer,
+    links_of,
+    person_of,
+    preview_values,
+    rendered,
+    workspace_uuid,
+)
+from l3mail.wiring.rules import asking_terms, declare_streams, load_tokens, make_agenda, make_rules
+from l3mail.wiring.senders import make_relay, make_sender
+
+__all__ = [
+    "LINKS",
+    "LOCK_FILE",
+    "MEDIA_FOLDER",
+    "Publication",
+    "asking_terms",
+    "common_values",
+    "compile_content",
+    "composer",
+    "declare_streams",
+    "links_of",
+    "load_tokens",
+    "make_agenda",
+    "make_relay",
+    "make_rules",
+    "make_sender",
+    "only_sender",
+    "open_database",
+    "person_of",
+    "preview_values",
+    "publish_content",
+    "read_content",
+    "rendered",
+    "set_up",
+    "store_media",
+    "workspace_uuid",
+]

@@ -1,0 +1,177 @@
+"""From a workspace's files to what is published in its database."""
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal
+
+from sqlalchemy import Connection
+
+from l3mail import (
+    consents,
+    content,
+    courses,
+    migrations,
+    publishing,
+    segments,
+    streams,
+)
+from l3mail.database import opened
+from l3mail.errors import ContentError, SegmentError
+from l3mail.segments import Vocabulary
+from l3mail.settings import (
+    Settings,
+    make_state,
+)
+from l3mail.wiring.databases import only_sender
+from l3mail.wiring.rules import asking_terms, declare_streams
+
+_SAVED = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+
+MEDIA_FOLDER = "media"
+"""Below `state/`: every image and file a published text refers to, by the hash of its bytes."""
+
+
+def read_content(settings: Settings) -> content.Library:
+    """The workspace's texts as they lie in its files."""
+    return content.read_library(
+        settings.folder,
+        locale=settings.workspace.locale,
+        attributes=frozenset(settings.attributes),
+        streams=frozenset(settings.streams),
+    )
+
+
+def compile_content(settings: Settings) -> tuple[content.Library, list[content.Text]]:
+    """The workspace's texts, compiled; one whose audience can't be understood is broken."""
+    library = read_content(settings)
+    vocabulary = Vocabulary(
+        attributes=asking_terms(settings).attributes,
+        streams=library.streams | library.courses,
+        courses=library.courses,
+        # Saved segments, and texts whose file is gone, are known to the database alone.
+        messages=None,
+        segments=None,
+    )
+    return library, [_asked(text, vocabulary) for text in content.compile_all(library)]
+
+
+def _asked(text: content.Text, vocabulary: Vocabulary) -> content.Text:
+    question = getattr(text.source.matter, "segment", None)
+    if question is None or _SAVED.fullmatch(question):
+        return text
+    try:
+        segments.parse(question, vocabulary)
+    except SegmentError as error:
+        line = text.source.mapped.line("segment")
+        severity: Literal["error", "warning"] = "warning" if text.draft else "error"
+        finding = content.Finding(text.source.path, line, severity, f'"segment": {error.problem}')
+        return replace(text, compiled=None, findings=(*text.findings, finding))
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """What one publishing changed: texts, courses whose structure is new, and why others wait.
+
+    `wordings` of consents are in force from now on.
+    """
+
+    changes: list[publishing.Difference]
+    courses: list[str]
+    waiting: list[str]
+    wordings: list[content.Wording]
+
+    def __bool__(self) -> bool:
+        """Whether anything changed at all."""
+        return bool(self.changes or self.courses or self.wordings)
+
+
+def publish_content(
+    connection: Connection,
+    settings: Settings,
+    library: content.Library,
+    texts: Sequence[content.Text],
+    *,
+    by: str,
+    now: datetime,
+    wordings: Sequence[content.Wording] = (),
+) -> Publication:
+    """Publish sound texts, and define the courses they belong to, with their streams.
+
+    A draft that was never published stays out of its course. A course with a lesson that is
+    broken and has no published version keeps the structure it has, and is named. Idempotent.
+    The files of media/ must have been stored by `store_media` before. `wordings` is what
+    people agree to from now on.
+    """
+    declare_streams(connection, settings, now)
+    agreed = [
+        wording
+        for wording in wordings
+        if consents.declare_wording(connection, wording.name, wording.locale, wording.text, now)[1]
+    ]
+    changes = publishing.publish_texts(connection, texts, by, now)
+    published = publishing.published_slugs(connection)
+    drafts = {source.slug for source in library.sources if source.matter.draft}
+    concerned = {text.source.course for text in texts}
+    defined, waiting = [], []
+    for curriculum in library.curricula:
+        if curriculum.slug not in concerned:
+            continue
+        lessons = [step for step in curriculum.lessons if step[0] not in drafts - published]
+        missing = [slug for slug, _ in lessons if slug not in published]
+        if missing or not lessons:
+            lacks = ", ".join(missing) or "every lesson"
+            waiting.append(f"{curriculum.slug}: its structure waits, {lacks} is not published")
+            continue
+        stream_id = streams.declare(connection, curriculum.slug, "course", curriculum.title, now)
+        outline = courses.Outline(
+            slug=curriculum.slug,
+            title=curriculum.title,
+            cadence=curriculum.cadence,
+            lessons=lessons,
+            rules=curriculum.rules,
+        )
+        before = courses.structure_of(connection, curriculum.slug)
+        if courses.define(connection, outline, stream_id, now) != before:
+            defined.append(curriculum.slug)
+    return Publication(changes, defined, waiting, agreed)
+
+
+def store_media(settings: Settings, texts: Sequence[content.Text]) -> int:
+    """Keep a copy of every file these texts refer to, for as long as mails show it; how many."""
+    stored = 0
+    for medium in {medium for text in texts if text.compiled for medium in text.media}:
+        target = settings.state_dir / MEDIA_FOLDER / medium.digest / medium.name
+        if target.exists():
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        data = (settings.folder / medium.path).read_bytes()
+        if content.digest_of(data) != medium.digest:
+            raise ContentError(f"{medium.path} changed while it was published; publish again")
+        beside = target.with_name(f".{medium.name}.{os.getpid()}")
+        beside.write_bytes(data)
+        # Renamed, so that the web never serves half a file.
+        beside.replace(target)
+        stored += 1
+    return stored
+
+
+def set_up(settings: Settings, *, by: str, now: datetime) -> Publication:
+    """Make the workspace's database and publish every sound text of its files; idempotent.
+
+    Refuses, with SenderBusyError, while somebody sends from it.
+    """
+    make_state(settings.state_dir)
+    library, texts = compile_content(settings)
+    with opened(settings.database_url) as database, only_sender(database):
+        migrations.upgrade(database, now)
+        store_media(settings, texts)
+        return database.write(
+            lambda connection: publish_content(
+                connection, settings, library, texts, by=by, now=now, wordings=library.wordings
+            )
+        )

@@ -1,0 +1,144 @@
+"""How a delivery becomes a mail in this workspace: values, links, who writes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from l3mail import (
+    content,
+    outbox,
+    publishing,
+    rendering,
+)
+from l3mail.database import Database
+from l3mail.errors import OutboxError
+from l3mail.models import SUBSCRIBER, WORKSPACE
+from l3mail.outbox import Started
+from l3mail.publishing import Published
+from l3mail.sending import Compose
+from l3mail.settings import (
+    Settings,
+)
+from l3mail.tokens import Purpose, Tokens
+from l3mail.wiring.rules import load_tokens
+
+
+def composer(settings: Settings, database: Database) -> Compose:
+    """How a started delivery becomes bytes in this workspace."""
+    house = database.read(workspace_uuid)
+    tokens = load_tokens(settings)
+    domain = settings.sender_domain
+
+    def compose(delivery: Started, text: Published) -> bytes:
+        links = links_of(delivery, settings, tokens)
+        reply_to = settings.sender.reply_to
+        head = rendering.Head(
+            message_id=f"{delivery.id}.{house}@{domain}",
+            date=delivery.first_started_at.astimezone(settings.zone),
+            sender=text.compiled.get("from") or settings.sender.from_.text,
+            to=delivery.address,
+            reply_to=text.compiled.get("reply_to") or (reply_to.address if reply_to else None),
+            list_id=f"{delivery.stream}.{domain}" if delivery.stream else None,
+            list_name=delivery.stream_title,
+            unsubscribe_url=links["unsubscribe"] or None,
+            help_url=links["preferences"] if delivery.stream else None,
+        )
+        values = rendering.placeholders(delivery.person, text.locale) | common_values(settings)
+        values |= {"links": links, "streams": delivery.asked.get("streams", [])}
+        values["course"] = {"title": "", "slug": "", "lesson": 0, "lessons": 0} | dict(
+            delivery.course
+        )
+        return rendering.compose(text.compiled, values, head)
+
+    return compose
+
+
+def common_values(settings: Settings) -> dict[str, Any]:
+    """The placeholders that say who writes: the same in every mail and on every page."""
+    return {
+        "house": {"name": settings.workspace.name},
+        "impressum": settings.impressum.model_dump(),
+        "base_url": settings.web.base_url,
+    }
+
+
+LINKS = ("unsubscribe", "preferences", "view", "confirm", "refuse", "interest", "course")
+"""The personal links a mail may hold, each under its own route; `privacy` and `home` are all's."""
+
+
+def links_of(delivery: Started, settings: Settings, tokens: Tokens) -> dict[str, str]:
+    """Every link of one mail by name, "" where it makes no sense for this mail."""
+    base, make = settings.web.base_url, tokens.make
+    asked_until = delivery.asked.get("expires_at")
+    links = dict.fromkeys(LINKS, "")
+    if delivery.purpose == "stream":
+        whose = (delivery.subscriber_id or 0, delivery.stream_id or 0, delivery.generation)
+        links["unsubscribe"] = make(Purpose.UNSUBSCRIBE, *whose)
+        links["view"] = make(Purpose.VIEW, delivery.id)
+        links["interest"] = make(Purpose.ACT, delivery.id)
+    if delivery.enrollment_id is not None:
+        links["course"] = make(Purpose.ACT, delivery.id)
+    if delivery.link_request_id is not None:
+        fresh = (0, delivery.link_request_id)
+        links["preferences"] = make(Purpose.PREFERENCES, *fresh, expires_at=asked_until)
+    elif delivery.subscriber_id is not None and delivery.kind != "confirmation":
+        links["preferences"] = make(Purpose.PREFERENCES, delivery.id)
+    if delivery.signup_id is not None:
+        signup = (delivery.signup_id, delivery.generation)
+        links["refuse"] = make(Purpose.REFUSE, *signup, expires_at=asked_until)
+        if delivery.kind == "confirmation":
+            links["confirm"] = make(Purpose.CONFIRM, *signup, expires_at=asked_until)
+    personal = {name: token and f"{base}/{name}/{token}" for name, token in links.items()}
+    return personal | {"privacy": settings.impressum.privacy_url, "home": f"{base}/subscribe"}
+
+
+def rendered(settings: Settings, database: Database, delivery_id: int) -> bytes:
+    """The bytes of one delivery's mail, as it was or would be sent; raises OutboxError."""
+    fallback = settings.workspace.locale
+
+    def verb(connection: Connection) -> tuple[Started | None, dict[int, Published]]:
+        delivery = outbox.glimpse(connection, delivery_id, fallback)
+        return delivery, publishing.load(connection, [delivery.message_id] if delivery else [])
+
+    delivery, texts = database.read(verb)
+    if delivery is None:
+        raise OutboxError(
+            f"delivery {delivery_id} has no mail to show: it is unknown, its person is erased,"
+            " or nothing is published under its slug"
+        )
+    return composer(settings, database)(delivery, texts[delivery.message_id])
+
+
+def workspace_uuid(connection: Connection) -> str:
+    """The database's own name, part of every Message-ID."""
+    return str(connection.execute(select(WORKSPACE.c.uuid)).scalar_one())
+
+
+def preview_values(
+    settings: Settings, library: content.Library, source: content.Source, person: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The values of a mail that is only looked at: its links lead nowhere and do nothing."""
+    inert = f"{settings.web.base_url}/preview"
+    values = rendering.placeholders(person, source.locale) | common_values(settings)
+    links = dict.fromkeys(LINKS, inert)
+    values["links"] = links | {"privacy": settings.impressum.privacy_url, "home": inert}
+    values["streams"] = [stream.title for stream in settings.streams.values()]
+    values["course"] = {"title": "", "slug": "", "lesson": 0, "lessons": 0}
+    for course in library.curricula:
+        if course.slug == source.course:
+            lessons = [slug for slug, kind in course.lessons if kind == "lesson"]
+            number = lessons.index(source.slug) + 1 if source.slug in lessons else 0
+            values["course"] = {
+                "title": course.title,
+                "slug": course.slug,
+                "lesson": number,
+                "lessons": len(lessons),
+            }
+    return values
+
+
+def person_of(connection: Connection, key: bytes) -> dict[str, Any] | None:
+    """What is known of the subscriber with this address key, for a preview; None if nobody."""
+    row = connection.execute(select(SUBSCRIBER).where(SUBSCRIBER.c.address_key == key)).first()
+    return None if row is None else dict(row._mapping)

@@ -1,0 +1,55 @@
+"""What the settings of a workspace mean to the parts that plan, ask and sign."""
+
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from l3mail import (
+    streams,
+)
+from l3mail.audiences import Terms as AskingTerms
+from l3mail.rounds import Agenda
+from l3mail.segments import Attribute
+from l3mail.settings import (
+    Settings,
+    load_pepper,
+    load_retired_keys,
+    load_secret_keys,
+)
+from l3mail.subscribers import Rules
+from l3mail.tokens import Tokens
+
+
+def asking_terms(settings: Settings) -> AskingTerms:
+    """What segments mean in this workspace."""
+    return AskingTerms(
+        zone=settings.zone,
+        tracking_mode=settings.tracking.mode,
+        locale=settings.workspace.locale,
+        attributes={n: Attribute(a.type, a.choices) for n, a in settings.attributes.items()},
+        streams=tuple(settings.streams),
+    )
+
+
+def make_agenda(settings: Settings) -> Agenda:
+    """What planning needs to know of this workspace."""
+    return Agenda(make_rules(settings), asking_terms(settings).question)
+
+
+def make_rules(settings: Settings) -> Rules:
+    """What the verbs about people need to know of this workspace."""
+    return Rules(load_pepper(settings.state_dir), settings.zone, settings.workspace.locale)
+
+
+def load_tokens(settings: Settings) -> Tokens:
+    """What signs and reads the workspace's links."""
+    current, retired = load_secret_keys(settings), load_retired_keys(settings)
+    return Tokens(
+        [key.get_secret_value() for key in current], [key.get_secret_value() for key in retired]
+    )
+
+
+def declare_streams(connection: Connection, settings: Settings, now: datetime) -> None:
+    """Make sure of the streams that l3mail.toml names."""
+    for slug, stream in settings.streams.items():
+        streams.declare(connection, slug, stream.kind, stream.title, now)

@@ -1,0 +1,53 @@
+"""A sender for the relay that the settings name."""
+
+import os
+import secrets
+import socket
+
+from l3mail.clocks import Clock
+from l3mail.database import Database
+from l3mail.errors import SettingsError
+from l3mail.outbox import Uncertainty
+from l3mail.sending import Relay, Sender, Terms
+from l3mail.settings import (
+    Settings,
+    sending_problems,
+)
+from l3mail.wiring.mails import composer
+
+
+def make_sender(settings: Settings, database: Database, clock: Clock) -> Sender:
+    """A sender for this workspace's relay; raises SettingsError while it must not send."""
+    problems = sending_problems(settings)
+    if problems:
+        raise SettingsError(problems)
+    terms = Terms(
+        owner=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}",
+        envelope_from=settings.sender.from_.address,
+        staff=frozenset({*settings.alerts.to, *settings.alerts.approvers}),
+        fallback_locale=settings.workspace.locale,
+        policy={
+            kind: Uncertainty(choice) for kind, choice in settings.uncertain.model_dump().items()
+        },
+        timeouts=settings.relay.timeouts,
+        connections=settings.relay.connections,
+        messages_per_connection=settings.relay.messages_per_connection,
+        alone=database.is_sqlite,
+    )
+    return Sender(database, clock, terms, make_relay(settings).open, composer(settings, database))
+
+
+def make_relay(settings: Settings) -> Relay:
+    """The relay as configured."""
+    own_name = socket.getfqdn()
+    password = settings.smtp_password
+    return Relay(
+        host=settings.relay.host,
+        port=settings.relay.port,
+        tls=settings.relay.tls,
+        # RFC 5321 section 4.1.4 wants a full name; a bare host name gets mail refused.
+        name=own_name if "." in own_name else settings.sender_domain,
+        username=settings.relay.username,
+        password=password.get_secret_value() if password else None,
+        opening_seconds=settings.relay.timeouts.greeting,
+    )
