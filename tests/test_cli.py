@@ -173,12 +173,14 @@ def test_init_lays_out_a_workspace_that_works_and_is_never_overwritten(tmp_path:
     for part in ("lessons", "newsletters/lifecycle", "templates/wordings", "media", "state/pepper"):
         assert (folder / part).exists(), part
     assert "state/" in (folder / ".gitignore").read_text()
-    for words in (["check"], ["content", "diff"]):
-        sound = subprocess.run(
+    said = [
+        subprocess.run(
             [*command, *words], cwd=folder, capture_output=True, text=True, check=True
-        )
-        assert "error" not in sound.stdout.replace("0 errors", "")
-    assert "No sound text differs" in sound.stdout, "everything laid out is published"
+        ).stdout
+        for words in (["check"], ["content", "diff"])
+    ]
+    assert " 0 errors, 0 warnings" in said[0]
+    assert "No sound text differs" in said[1], "everything laid out is published"
     listed = subprocess.run(
         [*command, "outbox", "list"], cwd=folder, capture_output=True, text=True, check=True
     )

@@ -56,7 +56,7 @@ def desk(tmp_path: Path) -> Desk:
 def test_publish_shows_what_changes_stores_it_and_notes_who(desk: Desk) -> None:
     result = desk.run("content", "publish", "--yes")
     assert "new  kurs/01-start (de)  lessons/kurs/01-start.md  +6 -0" in result.stdout
-    assert result.stdout.endswith("Published 1 text.\n")
+    assert result.stdout.endswith("Published 1 text, 1 course.\n")
     (action,) = desk.rows(ACTIONS)
     assert (action["command"], action["counts"]) == (
         "content publish",
