@@ -429,6 +429,17 @@ def test_files_of_people_who_must_not_be_mailed_are_obeyed(desk: Desk) -> None:
     assert desk.village.rows() == []
 
 
+def test_a_column_nobody_declared_is_kept_as_text_and_told(desk: Desk) -> None:
+    file = desk.file("email,Lieblings Farbe\nada@schule.example,blau\n")
+    answer = desk.people("import", file, *PROOF, "--stream", "newsletter")
+    assert answer.code == 0
+    assert "lieblings_farbe is not declared in l3mail.toml; kept as text" in answer.fault
+    shown = json.loads(desk.people("show", "ada@schule.example", "--json").text)
+    assert shown["attributes"] == {"lieblings_farbe": "blau"}
+    added = desk.people("add", "bob@schule.example", "--attr", "schuhe=43")
+    assert added.code == 0
+
+
 @pytest.mark.parametrize(
     ("text", "arguments", "code", "said"),
     [

@@ -129,6 +129,7 @@ def _read(
     order: "Order",
 ) -> "tuple[Sheet, Reading]":
     """The file as far as it can be judged by itself."""
+    from l3mail.settings import FILE
     from l3mail.subscribers import entries, spreadsheets, values
 
     known = database.read(lambda connection: directory.streams(connection, house.settings))
@@ -144,6 +145,9 @@ def _read(
     sheet = spreadsheets.read(data, file.name, columns)
     _require_columns(mapping, sheet, vocabulary)
     targets = entries.columns(sheet, mapping, vocabulary)
+    for target in targets:
+        if target and target not in {*entries.COLUMNS, *vocabulary.attributes}:
+            typer.echo(f"note: {target} is not declared in {FILE}; kept as text", err=True)
     if order.way == "attest" and not joined and "streams" not in targets:
         raise typer.BadParameter("--confirmed needs --stream, or a column streams in the file")
     return sheet, entries.read(sheet, targets, joined, vocabulary)
@@ -158,7 +162,8 @@ def _require_columns(mapping: dict[str, str], sheet: "Sheet", vocabulary: "Vocab
         if source.casefold() not in titles:
             near = values.near(source, sheet.header, "column")
             raise typer.BadParameter(f'--map: {sheet.name} has no column "{source}"; {near}')
-        if target not in known and target != entries.IGNORE:
+        free = values.free_attribute(target, known)
+        if target not in known and target != entries.IGNORE and not free:
             near = values.near(target, known, "column")
             raise typer.BadParameter(f'--map: "{target}" is no column here; {near}')
 

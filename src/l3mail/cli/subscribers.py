@@ -117,7 +117,8 @@ def _request(
         name = name.strip()
         if not equals:
             raise typer.BadParameter(f"--attr {pair!r} has no value; write --attr name=value")
-        if name not in settings.attributes:
+        known_names = {*settings.attributes, *values.NAMES}
+        if name not in settings.attributes and not values.free_attribute(name, known_names):
             raise EntryError(
                 f'"{printable(name, 60)}" is no attribute here;'
                 f" {values.near(name, settings.attributes, 'attribute in l3mail.toml')}"

@@ -61,17 +61,20 @@ class Reading:
 def columns(sheet: Sheet, mapping: Mapping[str, str], vocabulary: Vocabulary) -> list[str | None]:
     """What each column of the sheet fills; None is passed over.
 
-    `mapping` names columns of the file and what they are here, `-` to pass one over. Raises
-    SpreadsheetError for a column nobody knows, one that is there twice, or no `email`.
+    `mapping` names columns of the file and what they are here, `-` to pass one over. A column of
+    another name is an attribute, text where l3mail.toml declares none. Raises SpreadsheetError for
+    a name that looks like a known one misspelt, one that is there twice, or no `email`.
     """
     known = {*COLUMNS, *vocabulary.attributes}
     renamed = {source.casefold(): target for source, target in mapping.items()}
     targets: list[str | None] = []
     for number, title in enumerate(sheet.header, 1):
         target = renamed.get(title.casefold()) or _own_name(title, known)
+        if target not in known and target not in {IGNORE, *PASSED_OVER}:
+            target = values.free_attribute(target, known) or target
         if target == IGNORE or (target not in known and target in PASSED_OVER):
             targets.append(None)
-        elif target not in known:
+        elif target not in known and not values.free_attribute(target, known):
             raise SpreadsheetError(_unknown(sheet.name, number, title, known))
         elif target in targets:
             raise SpreadsheetError(

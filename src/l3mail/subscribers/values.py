@@ -71,9 +71,23 @@ def locale(text: str) -> str:
     return tag
 
 
+def free_attribute(name: str, known: Iterable[str]) -> str | None:
+    """The name under which an attribute nobody declared is kept as text, or None if it may not be.
+
+    What looks like a known name misspelt is none: nobody would find it again.
+    """
+    plain_name = "_".join(name.casefold().split())
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,59}", plain_name):
+        return None
+    return None if difflib.get_close_matches(plain_name, known, n=1) else plain_name
+
+
 def attribute(column: str, text: str, attributes: Mapping[str, Attribute]) -> Any:
-    """The value of an attribute, by its declared type; dates as ISO text. Raises EntryError."""
-    declared = attributes[column]
+    """The value of an attribute, by its declared type; dates as ISO text. Raises EntryError.
+
+    One that l3mail.toml does not declare is text.
+    """
+    declared = attributes.get(column, Attribute())
     typed = text.strip()
     where = f"{column} {quoted(text)}"
     match declared.type:
