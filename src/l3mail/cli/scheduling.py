@@ -109,7 +109,7 @@ def _scheduled(
     from l3mail.wiring import asking_terms
 
     now = house.clock.now()
-    at = moment or now
+    at = (moment or now).astimezone(house.settings.zone)
     campaign = newsletters.schedule(connection, slug, at, segment=segment, by=house.who, now=now)
     found = newsletters.issue(connection, slug)
     segment = segment or found.segment
