@@ -204,3 +204,7 @@ class SegmentError(L3mailError):
 
 class SubscriberError(L3mailError):
     """What is asked for a person can't be done as it is asked."""
+
+
+class DemoError(L3mailError):
+    """The demo's own people could not go on: a page or a mail was not as they need it."""

@@ -1,41 +1,97 @@
 """The demo's mail server: takes every mail into a folder, and fails in four instructive ways."""
 
+import email
+import email.policy
+import re
 import socket
-from collections import defaultdict
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from email import message_from_bytes
-from email.policy import compat32
+from dataclasses import dataclass
+from datetime import datetime
+from email.message import EmailMessage
 from pathlib import Path
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-GREYLISTED = "grau@kita-sonne.example"
-UNKNOWN = "niemand@schule-am-park.example"
-FULL = "voll@vhs-nord.example"
-SILENT = "stumm@bibliothek-west.example"
+GREYLISTED = "gerda@kita-sonne.example"
+"""Is told to come again, the first time."""
+UNKNOWN = "nils@schule-am-park.example"
+FULL = "vera@vhs-nord.example"
+SILENT = "stina@bibliothek-west.example"
 """Takes a mail and drops the connection before saying so, once: the case nobody can decide."""
+ROOM = 5
+"""Mails that fit into the small mailbox."""
+SILENT_AT = 3
+
+_LANGUAGE = re.compile(r'<html[^>]* lang="([^"]*)"')
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """One mail that was taken, and when; the same mail may come twice."""
+
+    address: str
+    at: datetime
+    mail: EmailMessage
+
+    @property
+    def subject(self) -> str:
+        """The subject."""
+        return str(self.mail["Subject"])
+
+    @property
+    def message_id(self) -> str:
+        """The Message-ID, without its brackets."""
+        return str(self.mail["Message-ID"]).strip("<> ")
+
+    @property
+    def stream(self) -> str:
+        """The slug the mail's List-Id begins with; "" for a mail of no stream."""
+        return str(self.mail["List-Id"] or "").rpartition("<")[2].partition(".")[0]
+
+    @property
+    def one_click(self) -> str:
+        """Where the mail program's own button leads (RFC 8058); "" where there is none."""
+        return str(self.mail["List-Unsubscribe"] or "").strip("<> ")
+
+    @property
+    def language(self) -> str:
+        """The language the HTML part says it is in."""
+        found = _LANGUAGE.search(self._part("html"))
+        return found[1] if found else ""
+
+    def link(self, of: str) -> str:
+        """The first link of the text part under a route, such as "confirm"; "" for none."""
+        found = re.search(rf"https?://[^\s<>]*/{of}/[^\s<>]+", self._part("plain"))
+        return found[0] if found else ""
+
+    def _part(self, subtype: str) -> str:
+        part = self.mail.get_body((subtype,))
+        return str(part.get_content()) if part is not None else ""
 
 
 class Mailbox:
-    """What arrived: one file per mail, and (addressee, subject, Message-ID) in order."""
+    """What arrived, in order, and one file for each mail."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, now: Callable[[], datetime]) -> None:
         """Write into `folder`, which exists."""
         self.folder = folder
-        self.arrived: list[tuple[str, str, str]] = []
-        self._tried: set[str] = set()
+        self.arrived: list[Arrived] = []
+        self._now = now
+        self._tried: Counter[str] = Counter()
 
     async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         """Say yes to all but those whose names say otherwise."""
+        self._tried[address] += 1
         if address == UNKNOWN:
             return "550 5.1.1 no such mailbox"
-        if address == FULL:
+        if address == FULL and self._tried[address] > ROOM:
             return "552 5.2.2 mailbox full"
-        if address == GREYLISTED and self._first_time(address):
+        if address == GREYLISTED and self._tried[address] == 1:
             return "450 4.2.1 greylisted, come again"
         envelope.rcpt_tos.append(address)
         return "250 ok"
@@ -47,32 +103,25 @@ class Mailbox:
         content = envelope.content
         address = envelope.rcpt_tos[0]
         assert isinstance(content, bytes)
-        mail = message_from_bytes(content, policy=compat32)
-        self.arrived.append((address, str(mail["Subject"]), str(mail["Message-ID"])))
-        number = len(self.arrived)
-        (self.folder / f"{number:03}-{address}.eml").write_bytes(content)
-        if address == SILENT and self._first_time(address):
+        mail = email.message_from_bytes(content, policy=email.policy.default)
+        assert isinstance(mail, EmailMessage)
+        self.arrived.append(Arrived(address, self._now(), mail))
+        (self.folder / f"{len(self.arrived):03}-{address}.eml").write_bytes(content)
+        if address == SILENT and self._tried[address] == SILENT_AT:
             assert server.transport is not None
             server.transport.close()
         return "250 2.0.0 taken"
 
-    def by_subject(self) -> dict[tuple[str, str], list[str]]:
-        """Message-IDs by addressee and subject."""
-        found: dict[tuple[str, str], list[str]] = defaultdict(list)
-        for address, subject, message_id in self.arrived:
-            found[address, subject].append(message_id)
-        return found
-
-    def _first_time(self, address: str) -> bool:
-        new = address not in self._tried
-        self._tried.add(address)
-        return new
+    def newest(self, address: str, holding: Callable[[Arrived], str]) -> str:
+        """What the newest mail of somebody holds of what is looked for; "" where none does."""
+        mine = (one for one in reversed(self.arrived) if one.address == address)
+        return next((found for one in mine if (found := holding(one))), "")
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[tuple[int, Mailbox]]:
+def running(folder: Path, now: Callable[[], datetime]) -> Iterator[tuple[int, Mailbox]]:
     """The server on a free port of this machine; yields the port and its mailbox."""
-    mailbox = Mailbox(folder)
+    mailbox = Mailbox(folder, now)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port: int = free.getsockname()[1]
     # The controller must know its port beforehand: it knocks at it to see that it runs.

@@ -1,115 +1,104 @@
-"""The demo's people and its course: two dozen educators, seven mails."""
+"""The demo's people: who fills in the form when, and what each of them does later.
+
+Plain values. Knows nothing of pages, rows or mail servers; `timelapse` lets it happen.
+"""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from l3mail.courses import Outline
 from l3mail.demo.mailserver import FULL, GREYLISTED, SILENT, UNKNOWN
 
-STREAM = "digital-sichtbar"
+COURSE = "digital-kommunizieren"
+NEWSLETTER = "newsletter"
+ISSUE = "newsletter/2026-12"
+SEGMENT = "nord"
+DISTRICT = "Nord"
+
 LEAVES = "bert@kita-sonne.example"
-"""Unsubscribes on a Monday morning, after the lesson was queued and before it was sent."""
+"""Unsubscribes by one click on a Monday, after lesson 3 was queued and before it was sent."""
+LEAVES_AT = f"{COURSE}/03-video"
+PAUSES = "jana@kita-sonne.example"
+FORGETS = "karim@vhs-nord.example"
+"""Signs up again for what was confirmed long ago."""
+SILENTLY = "uwe@schule-am-park.example"
+"""Fills in the form and never opens the mail."""
 
-FIRST_DAY = datetime(2026, 10, 5, 8, 0, tzinfo=UTC)  # 10:00 in Berlin, on the second: Monday
+FIRST_SLOT = datetime(2026, 10, 5, 8, 0, tzinfo=UTC)  # Monday, 10:00 in Berlin
+BEGIN = FIRST_SLOT - timedelta(minutes=30)
+END = FIRST_SLOT + timedelta(weeks=10)
 
-COURSE = Outline(
-    slug=STREAM,
-    title="Digital sichtbar",
-    cadence={"weekday": "mon", "at": "10:00"},
-    lessons=[
-        (f"{STREAM}/01-ziele", "lesson"),
-        (f"{STREAM}/02-social-media", "lesson"),
-        (f"{STREAM}/03-kurzvideo", "lesson"),
-        (f"{STREAM}/04-newsletter", "lesson"),
-        (f"{STREAM}/05-ki", "lesson"),
-        (f"{STREAM}/06-netzwerk", "lesson"),
-        (f"{STREAM}/evaluation", "evaluation"),
-    ],
-)
-
-TEXTS = {
-    "01-ziele": (
-        "Wen wollen Sie erreichen?",
-        (
-            "schreiben Sie in einem Satz auf, wer von Ihrem nächsten Angebot erfahren soll"
-            " und was diese Person danach tun kann."
-        ),
-    ),
-    "02-social-media": (
-        "Ein Kanal, gut gepflegt",
-        (
-            "wählen Sie den einen Kanal, auf dem Ihre Leute schon sind, und legen Sie zwei feste"
-            " Tage in der Woche dafür fest."
-        ),
-    ),
-    "03-kurzvideo": (
-        "Dreißig Sekunden im Hochformat",
-        (
-            "filmen Sie heute eine Hand, die etwas zeigt: eine Frage, drei Schritte, ein Ergebnis."
-            " Untertitel nicht vergessen."
-        ),
-    ),
-    "04-newsletter": (
-        "Post, auf die man wartet",
-        (
-            "ein Newsletter braucht einen Termin, einen Absender mit Namen und eine einzige Bitte"
-            " an die Lesenden."
-        ),
-    ),
-    "05-ki": (
-        "KI schreibt vor, Sie entscheiden",
-        (
-            "lassen Sie sich fünf Überschriften vorschlagen, streichen Sie vier, und prüfen Sie in"
-            " der letzten jede Tatsache."
-        ),
-    ),
-    "06-netzwerk": (
-        "Was hat es gebracht?",
-        (
-            "zählen Sie Anmeldungen statt Klicks, und fragen Sie eine Kollegin, was bei ihr"
-            " angekommen ist."
-        ),
-    ),
-    "evaluation": (
-        "Sechs Wochen: Ihre Meinung",
-        "antworten Sie auf diese E-Mail mit einem Satz: Was nehmen Sie mit, was fehlte?",
-    ),
-}
-"""Subject and body by lesson."""
+FORGETS_AT = datetime(2026, 10, 22, 15, 20, tzinfo=UTC)
+PAUSES_AT = datetime(2026, 10, 28, 18, 5, tzinfo=UTC)
+PAUSE_WEEKS = 2
+SCHEDULES_AT = datetime(2026, 11, 27, 13, 0, tzinfo=UTC)
+ISSUE_AT = datetime(2026, 12, 1, 9, 0, tzinfo=UTC)  # Tuesday, 10:00 in Berlin
 
 _NAMES = (
     "Ada Bert Clara David Elif Fatima Georg Hanna Ivan Jana Karim Lena"
     " Mehmet Nora Olga Paul Rosa Samir Tilda Yusuf"
 ).split()
 _HOUSES = ("schule-am-park", "kita-sonne", "vhs-nord", "bibliothek-west")
+_DISTRICTS = (DISTRICT, "Mitte", "Süd", "")
+_HASTY = {"Clara"}
+"""Sends the form faster than anybody types: the page asks for one step more."""
 
 
 @dataclass(frozen=True, slots=True)
-class Educator:
-    """Somebody who confirms the course at `confirmed_at`; `leaves` before the third lesson."""
+class Person:
+    """Somebody who fills in the form at `asks_at`; the button is pressed at `confirms_at`.
 
-    address: str
+    Who has no mail to confirm by then comes back later; None: never.
+    """
+
     first_name: str
-    confirmed_at: datetime
-    leaves: bool = False
+    address: str
+    asks_at: datetime
+    confirms_at: datetime | None
+    streams: tuple[str, ...] = (COURSE,)
+    district: str = ""
+    locale: str = "de"
+    is_hasty: bool = False
 
 
-def educators() -> list[Educator]:
-    """The people in the order they confirm, over two weeks and at all hours."""
+def everybody() -> list[Person]:
+    """The people in the order they ask, over two weeks and at all hours."""
     addresses = [
         f"{name.lower()}@{_HOUSES[number % len(_HOUSES)]}.example"
         for number, name in enumerate(_NAMES)
     ]
-    everyone = [*zip(_NAMES, addresses, strict=True)]
-    everyone += [("Gerda", GREYLISTED), ("Nils", UNKNOWN), ("Vera", FULL), ("Stina", SILENT)]
-    return [
+    crowd = [*zip(_NAMES, addresses, strict=True)]
+    crowd += [("Gerda", GREYLISTED), ("Vera", FULL), ("Stina", SILENT)]
+    people = [_of_crowd(number, *somebody) for number, somebody in enumerate(crowd)]
+    return people + _others()
+
+
+def _of_crowd(number: int, name: str, address: str) -> Person:
+    asks_at = FIRST_SLOT + timedelta(hours=13 * number, minutes=7 * number % 60)
+    confirms_at = asks_at + timedelta(minutes=11 + 17 * number % 40)
+    if number < 2:
         # The first confirms on a Monday at 10:00:00 sharp and begins that moment; the second
         # is one second late and begins a week later.
-        Educator(
-            address,
-            name,
-            FIRST_DAY + (timedelta(seconds=number) if number < 2 else timedelta(hours=13 * number)),
-            leaves=address == LEAVES,
-        )
-        for number, (name, address) in enumerate(everyone)
+        asks_at = FIRST_SLOT - timedelta(minutes=20 - 3 * number)
+        confirms_at = FIRST_SLOT + timedelta(seconds=number)
+    return Person(
+        first_name=name,
+        address=address,
+        asks_at=asks_at,
+        confirms_at=confirms_at,
+        streams=(COURSE, NEWSLETTER) if number % 2 == 0 else (COURSE,),
+        district=_DISTRICTS[number // 2 % len(_DISTRICTS)],
+        is_hasty=name in _HASTY,
+    )
+
+
+def _others() -> list[Person]:
+    def at(day: int, hour: int, minute: int) -> datetime:
+        return datetime(2026, 10, day, hour, minute, tzinfo=UTC)
+
+    return [
+        Person("Uwe", SILENTLY, at(6, 16, 40), None),
+        Person("Nils", UNKNOWN, at(7, 6, 55), None),
+        Person("Xenia", "xenia@verein.example", at(8, 11, 10), at(8, 11, 31), locale="en"),
+        Person("Wilma", "wilma@verein.example", at(9, 7, 25), at(9, 7, 58), locale="de-simple"),
+        Person("Zoe", "zoe@verein.example", at(10, 12, 5), at(10, 12, 9), (NEWSLETTER,), DISTRICT),
     ]

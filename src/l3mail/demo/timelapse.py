@@ -1,289 +1,238 @@
-"""Ten weeks in seconds: from one due moment to the next, with the real parts on a virtual clock."""
+"""Ten weeks in seconds: from one due moment to the next, with the real parts on a virtual clock.
+
+Owns the order of things: people act on the pages, the house plans, and sends. Writes no row by
+itself. What is to happen when stands in `people`; another chapter of the story is another call
+of `_at` in `_write_the_story`, and another claim in `evidence`.
+"""
 
 import asyncio
-import shutil
-from collections import Counter, defaultdict
+import heapq
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from itertools import pairwise
+from itertools import count
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, exists, select
 
-from l3mail import courses, migrations, publishing
-from l3mail.addresses import address_key, parse_address
+from l3mail import actions, audiences, newsletters, rounds
 from l3mail.clocks import FixedClock
-from l3mail.database import Database, opened
-from l3mail.demo.mailserver import Mailbox, running
-from l3mail.demo.people import COURSE, FIRST_DAY, STREAM, TEXTS, Educator, educators
-from l3mail.errors import WorkspaceError
-from l3mail.models import DELIVERY, ENROLLMENT, SUBSCRIBER, SUBSCRIPTION, UtcDateTime
-from l3mail.models import STREAM as STREAM_TABLE
-from l3mail.settings import FILE, Settings, load_pepper, load_settings, make_state
-from l3mail.wiring import make_sender, only_sender
+from l3mail.database import Database
+from l3mail.demo import people, premises
+from l3mail.demo.evidence import Evidence, Summary, look
+from l3mail.demo.mailserver import Arrived, Mailbox, running
+from l3mail.demo.people import COURSE, Person
+from l3mail.demo.premises import CreateApp
+from l3mail.demo.visitors import Browser
+from l3mail.errors import DemoError
+from l3mail.models import DELIVERY, SUBSCRIBER
+from l3mail.settings import Settings
+from l3mail.wiring import asking_terms, make_agenda, make_sender, only_sender, open_database
 
-WEEKS = 10
-_MARK = ".l3mail-demo"
+COMES_BACK_AFTER = timedelta(hours=1)
 
-_SETTINGS = """\
-# The demo's workspace: play with it, it is made anew by every demo.
-[workspace]
-name = "Bildung in Musterstadt"
-timezone = "Europe/Berlin"
-
-[sender]
-from = "Bildung in Musterstadt <kurs@musterstadt.example>"
-
-[relay]
-host = "127.0.0.1"
-port = {port}
-connections = 4
-"""
+Act = Callable[[], str]
+"""What somebody does; the words the timeline has for it, "" for none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One moment something was due at, and what then happened; `share` is how far the demo is."""
+    """One moment something was due at, and what then happened; `share` is how far the demo is.
+
+    `mails` counts deliveries that changed, by kind and state.
+    """
 
     at: datetime
-    joined: tuple[str, ...]
-    states: Mapping[str, int]
     notes: tuple[str, ...]
+    mails: Mapping[tuple[str, str], int]
     share: float
 
 
-@dataclass(slots=True)
-class Summary:
-    """What the rows and the mail server say in the end, found by looking and not by counting along.
-
-    `whole` counts learners whose seven mails were all accepted, `mondays` those of them who had
-    each on a Monday, seven days after the one before, by the moment the server took it; `sharp`
-    those whose every mail was taken at 10:00 local time. `repeated` counts mails, by addressee
-    and subject, that arrived under more than one Message-ID.
-    """
-
-    folder: Path
-    people: int = 0
-    mails: int = 0
-    states: Counter[str] = field(default_factory=Counter)
-    mondays: int = 0
-    sharp: int = 0
-    whole: int = 0
-    repeated: int = 0
-    arrived_twice: int = 0
-    after_leaving: int = 0
-
-
-def play(folder: Path, tell: Callable[[Moment], None]) -> Summary:
+def play(folder: Path, tell: Callable[[Moment], None], create_app: CreateApp) -> Summary:
     """Run the demo in `folder`, which is made anew; `tell` hears of every moment.
 
     Raises WorkspaceError where the folder holds something that is not a demo.
     """
-    _clear(folder)
-    with running(folder / "mails") as (port, mailbox):
-        (folder / FILE).write_text(_SETTINGS.format(port=port), encoding="utf-8")
-        settings = load_settings(folder, {})
-        make_state(settings.state_dir)
-        with opened(settings.database_url) as database:
-            migrations.upgrade(database, FIRST_DAY)
-            with only_sender(database):
-                _Timelapse(settings, database, mailbox).run(tell)
-            return _look(database, settings.zone, mailbox, folder)
+    premises.clear(folder)
+    clock = FixedClock(people.BEGIN)
+    with running(folder / "mails", clock.now) as (port, mailbox), premises.listening() as door:
+        web_port: int = door.getsockname()[1]
+        settings = premises.furnish(folder, relay_port=port, web_port=web_port, now=people.BEGIN)
+        with open_database(settings) as database, only_sender(database):
+            timelapse = Timelapse(settings, database, clock, mailbox)
+            with premises.open_door(create_app, settings, database, clock, door):
+                timelapse.run(tell)
+            return database.read(lambda connection: look(timelapse.evidence(connection), folder))
 
 
-def _clear(folder: Path) -> None:
-    if folder.exists():
-        if not (folder / _MARK).exists() and any(folder.iterdir()):
-            raise WorkspaceError(f"{folder} holds something else; name an empty folder by --dir")
-        shutil.rmtree(folder)
-    (folder / "mails").mkdir(parents=True)
-    (folder / _MARK).touch()
+@dataclass(order=True)
+class _Planned:
+    at: datetime
+    number: int
+    act: Act = field(compare=False)
 
 
-class _Timelapse:
-    def __init__(self, settings: Settings, database: Database, mailbox: Mailbox) -> None:
+class Timelapse:
+    """One run of the demo."""
+
+    def __init__(
+        self, settings: Settings, database: Database, clock: FixedClock, mailbox: Mailbox
+    ) -> None:
+        self.mailbox = mailbox
         self._settings = settings
         self._database = database
-        self._mailbox = mailbox
-        self._clock = FixedClock(FIRST_DAY)
-        self._pepper = load_pepper(settings.state_dir)
-        self._coming = educators()
-        self._known: dict[int, str] = {}
+        self._clock = clock
+        self._agenda = make_agenda(settings)
+        self._browser = Browser(settings.web.base_url, clock.advance)
+        self._asked: list[str] = []
+        self._story: list[_Planned] = []
+        self._numbers = count()
+        self._write_the_story()
+
+    def _write_the_story(self) -> None:
+        for person in people.everybody():
+            self._at(person.asks_at, partial(self._sign_up, person))
+            if person.confirms_at is not None:
+                self._at(person.confirms_at, partial(self._confirm, person))
+        named = {person.address: person for person in people.everybody()}
+        self._at(people.FORGETS_AT, partial(self._sign_up_again, named[people.FORGETS]))
+        self._at(people.PAUSES_AT, partial(self._pause, named[people.PAUSES]))
+        self._at(people.SCHEDULES_AT, self._schedule_issue)
+        self._leaving = named[people.LEAVES]
+
+    def _at(self, moment: datetime, act: Act) -> None:
+        heapq.heappush(self._story, _Planned(moment, next(self._numbers), act))
 
     def run(self, tell: Callable[[Moment], None]) -> None:
-        self._database.write(self._lay_out)
-        end = FIRST_DAY + timedelta(weeks=WEEKS)
-        tell(self._live_through(0.0))
-        while (moment := self._next_moment()) is not None and moment <= end:
-            self._clock.set(moment)
-            share = (self._clock.now() - FIRST_DAY) / (end - FIRST_DAY)
-            tell(self._live_through(share))
+        """Live from one moment to the next, to the end of the ten weeks."""
+        while (moment := self._next_moment()) is not None and moment <= people.END:
+            # Whoever types lets time pass: what was due meanwhile is late and comes now.
+            self._clock.advance(max(moment - self._clock.now(), timedelta()))
+            tell(self._live_through())
+
+    def evidence(self, connection: Connection) -> Evidence:
+        """What there is to look at in the end."""
+        return Evidence(connection, self.mailbox.arrived, self._asked, self._settings.zone)
 
     def _next_moment(self) -> datetime | None:
-        """The next moment something falls due: somebody joins, a lesson, a new attempt."""
-
-        def verb(connection: Connection) -> list[datetime | None]:
-            due = (ENROLLMENT.c.next_due_at, DELIVERY.c.next_attempt_at)
-            return [
-                connection.execute(
-                    select(func.min(column, type_=UtcDateTime)).where(column > self._clock.now())
-                ).scalar()
-                for column in due
-            ]
-
-        moments = [*self._database.read(verb), *(person.confirmed_at for person in self._coming)]
+        """When somebody does something, or something falls due by itself."""
+        now = self._clock.now()
+        due = self._database.read(lambda connection: rounds.next_moment(connection, now))
+        moments = [due, self._story[0].at if self._story else None]
         return min((moment for moment in moments if moment is not None), default=None)
 
-    def _live_through(self, share: float) -> Moment:
+    def _live_through(self) -> Moment:
         """What the running house does in one tick, and what came of it."""
-        zone, now = self._settings.zone, self._clock.now()
-        joined = self._join(now)
-        self._database.write(lambda connection: courses.plan(connection, now, zone))
-        notes = self._somebody_leaves()
+        at = self._clock.now()
+        notes = []
         before = self._states()
-        sender = make_sender(self._settings, self._database, self._clock)
-        asyncio.run(sender.run(once=True))
-        self._database.write(lambda connection: courses.advance(connection, now, zone))
-        after = self._states()
-        changed = Counter(state for row, (state, _) in after.items() if before[row] != after[row])
-        return Moment(now.astimezone(zone), joined, changed, notes, share)
+        while self._story and self._story[0].at <= self._clock.now():
+            notes.append(heapq.heappop(self._story).act())
+        done = rounds.run(self._database, self._clock, self._agenda, chores=True)
+        if done.purged:
+            notes.append(f"{done.purged} sign-up ran out unconfirmed and is deleted")
+        notes.append(self._somebody_leaves())
+        asyncio.run(make_sender(self._settings, self._database, self._clock).run(once=True))
+        # Who had a lesson is led on at once, so that the next moment is known.
+        rounds.run(self._database, self._clock, self._agenda)
+        changed = Counter(
+            (kind, state)
+            for number, (kind, state, attempts) in self._states().items()
+            if before.get(number) != (kind, state, attempts) and state != "queued"
+        )
+        share = (at - people.BEGIN) / (people.END - people.BEGIN)
+        local = at.astimezone(self._settings.zone)
+        return Moment(local, tuple(note for note in notes if note), changed, share)
 
-    def _states(self) -> dict[int, tuple[str, int]]:
-        query = select(DELIVERY.c.id, DELIVERY.c.state, DELIVERY.c.attempts)
+    def _states(self) -> dict[int, tuple[str, str, int]]:
+        query = select(DELIVERY.c.id, DELIVERY.c.kind, DELIVERY.c.state, DELIVERY.c.attempts)
         rows = self._database.read(lambda connection: connection.execute(query).all())
-        return {row.id: (row.state, row.attempts) for row in rows}
+        return {row.id: (row.kind, row.state, row.attempts) for row in rows}
 
-    def _lay_out(self, connection: Connection) -> None:
-        """The course and its published texts."""
-        stream = connection.execute(
-            insert(STREAM_TABLE)
-            .values(slug=STREAM, kind="course", title=COURSE.title, created_at=FIRST_DAY)
-            .returning(STREAM_TABLE.c.id)
-        ).scalar_one()
-        courses.define(connection, COURSE, stream, FIRST_DAY)
-        for name, (subject, body) in TEXTS.items():
-            text = f"{{{{ greeting }}}},\n\n{body}\n\nIhr Team Bildung in Musterstadt\n"
-            publishing.publish(
-                connection,
-                slug=f"{STREAM}/{name}",
-                locale="de",
-                source=text,
-                compiled={"subject": subject, "text": text, "html": ""},
-                by="demo",
-                now=FIRST_DAY,
-            )
+    # -- what people do
 
-    def _join(self, now: datetime) -> tuple[str, ...]:
-        here = [person for person in self._coming if person.confirmed_at <= now]
-        self._coming = [person for person in self._coming if person.confirmed_at > now]
-        for person in here:
-            self._database.write(partial(self._welcome, person=person))
-        return tuple(person.first_name for person in here)
+    def _sign_up(self, person: Person) -> str:
+        asked_more = self._browser.sign_up(person)
+        self._asked.append(person.address)
+        if person.confirms_at is None:
+            return f"{person.first_name} fills in the form"
+        return f"{person.first_name} types too fast and takes one step more" if asked_more else ""
 
-    def _welcome(self, connection: Connection, person: Educator) -> None:
-        address = parse_address(person.address)
-        stream = connection.execute(select(STREAM_TABLE.c.id)).scalar_one()
-        subscriber = connection.execute(
-            insert(SUBSCRIBER)
-            .values(
-                address=address.address,
-                address_key=address_key(address, self._pepper),
-                first_name=person.first_name,
-                created_at=person.confirmed_at,
-            )
-            .returning(SUBSCRIBER.c.id)
-        ).scalar_one()
-        connection.execute(
-            insert(SUBSCRIPTION).values(
-                subscriber_id=subscriber,
-                stream_id=stream,
-                state="confirmed",
-                created_at=person.confirmed_at,
-                confirmed_at=person.confirmed_at,
-            )
-        )
-        courses.enroll(connection, STREAM, subscriber, person.confirmed_at, self._settings.zone)
-        if person.leaves:
-            self._known[subscriber] = person.first_name
+    def _confirm(self, person: Person) -> str:
+        link = self.mailbox.newest(person.address, lambda mail: mail.link("confirm"))
+        if not link:
+            later = self._clock.now() + COMES_BACK_AFTER
+            self._at(later, partial(self._confirm, person))
+            return f"{person.first_name} finds no mail yet"
+        dates = self._browser.confirm(link)
+        words = f"{person.first_name} confirms"
+        if person.locale != self._settings.workspace.locale:
+            words += f", reads {person.locale}"
+        return f"{words}: lesson 1 {_day(dates[0])}" if dates else f"{words} the newsletter"
 
-    def _somebody_leaves(self) -> tuple[str, ...]:
-        """Unsubscribe whoever means to, in the moment between planning and sending."""
+    def _sign_up_again(self, person: Person) -> str:
+        self._browser.sign_up(person)
+        return f"{person.first_name} signs up again, long since confirmed"
 
-        def verb(connection: Connection) -> list[int]:
-            waiting = select(DELIVERY.c.subscriber_id).where(
-                DELIVERY.c.state == "queued", DELIVERY.c.slug == COURSE.lessons[2][0]
-            )
-            left = connection.execute(
-                update(SUBSCRIPTION)
+    def _pause(self, person: Person) -> str:
+        link = self._link_of(person, lambda mail: mail.link("preferences"))
+        self._browser.pause(link, COURSE, people.PAUSE_WEEKS)
+        return f"{person.first_name} pauses for {people.PAUSE_WEEKS} weeks"
+
+    def _somebody_leaves(self) -> str:
+        """Press the mail program's button in the moment between planning and sending."""
+        person = self._leaving
+        is_queued = select(
+            exists(
+                select(DELIVERY.c.id)
+                .join(SUBSCRIBER, SUBSCRIBER.c.id == DELIVERY.c.subscriber_id)
                 .where(
-                    SUBSCRIPTION.c.subscriber_id.in_(self._known),
-                    SUBSCRIPTION.c.subscriber_id.in_(waiting),
-                    SUBSCRIPTION.c.state == "confirmed",
+                    SUBSCRIBER.c.address == person.address,
+                    DELIVERY.c.slug == people.LEAVES_AT,
+                    DELIVERY.c.state == "queued",
                 )
-                .values(
-                    state="unsubscribed",
-                    unsubscribed_at=self._clock.now(),
-                    generation=SUBSCRIPTION.c.generation + 1,
-                )
-                .returning(SUBSCRIPTION.c.subscriber_id)
-            ).scalars()
-            gone = list(left)
-            connection.execute(
-                update(ENROLLMENT)
-                .where(ENROLLMENT.c.subscriber_id.in_(gone))
-                .values(state="cancelled", ended_at=self._clock.now(), next_due_at=None)
             )
-            return gone
-
-        gone = self._database.write(verb)
-        names = (self._known[person] for person in gone)
-        return tuple(f"{name} unsubscribes while the mail is queued" for name in names)
-
-
-def _look(database: Database, zone: ZoneInfo, mailbox: Mailbox, folder: Path) -> Summary:
-    """Read from the rows and the arrived mails what the demo claims."""
-    query = (
-        select(
-            DELIVERY.c.id,
-            DELIVERY.c.subscriber_id,
-            DELIVERY.c.state,
-            DELIVERY.c.ended_at,
-            DELIVERY.c.started_at,
-            SUBSCRIPTION.c.unsubscribed_at,
         )
-        .join(SUBSCRIPTION, SUBSCRIPTION.c.subscriber_id == DELIVERY.c.subscriber_id)
-        .order_by(DELIVERY.c.id)
-    )
-    rows = database.read(lambda connection: connection.execute(query).all())
-    courses_of: dict[int, list[datetime]] = defaultdict(list)
-    for row in rows:
-        if row.state == "accepted":
-            courses_of[row.subscriber_id].append(row.ended_at.astimezone(zone))
-    whole = [dates for dates in courses_of.values() if len(dates) == len(COURSE.lessons)]
-    return Summary(
-        folder=folder,
-        people=len({row.subscriber_id for row in rows}),
-        mails=len(mailbox.arrived),
-        states=Counter(row.state for row in rows),
-        mondays=sum(_are_mondays(dates) for dates in whole),
-        whole=len(whole),
-        sharp=sum(all((at.hour, at.minute) == (10, 0) for at in dates) for dates in whole),
-        repeated=sum(len(set(ids)) > 1 for ids in mailbox.by_subject().values()),
-        arrived_twice=sum(times > 1 for times in Counter(mailbox.arrived).values()),
-        after_leaving=sum(
-            row.unsubscribed_at is not None
-            and row.started_at is not None
-            and row.started_at >= row.unsubscribed_at
-            for row in rows
-        ),
-    )
+        if not self._database.read(lambda connection: connection.execute(is_queued).scalar()):
+            return ""
+        self._browser.leave(self._link_of(person, lambda mail: mail.one_click))
+        return f"{person.first_name} unsubscribes while the lesson is queued"
+
+    def _link_of(self, person: Person, holding: Callable[[Arrived], str]) -> str:
+        link = self.mailbox.newest(person.address, holding)
+        if not link:
+            raise DemoError(f"no mail to {person.first_name} holds the link that is needed")
+        return link
+
+    # -- what the office does
+
+    def _schedule_issue(self) -> str:
+        """What `segments save` and `newsletters schedule` do."""
+        terms, now = asking_terms(self._settings), self._clock.now()
+
+        def verb(connection: Connection) -> int:
+            question = f'district == "{people.DISTRICT}"'
+            found = audiences.save(connection, people.SEGMENT, question, terms, now)
+            newsletters.schedule(
+                connection,
+                people.ISSUE,
+                people.ISSUE_AT,
+                segment=people.SEGMENT,
+                by="demo",
+                now=now,
+            )
+            actions.note(connection, "demo", f"newsletters schedule {people.ISSUE}", {}, now)
+            return found.count
+
+        count_ = self._database.write(verb)
+        local = people.ISSUE_AT.astimezone(self._settings.zone)
+        return (
+            f"The office schedules {people.ISSUE} for {local:%a %d %b %H:%M},"
+            f" to segment {people.SEGMENT} ({count_} people)"
+        )
 
 
-def _are_mondays(dates: list[datetime]) -> bool:
-    """Whether mails came on Mondays, each seven calendar days after the one before."""
-    return all(day.weekday() == 0 for day in dates) and all(
-        later.date() - earlier.date() == timedelta(days=7) for earlier, later in pairwise(dates)
-    )
+def _day(iso: str) -> str:
+    return f"{datetime.fromisoformat(iso):%a %d %b %H:%M}"

@@ -1,0 +1,129 @@
+"""The demo's workspace: the starter's files with what a city would fill in, and its open door."""
+
+import re
+import shutil
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from l3mail.clocks import Clock
+from l3mail.database import Database
+from l3mail.errors import WorkspaceError
+from l3mail.settings import FILE, Settings, load_settings
+from l3mail.starter import lay_out
+from l3mail.subscribers import Rules
+from l3mail.tokens import Tokens
+from l3mail.wiring import load_tokens, make_rules, set_up
+
+CreateApp = Callable[[Settings, Database, Tokens, Clock, Rules], Any]
+"""How the pages are made: `web.create_app`."""
+
+_MARK = ".l3mail-demo"
+_KEY = re.compile(r"#? ?([a-z_]+) = .*")
+
+
+def clear(folder: Path) -> None:
+    """Make an empty folder for a new demo in the place of an old one.
+
+    Raises WorkspaceError where the folder holds something that is not a demo.
+    """
+    if folder.exists():
+        if not (folder / _MARK).exists() and any(folder.iterdir()):
+            raise WorkspaceError(f"{folder} holds something else; name an empty folder by --dir")
+        shutil.rmtree(folder)
+    (folder / "mails").mkdir(parents=True)
+    (folder / _MARK).touch()
+
+
+def furnish(folder: Path, *, relay_port: int, web_port: int, now: datetime) -> Settings:
+    """Lay out the starter workspace, fill in what is the city's, publish all of it."""
+    lay_out(folder)
+    path = folder / FILE
+    values = _sample(relay_port, web_port)
+    path.write_text(filled(path.read_text(encoding="utf-8"), values), encoding="utf-8")
+    settings = load_settings(folder, {})
+    set_up(settings, by="demo", now=now)
+    return settings
+
+
+def _sample(relay_port: int, web_port: int) -> dict[str, dict[str, str]]:
+    """By section and key, as TOML."""
+    return {
+        "sender": {"from": '"Bildung in Musterstadt <kurs@musterstadt.example>"'},
+        "impressum": {
+            "name": '"Landeshauptstadt Musterstadt, Amt für Bildung"',
+            "address": '"Rathausplatz 1, 12345 Musterstadt"',
+            "email": '"bildung@musterstadt.example"',
+            "privacy_url": '"https://musterstadt.example/datenschutz"',
+        },
+        "relay": {"host": '"127.0.0.1"', "port": str(relay_port), "connections": "4"},
+        "web": {"base_url": f'"http://127.0.0.1:{web_port}"', "port": str(web_port)},
+        "signup": {"fields": '["first_name", "district"]'},
+    }
+
+
+def filled(text: str, values: dict[str, dict[str, str]]) -> str:
+    """The text of an l3mail.toml with these values, each on its own line, comments kept.
+
+    A key takes the place of its line, or of the line that shows its default; one that has none
+    goes to the end of its section, and a section that is missing to the end.
+    """
+    left = {section: dict(keys) for section, keys in values.items()}
+    lines: list[str] = []
+    section = ""
+    for line in [*text.splitlines(), *(f"[{name}]" for name in left if f"[{name}]" not in text)]:
+        if line.startswith("["):
+            _append_left(lines, left.get(section, {}))
+            section = line.strip("[]")
+            if lines and lines[-1] and not lines[-1].startswith("#"):
+                lines.append("")
+        key = _KEY.fullmatch(line)
+        value = left.get(section, {}).pop(key[1], None) if key else None
+        lines.append(line if key is None or value is None else f"{key[1]} = {value}")
+    _append_left(lines, left.get(section, {}))
+    return "\n".join(lines) + "\n"
+
+
+def _append_left(lines: list[str], keys: dict[str, str]) -> None:
+    """Put keys behind the last line of a section that says anything of it."""
+    at = len(lines)
+    while at and (not lines[at - 1] or lines[at - 1].startswith("#")):
+        at -= 1
+    lines[at:at] = [f"{key} = {value}" for key, value in keys.items()]
+    keys.clear()
+
+
+@contextmanager
+def listening() -> Iterator[socket.socket]:
+    """A socket at a free port of this machine; who comes early waits."""
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        yield door
+
+
+@contextmanager
+def open_door(
+    create_app: CreateApp,
+    settings: Settings,
+    database: Database,
+    clock: Clock,
+    door: socket.socket,
+) -> Iterator[None]:
+    """Answer pages at the socket, in a thread of their own."""
+    app = create_app(settings, database, load_tokens(settings), clock, make_rules(settings))
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, proxy_headers=False, ws="none", lifespan="off"
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [door]}, name="pages")
+    thread.start()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join()

@@ -1,0 +1,152 @@
+"""How the demo's people use the pages: a browser without scripts, over real HTTP.
+
+Owns fetching, reading forms and sending them. Speaks to the demo's own door and to nobody else;
+must not know rows or the mail server.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from html.parser import HTMLParser
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlencode
+from urllib.request import ProxyHandler, Request, build_opener
+
+from l3mail.demo.people import Person
+from l3mail.errors import DemoError
+
+PATIENCE_SECONDS = 30
+TYPING = timedelta(seconds=20)
+
+Field = tuple[str, str]
+
+
+@dataclass
+class Form:
+    """One form of a page: `fields` as it would be sent, and `boxes` that could be ticked."""
+
+    fields: list[Field] = field(default_factory=list)
+    boxes: set[Field] = field(default_factory=set)
+
+    def filled(self, values: Mapping[str, str], ticks: tuple[Field, ...] = ()) -> list[Field]:
+        """What is sent with these values typed or chosen and these boxes ticked.
+
+        Raises DemoError where the form has no such field: people can't type into what is not there.
+        """
+        missing = values.keys() - {name for name, _ in self.fields}
+        lacking = missing | {value for name, value in ticks if (name, value) not in self.boxes}
+        if lacking:
+            raise DemoError(f"the form has no field for {', '.join(sorted(lacking))}")
+        kept = [(name, values.get(name, value)) for name, value in self.fields]
+        return [*kept, *ticks]
+
+
+class Page(HTMLParser):
+    """An answer: its status, its forms, and the moments it names."""
+
+    def __init__(self, url: str, status: int, html: str) -> None:
+        super().__init__()
+        self.url = url
+        self.status = status
+        self.forms: list[Form] = []
+        self.moments: list[str] = []
+        self._select = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Gather fields as a browser does."""
+        given = {name: value or "" for name, value in attrs}
+        here = (given.get("name", ""), given.get("value", ""))
+        if tag == "form":
+            self.forms.append(Form())
+        elif tag == "time":
+            self.moments.append(given.get("datetime", ""))
+        elif tag == "select":
+            self._select = here[0]
+        elif tag == "option" and "selected" in given and self.forms:
+            self.forms[-1].fields.append((self._select, here[1]))
+        elif tag == "input" and self.forms:
+            is_box = given.get("type") in {"checkbox", "radio"}
+            if is_box and "checked" not in given:
+                self.forms[-1].boxes.add(here)
+            else:
+                self.forms[-1].fields.append(here)
+
+    def form(self, **holding: str) -> Form:
+        """The form with this hidden field; raises DemoError where the page has none."""
+        for form in self.forms:
+            if holding.items() <= set(form.fields):
+                return form
+        raise DemoError(f"{_route(self.url)} answered {self.status} without the form looked for")
+
+
+class Browser:
+    """Fetches pages of one address; `let_pass` lets time go by while somebody types."""
+
+    def __init__(self, base_url: str, let_pass: Callable[[timedelta], None]) -> None:
+        self._base_url = base_url
+        self._let_pass = let_pass
+        # No proxy of this machine is asked: what we want is here.
+        self._opener = build_opener(ProxyHandler({}))
+
+    def get(self, url: str) -> Page:
+        """Open a page."""
+        return self._fetch(url, None)
+
+    def post(self, url: str, fields: list[Field]) -> Page:
+        """Send a form."""
+        return self._fetch(url, urlencode(fields).encode())
+
+    def sign_up(self, person: Person) -> bool:
+        """Fill in the form and send it; whether the page wanted one step more."""
+        page = self.get(f"{self._base_url}/subscribe?locale={person.locale}")
+        typed = {"email": person.address, "first_name": person.first_name}
+        typed["district"] = person.district
+        fields = page.form().filled(typed, tuple(("stream", slug) for slug in person.streams))
+        if not person.is_hasty:
+            self._let_pass(TYPING)
+        answer = self.post(page.url, fields)
+        asked_more = answer.status == 428
+        if asked_more:
+            answer = self.post(page.url, answer.form().filled({}))
+        _require(answer)
+        return asked_more
+
+    def confirm(self, link: str) -> list[str]:
+        """Open a link and press its button; the moments of the lessons that the page promises."""
+        page = _require(self.get(link))
+        return _require(self.post(link, page.form().filled({}))).moments
+
+    def pause(self, link: str, course: str, weeks: int) -> None:
+        """Pause a course on the preferences page."""
+        page = _require(self.get(link))
+        form = page.form(action="pause", course=course)
+        _require(self.post(link, form.filled({"weeks": str(weeks)})))
+
+    def leave(self, link: str) -> None:
+        """What a mail program sends when its own button is pressed (RFC 8058)."""
+        _require(self.post(link, [("List-Unsubscribe", "One-Click")]))
+
+    def _fetch(self, url: str, data: bytes | None) -> Page:
+        if not url.startswith(f"{self._base_url}/"):
+            raise DemoError("a mail of the demo leads away from this machine")
+        request = Request(url, data)  # noqa: S310 - our own http address, as seen above
+        try:
+            with self._opener.open(request, timeout=PATIENCE_SECONDS) as answer:
+                return Page(url, answer.status, answer.read().decode())
+        except HTTPError as answer:
+            with answer:
+                return Page(url, answer.code, answer.read().decode())
+        except URLError as fault:
+            raise DemoError(f"the demo's own pages do not answer: {fault.reason}") from fault
+
+
+def _require(page: Page) -> Page:
+    if page.status != 200:
+        raise DemoError(f"{_route(page.url)} answered {page.status}")
+    return page
+
+
+def _route(url: str) -> str:
+    """The page without what is personal in its address."""
+    return "/" + url.split("/", 4)[3].partition("?")[0]
