@@ -115,6 +115,8 @@ def demo(
 
         summary = play(folder, tell, create_app)
         progress.update(task, completed=1.0)
+    if console.is_terminal:
+        console.print()  # in a pipe, the bar's end has left an empty line already
     _conclude(console.print, summary)
     if not all(claim.holds for claim in summary.claims):
         raise typer.Exit(1)
@@ -132,7 +134,7 @@ def _lines(moment: "Moment") -> "list[str]":
     for (kind, state), number in sorted(moment.mails.items()):
         if (kind, state) not in _EXPECTED:
             by_kind.setdefault(kind, []).append(f"{number} {state}")
-    notes += [f"{kind}: {', '.join(states)}" for kind, states in by_kind.items()]
+    notes.append("; ".join(f"{kind}: {', '.join(states)}" for kind, states in by_kind.items()))
     return [line for note in notes for line in _wrapped(f"{moment.at:%a %d %b %H:%M}  ", note)]
 
 
@@ -144,7 +146,7 @@ def _conclude(say: "Callable[[str], None]", summary: "Summary") -> None:
     from l3mail.demo import LEAVES
 
     states = ", ".join(f"{count} {state}" for state, count in sorted(summary.states.items()))
-    say(f"\n{summary.people} people, {summary.mails} mails arrived; deliveries: {states}")
+    say(f"{summary.people} people, {summary.mails} mails arrived; deliveries: {states}")
     say("Counted from the rows and the mails:")
     for claim in summary.claims:
         for line in _wrapped("  ok  " if claim.holds else "  NO  ", claim.words):

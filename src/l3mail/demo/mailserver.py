@@ -2,6 +2,7 @@
 
 import email
 import email.policy
+import html
 import re
 import socket
 from collections import Counter
@@ -25,6 +26,7 @@ ROOM = 5
 """Mails that fit into the small mailbox."""
 SILENT_AT = 3
 
+_LINK = re.compile(r"https?://[^\s<>\"'()]+")
 _LANGUAGE = re.compile(r'<html[^>]* lang="([^"]*)"')
 
 
@@ -61,6 +63,12 @@ class Arrived:
         """The language the HTML part says it is in."""
         found = _LANGUAGE.search(self._part("html"))
         return found[1] if found else ""
+
+    @property
+    def links(self) -> list[str]:
+        """Every web address in the mail, each once: in its headers, its text, its HTML."""
+        said = [self.one_click, self._part("plain"), html.unescape(self._part("html"))]
+        return sorted({found for part in said for found in _LINK.findall(part)})
 
     def link(self, of: str) -> str:
         """The first link of the text part under a route, such as "confirm"; "" for none."""

@@ -20,6 +20,8 @@ LEAVES_AT = f"{COURSE}/03-video"
 PAUSES = "jana@kita-sonne.example"
 FORGETS = "karim@vhs-nord.example"
 """Signs up again for what was confirmed long ago."""
+SCANNED = "hanna@bibliothek-west.example"
+"""A scanner opens every link of every mail before she does."""
 SILENTLY = "uwe@schule-am-park.example"
 """Fills in the form and never opens the mail."""
 

@@ -8,20 +8,21 @@ of `_at` in `_write_the_story`, and another claim in `evidence`.
 import asyncio
 import heapq
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import count
 from pathlib import Path
 
-from sqlalchemy import Connection, exists, select
+from sqlalchemy import Connection, exists, func, select
 
-from l3mail import actions, audiences, newsletters, rounds
+from l3mail import actions, audiences, newsletters, rounds, streams
 from l3mail.clocks import FixedClock
 from l3mail.database import Database
 from l3mail.demo import people, premises
-from l3mail.demo.evidence import Evidence, Summary, look
+from l3mail.demo.evidence import Deeds, Evidence, Summary, look
 from l3mail.demo.mailserver import Arrived, Mailbox, running
 from l3mail.demo.people import COURSE, Person
 from l3mail.demo.premises import CreateApp
@@ -55,16 +56,25 @@ def play(folder: Path, tell: Callable[[Moment], None], create_app: CreateApp) ->
 
     Raises WorkspaceError where the folder holds something that is not a demo.
     """
+    with opened(folder, create_app) as (timelapse, database):
+        timelapse.run(tell)
+        return database.read(lambda connection: look(timelapse.evidence(connection), folder))
+
+
+@contextmanager
+def opened(folder: Path, create_app: CreateApp) -> Iterator[tuple["Timelapse", Database]]:
+    """A demo ready to run: workspace laid out, mail server and pages answering."""
     premises.clear(folder)
     clock = FixedClock(people.BEGIN)
     with running(folder / "mails", clock.now) as (port, mailbox), premises.listening() as door:
         web_port: int = door.getsockname()[1]
         settings = premises.furnish(folder, relay_port=port, web_port=web_port, now=people.BEGIN)
-        with open_database(settings) as database, only_sender(database):
-            timelapse = Timelapse(settings, database, clock, mailbox)
-            with premises.open_door(create_app, settings, database, clock, door):
-                timelapse.run(tell)
-            return database.read(lambda connection: look(timelapse.evidence(connection), folder))
+        with (
+            open_database(settings) as database,
+            only_sender(database),
+            premises.open_door(create_app, settings, database, clock, door),
+        ):
+            yield Timelapse(settings, database, clock, mailbox), database
 
 
 @dataclass(order=True)
@@ -86,7 +96,8 @@ class Timelapse:
         self._clock = clock
         self._agenda = make_agenda(settings)
         self._browser = Browser(settings.web.base_url, clock.advance)
-        self._asked: list[str] = []
+        self._deeds = Deeds()
+        self._scanned = 0
         self._story: list[_Planned] = []
         self._numbers = count()
         self._write_the_story()
@@ -114,7 +125,7 @@ class Timelapse:
 
     def evidence(self, connection: Connection) -> Evidence:
         """What there is to look at in the end."""
-        return Evidence(connection, self.mailbox.arrived, self._asked, self._settings.zone)
+        return Evidence(connection, self.mailbox.arrived, self._deeds, self._settings.zone)
 
     def _next_moment(self) -> datetime | None:
         """When somebody does something, or something falls due by itself."""
@@ -127,14 +138,15 @@ class Timelapse:
         """What the running house does in one tick, and what came of it."""
         at = self._clock.now()
         notes = []
-        before = self._states()
+        before, forgotten = self._states(), self._forgotten()
         while self._story and self._story[0].at <= self._clock.now():
             notes.append(heapq.heappop(self._story).act())
-        done = rounds.run(self._database, self._clock, self._agenda, chores=True)
-        if done.purged:
-            notes.append(f"{done.purged} sign-up ran out unconfirmed and is deleted")
+        rounds.run(self._database, self._clock, self._agenda, chores=True)
+        if gone := self._forgotten() - forgotten:
+            notes.append(f"{gone} never confirmed in seven days and is forgotten")
         notes.append(self._somebody_leaves())
         asyncio.run(make_sender(self._settings, self._database, self._clock).run(once=True))
+        notes.append(self._scan())
         # Who had a lesson is led on at once, so that the next moment is known.
         rounds.run(self._database, self._clock, self._agenda)
         changed = Counter(
@@ -151,11 +163,15 @@ class Timelapse:
         rows = self._database.read(lambda connection: connection.execute(query).all())
         return {row.id: (row.kind, row.state, row.attempts) for row in rows}
 
+    def _forgotten(self) -> int:
+        query = select(func.count()).where(SUBSCRIBER.c.erased_at.is_not(None))
+        return int(self._database.read(lambda connection: connection.execute(query).scalar_one()))
+
     # -- what people do
 
     def _sign_up(self, person: Person) -> str:
         asked_more = self._browser.sign_up(person)
-        self._asked.append(person.address)
+        self._deeds.asked.add(person.address)
         if person.confirms_at is None:
             return f"{person.first_name} fills in the form"
         return f"{person.first_name} types too fast and takes one step more" if asked_more else ""
@@ -166,6 +182,7 @@ class Timelapse:
             later = self._clock.now() + COMES_BACK_AFTER
             self._at(later, partial(self._confirm, person))
             return f"{person.first_name} finds no mail yet"
+        self._deeds.pressed[person.address] = self._clock.now()
         dates = self._browser.confirm(link)
         words = f"{person.first_name} confirms"
         if person.locale != self._settings.workspace.locale:
@@ -200,6 +217,17 @@ class Timelapse:
         self._browser.leave(self._link_of(person, lambda mail: mail.one_click))
         return f"{person.first_name} unsubscribes while the lesson is queued"
 
+    def _scan(self) -> str:
+        """Open every link of somebody's new mails, as mail gateways do before anybody reads."""
+        new, self._scanned = self.mailbox.arrived[self._scanned :], len(self.mailbox.arrived)
+        mails = [one for one in new if one.address == people.SCANNED]
+        is_first = mails and people.SCANNED not in self._deeds.opened
+        for one in mails:
+            answers = self._browser.scan(one.links)
+            self._deeds.opened[one.address] += len(answers)
+            self._deeds.dead += sum(status != 200 for status in answers)
+        return "Hanna's mail scanner opens every link before she does" if is_first else ""
+
     def _link_of(self, person: Person, holding: Callable[[Arrived], str]) -> str:
         link = self.mailbox.newest(person.address, holding)
         if not link:
@@ -212,9 +240,9 @@ class Timelapse:
         """What `segments save` and `newsletters schedule` do."""
         terms, now = asking_terms(self._settings), self._clock.now()
 
-        def verb(connection: Connection) -> int:
+        def verb(connection: Connection) -> newsletters.Audience:
             question = f'district == "{people.DISTRICT}"'
-            found = audiences.save(connection, people.SEGMENT, question, terms, now)
+            audiences.save(connection, people.SEGMENT, question, terms, now)
             newsletters.schedule(
                 connection,
                 people.ISSUE,
@@ -224,13 +252,16 @@ class Timelapse:
                 now=now,
             )
             actions.note(connection, "demo", f"newsletters schedule {people.ISSUE}", {}, now)
-            return found.count
+            asked = terms.question(connection, people.SEGMENT, now)
+            stream_id = streams.find(connection, people.NEWSLETTER)
+            assert stream_id is not None  # the issue could not have been scheduled
+            return newsletters.audience(connection, stream_id, asked, now)
 
-        count_ = self._database.write(verb)
+        audience = self._database.write(verb)
         local = people.ISSUE_AT.astimezone(self._settings.zone)
         return (
-            f"The office schedules {people.ISSUE} for {local:%a %d %b %H:%M},"
-            f" to segment {people.SEGMENT} ({count_} people)"
+            f"The office schedules {people.ISSUE} for {local:%a %d %b %H:%M}, to segment"
+            f" {people.SEGMENT}: {audience.yes} of {audience.yes + audience.no} readers"
         )
 
 

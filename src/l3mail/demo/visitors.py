@@ -4,10 +4,11 @@ Owns fetching, reading forms and sending them. Speaks to the demo's own door and
 must not know rows or the mail server.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from html.parser import HTMLParser
+from http.client import HTTPResponse
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
 from urllib.request import ProxyHandler, Request, build_opener
@@ -127,18 +128,30 @@ class Browser:
         """What a mail program sends when its own button is pressed (RFC 8058)."""
         _require(self.post(link, [("List-Unsubscribe", "One-Click")]))
 
-    def _fetch(self, url: str, data: bytes | None) -> Page:
+    def scan(self, links: Iterable[str]) -> list[int]:
+        """Open those links that lead to us, by HEAD and GET, and press nothing; the answers."""
+        ours = [link for link in links if link.startswith(f"{self._base_url}/")]
+        return [self._fetch(one, None, method).status for one in ours for method in ("HEAD", "GET")]
+
+    def _fetch(self, url: str, data: bytes | None, method: str | None = None) -> Page:
         if not url.startswith(f"{self._base_url}/"):
             raise DemoError("a mail of the demo leads away from this machine")
-        request = Request(url, data)  # noqa: S310 - our own http address, as seen above
+        request = Request(url, data, method=method)  # noqa: S310 - our own http address, as seen above
         try:
             with self._opener.open(request, timeout=PATIENCE_SECONDS) as answer:
-                return Page(url, answer.status, answer.read().decode())
+                return Page(url, answer.status, _html(answer))
         except HTTPError as answer:
             with answer:
-                return Page(url, answer.code, answer.read().decode())
+                return Page(url, answer.code, _html(answer))
         except URLError as fault:
             raise DemoError(f"the demo's own pages do not answer: {fault.reason}") from fault
+
+
+def _html(answer: HTTPResponse | HTTPError) -> str:
+    """The page; "" for an image or the like."""
+    body: bytes = answer.read()
+    is_page = answer.headers.get_content_type() == "text/html"
+    return body.decode() if is_page else ""
 
 
 def _require(page: Page) -> Page:

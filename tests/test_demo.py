@@ -1,0 +1,343 @@
+"""The demo, lived through once: each of its claims can fail, and a second run finds its place."""
+
+import re
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+from sqlalchemy import Connection, insert, select, update
+
+from l3mail.clocks import FixedClock
+from l3mail.database import Database
+from l3mail.demo import people
+from l3mail.demo.evidence import CLAIMS, Claim, Evidence, look
+from l3mail.demo.mailserver import Arrived
+from l3mail.demo.premises import clear, filled, listening, open_door
+from l3mail.demo.timelapse import Moment, Timelapse, opened
+from l3mail.demo.visitors import Browser, Page
+from l3mail.errors import DemoError, WorkspaceError
+from l3mail.models import (
+    CONSENT,
+    DELIVERY,
+    ENROLLMENT,
+    SIGNUP,
+    STREAM,
+    SUBSCRIBER,
+    SUBSCRIPTION,
+)
+from l3mail.settings import FILE, load_settings
+from l3mail.starter import starter
+from l3mail.web import create_app
+from l3mail.wiring import open_database
+
+DAY = timedelta(days=1)
+ADA = "ada@schule-am-park.example"
+LIVED: list[Moment] = []
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("demo") / "here"
+
+
+@pytest.fixture(scope="module")
+def lived(folder: Path) -> Iterator[tuple[Timelapse, Database]]:
+    with opened(folder, create_app) as (timelapse, database):
+        timelapse.run(LIVED.append)
+        yield timelapse, database
+
+
+class UndoneError(Exception):
+    """Takes back what was done to the rows."""
+
+
+def claims_after(
+    lived: tuple[Timelapse, Database], tamper: Callable[[Connection, Evidence], object]
+) -> dict[str, Claim]:
+    timelapse, database = lived
+    found: dict[str, Claim] = {}
+
+    def verb(connection: Connection) -> None:
+        whole = timelapse.evidence(connection)
+        evidence = Evidence(connection, list(whole.arrived), deepcopy(whole.deeds), whole.zone)
+        tamper(connection, evidence)
+        summary = look(evidence, timelapse.mailbox.folder)
+        found.update({claim.name: claim for claim in summary.claims})
+        raise UndoneError
+
+    with pytest.raises(UndoneError):
+        database.write(verb)
+    return found
+
+
+def ada(connection: Connection) -> int:
+    query = select(SUBSCRIBER.c.id).where(SUBSCRIBER.c.address == ADA)
+    return int(connection.execute(query).scalar_one())
+
+
+def of_ada(evidence: Evidence, slug: str) -> int:
+    """Where in the post the mail with a text to Ada lies."""
+    for number, one in enumerate(evidence.arrived):
+        row = evidence.delivery(one)
+        if one.address == ADA and row is not None and row.slug.endswith(slug):
+            return number
+    raise AssertionError(slug)
+
+
+def put(evidence: Evidence, number: int, *, later: timedelta) -> None:
+    post = evidence.arrived
+    assert isinstance(post, list)
+    post[number] = replace(post[number], at=post[number].at + later)
+
+
+def forget_a_confirmation(connection: Connection, evidence: Evidence) -> None:
+    is_act = (CONSENT.c.act == "confirmed", CONSENT.c.subscriber_id == ada(connection))
+    connection.execute(update(CONSENT).where(*is_act).values(act="requested"))
+
+
+def keep_an_address(connection: Connection, evidence: Evidence) -> None:
+    one = select(SIGNUP.c.id).limit(1).scalar_subquery()
+    said = {"said": {"note": f"by {people.SILENTLY}"}}
+    connection.execute(update(SIGNUP).where(SIGNUP.c.id == one).values(signup_values=said))
+
+
+def keep_whom_nobody_confirmed(connection: Connection, evidence: Evidence) -> None:
+    evidence.asked.remove(ADA)
+
+
+def confirm_late(connection: Connection, evidence: Evidence) -> None:
+    change_membership(connection, confirmed_at=people.END)
+
+
+def confirm_by_opening(connection: Connection, evidence: Evidence) -> None:
+    change_membership(connection, confirmed_at=people.BEGIN)
+
+
+def leave_by_opening(connection: Connection, evidence: Evidence) -> None:
+    evidence.deeds.opened[ADA] += 1
+    change_membership(connection, unsubscribed_at=people.END)
+
+
+def lead_nowhere(connection: Connection, evidence: Evidence) -> None:
+    evidence.deeds.dead += 1
+
+
+def leave_early(connection: Connection, evidence: Evidence) -> None:
+    change_membership(connection, state="unsubscribed", unsubscribed_at=people.FIRST_SLOT)
+
+
+def change_membership(connection: Connection, **values: object) -> None:
+    course = select(STREAM.c.id).where(STREAM.c.slug == people.COURSE).scalar_subquery()
+    mine = (SUBSCRIPTION.c.subscriber_id == ada(connection), SUBSCRIPTION.c.stream_id == course)
+    connection.execute(update(SUBSCRIPTION).where(*mine).values(**values))
+
+
+def enroll_twice(connection: Connection, evidence: Evidence) -> None:
+    query = select(ENROLLMENT).where(ENROLLMENT.c.subscriber_id == ada(connection))
+    row = dict(connection.execute(query).one()._mapping)
+    del row["id"]
+    connection.execute(insert(ENROLLMENT).values(**row))
+
+
+def rewrite_history(connection: Connection, evidence: Evidence) -> None:
+    connection.execute(update(CONSENT).where(CONSENT.c.seq == 3).values(content={"streams": []}))
+
+
+def lose_a_mail(connection: Connection, evidence: Evidence) -> None:
+    post = evidence.arrived
+    assert isinstance(post, list)
+    del post[of_ada(evidence, "/04-newsletter")]
+
+
+def send_unasked(connection: Connection, evidence: Evidence) -> None:
+    number = evidence.delivery(evidence.arrived[of_ada(evidence, "/welcome")])
+    assert number is not None
+    connection.execute(update(DELIVERY).where(DELIVERY.c.id == number.id).values(state="failed"))
+    del evidence.__dict__["deliveries"]
+
+
+def send_again_as_new(connection: Connection, evidence: Evidence) -> None:
+    post = evidence.arrived
+    assert isinstance(post, list)
+    post.append(renamed(post[of_ada(evidence, "/02-social-media")]))
+
+
+def renamed(one: Arrived) -> Arrived:
+    mail = deepcopy(one.mail)
+    mail.replace_header("Message-ID", "<9999.other@musterstadt.example>")
+    return replace(one, mail=mail)
+
+
+def send_again(connection: Connection, evidence: Evidence) -> None:
+    post = evidence.arrived
+    assert isinstance(post, list)
+    post.append(post[of_ada(evidence, "/02-social-media")])
+
+
+def speak_english(connection: Connection, evidence: Evidence) -> None:
+    values = {"locale": "en"}
+    connection.execute(update(SUBSCRIBER).where(SUBSCRIBER.c.address == ADA).values(**values))
+
+
+def come_on_tuesday(connection: Connection, evidence: Evidence) -> None:
+    put(evidence, of_ada(evidence, "/evaluation"), later=DAY)
+
+
+def come_late(connection: Connection, evidence: Evidence) -> None:
+    put(evidence, of_ada(evidence, "/evaluation"), later=timedelta(seconds=1))
+
+
+def hurry(connection: Connection, evidence: Evidence) -> None:
+    put(evidence, of_ada(evidence, "/06-netzwerk"), later=7 * DAY)
+
+
+def move_to_the_north(connection: Connection, evidence: Evidence) -> None:
+    elsewhere = SUBSCRIBER.c.district.is_distinct_from(people.DISTRICT)
+    connection.execute(update(SUBSCRIBER).where(elsewhere).values(district=people.DISTRICT))
+
+
+def move_away(connection: Connection, evidence: Evidence) -> None:
+    address = SUBSCRIBER.c.address == "zoe@verein.example"
+    connection.execute(update(SUBSCRIBER).where(address).values(district="Mitte"))
+
+
+def delay_the_issue(connection: Connection, evidence: Evidence) -> None:
+    for number, one in enumerate(evidence.arrived):
+        if one.stream == people.NEWSLETTER:
+            put(evidence, number, later=DAY)
+
+
+TAMPERED = [
+    ("confirmed", forget_a_confirmation),
+    ("confirmed", keep_whom_nobody_confirmed),
+    ("forgotten", keep_an_address),
+    ("asked", confirm_late),
+    ("by hand", confirm_by_opening),
+    ("by hand", leave_by_opening),
+    ("by hand", lead_nowhere),
+    ("left", leave_early),
+    ("enrolled", enroll_twice),
+    ("proved", rewrite_history),
+    ("arrived", lose_a_mail),
+    ("arrived", send_unasked),
+    ("repeated", send_again_as_new),
+    ("resent", send_again),
+    ("language", speak_english),
+    ("complete", lose_a_mail),
+    ("mondays", come_on_tuesday),
+    ("sharp", come_late),
+    ("crowded", hurry),
+    ("issue", move_to_the_north),
+    ("issue", move_away),
+    ("issue", delay_the_issue),
+]
+
+
+@pytest.mark.slow
+def test_every_claim_holds_and_has_a_way_to_fail(lived: tuple[Timelapse, Database]) -> None:
+    claims = claims_after(lived, lambda _connection, _evidence: None)
+    assert [name for name, claim in claims.items() if not claim.holds] == []
+    assert len(claims) == len(CLAIMS)
+    assert claims.keys() == {name for name, _ in TAMPERED}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "tamper"), TAMPERED, ids=lambda value: getattr(value, "__name__", value)
+)
+def test_a_claim_fails_when_it_is_not_so(
+    lived: tuple[Timelapse, Database],
+    name: str,
+    tamper: Callable[[Connection, Evidence], object],
+) -> None:
+    claim = claims_after(lived, tamper)[name]
+    assert not claim.holds, claim.words
+
+
+@pytest.mark.slow
+def test_people_did_what_the_story_says(lived: tuple[Timelapse, Database]) -> None:
+    notes = [note for moment in LIVED for note in moment.notes]
+    for words in (
+        "Clara types too fast and takes one step more",
+        "Gerda finds no mail yet",
+        "Xenia confirms, reads en: lesson 1 Mon 12 Oct 10:00",
+        "Karim signs up again, long since confirmed",
+        "Bert unsubscribes while the lesson is queued",
+        "Jana pauses for 2 weeks",
+    ):
+        assert notes.count(words) == 1, words
+    assert sum("is forgotten" in note for note in notes) == 2
+    assert [moment.share for moment in LIVED] == sorted(moment.share for moment in LIVED)
+
+
+@pytest.mark.slow
+def test_a_link_of_a_mail_opens_when_the_workspace_is_served_again(
+    folder: Path, lived: tuple[Timelapse, Database]
+) -> None:
+    timelapse, _ = lived
+    link = timelapse.mailbox.newest(ADA, lambda mail: mail.link("preferences"))
+    settings = load_settings(folder, {})
+    assert link.startswith(f"http://127.0.0.1:{settings.web.port}/preferences/")
+    clock = FixedClock(people.END + 400 * DAY)
+    with (
+        open_database(settings) as database,
+        listening() as door,
+        open_door(create_app, settings, database, clock, door),
+    ):
+        here = f"http://127.0.0.1:{door.getsockname()[1]}"
+        with urlopen(link.replace(settings.web.base_url, here)) as answer:
+            assert answer.status == 200
+            assert "Bildung im Stadtteil" in answer.read().decode()
+
+
+def test_the_starters_settings_are_filled_in_where_they_stand() -> None:
+    text = (starter() / FILE).read_text(encoding="utf-8")
+    values = {
+        "relay": {"port": "2525"},
+        "web": {"port": "9"},
+        "signup": {"fields": '["district"]'},
+        "impressum": {"name": '"Stadt"'},
+    }
+    done = filled(text, values)
+    assert "\nport = 2525\n" in done
+    assert "# port = 587" not in done
+    assert '[signup]\nfields = ["district"]\n' in done
+    assert re.search(r'base_url = "[^"]*"\nport = 9\n\n#', done)
+    assert '[impressum]\nname = "Stadt"\naddress = ""' in done
+    kept = [line for line in text.splitlines() if line.startswith("[")]
+    assert [line for line in done.splitlines() if line.startswith("[")] == [*kept, "[signup]"]
+
+
+def test_an_old_demo_is_made_anew_and_nothing_else_is_touched(tmp_path: Path) -> None:
+    clear(tmp_path / "demo")
+    (tmp_path / "demo" / "l3mail.toml").touch()
+    clear(tmp_path / "demo")
+    assert not (tmp_path / "demo" / "l3mail.toml").exists()
+    (tmp_path / "letter.txt").touch()
+    with pytest.raises(WorkspaceError, match="holds something else"):
+        clear(tmp_path)
+    assert (tmp_path / "letter.txt").exists()
+
+
+def test_nobody_of_the_demo_leaves_this_machine() -> None:
+    browser = Browser("http://127.0.0.1:1", lambda _time: None)
+    for url in ("https://stadt.example/", "http://127.0.0.1:12/", "file:///etc/passwd"):
+        with pytest.raises(DemoError, match="leads away"):
+            browser.get(url)
+    assert browser.scan(["https://stadt.example/datenschutz"]) == []
+
+
+def test_a_page_that_lost_its_field_or_its_form_is_noticed() -> None:
+    page = Page("http://127.0.0.1:1/subscribe", 200, '<form><input name="email" value=""></form>')
+    form = page.form()
+    assert form.filled({"email": "a@b.example"}) == [("email", "a@b.example")]
+    with pytest.raises(DemoError, match="no field for first_name"):
+        form.filled({"first_name": "Ada"})
+    with pytest.raises(DemoError, match="no field for newsletter"):
+        form.filled({}, (("stream", "newsletter"),))
+    with pytest.raises(DemoError, match="/subscribe answered 200 without the form"):
+        page.form(action="pause")
