@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -338,6 +339,15 @@ def test_the_demo_proves_its_rules(tmp_path: Path) -> None:
             [*command[:3], "--workspace", *words], capture_output=True, text=True, check=True
         )
         assert "bert@" in tried.stdout or "vera@" in tried.stdout
+    serving = subprocess.Popen(
+        [*command[:3], "--workspace", *tries[2], "--port", "0"], stderr=subprocess.PIPE
+    )
+    assert serving.stderr is not None
+    _, _, base = serving.stderr.readline().decode().strip().partition("pages at ")
+    with urlopen(f"{base}/subscribe") as page:
+        assert page.status == 200
+    assert end(serving, signal.SIGTERM) == 0
+    serving.stderr.close()
 
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").touch()

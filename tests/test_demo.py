@@ -1,6 +1,7 @@
 """The demo, lived through once: each of its claims can fail, and a second run finds its place."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import replace
@@ -9,12 +10,14 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
+import typer
 from sqlalchemy import Connection, insert, select, update
 
+from l3mail.cli import house
 from l3mail.clocks import FixedClock
 from l3mail.database import Database
 from l3mail.demo import people
-from l3mail.demo.evidence import CLAIMS, Claim, Evidence, look
+from l3mail.demo.evidence import CLAIMS, Claim, Evidence, Summary, look
 from l3mail.demo.mailserver import Arrived
 from l3mail.demo.premises import clear, filled, listening, open_door
 from l3mail.demo.timelapse import Moment, Timelapse, opened
@@ -106,7 +109,7 @@ def keep_an_address(connection: Connection, evidence: Evidence) -> None:
 
 
 def keep_whom_nobody_confirmed(connection: Connection, evidence: Evidence) -> None:
-    evidence.asked.remove(ADA)
+    del evidence.deeds.asked[ADA]
 
 
 def confirm_late(connection: Connection, evidence: Evidence) -> None:
@@ -134,6 +137,32 @@ def change_membership(connection: Connection, **values: object) -> None:
     course = select(STREAM.c.id).where(STREAM.c.slug == people.COURSE).scalar_subquery()
     mine = (SUBSCRIPTION.c.subscriber_id == ada(connection), SUBSCRIPTION.c.stream_id == course)
     connection.execute(update(SUBSCRIPTION).where(*mine).values(**values))
+
+
+def mail_who_left(connection: Connection, evidence: Evidence) -> None:
+    evidence.deeds.left[people.LEAVES] -= 10 * DAY
+    connection.execute(
+        update(SUBSCRIPTION)
+        .where(SUBSCRIPTION.c.state == "unsubscribed")
+        .values(unsubscribed_at=evidence.deeds.left[people.LEAVES])
+    )
+
+
+def ignore_a_click(connection: Connection, evidence: Evidence) -> None:
+    evidence.deeds.left[ADA] = people.END
+
+
+def tell_nobody(connection: Connection, evidence: Evidence) -> None:
+    is_notice = DELIVERY.c.kind == "notice"
+    connection.execute(update(DELIVERY).where(is_notice).values(state="failed"))
+
+
+def settle_a_doubt(connection: Connection, evidence: Evidence) -> None:
+    connection.execute(update(DELIVERY).values(uncertain_at=None))
+
+
+def ignore_a_pause(connection: Connection, evidence: Evidence) -> None:
+    evidence.deeds.paused[ADA] = 2
 
 
 def enroll_twice(connection: Connection, evidence: Evidence) -> None:
@@ -179,8 +208,7 @@ def send_again(connection: Connection, evidence: Evidence) -> None:
 
 
 def speak_english(connection: Connection, evidence: Evidence) -> None:
-    values = {"locale": "en"}
-    connection.execute(update(SUBSCRIBER).where(SUBSCRIBER.c.address == ADA).values(**values))
+    evidence.deeds.asked[ADA] = "en"
 
 
 def come_on_tuesday(connection: Connection, evidence: Evidence) -> None:
@@ -220,15 +248,20 @@ TAMPERED = [
     ("by hand", leave_by_opening),
     ("by hand", lead_nowhere),
     ("left", leave_early),
+    ("left", mail_who_left),
+    ("left", ignore_a_click),
     ("enrolled", enroll_twice),
+    ("enrolled", tell_nobody),
     ("proved", rewrite_history),
     ("arrived", lose_a_mail),
     ("arrived", send_unasked),
     ("repeated", send_again_as_new),
     ("resent", send_again),
+    ("resent", settle_a_doubt),
     ("language", speak_english),
     ("complete", lose_a_mail),
     ("mondays", come_on_tuesday),
+    ("mondays", ignore_a_pause),
     ("sharp", come_late),
     ("crowded", hurry),
     ("issue", move_to_the_north),
@@ -266,10 +299,13 @@ def test_people_did_what_the_story_says(lived: tuple[Timelapse, Database]) -> No
         "Gerda finds no mail yet",
         "Xenia confirms, reads en: lesson 1 Mon 12 Oct 10:00",
         "Karim signs up again, long since confirmed",
+        "Bert confirms at 10:00:01: lesson 1 Mon 12 Oct 10:00",
         "Bert unsubscribes while the lesson is queued",
         "Jana pauses for 2 weeks",
     ):
         assert notes.count(words) == 1, words
+    nos = {no for moment in LIVED for _, _, no in moment.mails if no}
+    assert nos == {"450 4.2.1", "550 5.1.1", "552 5.2.2"}
     assert sum("is forgotten" in note for note in notes) == 2
     assert [moment.share for moment in LIVED] == sorted(moment.share for moment in LIVED)
 
@@ -341,3 +377,14 @@ def test_a_page_that_lost_its_field_or_its_form_is_noticed() -> None:
         form.filled({}, (("stream", "newsletter"),))
     with pytest.raises(DemoError, match="/subscribe answered 200 without the form"):
         page.form(action="pause")
+
+
+def test_a_claim_that_fails_is_shown_and_fails_the_command() -> None:
+    claims = (Claim("a", True, "0 mails came late"), Claim("b", False, "1 came " + "too " * 30))
+    said: list[str] = []
+    with pytest.raises(typer.Exit) as ended:
+        house._conclude(said.append, Summary(Path("here"), 1, 2, Counter(failed=1), claims))
+    assert ended.value.exit_code == 1
+    assert "  ok  0 mails came late" in said
+    assert any(line.startswith("  NO  1 came too") for line in said)
+    assert max(map(len, said)) <= 80

@@ -118,8 +118,6 @@ def demo(
     if console.is_terminal:
         console.print()  # in a pipe, the bar's end has left an empty line already
     _conclude(console.print, summary)
-    if not all(claim.holds for claim in summary.claims):
-        raise typer.Exit(1)
 
 
 WIDTH = 80
@@ -131,9 +129,9 @@ def _lines(moment: "Moment") -> "list[str]":
     """What the timeline says of a moment, nothing of most; no line is longer than a terminal."""
     notes = list(moment.notes)
     by_kind: dict[str, list[str]] = {}
-    for (kind, state), number in sorted(moment.mails.items()):
+    for (kind, state, no), number in sorted(moment.mails.items()):
         if (kind, state) not in _EXPECTED:
-            by_kind.setdefault(kind, []).append(f"{number} {state}")
+            by_kind.setdefault(kind, []).append(f"{number} {state}" + (f" ({no})" if no else ""))
     notes.append("; ".join(f"{kind}: {', '.join(states)}" for kind, states in by_kind.items()))
     return [line for note in notes for line in _wrapped(f"{moment.at:%a %d %b %H:%M}  ", note)]
 
@@ -155,3 +153,5 @@ def _conclude(say: "Callable[[str], None]", summary: "Summary") -> None:
     for command in (f"explain {LEAVES}", "outbox list --status failed", "web"):
         say(f"  {program()} --workspace {summary.folder} {command}")
     say("While the last one runs, the links in the mails work.")
+    if not all(claim.holds for claim in summary.claims):
+        raise typer.Exit(1)

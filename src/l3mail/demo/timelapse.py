@@ -42,12 +42,12 @@ Act = Callable[[], str]
 class Moment:
     """One moment something was due at, and what then happened; `share` is how far the demo is.
 
-    `mails` counts deliveries that changed, by kind and state.
+    `mails` counts deliveries that changed, by kind, state and the server's no.
     """
 
     at: datetime
     notes: tuple[str, ...]
-    mails: Mapping[tuple[str, str], int]
+    mails: Mapping[tuple[str, str, str], int]
     share: float
 
 
@@ -150,18 +150,21 @@ class Timelapse:
         # Who had a lesson is led on at once, so that the next moment is known.
         rounds.run(self._database, self._clock, self._agenda)
         changed = Counter(
-            (kind, state)
-            for number, (kind, state, attempts) in self._states().items()
-            if before.get(number) != (kind, state, attempts) and state != "queued"
+            now[:3]
+            for number, now in self._states().items()
+            if before.get(number) != now and now[1] != "queued"
         )
         share = (at - people.BEGIN) / (people.END - people.BEGIN)
         local = at.astimezone(self._settings.zone)
         return Moment(local, tuple(note for note in notes if note), changed, share)
 
-    def _states(self) -> dict[int, tuple[str, str, int]]:
-        query = select(DELIVERY.c.id, DELIVERY.c.kind, DELIVERY.c.state, DELIVERY.c.attempts)
-        rows = self._database.read(lambda connection: connection.execute(query).all())
-        return {row.id: (row.kind, row.state, row.attempts) for row in rows}
+    def _states(self) -> dict[int, tuple[str, str, str, int]]:
+        """Of each delivery its kind, its state, the server's no if it said one, its attempts."""
+        rows = self._database.read(lambda connection: connection.execute(select(DELIVERY)).all())
+        return {
+            row.id: (row.kind, row.state, _no(row.reply_code, row.reply_status), row.attempts)
+            for row in rows
+        }
 
     def _forgotten(self) -> int:
         query = select(func.count()).where(SUBSCRIBER.c.erased_at.is_not(None))
@@ -171,7 +174,7 @@ class Timelapse:
 
     def _sign_up(self, person: Person) -> str:
         asked_more = self._browser.sign_up(person)
-        self._deeds.asked.add(person.address)
+        self._deeds.asked[person.address] = person.locale
         if person.confirms_at is None:
             return f"{person.first_name} fills in the form"
         return f"{person.first_name} types too fast and takes one step more" if asked_more else ""
@@ -184,18 +187,21 @@ class Timelapse:
             return f"{person.first_name} finds no mail yet"
         self._deeds.pressed[person.address] = self._clock.now()
         dates = self._browser.confirm(link)
-        words = f"{person.first_name} confirms"
+        local = self._clock.now().astimezone(self._settings.zone)
+        words = f"{person.first_name} confirms" + (f" at {local:%H:%M:%S}" if local.second else "")
         if person.locale != self._settings.workspace.locale:
             words += f", reads {person.locale}"
         return f"{words}: lesson 1 {_day(dates[0])}" if dates else f"{words} the newsletter"
 
     def _sign_up_again(self, person: Person) -> str:
         self._browser.sign_up(person)
+        self._deeds.again.add(person.address)
         return f"{person.first_name} signs up again, long since confirmed"
 
     def _pause(self, person: Person) -> str:
         link = self._link_of(person, lambda mail: mail.link("preferences"))
         self._browser.pause(link, COURSE, people.PAUSE_WEEKS)
+        self._deeds.paused[person.address] = people.PAUSE_WEEKS
         return f"{person.first_name} pauses for {people.PAUSE_WEEKS} weeks"
 
     def _somebody_leaves(self) -> str:
@@ -215,6 +221,7 @@ class Timelapse:
         if not self._database.read(lambda connection: connection.execute(is_queued).scalar()):
             return ""
         self._browser.leave(self._link_of(person, lambda mail: mail.one_click))
+        self._deeds.left[person.address] = self._clock.now()
         return f"{person.first_name} unsubscribes while the lesson is queued"
 
     def _scan(self) -> str:
@@ -263,6 +270,10 @@ class Timelapse:
             f"The office schedules {people.ISSUE} for {local:%a %d %b %H:%M}, to segment"
             f" {people.SEGMENT}: {audience.yes} of {audience.yes + audience.no} readers"
         )
+
+
+def _no(code: int | None, status: str | None) -> str:
+    return f"{code} {status or ''}".rstrip() if code is not None and code >= 400 else ""
 
 
 def _day(iso: str) -> str:
