@@ -3,6 +3,7 @@
 import logging
 import textwrap
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -151,7 +152,7 @@ def _conclude(say: "Callable[[str], None]", summary: "Summary") -> None:
             say(line)
     say(f"\nThe mails are in {summary.folder / 'mails'}. Three things to try:")
     for command in (f"explain {LEAVES}", "outbox list --status failed", "web"):
-        say(f"  {program()} --workspace {summary.folder} {command}")
+        say(f"  {program()} --workspace {quote(str(summary.folder))} {command}")
     say("While the last one runs, the links in the mails work.")
     if not all(claim.holds for claim in summary.claims):
         raise typer.Exit(1)
