@@ -130,7 +130,9 @@ def _lines(moment: "Moment") -> "list[str]":
     """What the timeline says of a moment, nothing of most; no line is longer than a terminal."""
     notes = list(moment.notes)
     by_kind: dict[str, list[str]] = {}
-    for (kind, state, no), number in sorted(moment.mails.items()):
+    # As they come in a course: the evaluation last.
+    counts = sorted(moment.mails.items(), key=lambda item: (item[0][0] == "evaluation", item[0]))
+    for (kind, state, no), number in counts:
         if (kind, state) not in _EXPECTED:
             by_kind.setdefault(kind, []).append(f"{number} {state}" + (f" ({no})" if no else ""))
     notes.append("; ".join(f"{kind}: {', '.join(states)}" for kind, states in by_kind.items()))

@@ -77,6 +77,8 @@ def everybody() -> list[Person]:
 def _of_crowd(number: int, name: str, address: str) -> Person:
     asks_at = FIRST_SLOT + timedelta(hours=13 * number, minutes=7 * number % 60)
     confirms_at = asks_at + timedelta(minutes=11 + 17 * number % 40)
+    if address == GREYLISTED:
+        confirms_at = asks_at + timedelta(minutes=15)  # before the second attempt: no mail yet
     if number < 2:
         # The first confirms on a Monday at 10:00:00 sharp and begins that moment; the second
         # is one second late and begins a week later.
