@@ -121,6 +121,30 @@ def test_writes_on_sqlite_run_one_after_the_other_in_the_order_they_were_asked(
     assert order == [(word, number) for number in range(50) for word in ("begin", "end")]
 
 
+def test_a_write_that_waited_too_long_for_its_turn_is_not_run(
+    impatient: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave, began = threading.Event(), threading.Event()
+    ran: list[int] = []
+
+    def slow(_connection: Connection) -> None:
+        began.set()
+        assert leave.wait(10)
+
+    async def scene() -> list[object]:
+        first = asyncio.create_task(impatient.writes(slow))
+        await asyncio.to_thread(began.wait, 10)
+        monkeypatch.setattr(module, "QUEUE_SECONDS", 0.0)
+        others = [asyncio.create_task(impatient.writes(lambda _c: ran.append(1))) for _ in "ab"]
+        await asyncio.sleep(0)
+        leave.set()
+        return await asyncio.gather(first, *others, return_exceptions=True)
+
+    answers = asyncio.run(scene())
+    assert [type(answer) for answer in answers[1:]] == [DatabaseUnavailableError] * 2
+    assert ran == []
+
+
 def test_an_open_transaction_does_not_hold_up_the_loop(notes: Database) -> None:
     """The verb can end only because the loop goes on while it runs."""
     leave = threading.Event()

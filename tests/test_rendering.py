@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from l3mail.errors import RenderingError
-from l3mail.rendering import Head, compose, placeholders
+from l3mail.rendering import Head, compose, fill, placeholders
 
 HEAD = Head(
     message_id="17.0123@stadt.example",
@@ -191,3 +191,31 @@ def test_a_text_that_fails_names_its_part_and_reason(part: str, template: str, s
         compose(TEXT | {part: template}, placeholders({"first_name": "Ada"}), HEAD)
     assert caught.value.part == part
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        pytest.param("{{ '%099999999d' % 1 }}", id="a number of a hundred million digits"),
+        pytest.param("{{ '%s' % first_name }}", id="formatting"),
+        pytest.param(
+            "{{ range(1000)|join(range(1000)|join(range(1000)|join('xxxxxxxxxx'))) }}",
+            id="joins of joins",
+        ),
+        pytest.param(
+            "{% for a in range(1000) %}{% for b in range(1000) %}"
+            "{% if range(1000)|join('xxxxxxxxxx')|length > 3 %}{% endif %}{% endfor %}{% endfor %}",
+            id="work that says nothing",
+        ),
+    ],
+)
+def test_what_makes_much_of_little_is_stopped(template: str) -> None:
+    with pytest.raises(RenderingError):
+        fill({"text": template}, "text", {"first_name": "Ada"})
+
+
+def test_join_escapes_in_html_and_leaves_text_alone() -> None:
+    compiled = {"html": "{{ streams|join(', ') }}", "text": "{{ streams|join(' & ') }}"}
+    values = {"streams": ["<b>Kurs</b>", "Brief"]}
+    assert fill(compiled, "html", values) == "&lt;b&gt;Kurs&lt;/b&gt;, Brief"
+    assert fill(compiled, "text", values) == "<b>Kurs</b> & Brief"

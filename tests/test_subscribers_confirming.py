@@ -330,6 +330,22 @@ def test_attesting_a_course_enrolls_nobody_and_mails_nothing(ada: Newcomer) -> N
     assert ada.mails() == []
 
 
+def test_whom_an_operator_vouches_for_is_asked_no_more(ada: Newcomer) -> None:
+    ada.sign_up("kurs")
+    link = ada.link()
+    ada.attest("kurs")
+    assert ada.read_mail() == []
+    state = ada.village.do(subscribers.look_up_signup, *link, ada.village.now)
+    assert state is not None
+    assert state.state == "confirmed", "an old link shows how things stand"
+
+
+def test_who_is_vouched_for_in_part_is_asked_for_the_rest(ada: Newcomer) -> None:
+    ada.sign_up("kurs", "newsletter")
+    ada.attest("kurs")
+    assert len(ada.read_mail()) == 1
+
+
 def test_attesting_fills_gaps_and_overwrites_nothing(ada: Newcomer) -> None:
     ada.sign_up(values={"first_name": "Ada", "attributes": {"role": "vhs"}, "birthday": "--05-17"})
     ada.read_mail()

@@ -92,18 +92,56 @@ def test_confirming_writes_what_the_form_said_and_empties_the_sign_up(ada: Newco
     assert ada.village.rows(SIGNUP)[0]["signup_values"] == {}
 
 
-def test_a_later_sign_up_adds_to_what_is_known_and_unsays_nothing(ada: Newcomer) -> None:
-    ada.sign_up(values=FORM, locale="en")
+def test_a_later_sign_up_fills_gaps_and_overwrites_nothing(ada: Newcomer) -> None:
+    ada.sign_up(values={"first_name": "Ada", "attributes": {"years": 7}}, locale="en")
     ada.read_mail()
     ada.confirm()
     ada.village.clock.advance(A_DAY)
-    ada.sign_up("newsletter", values={"first_name": "Ada", "attributes": {"years": 8}})
+    later = {"first_name": "Esel", "last_name": "Lovelace", "attributes": {"years": 8, "role": "x"}}
+    ada.sign_up("newsletter", values=later, locale="de")
     ada.read_mail()
     ada.confirm()
     person = subscriber(ada)
-    assert (person["first_name"], person["last_name"]) == ("Ada", f"{CANARY}2")
-    assert person["attributes"] == {"role": f"{CANARY}5", "years": 8, "child": True}
-    assert (person["locale"], person["tracking"]) == ("en", True)
+    assert (person["first_name"], person["last_name"]) == ("Ada", "Lovelace")
+    assert person["attributes"] == {"years": 7, "role": "x"}
+    assert person["locale"] == "en"
+
+
+@pytest.mark.parametrize("ticked_in_the_form", [True, False])
+@pytest.mark.parametrize("ticked_on_the_page", [True, False])
+def test_only_both_boxes_together_are_consent_to_tracking(
+    ada: Newcomer, ticked_in_the_form: bool, ticked_on_the_page: bool
+) -> None:
+    ada.sign_up(values={"tracking": True} if ticked_in_the_form else {})
+    ada.read_mail()
+    ada.confirm(tracking=ticked_on_the_page)
+    both = ticked_in_the_form and ticked_on_the_page
+    assert subscriber(ada)["tracking"] is both
+    assert ("tracking_granted" in ada.acts()) is both
+
+
+@pytest.mark.parametrize("stranger_first", [True, False])
+def test_what_only_one_of_two_merged_forms_said_reaches_nobody(
+    ada: Newcomer, stranger_first: bool
+) -> None:
+    own = {"first_name": "Ada", "district": "Nord", "attributes": {"role": "vhs", "years": 7}}
+    strange = {
+        "first_name": "Ada",
+        "last_name": "Esel",
+        "salutation": "Na du",
+        "birthday": "1980-02-29",
+        "tracking": True,
+        "attributes": {"role": "vhs", "years": 99},
+    }
+    forms = [strange, own] if stranger_first else [own, strange]
+    for values in forms:
+        ada.sign_up(values=values)
+    ada.read_mail()
+    ada.confirm()
+    person = subscriber(ada)
+    assert (person["first_name"], person["last_name"], person["salutation"]) == ("Ada", None, None)
+    assert (person["birth_day"], person["district"], person["tracking"]) == (None, None, False)
+    assert person["attributes"] == {"role": "vhs"}
 
 
 HOSTILE = {
@@ -211,7 +249,7 @@ def test_a_later_request_merges_into_the_open_one_and_the_link_stays_good(ada: N
     ada.read_mail()
     link = ada.link()
     ada.village.clock.advance(timedelta(hours=1))
-    ada.sign_up("newsletter", values={"last_name": "Lovelace"})
+    ada.sign_up("newsletter", values={"first_name": "Ada", "last_name": "Lovelace"})
     assert ada.link() == link
     (signup,) = ada.village.rows(SIGNUP)
     assert signup["streams"] == ["kurs", "newsletter"]
@@ -219,7 +257,7 @@ def test_a_later_request_merges_into_the_open_one_and_the_link_stays_good(ada: N
     confirmed = ada.confirm("kurs", "newsletter", link=link)
     assert confirmed is not None
     assert {stream.slug for stream in confirmed.streams} == {"kurs", "newsletter"}
-    assert (subscriber(ada)["first_name"], subscriber(ada)["last_name"]) == ("Ada", "Lovelace")
+    assert (subscriber(ada)["first_name"], subscriber(ada)["last_name"]) == ("Ada", None)
 
 
 def test_mails_keep_their_limits_a_day_and_a_month(ada: Newcomer) -> None:

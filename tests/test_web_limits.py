@@ -56,8 +56,14 @@ def test_the_ceiling_over_all_holds_for_new_networks_too() -> None:
     door, _ = ceilings(3, 5)
     verdicts = [door.knock(f"192.0.{n}.1") for n in range(60)]
     assert verdicts[:5] == [Verdict.PASS] * 5
-    assert verdicts[5] is Verdict.STEP
-    assert verdicts[-1] is Verdict.STOP
+    assert set(verdicts[5:]) == {Verdict.STEP}, "all together are slowed down, never shut out"
+
+
+def test_a_network_that_is_stopped_does_not_count_for_the_others() -> None:
+    door, _ = ceilings(2, 25)
+    flood = [door.knock("192.0.2.1") for _ in range(10_000)]
+    assert flood.count(Verdict.STOP) == 10_000 - 2 * STOP_AT
+    assert door.knock("198.51.100.1") is Verdict.PASS
 
 
 def test_somebody_is_told_once_an_hour_that_all_together_are_too_many() -> None:

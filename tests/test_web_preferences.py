@@ -131,8 +131,25 @@ def test_nobody_pauses_what_is_not_theirs(porch: Porch) -> None:
     assert row["state"] == "active"
 
 
-def test_language_and_tracking_are_saved_with_evidence(porch: Porch) -> None:
+def test_a_mail_s_own_link_turns_tracking_off_and_never_on(porch: Porch) -> None:
     person, link = learner(porch)
+    form = form_of(porch.client.get(link).text, 2)
+    answer = porch.client.post(link, data={**form, "tracking": "yes"})
+    assert "Link" in answer.text
+    assert porch.village.row(SUBSCRIBER, person)["tracking"] is False
+    (asked,) = porch.village.rows(LINK_REQUEST)
+    assert asked["subscriber_id"] == person
+    porch.village.change(SUBSCRIBER, person, tracking=True)
+    form = form_of(porch.client.get(link).text, 2)
+    del form["tracking"]
+    porch.client.post(link, data=form)
+    assert porch.village.row(SUBSCRIBER, person)["tracking"] is False
+
+
+def test_language_and_tracking_are_saved_with_evidence(porch: Porch) -> None:
+    person, _ = learner(porch)
+    request = porch.village.link_request(person)
+    link = "/preferences/" + porch.token(Purpose.PREFERENCES, 0, request)
     form = form_of(porch.client.get(link).text, 2)
     answer = porch.client.post(link, data={**form, "language": "en", "tracking": "yes"})
     assert 'lang="en"' in answer.text

@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, OperationalError
 
+from l3mail.clocks import SystemClock
 from l3mail.errors import (
     DatabaseClosedError,
     DatabaseUnavailableError,
@@ -27,9 +28,14 @@ from l3mail.errors import (
 )
 
 BUSY_TIMEOUT_SECONDS = 10
+"""How long a write waits for somebody else's lock before it fails."""
+QUEUE_SECONDS = 10
+"""How long a write waits behind others of this process before it fails."""
 CONNECT_TIMEOUT_SECONDS = 10
 POSTGRES_WRITERS = 4
 READERS = 4
+
+_CLOCK = SystemClock()
 
 T = TypeVar("T")
 Verb = Callable[[Connection], T]
@@ -106,7 +112,16 @@ class Database:
         self.engine.dispose()
 
     def _write(self, verb: Verb[T]) -> Future[T]:
-        return self._writing.submit(_transact, self.engine, verb)
+        return self._writing.submit(self._in_time, verb, _CLOCK.monotonic())
+
+    def _in_time(self, verb: Verb[T], asked: float) -> T:
+        """Run a write unless it waited too long for its turn.
+
+        Behind somebody else's lock each would wait its own time, and the last one for ever.
+        """
+        if _CLOCK.monotonic() - asked > QUEUE_SECONDS:
+            raise DatabaseUnavailableError("other writes took too long")
+        return _transact(self.engine, verb)
 
     def _read(self, verb: Verb[T]) -> Future[T]:
         return self._reading.submit(_transact, self._read_engine, verb)

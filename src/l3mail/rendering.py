@@ -6,7 +6,7 @@ a header passes a guard of its own (an encoded word in a name could become one: 
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from email.headerregistry import Address as HeaderAddress
@@ -16,10 +16,11 @@ from email.utils import format_datetime, parseaddr
 from functools import lru_cache
 from typing import Any
 
-from jinja2 import StrictUndefined, Template, TemplateError, Undefined
+from jinja2 import StrictUndefined, Template, TemplateError, Undefined, pass_context
 from jinja2.exceptions import SecurityError
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from markupsafe import escape
 
 from l3mail.addresses import header_safe
 from l3mail.errors import HeaderInjectionError, RenderingError
@@ -30,6 +31,7 @@ LONGEST_LINE = 998
 LONGEST_SUBJECT = 250
 LONGEST_PART = 1_000_000
 LONGEST_RANGE = 1000
+_SPENT = "_spent"
 
 FILTERS = tuple("capitalize default first join last length lower round title trim upper".split())
 """The filters a text may use; none makes much of little or leaves the values it is given."""
@@ -83,7 +85,8 @@ def compose(compiled: Mapping[str, Any], values: Mapping[str, Any], head: Head) 
 def fill(compiled: Mapping[str, Any], part: str, values: Mapping[str, Any]) -> str:
     """One part with a person's values; values are escaped in the HTML part only."""
     try:
-        return _counted(_template(compiled[part], escape=part == "html").generate(values))
+        template = _template(compiled[part], escape=part == "html")
+        return _counted(template.generate({**values, _SPENT: [0]}))
     except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as fault:
         raise RenderingError(part, f"{type(fault).__name__}: {fault}") from fault
 
@@ -134,12 +137,12 @@ def _boundary(message_id: str) -> str:
 
 
 class _Sandbox(ImmutableSandboxedEnvironment):
-    """Jinja's sandbox, without the two operators that make much of little."""
+    """Jinja's sandbox, without the operators that make much of little."""
 
-    intercepted_binops = frozenset({"*", "**"})
+    intercepted_binops = frozenset({"*", "**", "%"})
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        """Multiply numbers only; powers are nobody's business in a mail."""
+        """Calculate with numbers only: `*` and `%` make long texts too; powers are no mail's."""
         if operator == "**" or not (
             isinstance(left, int | float) and isinstance(right, int | float)
         ):
@@ -150,6 +153,20 @@ class _Sandbox(ImmutableSandboxedEnvironment):
 def _default(value: Any, instead: Any = "") -> Any:
     """What to say for a value nobody gave: our placeholders are empty, not undefined."""
     return instead if isinstance(value, Undefined) or value in {"", None} else value
+
+
+@pass_context
+def _join(context: Context, values: Iterable[object], separator: str = "") -> str:
+    """Join, as long as a text with all its joins together stays within what a part may hold."""
+    spent = context.get(_SPENT, [0])
+    parts: list[str] = []
+    for value in values:
+        part = escape(value) if context.eval_ctx.autoescape else str(value)
+        spent[0] += len(part) + len(separator)
+        if spent[0] > LONGEST_PART:
+            raise OverflowError(f"joined more than {LONGEST_PART:,} characters")
+        parts.append(part)
+    return (escape(separator) if context.eval_ctx.autoescape else separator).join(parts)
 
 
 def _range(*bounds: int) -> range:
@@ -164,7 +181,10 @@ def _template(source: str, *, escape: bool) -> Template:
     environment = _Sandbox(autoescape=escape, undefined=StrictUndefined, keep_trailing_newline=True)
     environment.globals = {"range": _range}
     known = environment.filters
-    environment.filters = {name: known[name] for name in FILTERS} | {"default": _default}
+    environment.filters = {name: known[name] for name in FILTERS} | {
+        "default": _default,
+        "join": _join,
+    }
     return environment.from_string(source)
 
 

@@ -41,13 +41,19 @@ def lay_out(folder: Path) -> list[Path]:
         raise WorkspaceError(
             f"{folder / taken[0]} is there already and is left as it is; name a new or empty folder"
         )
-    for file in files:
-        (folder / file).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source / file, folder / file)
     ignore = folder / ".gitignore"
-    if not ignore.exists():
-        ignore.write_text(_IGNORED, encoding="utf-8")
-        files.append(Path(ignore.name))
+    try:
+        for file in files:
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source / file, folder / file)
+        if not ignore.exists():
+            ignore.write_text(_IGNORED, encoding="utf-8")
+            files.append(Path(ignore.name))
+    except OSError as error:
+        raise WorkspaceError(
+            f"{error.filename or folder} cannot be written: {error.strerror};"
+            " name a folder of yours"
+        ) from error
     return files
 
 

@@ -42,13 +42,17 @@ def suppress(
     )
 
 
-def lift(connection: Connection, address_key: bytes) -> str | None:
-    """Let an address be mailed again; return the reason that barred it, None if nothing did."""
-    return connection.execute(
+def lift(connection: Connection, address_key: bytes, reason: str) -> bool:
+    """Let an address be mailed again that was barred for `reason`; False if it is not, or no more.
+
+    Whoever lifts has read the reason before; a complaint that came since stays.
+    """
+    lifted = connection.execute(
         delete(SUPPRESSION)
-        .where(SUPPRESSION.c.address_key == address_key)
+        .where(SUPPRESSION.c.address_key == address_key, SUPPRESSION.c.reason == reason)
         .returning(SUPPRESSION.c.reason)
-    ).scalar()
+    )
+    return lifted.first() is not None
 
 
 def _rank(reason: ColumnElement[str]) -> ColumnElement[int]:

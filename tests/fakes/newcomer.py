@@ -93,7 +93,10 @@ class Newcomer:
         )
         return (rows[0].id, rows[0].generation) if rows else (999, 1)
 
-    def confirm(self, *slugs: str, link: tuple[int, int] | None = None) -> Confirmed | None:
+    def confirm(
+        self, *slugs: str, link: tuple[int, int] | None = None, tracking: bool = True
+    ) -> Confirmed | None:
+        """Press the button; `tracking` is the page's box, which asks where the form asked."""
         number, generation = link or self.link()
         return self.village.do(
             subscribers.confirm,
@@ -102,6 +105,7 @@ class Newcomer:
             generation,
             slugs or ("kurs", "newsletter"),
             self.village.now,
+            tracking=tracking,
         )
 
     def refuse(self, link: tuple[int, int] | None = None) -> bool:

@@ -136,9 +136,9 @@ def _lift(house: House, address: "Address", note: str, *, yes: bool) -> None:
     confirm("Allow mail to this address again?", yes=yes)
 
     def verb(connection: "Connection") -> tuple[bool, dict[str, Any]]:
-        unchanged = exports.suppression(connection, key) == present
-        if unchanged:
-            suppressions.lift(connection, key)
+        unchanged = exports.suppression(connection, key) == present and suppressions.lift(
+            connection, key, reason
+        )
         told = {"reason": reason, "note": _MENTIONED.sub("(address)", note)}
         return unchanged, {"lifted": int(unchanged)} | told
 

@@ -152,6 +152,18 @@ _BEGIN = (
     )
     .returning(DELIVERY.c.id)
 )
+_HOLD = (
+    select(SUBSCRIBER.c.id)
+    .where(
+        SUBSCRIBER.c.id.in_(
+            select(DELIVERY.c.subscriber_id).where(
+                DELIVERY.c.id.in_(bindparam("ids", expanding=True))
+            )
+        )
+    )
+    .order_by(SUBSCRIBER.c.id)
+    .with_for_update(read=True)
+)
 _ENDING: dict[str, Any] = {"ended_at": NOW, **_NO_LEASE}
 _WHY_NOT = objection(Candidate.delivery())
 _SET_ASIDE = (
@@ -185,6 +197,9 @@ def begin(connection: Connection, claims: Sequence[Claim], gate: Gate) -> list[S
         "owner": gate.owner,
         "lease": gate.now + LEASE,
     }
+    if connection.dialect.name == "postgresql":
+        # Whoever leaves holds their row: what begins here has not left, or waits and sees it.
+        connection.execute(_HOLD, {"ids": [claimed.id for claimed in claims]})
     started = [row.id for row in connection.execute(_BEGIN, values)]
     if len(started) < len(claims):
         for statement in _SET_ASIDE:

@@ -38,8 +38,13 @@ def confirm(  # noqa: PLR0917 - as a link and its page say it, in that order
     generation: int,
     streams: Collection[str],
     now: datetime,
+    *,
+    tracking: bool = False,
 ) -> Confirmed | None:
     """Confirm exactly `streams` (those the page listed) as far as the sign-up asks for them.
+
+    `tracking` is the page's own box: what a form said about it may be a stranger's, so only both
+    together are consent to be measured.
 
     Enrolls in courses, queues their welcome, lifts a hard bounce. What the page did not list
     stays open. Again, it changes nothing and answers the present state. None where the link is
@@ -56,10 +61,18 @@ def confirm(  # noqa: PLR0917 - as a link and its page say it, in that order
     chosen = [slug for slug in signup.streams if slug in streams]
     if state == "confirmed" or not chosen:
         return _present(connection, rules, person.id, signup.streams, changed=False)
-    if barred is not None:
-        suppressions.lift(connection, person.address_key)
+    if barred is not None and not suppressions.lift(connection, person.address_key, barred.reason):
+        return None  # something stronger came in between
     joined = _confirm(connection, person.id, chosen, signup.source, now)
-    _leave_evidence(connection, person, signup, list(joined), lifted=barred is not None, now=now)
+    _leave_evidence(
+        connection,
+        person,
+        signup,
+        list(joined),
+        lifted=barred is not None,
+        tracking=tracking,
+        now=now,
+    )
     _close(connection, person.id, signup, chosen, now)
     tell(connection, "confirmed", person.id, list(joined), how="double-opt-in", now=now)
     _enroll(connection, rules, person.id, joined, now)
@@ -153,9 +166,14 @@ def _leave_evidence(
     joined: list[str],
     *,
     lifted: bool,
+    tracking: bool,
     now: datetime,
 ) -> None:
-    """Note what was agreed to, and write to the person what the form said."""
+    """Note what was agreed to, and write to the person what the form said.
+
+    Somebody who was confirmed for anything before keeps what is known of them: a form fills gaps.
+    """
+    confirmed = {stream.slug for stream in signups.confirmed_streams(connection, person.id)}
     wordings: Mapping[str, Any] = signup.signup_values.get("wordings", {})
     said: dict[str, Any] = signup.signup_values.get("said", {})
     asked = {
@@ -171,8 +189,8 @@ def _leave_evidence(
         agreed = [wordings[slug] for slug in joined if slug in wordings]
         content = {"streams": joined, "wordings": agreed, "lifted_hard_bounce": lifted, **asked}
         consents.note(connection, "confirmed", person.id, content, now)
-    fill(connection, person, said, signup.locale, over=True)
-    if said.get("tracking"):
+    fill(connection, person, said, signup.locale, over=confirmed <= set(joined))
+    if tracking and said.get("tracking"):
         agreed = [wordings["tracking"]] if "tracking" in wordings else []
         grant_tracking(connection, person, {"wordings": agreed, **asked}, now)
 

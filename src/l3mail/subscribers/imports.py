@@ -21,6 +21,7 @@ from l3mail.models import (
     SUBSCRIPTION,
     SUPPRESSION_REASONS,
 )
+from l3mail.subscribers import signups
 from l3mail.subscribers.acquaintance import Known, Newcomer, fills, look_up, make_known
 from l3mail.subscribers.entries import Entry, Rejection
 from l3mail.subscribers.invitations import invite_all
@@ -263,6 +264,7 @@ def _attest(
         (person, _evidence(sorted(joined_by), keys[person], order))
         for person, joined_by in sorted(by_person.items())
     ]
+    signups.settle(connection, set(by_person), now)
     consents.note_all(connection, "attested", acts, now)
     events.append(connection, [fact for act in acts for fact in _facts(*act, now)])
     return Tally(people=sum(verdict.adds for verdict in verdicts), joined=len(joined))

@@ -44,6 +44,17 @@ LIFTABLE = "hard_bounce"
 
 IS_OPEN = and_(SIGNUP.c.confirmed_at.is_(None), SIGNUP.c.refused_at.is_(None))
 _SOURCE_LIMIT = 100
+_SOMETHING_TO_CONFIRM = exists(
+    select(SUBSCRIPTION.c.id)
+    .join(STREAM, STREAM.c.id == SUBSCRIPTION.c.stream_id)
+    .where(
+        SUBSCRIPTION.c.subscriber_id == SIGNUP.c.subscriber_id,
+        SUBSCRIPTION.c.state != "confirmed",
+        # Slugs hold letters, digits and hyphens: quoted, one stands in a JSON list or does not.
+        cast(SIGNUP.c.streams, String).like(literal('%"') + STREAM.c.slug + literal('"%')),
+    )
+    .correlate(SIGNUP)
+)
 
 
 def sign_up(connection: Connection, rules: Rules, request: Request, now: datetime) -> None:
@@ -97,20 +108,9 @@ def plan_confirmations(
     For every round. Whoever signs up for a second stream on the day they confirmed the first
     would wait for a mail that never comes.
     """
-    # Slugs hold letters, digits and hyphens: quoted, one stands in a JSON list or does not.
-    listed = cast(SIGNUP.c.streams, String).like(literal('%"') + STREAM.c.slug + literal('"%'))
-    something_to_confirm = exists(
-        select(SUBSCRIPTION.c.id)
-        .join(STREAM, STREAM.c.id == SUBSCRIPTION.c.stream_id)
-        .where(
-            SUBSCRIPTION.c.subscriber_id == SIGNUP.c.subscriber_id,
-            SUBSCRIPTION.c.state != "confirmed",
-            listed,
-        )
-    )
     unasked = ~exists(select(DELIVERY.c.id).where(DELIVERY.c.signup_id == SIGNUP.c.id))
     asking = (
-        mails_asking(confirming=True).where(IS_OPEN, unasked, something_to_confirm).limit(limit)
+        mails_asking(confirming=True).where(IS_OPEN, unasked, _SOMETHING_TO_CONFIRM).limit(limit)
     )
     return len(queue(connection, rules, asking, now))
 
@@ -140,8 +140,11 @@ def look_up_signup(
         names = coming or names
     if state == "confirmed":
         names = [name for name in names if name.slug in confirmed]
-    tracking = state == "open" and bool(row.signup_values.get("said", {}).get("tracking"))
-    return SignupState(state, tuple(names), row.locale, row.subscriber_id, row.expires_at, tracking)
+    said = dict(row.signup_values.get("said", {})) if state == "open" else {}
+    tracking = bool(said.pop("tracking", False))
+    return SignupState(
+        state, tuple(names), row.locale, row.subscriber_id, row.expires_at, tracking, said
+    )
 
 
 def state_of(signup: Row[Any], now: datetime) -> SignupStateName:
@@ -183,6 +186,21 @@ def strike(
         closing = {} if left else {"refused_at": now, "signup_values": {}}
         connection.execute(
             update(SIGNUP).where(SIGNUP.c.id == row.id).values(streams=left, **closing)
+        )
+
+
+def settle(connection: Connection, subscriber_ids: Collection[int], now: datetime) -> None:
+    """Close the open sign-ups of people somebody vouched for, where nothing is left to confirm.
+
+    The mail that would ask them goes no more; the link of one that went shows how things stand.
+    """
+    if subscriber_ids:
+        connection.execute(
+            update(SIGNUP)
+            .where(
+                SIGNUP.c.subscriber_id.in_(sorted(subscriber_ids)), IS_OPEN, ~_SOMETHING_TO_CONFIRM
+            )
+            .values(confirmed_at=now, signup_values={})
         )
 
 
@@ -301,15 +319,14 @@ def _open(  # noqa: PLR0917 - one call
 
 
 def _merged(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
-    """What the later form said, and of the earlier one what the later left empty.
-
-    Except for tracking: a stranger may have ticked that box, and the person since left it.
-    """
-    old = {name: value for name, value in before.get("said", {}).items() if name != "tracking"}
-    said = old | after["said"]
-    attributes = old.get("attributes", {}) | after["said"].get("attributes", {})
-    if attributes:
-        said["attributes"] = attributes
+    """What both forms said: where they differ, one of them may be a stranger's."""
+    old, new = before.get("said", {}), after["said"]
+    said = {name: value for name, value in new.items() if old.get(name) == value}
+    had = old.get("attributes", {})
+    agreed = {n: v for n, v in new.get("attributes", {}).items() if n in had and had[n] == v}
+    said.pop("attributes", None)
+    if agreed:
+        said["attributes"] = agreed
     wordings = before.get("wordings", {}) | after["wordings"]
     return {"said": said, "wordings": wordings, "form": after["form"]}
 

@@ -121,6 +121,7 @@ def attest(
         "address_key": key_of(person),
     }
     if new:
+        signups.settle(connection, {person.id}, now)
         consents.note(connection, "attested", person.id, {"streams": new, **evidence}, now)
         tell(connection, "confirmed", person.id, new, how="attested", now=now)
     fill(connection, person, said, profiles.language(request.locale), over=False)

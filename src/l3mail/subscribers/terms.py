@@ -63,8 +63,9 @@ class SignupState:
     """What a page may say of a sign-up.
 
     `streams` are those it would confirm now; once confirmed, those it did confirm and that are
-    still confirmed. `locale` is the language the form was filled in. `tracking` says that
-    confirming would also consent to tracking, which the page has to say.
+    still confirmed. `locale` is the language the form was filled in. `tracking` says that the
+    form's box for it was ticked; the page asks with a box of its own. `said` is what the form said
+    of the person and confirming would keep: somebody else may have filled it in.
     """
 
     state: SignupStateName
@@ -73,6 +74,7 @@ class SignupState:
     subscriber_id: int
     expires_at: datetime
     tracking: bool = False
+    said: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

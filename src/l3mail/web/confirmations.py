@@ -17,7 +17,8 @@ from l3mail import subscribers
 from l3mail.errors import TokenError
 from l3mail.subscribers import Joined, SignupState, Standing
 from l3mail.tokens import Purpose, Token
-from l3mail.web.door import Visit, Visiting
+from l3mail.web import fields
+from l3mail.web.door import Visit, Visiting, one
 
 router = APIRouter()
 _Seen = tuple[SignupState | None, Standing | None]
@@ -50,7 +51,7 @@ async def show_confirm(visit: Visiting, token: str) -> Response:
             Purpose.REFUSE, link.signup_id, link.generation, expires_at=link.expires_at
         )
         href = f"{visit.door.prefix}/refuse/{refuse}"
-        return visit.page("confirm", streams=state.streams, refuse=href)
+        return visit.page("confirm", refuse=href, **_asked(visit, state))
     return visit.stale()
 
 
@@ -65,11 +66,18 @@ async def take_confirm(visit: Visiting, token: str) -> Response:
     if state is None or (link.expired and state.state != "confirmed"):
         return visit.stale()
     visit.choose(standing.locale if standing and standing.locale else state.locale)
-    # Our page always lists them; a POST without any can only mean all.
-    listed = form.get("stream") or [stream.slug for stream in state.streams]
+    # Our page lists them; a POST of somebody else's without any can only mean all.
+    listed = form.get("stream") or [stream.slug for stream in state.streams if "shown" not in form]
+    tracking = _may_track(visit) and one(form, "tracking").lower() in fields.YES
     confirmed = await visit.write(
         lambda connection: subscribers.confirm(
-            connection, visit.door.rules, link.signup_id, link.generation, listed, visit.now
+            connection,
+            visit.door.rules,
+            link.signup_id,
+            link.generation,
+            listed,
+            visit.now,
+            tracking=tracking,
         )
     )
     if confirmed is None:
@@ -112,6 +120,26 @@ async def take_refuse(visit: Visiting, token: str) -> Response:
         )
     )
     return visit.note("refused") if done else visit.stale()
+
+
+def _may_track(visit: Visit) -> bool:
+    return visit.door.settings.tracking.mode == "consent"
+
+
+def _asked(visit: Visit, state: SignupState) -> dict[str, Any]:
+    """What confirming means: streams, what the form said of the person, and a box for tracking."""
+    attributes = visit.door.settings.attributes
+    said = {name: value for name, value in state.said.items() if name != "attributes"}
+    facts = [(visit.say(f"subscribe.{name}"), value) for name, value in said.items()]
+    facts += [
+        ((attributes[name].title if name in attributes else "") or name, value)
+        for name, value in state.said.get("attributes", {}).items()
+    ]
+    return {
+        "streams": state.streams,
+        "facts": facts,
+        "tracking": state.tracking and _may_track(visit),
+    }
 
 
 def _read(visit: Visit, purpose: Purpose, text: str) -> _Link | None:

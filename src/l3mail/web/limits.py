@@ -69,17 +69,16 @@ class Ceilings:
     def knock(self, address: str) -> Verdict:
         """Count one sign-up from an address, and say what becomes of it.
 
-        This machine itself is never stopped by its network's ceiling: behind a proxy nobody told
-        us of, it is everybody.
+        Only a network is ever stopped, and does not count for the others then: nobody is to close
+        the form for a whole city. This machine itself is not stopped either: behind a proxy nobody
+        told us of, it is everybody.
         """
         at = self.clock.monotonic()
         network, is_loopback = network_of(address)
         here = self._network(network).add(at)
-        everywhere = self._all.add(at)
-        if everywhere > STOP_AT * self.overall:
-            return Verdict.STOP
         if here > STOP_AT * self.per_network and not is_loopback:
             return Verdict.STOP
+        everywhere = self._all.add(at)
         over = here > self.per_network or everywhere > self.overall
         return Verdict.STEP if over else Verdict.PASS
 

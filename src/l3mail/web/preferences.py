@@ -52,6 +52,8 @@ async def take_preferences(visit: Visiting, token: str) -> Response:
         if standing is None:
             return ""
         visit.choose(standing.locale)
+        if one(form, "action") == "other":
+            return _change_other(connection, visit, standing, form, fresh=len(numbers) == 2)
         change = _CHANGES.get(one(form, "action"))
         return change(connection, visit, standing, form) if change else ""
 
@@ -197,21 +199,32 @@ def _running(standing: Standing, slug: str) -> EnrollmentStanding | None:
     return next((e for e in standing.enrollments if e.course == slug and e.state in RUNNING), None)
 
 
-def _change_other(connection: Connection, visit: Visit, standing: Standing, form: Form) -> str:
+def _change_other(
+    connection: Connection, visit: Visit, standing: Standing, form: Form, *, fresh: bool
+) -> str:
+    """Language, and tracking: off at once; on only by a link that was just mailed to the address.
+
+    A mail's own link may have been forwarded with it.
+    """
     locale = one(form, "language")
     fallback = visit.door.settings.workspace.locale
     tracking = None
     if visit.door.settings.tracking.mode == "consent":
         tracking = one(form, "tracking").lower() in fields.YES
+    must_ask = bool(tracking) and not standing.tracking and not fresh
     wording = consents.current_wordings(connection, visit.tag, fallback).get("tracking")
     subscribers.set_preferences(
         connection,
         standing.subscriber_id,
         visit.now,
         locale=locale if locale in visit.door.words.locales else None,
-        tracking=tracking,
+        tracking=None if must_ask else tracking,
         wording_id=wording.id if wording else None,
     )
+    if must_ask:
+        address = parse_address(standing.address)
+        subscribers.request_link(connection, visit.door.rules, address, visit.now)
+        return "preferences.tracking_mailed"
     return "preferences.saved"
 
 
@@ -224,6 +237,5 @@ _CHANGES = {
     "streams": _change_streams,
     "pause": _pause,
     "resume": _resume,
-    "other": _change_other,
     "everything": _leave,
 }
