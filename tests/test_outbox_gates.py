@@ -1,17 +1,19 @@
 """The last gate before SMTP: halts, lapsed moments, and which text is sent."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, event, text
 
-from l3mail import outbox
-from l3mail.database import Database
+from l3mail import migrations, outbox, subscribers
+from l3mail.database import Database, opened
 from l3mail.models import CAMPAIGN, DELIVERY, MESSAGE, SUBSCRIBER
 from l3mail.outbox import Outcome
-from tests.fakes.village import BACKENDS, Village, ground
+from tests.fakes.postgres import drop_database, fresh_database, postgres_url
+from tests.fakes.village import BACKENDS, MONDAY_TEN, Village, ground
 
 MOMENT = timedelta(microseconds=1)
 
@@ -311,3 +313,30 @@ def test_there_is_no_glimpse_of_the_unknown_the_erased_or_the_unwritten(village:
     village.change(SUBSCRIBER, person, address=None, address_key=None, erased_at=village.now)
     for number in (unwritten, erased, erased + 1):
         assert village.do(outbox.glimpse, number, "de") is None
+
+
+@pytest.mark.postgres
+def test_who_leaves_while_a_mail_begins_is_waited_for_and_not_mailed() -> None:
+    url = fresh_database(postgres_url())
+    with opened(url) as database:
+        migrations.upgrade(database, MONDAY_TEN)
+        village = Village(database)
+        village.publish()
+        person = village.learner()
+        delivery = village.delivery(person)
+        claims = village.claim()
+        with database.engine.connect() as leaving, ThreadPoolExecutor(1) as pool:
+            # Left, and not committed yet: the last check must not look past it.
+            subscribers.unsubscribe(leaving, person, None, village.now, "page")
+            beginning = pool.submit(village.begin, claims)
+            _wait_for_a_lock(village, beginning)
+            leaving.commit()
+            assert beginning.result() == []
+        assert village.state(delivery) == "cancelled"
+    drop_database(url)
+
+
+def _wait_for_a_lock(village: Village, begun: Future[Any]) -> None:
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    while village.database.read(lambda connection: connection.execute(waiting).scalar()) == 0:
+        assert not begun.done(), "it did not wait"
