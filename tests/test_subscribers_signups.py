@@ -529,3 +529,18 @@ def test_streams_are_named_by_their_title_not_by_a_mail(quiet_ada: Newcomer) -> 
     quiet_ada.sign_up()
     (started,) = quiet_ada.village.start(lane=0)
     assert started.asked["streams"] == ["Der umbenannte Kurs"]
+
+
+def test_a_clock_that_ran_ahead_keeps_nobody_from_being_asked(ada: Newcomer) -> None:
+    today = ada.village.now
+    ada.village.clock.set(today + timedelta(days=400))
+    ada.sign_up()
+    assert len(ada.read_mail()) == 1
+    ada.village.clock.set(today)
+    ada.sign_up("newsletter")
+    ada.village.clock.advance(A_DAY)
+    ada.village.database.write(
+        lambda connection: subscribers.plan_confirmations(connection, RULES, ada.village.now)
+    )
+    ada.sign_up("newsletter")
+    assert len(ada.read_mail()) == 1

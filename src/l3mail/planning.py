@@ -59,6 +59,7 @@ Somebody who waits for a confirmation is not to wait behind fifty thousand newsl
 CONFIRMATIONS_PER_DAY = 1
 CONFIRMATIONS_PER_30_DAYS = 3
 FRESH_LINKS_PER_DAY = 3
+FRESH_LINKS_PER_30_DAYS = 20
 
 NOW = bindparam("now", type_=UtcDateTime)
 _DAY_AGO = bindparam("day_ago", type_=UtcDateTime)
@@ -454,7 +455,10 @@ def _over_limit(candidate: Candidate) -> Column:
                 other.c.purpose == "request",
                 other.c[column].is_not(None),
                 or_(candidate.id.is_(None), other.c.id != candidate.id),
-                or_(other.c.first_started_at > since, waiting),
+                # What a clock that ran ahead put into the future bars nobody.
+                or_(
+                    and_(other.c.first_started_at > since, other.c.first_started_at <= NOW), waiting
+                ),
             )
             .scalar_subquery()
         )
@@ -469,7 +473,10 @@ def _over_limit(candidate: Candidate) -> Column:
         ),
         (
             candidate.link_request_id.is_not(None),
-            begun(_DAY_AGO, "link_request_id") >= FRESH_LINKS_PER_DAY,
+            or_(
+                begun(_DAY_AGO, "link_request_id") >= FRESH_LINKS_PER_DAY,
+                begun(_MONTH_AGO, "link_request_id") >= FRESH_LINKS_PER_30_DAYS,
+            ),
         ),
         else_=true(),
     )
