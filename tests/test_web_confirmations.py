@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from l3mail import courses, subscribers
+from l3mail import consents, courses, subscribers
 from l3mail.courses import Outline
 from l3mail.models import ENROLLMENT, SUBSCRIBER, SUBSCRIPTION
 from l3mail.subscribers import Rules
@@ -146,3 +146,40 @@ def test_erased_people_get_the_page_with_a_way_on(porch: Porch) -> None:
         porch.client.post(porch.confirmation()),
     ):
         assert title_of(answer.text) == STALE
+
+
+def test_the_page_shows_what_confirming_consents_to(village: Village, tmp_path: Path) -> None:
+    """The words that stood beside the boxes, also when others are in force by now."""
+    old, new = "Ich will den Kurs.", "Ich will den Kurs und mehr."
+    with open_porch(village, tmp_path, '[tracking]\nmode = "consent"\n') as porch:
+        village.do(consents.declare_wording, "course", "de", old, village.now)
+        village.do(consents.declare_wording, "tracking", "de", "Ich erlaube es.", village.now)
+        porch.sign_up()
+        plain = porch.client.get(porch.confirmation()).text
+        porch.sign_up("bob@schule.example", tracking="yes")
+        village.clock.advance(timedelta(minutes=1))
+        village.do(consents.declare_wording, "course", "de", new, village.clock.now())
+        tracked = porch.client.get(porch.confirmation()).text
+    assert old in plain
+    assert old in tracked
+    assert new not in tracked
+    assert "Ich erlaube es." not in plain
+    assert "tracking" not in form_of(tracked)
+    assert "Ich erlaube es." in tracked
+
+
+@pytest.mark.parametrize("tail", [")", ").", ",", ">", ";", ")>."])
+def test_the_end_of_a_sentence_copied_with_a_link_does_not_break_it(
+    porch: Porch, tail: str
+) -> None:
+    porch.sign_up()
+    link = porch.confirmation()
+    assert porch.client.get(link + tail).text == porch.client.get(link).text
+    assert title_of(porch.client.get(link + tail).text) == "Anmeldung bestätigen"
+    assert title_of(porch.client.get(link[:-1] + tail).text) == STALE
+
+
+def test_the_dates_say_where_a_pause_is_made(porch: Porch) -> None:
+    porch.sign_up()
+    answer = porch.client.post(porch.confirmation(), data={"stream": ["kurs"]})
+    assert "über „Einstellungen“ unten in jeder E-Mail" in answer.text

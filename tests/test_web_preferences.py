@@ -1,5 +1,6 @@
 """A person's settings: streams, a pause, language, tracking, and the way to a fresh link."""
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -229,3 +230,43 @@ def test_a_made_up_link_request_opens_nothing(porch: Porch) -> None:
     learner(porch)
     link = "/preferences/" + porch.token(Purpose.PREFERENCES, 0, 10**12)
     assert title_of(porch.client.get(link).text) == STALE
+
+
+def test_the_evaluation_is_a_mail_but_no_lesson(porch: Porch) -> None:
+    village = porch.village
+    outline = Outline(
+        slug="kurs",
+        title="Digital kommunizieren",
+        cadence={"weekday": "mon", "at": "10:00"},
+        lessons=[("kurs/01", "lesson"), ("kurs/02", "lesson"), ("kurs/evaluation", "evaluation")],
+    )
+    village.do(courses.define, outline, village.stream("kurs"), village.now)
+    person = village.learner()
+    enrollment = village.do(courses.enroll, "kurs", person, village.now, porch.settings.zone)
+    values = {"enrollment_id": enrollment, "state": "accepted", "ended_at": village.now}
+    started = {"started_at": village.now, "first_started_at": village.now}
+    delivery = village.delivery(person, **values, **started)
+    village.delivery(person, kind="evaluation", slug="kurs/evaluation", **values, **started)
+    settings = "/preferences/" + porch.token(Purpose.PREFERENCES, delivery)
+    course = "/course/" + porch.token(Purpose.ACT, delivery)
+    assert "1 von 2 Lektionen" in porch.client.get(settings).text
+    assert "1 von 2 Lektionen" in porch.client.get(course).text
+
+
+@pytest.mark.parametrize("tag", ["de", "de-simple", "en"])
+def test_buttons_that_do_different_things_are_called_different_names(
+    porch: Porch, tag: str
+) -> None:
+    _, link = learner(porch)
+    page = porch.client.get(f"{link}?locale={tag}").text
+    names = re.findall(r"<button[^>]*>(.*?)</button>", page)
+    assert len(names) == 4
+    assert len(set(names)) == 4
+
+
+def test_turning_on_promises_no_mail_for_today(porch: Porch) -> None:
+    _, link = learner(porch)
+    form = form_of(porch.client.get(link).text)
+    answer = porch.client.post(link, data={**form, "stream": ["kurs", "newsletter"]})
+    assert "frühestens morgen" in answer.text
+    assert "geschickt" not in answer.text

@@ -305,3 +305,68 @@ def test_odd_json_is_refused_and_no_fault_of_ours(sqlite_porch: Porch, body: Any
     assert answer.status_code in {400, 422}
     assert answer.json()["status"]
     assert sqlite_porch.signups() == 0
+
+
+LONG = (
+    "Ich willige ein, dass die Stelle nach Art. 6 Abs. 1 Buchst. a mir den Newsletter schickt."
+    " Die Einwilligung ist freiwillig. Ich kann sie jederzeit mit einem Klick auf den Abmeldelink"
+    " in jeder E-Mail widerrufen; was bis dahin geschehen ist, bleibt rechtmäßig."
+)
+
+
+def test_a_long_wording_shows_its_first_sentence_and_all_of_it_without_script(
+    porch: Porch,
+) -> None:
+    village = porch.village
+    village.do(consents.declare_wording, "newsletter", "de", LONG, village.now)
+    for link in ("/subscribe", "/subscribe?stream=newsletter"):
+        page = porch.client.get(link).text
+        first, _, rest = page.partition("<details")
+        assert LONG.partition(" Die Einwilligung")[0] in first
+        assert "freiwillig. Ich kann" not in first
+        details = rest.partition("</details>")[0]
+        assert LONG in details
+        assert 'href="https://stadt.example/privacy"' in details
+
+
+def test_a_short_wording_hides_nothing(porch: Porch) -> None:
+    assert "<details" not in porch.client.get("/subscribe").text
+
+
+def test_choices_have_names_of_their_own_or_a_capital(village: Village, tmp_path: Path) -> None:
+    choices = '[signup]\nfields = ["role"]\n[attributes.role]\ntype = "choice"\n'
+    choices += 'choices = ["vhs", "ämter"]\n'
+    with open_porch(village, tmp_path, choices) as porch:
+        german = porch.client.get("/subscribe").text
+        english = porch.client.get("/subscribe?locale=en").text
+    assert '<option value="vhs">Volkshochschule</option>' in german
+    assert '<option value="ämter">Ämter</option>' in german
+    assert '<option value="vhs">Adult education centre (vhs)</option>' in english
+
+
+def test_a_title_says_its_language_where_the_page_speaks_another(porch: Porch) -> None:
+    title = "Digital kommunizieren</strong>"
+    assert f'<strong lang="de">{title}' in porch.client.get("/subscribe?locale=en").text
+    for tag in ("de", "de-simple"):
+        assert f"<strong>{title}" in porch.client.get(f"/subscribe?locale={tag}").text
+
+
+def test_the_extra_step_has_one_heading_and_one_button(porch: Porch) -> None:
+    form = form_of(porch.client.get("/subscribe").text)
+    data = {**form, "email": "ada@schule.example", "stream": ["kurs"]}
+    answer = porch.client.post("/subscribe", data=data)
+    assert answer.status_code == 428
+    assert answer.text.count("Bitte noch ein Klick") == 2  # title and heading
+    assert len(Form(answer.text).buttons) == 1
+    again = {**form_of(answer.text), "email": "ada@schule.example"}
+    assert title_of(porch.client.post("/subscribe", data=again).text) == SENT
+
+
+def test_nothing_promises_a_mail_for_today(porch: Porch) -> None:
+    said = [porch.sign_up().text for _ in range(2)]
+    assert said[0] == said[1]
+    assert "höchstens eine solche E-Mail pro Tag" in said[0]
+    assert "frühestens morgen" in said[0]
+    fresh = porch.client.post("/link", data={"email": "ada@schule.example"}).text
+    assert "eine Stunde" not in fresh
+    assert "unterwegs" not in said[0] + fresh

@@ -23,10 +23,11 @@ from l3mail.subscribers import EnrollmentStanding
 from l3mail.tokens import Purpose
 from l3mail.web.door import Visit, Visiting, one
 from l3mail.web.letters import neutral_subject
+from l3mail.web.progress import ARRIVED, progress
 
 router = APIRouter()
 _Row = Mapping[str, Any]
-_ARRIVED = ("accepted", "uncertain")
+_Count = tuple[int, int]
 
 
 @router.get("/interest/{token:path}")
@@ -75,7 +76,7 @@ async def show_course(visit: Visiting, token: str) -> Response:
 
     def verb(
         connection: Connection,
-    ) -> tuple[EnrollmentStanding, list[_Row], dict[int, Published]] | None:
+    ) -> tuple[EnrollmentStanding, _Count, list[_Row], dict[int, Published]] | None:
         rows = outbox.lookup(connection, [delivery])
         standing = _standing(connection, visit, rows)
         if standing is None:
@@ -85,16 +86,17 @@ async def show_course(visit: Visiting, token: str) -> Response:
             return None
         came = _lessons(connection, enrollment.id)
         ids = {row["message_id"] for row in came if row["message_id"]}
-        return enrollment, came, publishing.load(connection, ids)
+        count = progress(connection, [enrollment.id]).get(enrollment.id, (0, 0))
+        return enrollment, count, came, publishing.load(connection, ids)
 
     found = await visit.read(verb)
     if found is None:
         return visit.stale()
-    enrollment, came, texts = found
+    enrollment, count, came, texts = found
     manage = visit.door.tokens.make(Purpose.PREFERENCES, delivery)
     return visit.page(
         "course",
-        course=_course(visit, enrollment),
+        course=_course(visit, enrollment, count),
         lessons=[_lesson(visit, row, texts) for row in came],
         manage=f"{visit.door.prefix}/preferences/{manage}",
     )
@@ -150,21 +152,21 @@ def _lessons(connection: Connection, enrollment_id: int) -> list[_Row]:
         .where(
             DELIVERY.c.enrollment_id == enrollment_id,
             DELIVERY.c.kind.in_(("lesson", "evaluation")),
-            DELIVERY.c.state.in_(_ARRIVED),
+            DELIVERY.c.state.in_(ARRIVED),
         )
         .order_by(DELIVERY.c.id)
     )
     return [dict(row._mapping) for row in rows]
 
 
-def _course(visit: Visit, enrollment: EnrollmentStanding) -> dict[str, Any]:
+def _course(visit: Visit, enrollment: EnrollmentStanding, count: _Count) -> dict[str, Any]:
     paused = enrollment.paused_until if enrollment.state == "paused" else None
     due = enrollment.next_due_at if enrollment.state == "active" else None
     return {
         "title": enrollment.title,
         "state": enrollment.state,
-        "received": enrollment.received,
-        "total": enrollment.total,
+        "received": count[0],
+        "total": count[1],
         "paused": visit.day(paused) if paused else "",
         "next": visit.moment(due) if due else "",
     }

@@ -4,21 +4,23 @@ Owns what their pages show. GET shows, POST acts; what a link can still do is th
 matter.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import Response
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
-from l3mail import subscribers
+from l3mail import consents, subscribers
 from l3mail.errors import TokenError
+from l3mail.models import SIGNUP
 from l3mail.subscribers import Joined, SignupState, Standing
 from l3mail.tokens import Purpose, Token
 from l3mail.web import fields
 from l3mail.web.door import Visit, Visiting, one
+from l3mail.web.signups import choice_label, wording_of, wordings
 
 router = APIRouter()
 _Seen = tuple[SignupState | None, Standing | None]
@@ -51,7 +53,8 @@ async def show_confirm(visit: Visiting, token: str) -> Response:
             Purpose.REFUSE, link.signup_id, link.generation, expires_at=link.expires_at
         )
         href = f"{visit.door.prefix}/refuse/{refuse}"
-        return visit.page("confirm", refuse=href, **_asked(visit, state))
+        agreed = await visit.read(lambda c: _agreed(c, visit, link))
+        return visit.page("confirm", refuse=href, **_asked(visit, state, agreed))
     return visit.stale()
 
 
@@ -126,20 +129,27 @@ def _may_track(visit: Visit) -> bool:
     return visit.door.settings.tracking.mode == "consent"
 
 
-def _asked(visit: Visit, state: SignupState) -> dict[str, Any]:
+def _asked(visit: Visit, state: SignupState, agreed: Mapping[str, str]) -> dict[str, Any]:
     """What confirming means: streams, what the form said of the person, and a box for tracking."""
     attributes = visit.door.settings.attributes
     said = {name: value for name, value in state.said.items() if name != "attributes"}
     facts = [(visit.say(f"subscribe.{name}"), value) for name, value in said.items()]
-    facts += [
-        ((attributes[name].title if name in attributes else "") or name, value)
-        for name, value in state.said.get("attributes", {}).items()
+    for name, value in state.said.get("attributes", {}).items():
+        attribute = attributes.get(name)
+        chosen = attribute is not None and attribute.type == "choice"
+        label = (attribute.title if attribute else "") or name
+        facts.append((label, choice_label(visit, value) if chosen else value))
+    streams = [
+        {
+            "slug": stream.slug,
+            "title": stream.title,
+            "wording": agreed.get(stream.slug) or wording_of(visit, stream, agreed),
+        }
+        for stream in state.streams
     ]
-    return {
-        "streams": state.streams,
-        "facts": facts,
-        "tracking": state.tracking and _may_track(visit),
-    }
+    ticked = state.tracking and _may_track(visit)
+    words = agreed.get("tracking") or visit.say("subscribe.tracking_agree")
+    return {"streams": streams, "facts": facts, "tracking": words if ticked else ""}
 
 
 def _read(visit: Visit, purpose: Purpose, text: str) -> _Link | None:
@@ -160,6 +170,16 @@ def _look_up(connection: Connection, visit: Visit, link: _Link) -> _Seen:
     if state is None:
         return None, None
     return state, subscribers.standing(connection, state.subscriber_id)
+
+
+def _agreed(connection: Connection, visit: Visit, link: _Link) -> dict[str, str]:
+    """The words of consent by box: those that stood beside it, else those in force now."""
+    asked = select(SIGNUP.c.signup_values).where(SIGNUP.c.id == link.signup_id)
+    noted = (connection.execute(asked).scalar() or {}).get("wordings", {})
+    ids = {box: wording["id"] for box, wording in noted.items()}
+    texts = {w.id: w.text for w in consents.wordings(connection, ids.values()).values()}
+    seen = {box: texts[number] for box, number in ids.items() if number in texts}
+    return wordings(connection, visit) | seen
 
 
 def _joined(visit: Visit, joined: Joined) -> dict[str, Any]:

@@ -18,6 +18,7 @@ LARGEST_BODY = 64 * 1024
 LARGEST_HEADERS = 16 * 1024
 LONGEST_TARGET = 4 * 1024
 SLOWEST_BODY_SECONDS = 30
+_END_OF_SENTENCE = ").,>;"
 
 STRICT_CSP = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self';"
@@ -56,6 +57,8 @@ class Gate:
             scope["method"] = "GET"
         if self._prefix and (scope["path"] + "/").startswith(self._prefix + "/"):
             scope["path"] = scope["path"][len(self._prefix) :] or "/"
+        # Who copies a link out of a sentence takes its end along; no path of ours ends so.
+        scope["path"] = scope["path"].rstrip(_END_OF_SENTENCE) or "/"
         body, refused = await _admitted(scope, receive)
         if body is None:
             return  # nobody is there any more, and half a form is no form

@@ -5,11 +5,13 @@ a page must not know where they came from.
 """
 
 import logging
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
+from markupsafe import Markup
 
 from l3mail.locales import direction
 from l3mail.settings import Settings
@@ -17,6 +19,9 @@ from l3mail.web.words import Words
 
 _LOG = logging.getLogger(__name__)
 _OWN = Path(__file__).with_name("pages")
+_SHORT = 200
+"""Characters a text may have that stands on a page as a whole."""
+_SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-ZÄÖÜ„“\"])")
 
 
 class Pages:
@@ -29,6 +34,7 @@ class Pages:
         self._own = _environment(own)
         self._theirs = _environment(FileSystemLoader([theirs, _OWN])) if theirs.is_dir() else None
         self._words = words
+        self._locale = settings.workspace.locale
         self._shared = {
             "root": prefix,
             "house": settings.workspace.name,
@@ -43,7 +49,11 @@ class Pages:
         def say(word: str, **gaps: object) -> str:
             return self._words.say(tag, word, **gaps)
 
-        context = {**self._shared, "locale": tag, "dir": direction(tag), "w": say, **values}
+        titles = self._locale.partition("-")[0]
+        # Titles are the workspace's own and in one language, whatever the page around them speaks.
+        tongue = "" if tag.partition("-")[0] == titles else Markup(' lang="{}"').format(titles)
+        shared = {**self._shared, "locale": tag, "dir": direction(tag), "w": say, "tongue": tongue}
+        context = {**shared, **values}
         if self._theirs is not None:
             try:
                 return self._theirs.get_template(f"{name}.html").render(context)
@@ -54,13 +64,20 @@ class Pages:
 
 
 def _environment(loader: FileSystemLoader) -> Environment:
-    return Environment(
+    environment = Environment(
         loader=loader,
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["core"] = core
+    return environment
+
+
+def core(text: str) -> str:
+    """What stands at once where a long text is a click away: its first sentence."""
+    return text if len(text) <= _SHORT else _SENTENCE.split(text, maxsplit=1)[0]
 
 
 def _support(settings: Settings) -> str:

@@ -21,10 +21,12 @@ from l3mail.subscribers import EnrollmentStanding, Standing
 from l3mail.tokens import Purpose
 from l3mail.web import fields
 from l3mail.web.door import Form, Visit, Visiting, one
+from l3mail.web.progress import progress
 from l3mail.web.signups import wording_of, wordings
 
 WEEKS = (1, 2, 3, 4, 6, 8)
 RUNNING = ("active", "paused")
+_Found = tuple[Standing | None, list[Offer], dict[str, str], Mapping[int, tuple[int, int]]]
 
 router = APIRouter()
 
@@ -105,13 +107,15 @@ def _whose(connection: Connection, visit: Visit, numbers: tuple[int, ...]) -> in
 
 
 async def _page(visit: Visit, numbers: tuple[int, ...], notice: str = "") -> Response:
-    def verb(connection: Connection) -> tuple[Standing | None, list[Offer], dict[str, str]]:
+    def verb(connection: Connection) -> _Found:
         subscriber_id = _whose(connection, visit, numbers)
         standing = subscribers.standing(connection, subscriber_id) if subscriber_id else None
         visit.choose(standing.locale if standing else None)
-        return standing, streams.offers(connection), wordings(connection, visit)
+        journeys = [e.id for e in standing.enrollments] if standing else []
+        counts = progress(connection, journeys)
+        return standing, streams.offers(connection), wordings(connection, visit), counts
 
-    standing, offers, agreed = await visit.read(verb)
+    standing, offers, agreed, counts = await visit.read(verb)
     if standing is None:
         return visit.stale() if len(numbers) == 2 else visit.note("gone")
     states = {stream.slug: stream.state for stream in standing.streams}
@@ -129,7 +133,11 @@ async def _page(visit: Visit, numbers: tuple[int, ...], notice: str = "") -> Res
             }
             for offer in offers
         ],
-        courses=[_course(visit, e) for e in standing.enrollments if e.state in RUNNING],
+        courses=[
+            _course(visit, e, counts.get(e.id, (0, 0)))
+            for e in standing.enrollments
+            if e.state in RUNNING
+        ],
         weeks=WEEKS,
         tongues=[(tag, visit.door.words.say(tag, "house.language")) for tag in known],
         chosen=choose([standing.locale], known, visit.door.settings.workspace.locale),
@@ -138,13 +146,15 @@ async def _page(visit: Visit, numbers: tuple[int, ...], notice: str = "") -> Res
     )
 
 
-def _course(visit: Visit, enrollment: EnrollmentStanding) -> Mapping[str, Any]:
+def _course(
+    visit: Visit, enrollment: EnrollmentStanding, count: tuple[int, int]
+) -> Mapping[str, Any]:
     paused = enrollment.paused_until if enrollment.state == "paused" else None
     return {
         "slug": enrollment.course,
         "title": enrollment.title,
-        "received": enrollment.received,
-        "total": enrollment.total,
+        "received": count[0],
+        "total": count[1],
         "is_paused": enrollment.state == "paused",
         "paused": visit.day(paused) if paused else "",
         "next": visit.moment(enrollment.next_due_at) if enrollment.next_due_at else "",

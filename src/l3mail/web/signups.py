@@ -23,6 +23,7 @@ from l3mail.addresses import clean_name
 from l3mail.errors import SubscriberError, TokenError
 from l3mail.settings import Settings
 from l3mail.streams import Offer
+from l3mail.subscribers import StreamName
 from l3mail.tokens import Purpose
 from l3mail.web import fields
 from l3mail.web.door import Form, Visit, Visiting, one
@@ -255,7 +256,7 @@ def wordings(connection: Connection, visit: Visit) -> dict[str, str]:
 
 
 def wording_of(
-    visit: Visit, offer: Offer, agreed: Mapping[str, str], *, alone: bool = False
+    visit: Visit, offer: Offer | StreamName, agreed: Mapping[str, str], *, alone: bool = False
 ) -> str:
     """What somebody agrees to who joins a stream: its own words, its kind's, or plain ones."""
     plain = visit.say("subscribe.agree_alone" if alone else "subscribe.agree", title=offer.title)
@@ -283,11 +284,18 @@ def _fields(visit: Visit, wrong: Collection[str]) -> list[dict[str, Any]]:
     return [_field(visit, settings, name) for name in shown if name in known]
 
 
+def choice_label(visit: Visit, choice: str) -> str:
+    """What a choice is called: by the workspace's words, else by itself with a capital."""
+    word = f"choices.{choice}"
+    said = visit.say(word)
+    return choice[:1].upper() + choice[1:] if said == word else said
+
+
 def _field(visit: Visit, settings: Settings, name: str) -> dict[str, Any]:
     attribute = settings.attributes.get(name)
     options: list[tuple[str, str]] = []
     if attribute and attribute.type == "choice":
-        options = [(choice, choice) for choice in attribute.choices]
+        options = [(choice, choice_label(visit, choice)) for choice in attribute.choices]
     elif attribute and attribute.type == "bool":
         options = [("yes", visit.say("subscribe.yes")), ("no", visit.say("subscribe.no"))]
     return {
