@@ -138,7 +138,8 @@ def test_the_text_part_reads_as_text(sample: Text) -> None:
         "Willkommen\n==========\n\n"
         "Guten Tag Ada Licht,\n\n"
         "schön, dass Sie dabei sind, wirklich: lesen Sie die"
-        " Seite des Medienzentrums (https://medien.example.org/?a=1&b=2).\n\n"
+        " Seite des Medienzentrums.\n"
+        "Seite des Medienzentrums: https://medien.example.org/?a=1&b=2\n\n"
         "In Gorbitz treffen wir uns.\n\n"
         "Was Sie brauchen\n----------------\n\n"
         "- einen Rechner\n- 20 Minuten\n  - und Geduld\n- Ada\n\n"
@@ -148,7 +149,7 @@ def test_the_text_part_reads_as_text(sample: Text) -> None:
         "Zum Video: https://video.example.org/watch?v=1\n\n"
         "* * *\n\n"
         f"Ja, schicken: {BASE}/interest/token?of=video\n\n"
-        f"Das Arbeitsblatt ({BASE}/media/{digest}/blatt.pdf) und Code."
+        f"Das Arbeitsblatt und Code.\nArbeitsblatt: {BASE}/media/{digest}/blatt.pdf"
     )
 
 
@@ -271,15 +272,34 @@ def test_an_empty_value_counts_as_missing_for_default(shelf: Shelf) -> None:
         ("[![Tafel](media/tafel.png)](https://x.example)", "https://x.example"),
         ("<https://x.example/a>", "https://x.example/a"),
         ("[uns](mailto:amt@stadt.example) schreiben", "uns (amt@stadt.example)"),
-        ("[an](tel:+49351000) rufen", "an (tel:+49351000)"),
-        ("[x y]({{ links.view }}#oben) ansehen", f"x y ({BASE}/view/token#oben)"),
+        ("[an](tel:+49351000) rufen", "an rufen\nan: tel:+49351000"),
+        ("[x y]({{ links.view }}#oben) ansehen", f"x y ansehen\nx y: {BASE}/view/token#oben"),
         ("[die Stadt]({{ links.home }})", f"die Stadt: {BASE}/home/token"),
+        ("Siehe <https://x.example/a>.", "Siehe https://x.example/a ."),
+        ("- a [b c](https://x.example), d\n- e", "- a b c, d\n  b c: https://x.example\n- e"),
+        ("> a [b c](https://x.example).", "> a b c.\n> b c: https://x.example\n"),
     ],
 )
 def test_links_and_images_of_many_shapes(shelf: Shelf, body: str, shown: str) -> None:
     shelf.lesson(body)
     _, text = parts(shelf.compiled())
     assert shown in text
+
+
+def test_nothing_but_white_space_follows_an_address_in_the_text_part(shelf: Shelf) -> None:
+    shelf.lesson(
+        "([a b](https://x.example/1)), [c d](https://x.example/2). <https://x.example/3>!\n\n"
+        "## Zur [Seite](https://x.example/4)?\n\n"
+        "{% if locale %}[e f](https://x.example/5).{% endif %} *[g h](https://x.example/6)*."
+    )
+    _, text = parts(shelf.compiled(), {"locale": "de"})
+    found = re.findall(r"https://x\.example/(\d)(\S*)", text)
+    assert sorted(found) == [(str(n), "") for n in range(1, 7)]
+
+
+def test_a_link_under_a_false_condition_leaves_no_address(shelf: Shelf) -> None:
+    shelf.lesson("a {% if district %}[b c](https://x.example).{% endif %} d")
+    assert "x.example" not in parts(shelf.compiled())[1]
 
 
 PROSE = st.text(

@@ -117,6 +117,8 @@ BODIES = {
         4,
         "must stand in one paragraph",
     ),
+    "a directive": ("a\n\n::: hinweis\nb\n:::", 6, "blocks with ::: are not read here"),
+    "a directive below words": ("a\n:::box{.rot}", 5, "delete the line and write"),
     "HTML block": ("a\n\n<div>b</div>", 6, "HTML is not read here"),
     "HTML in a line": ("a\nb <b>c</b>", 5, "HTML is not read here"),
     "script": ("<script>alert(1)</script>", 4, "HTML is not read here"),

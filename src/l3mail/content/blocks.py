@@ -110,6 +110,7 @@ class _Builder:
         self.body = Body()
         self.level = 1
         self.line = first_line
+        self.aside: list[str] | None = None
 
     # -- what is allowed
 
@@ -122,8 +123,20 @@ class _Builder:
                 "{% if %} and {% endif %} must stand in one paragraph, or each alone in its line"
                 " on the same level",
             )
+        if node.type == "inline":
+            self._check_lines(node)
         for child in node.children:
             self.check_tags(child)
+
+    def _check_lines(self, node: SyntaxTreeNode) -> None:
+        """Refuse what would stand in the mail as it was typed: directives there are not yet."""
+        for number, line in enumerate(node.content.split("\n")):
+            if line.lstrip().startswith(":::"):
+                self.faults.error(
+                    self.first_line + (node.map or (0, 0))[0] + number,
+                    f"{quoted(line.strip()[:40])}: blocks with ::: are not read here;"
+                    " delete the line and write a heading, a list or a quote (> …)",
+                )
 
     def _href(self, node: SyntaxTreeNode) -> str | None:
         """Where a link leads, checked; None for one that is refused."""
@@ -362,15 +375,17 @@ class _Builder:
             case "tags":
                 return node.content
             case "heading":
-                words = self._text_of(node.children)
+                words, aside = self._with_aside(node)
                 length = min(max(3, len(self.sentinels.plain(words))), 72)
-                return f"{words}\n{('=' if node.tag in {'h1', 'h2'} else '-') * length}"
+                rule = ("=" if node.tag in {"h1", "h2"} else "-") * length
+                return "\n".join([words, rule, *aside])
             case "paragraph":
                 alone = _alone(node)
                 if alone is not None and alone.type == "link":
                     words, url = self._text_of(alone.children), self._target(alone)
                     return f"{words}: {url}" if words != url else url
-                return self._text_of(node.children)
+                words, aside = self._with_aside(node)
+                return "\n".join([words, *aside])
             case "bullet_list" | "ordered_list":
                 return self._text_list(node)
             case "blockquote":
@@ -399,8 +414,33 @@ class _Builder:
             number += 1
         return ("\n" if tight else "\n\n").join(items)
 
+    def _with_aside(self, node: SyntaxTreeNode) -> tuple[str, list[str]]:
+        """A block's words, and the lines with its links' addresses that belong below it.
+
+        Nothing but white space may follow an address: it would be copied along and break it.
+        """
+        # Below the block, a link would show although the {% if %} around it does not.
+        bound = any(self.sentinels.any_tag.search(child.content) for child in node.children)
+        self.aside = None if bound else []
+        words = self._text_of(node.children)
+        aside, self.aside = self.aside or [], None
+        return words.strip("\n"), list(dict.fromkeys(aside))
+
     def _text_of(self, nodes: Sequence[SyntaxTreeNode]) -> str:
-        return "".join(self._inline_text(node) for node in nodes)
+        written = ""
+        for before, node in zip([None, *nodes], nodes, strict=False):
+            text = self._inline_text(node)
+            if before is not None and before.type == "link":
+                if written.endswith("\n"):
+                    text = text.lstrip(" ")
+                elif text[:1] and not text[0].isspace() and self._is_bare(before):
+                    text = " " + text
+            written += text
+        return written
+
+    def _is_bare(self, node: SyntaxTreeNode) -> bool:
+        """Whether a link's words are its address."""
+        return self._text_of(node.children) == self._target(node)
 
     def _inline_text(self, node: SyntaxTreeNode) -> str:
         match node.type:
@@ -415,7 +455,14 @@ class _Builder:
                 return f"[{alt}]" if alt else ""
             case "link":
                 words, url = self._text_of(node.children), self._target(node)
-                return f"{words} ({url})" if words not in {url, f"mailto:{url}"} else url
+                if words in {url, f"mailto:{url}"}:
+                    return url
+                if "@" in url and ":" not in url:
+                    return f"{words} ({url})"
+                if self.aside is None:
+                    return f"{words}:\n{url}\n"
+                self.aside.append(f"{words}: {url}")
+                return words
         return self._text_of(node.children)
 
     def _target(self, node: SyntaxTreeNode) -> str:
