@@ -220,3 +220,25 @@ def test_a_changed_wording_alone_is_published_and_a_single_text_leaves_it_alone(
     assert result.stdout.endswith("Published 1 wording.\n")
     assert [row["text"] for row in desk.rows(WORDING)] == ["Ich willige ein."]
     assert "Nothing to publish" in desk.run("content", "publish").stdout
+
+
+def test_an_unknown_name_is_refused_with_the_nearest(desk: Desk) -> None:
+    for words in (["check"], ["preview"], ["content", "history"], ["content", "revert"]):
+        result = desk.run(*words, "kurs/01-stat", code=1)
+        assert 'did you mean "kurs/01-start"?' in str(result.exception)
+    assert "Nothing was published" in desk.run("content", "history", "kurs/01-start").stdout
+
+
+def test_a_files_bare_name_is_enough(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert desk.run("check", "01-start.md").stdout == "1 text: 0 errors, 0 warnings.\n"
+    monkeypatch.chdir(desk.office.folder / "lessons" / "kurs")
+    assert desk.run("check", "01-start.md").stdout == "1 text: 0 errors, 0 warnings.\n"
+    assert desk.run("preview", "01-start.md").stdout.startswith("Subject:   Lektion")
+
+
+def test_preview_says_which_variant_it_shows(desk: Desk) -> None:
+    desk.shelf.text("lessons/kurs/01-start.en.md", matter='subject: "Lesson"')
+    french = desk.run("preview", "kurs/01-start", "--locale", "fr").stdout
+    assert "Variant:   de (there is no fr)\n" in french
+    assert "Variant:   en\n" in desk.run("preview", "kurs/01-start", "--locale", "en").stdout
+    assert "Variant:" not in desk.run("preview", "kurs/01-start").stdout

@@ -21,8 +21,20 @@ MATTER = {
     "key twice": ('subject: "a"\nsubject: "b"', 3, '"subject" stands here twice'),
     "unknown placeholder": ('subject: "{{ frist_name }}"', 2, 'did you mean "first_name"?'),
     "empty placeholder": ('subject: "{{ first_name }}"', 2, '"first_name" can be empty'),
-    "broken Jinja": ('subject: "a"\npreheader: "{% if first_name %}x"', 3, "Jinja cannot read"),
-    "no YAML": ('subject: "a', 2, "this is not YAML"),
+    "broken Jinja": ('subject: "a"\npreheader: "{% if first_name %}x"', 3, "has no {% endif %}"),
+    "no YAML": ('subject: "a', 2, "the quotes are not closed; write subject:"),
+    "typographic quotes": ("subject: „Lektion“", 2, "the quotes are typographic ones; write subj"),
+    "other typographic quotes": ("subject: “Lesson”", 2, 'subject: "…" with straight quotes'),
+    "half typographic": ('subject: "Lektion“\npreheader: "b"', 2, "are typographic ones"),
+    "half straight": ('subject: „Lektion"', 2, "are typographic ones"),
+    "a lone quote": ('subject: Lektion"', 2, 'one quote is missing; write subject: "…"'),
+    "a lone typographic one": ("subject: Lektion”", 2, "one quote is missing"),
+    "a quote left open": ('subject: "a\npreheader: "b"', 2, "the quotes are not closed"),
+    "quotes in quotes": ('subject: "Der "Kurs""', 2, "straight quotes inside straight quotes"),
+    "a colon": ("subject: Lektion 2: Video", 2, "a text with a colon needs quotes; write subj"),
+    "a tab": ('subject: "a"\n\tpreheader: "b"', 3, "a tab stands in this line"),
+    "a sign": ("subject: @alle", 2, "a text that begins with @ needs quotes"),
+    "neither": ('subject: "a"\n]', 3, "this line cannot be read; write subject:"),
     "no mapping": ("- a", 2, "expected lines such as subject:"),
     "an alias": ("subject: &a x\npreheader: *a", 2, "aliases"),
     "draft by word": ('subject: "a"\ndraft: "yes"', 3, "expected true or false"),
@@ -41,6 +53,33 @@ def test_a_fault_above_a_text_is_told_with_its_line(
     (told,) = shelf.findings
     assert told.startswith(f"lessons/kurs/01-start.md:{line}: ")
     assert says in told
+
+
+SOUND = (
+    'subject: "„Lektion“ heißt sie"',
+    "subject: Die „Lektion“",
+    "subject: „Lektion“ heißt sie",
+    "subject: „Lektion“ oder „Kurs“",
+    "subject: Wie geht’s",
+    "subject: 'a: b'",
+)
+
+
+@pytest.mark.parametrize("matter", SOUND)
+def test_quotes_that_belong_to_a_text_are_no_fault(shelf: Shelf, matter: str) -> None:
+    shelf.lesson(matter=matter)
+    assert shelf.findings == []
+
+
+def test_no_fault_is_told_in_the_words_of_a_parser(shelf: Shelf) -> None:
+    for matter in ('subject: "a', "subject: a: b", "\tsubject: a", "subject: [a", "? a\n- b"):
+        shelf.lesson(matter=matter)
+        assert not any("YAML" in one or "token" in one or "<" in one for one in shelf.findings)
+    for body in ("{{ greeting", "{{ }}", "{{ a b }}", "{% if %}{% endif %}", "{{ 'a }}"):
+        shelf.lesson(body)
+        (told,) = shelf.findings
+        assert "Jinja" not in told
+        assert "template" not in told
 
 
 TRIGGERS = {
@@ -103,7 +142,15 @@ BODIES = {
     "include": ('{% include "x" %}', 4, "{% include %} is not for texts"),
     "raw": ("{% raw %}{{ x }}{% endraw %}", 4, "{% raw %} is not for texts"),
     "unknown tag": ("{% fi %}", 4, '{% fi %} is not for texts; did you mean "if"?'),
-    "open if": ("a\n\n{% if district %}", 6, "Jinja cannot read this"),
+    "open if": ("a\n\n{% if district %}", 6, "{% if … %} has no {% endif %}"),
+    "open value": ("a\n{{ greeting", 5, '"{{" has no "}}" behind it'),
+    "half closed value": ("a {{ greeting } b", 4, '"{{" has no "}}" behind it'),
+    "open tag": ("{% if district ", 4, '"{%" has no "%}" behind it'),
+    "open for": ("{% for a in [] %}x", 4, "{% for … %} has no {% endfor %}"),
+    "endif alone": ("a\n{% endif %}", 5, "{% endif %} has no {% if … %} before it"),
+    "else alone": ("a {% else %} b", 4, "{% else %} has no {% if … %} before it"),
+    "crossed": ("{% if locale %}{% for a in [] %}{% endif %}{% endfor %}", 4, "{% endif %} has no"),
+    "condition missing": ("{% if %}a{% endif %}", 4, '"{% if %}" cannot be read; write it like'),
     "over two lines": ("{{ greeting\n}}", 4, "must fit into one line"),
     "loops in loops": (
         "{% for a in [] %}{% for b in [] %}{% for c in [] %}x{% endfor %}{% endfor %}{% endfor %}",

@@ -178,3 +178,81 @@ def test_the_keys_of_a_lifecycle_text_become_its_rule(shelf: Shelf) -> None:
         "valid_for": "3d",
         "approval": "required",
     }
+
+
+def test_a_lesson_that_no_course_names_is_told(shelf: Shelf) -> None:
+    for name in ("01-start", "02-video", "03-bild", "evaluation"):
+        shelf.text(f"lessons/kurs/{name}.md")
+    shelf.text("lessons/kurs/04-spaeter.md", matter=LESSON + "\ndraft: true")
+    shelf.course(yaml=COURSE + "lessons: [01-start, 02-video]\n")
+    (told,) = shelf.findings
+    assert told == (
+        "lessons/kurs/03-bild.md:1: warning: 03-bild.md is in no course; add it to lessons in"
+        " course.yaml, or leave lessons out to take all in order"
+    )
+    shelf.course()
+    assert shelf.findings == []
+
+
+@pytest.mark.parametrize("lessons", ["", "lessons: [01-start, 02-video]\n"])
+def test_a_lesson_that_cannot_be_read_stays_in_its_course(shelf: Shelf, lessons: str) -> None:
+    """One fault, told once; the course must not be published without the lesson meanwhile."""
+    shelf.lesson()
+    shelf.put("lessons/kurs/02-video.md", "---\nsubject: a\n---\nGrüße".encode("latin-1"))
+    shelf.course(yaml=COURSE + lessons)
+    (told,) = shelf.findings
+    assert "02-video.md:4: this line is not UTF-8" in told
+    (course,) = shelf.library.curricula
+    assert [slug for slug, _ in course.lessons] == ["kurs/01-start", "kurs/02-video"]
+
+
+FOUND = {
+    "01-start": "kurs/01-start",
+    "01-start.md": "kurs/01-start",
+    "03-nur-hier": "foto/03-nur-hier",
+}
+
+
+@pytest.mark.parametrize(("name", "slug"), FOUND.items(), ids=FOUND.keys())
+def test_a_text_is_found_by_its_last_part_if_there_is_one(
+    shelf: Shelf, name: str, slug: str
+) -> None:
+    two_courses(shelf)
+    assert shelf.library.find(name).slug == slug
+
+
+UNKNOWN = {
+    "01-strat": 'did you mean "kurs/01-start"?',
+    "foto/01-start": 'did you mean "kurs/01-start"?',
+    "hier": 'did you mean "foto/03-nur-hier"?',
+    "02-video": "could be foto/02-video or kurs/02-video; write one",
+    "xyz": "`l3mail content status` lists all",
+}
+
+
+@pytest.mark.parametrize(("name", "says"), UNKNOWN.items(), ids=UNKNOWN.keys())
+def test_an_unknown_text_brings_the_nearest_and_no_list(shelf: Shelf, name: str, says: str) -> None:
+    two_courses(shelf)
+    with pytest.raises(ContentError) as fault:
+        shelf.library.find(name)
+    assert says in str(fault.value)
+    assert "known are" not in str(fault.value)
+
+
+def two_courses(shelf: Shelf) -> None:
+    for course in ("kurs", "foto"):
+        shelf.course(course)
+        shelf.text(f"lessons/{course}/02-video.md")
+    shelf.text("lessons/kurs/01-start.md")
+    shelf.text("lessons/foto/03-nur-hier.md")
+
+
+def test_a_variant_of_some_texts_of_a_course_is_told_and_one_of_all_is_not(shelf: Shelf) -> None:
+    shelf.lesson()
+    for path in ("02-video.md", "welcome.md", "01-start.de-simple.md", "welcome.de-simple.md"):
+        shelf.text(f"lessons/kurs/{path}")
+    shelf.text("newsletters/2026-12.md")
+    told = "lessons/kurs/course.yaml:1: warning: variant de-simple exists for 2 of 3 texts;"
+    assert shelf.findings == [told + " the others fall back to de"]
+    shelf.text("lessons/kurs/02-video.de-simple.md")
+    assert shelf.findings == []

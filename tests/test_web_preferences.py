@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -243,10 +244,10 @@ def test_the_evaluation_is_a_mail_but_no_lesson(porch: Porch) -> None:
     village.do(courses.define, outline, village.stream("kurs"), village.now)
     person = village.learner()
     enrollment = village.do(courses.enroll, "kurs", person, village.now, porch.settings.zone)
-    values = {"enrollment_id": enrollment, "state": "accepted", "ended_at": village.now}
-    started = {"started_at": village.now, "first_started_at": village.now}
-    delivery = village.delivery(person, **values, **started)
-    village.delivery(person, kind="evaluation", slug="kurs/evaluation", **values, **started)
+    values: dict[str, Any] = {"enrollment_id": enrollment, "state": "accepted"}
+    values |= dict.fromkeys(("started_at", "first_started_at", "ended_at"), village.now)
+    delivery = village.delivery(person, **values)
+    village.delivery(person, kind="evaluation", slug="kurs/evaluation", **values)
     settings = "/preferences/" + porch.token(Purpose.PREFERENCES, delivery)
     course = "/course/" + porch.token(Purpose.ACT, delivery)
     assert "1 von 2 Lektionen" in porch.client.get(settings).text

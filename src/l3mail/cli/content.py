@@ -300,11 +300,16 @@ def _versions(house: House, name: str) -> "Sequence[Version]":
     from l3mail import publishing
     from l3mail.wiring import read_content
 
-    slug = _relative(house, name)
-    with suppress(ContentError):  # a text whose file is gone has a history too
+    slug, unknown = _relative(house, name), None
+    try:
         slug = read_content(house.settings).find(slug).slug
+    except ContentError as error:  # a text whose file is gone has a history too
+        unknown = error
     with house.database() as database:
-        return database.read(lambda connection: publishing.history(connection, slug))
+        versions = database.read(lambda connection: publishing.history(connection, slug))
+    if unknown is not None and not versions:
+        raise unknown
+    return versions
 
 
 def check(
@@ -382,7 +387,11 @@ def preview(
             page = page.replace(url, (library.folder / medium.path).as_uri())
         html.write_text(page, encoding="utf-8")
     typer.echo(f"Subject:   {printable(parts['subject'], 500)}")
-    typer.echo(f"Preheader: {printable(parts['preheader'], 500)}\n")
+    typer.echo(f"Preheader: {printable(parts['preheader'], 500)}")
+    if locale is not None:
+        missing = "" if source.locale == locale else f" (there is no {printable(locale, 40)})"
+        typer.echo(f"Variant:   {source.locale}{missing}")
+    typer.echo()
     if text is None:
         typer.echo("\n".join(printable(line, 5000) for line in plain.split("\n")))
     for file in (html, text):

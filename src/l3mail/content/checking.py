@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from l3mail.content.compiling import Text, check_frames, compile_text
 from l3mail.content.findings import Finding, suggestion
-from l3mail.content.sources import Library
+from l3mail.content.sources import COURSE_FILE, Library, fallbacks
 from l3mail.errors import quoted
 
 
@@ -20,6 +20,7 @@ def check(library: Library, texts: Iterable[Text] | None = None) -> list[Finding
     """Every finding once, by file and line; `texts` are the library's if compiled already."""
     compiled = compile_all(library) if texts is None else list(texts)
     found = {*library.findings, *check_frames(library), *_untranslated(library)}
+    found.update(_half_translated(library))
     for text in compiled:
         found.update(text.findings)
     found.update(_unheard_of(library, compiled))
@@ -72,3 +73,24 @@ def _untranslated(library: Library) -> list[Finding]:
         for source in library.sources
         if source.slug not in own and not source.matter.draft
     ]
+
+
+def _half_translated(library: Library) -> list[Finding]:
+    """Courses that change their language on the way: a variant of some texts, not of all."""
+    found = []
+    for course in sorted(library.courses):
+        texts: dict[str, set[str]] = {}
+        for source in library.sources:
+            if source.course == course and not source.matter.draft:
+                texts.setdefault(source.locale, set()).add(source.slug)
+        own = texts.pop(library.locale, set())
+        for locale, slugs in sorted(texts.items()):
+            if own - slugs:
+                nearest = (tag for tag in fallbacks(locale) if tag != locale and tag in texts)
+                message = (
+                    f"variant {locale} exists for {len(own & slugs)} of {len(own)} texts;"
+                    f" the others fall back to {next(nearest, library.locale)}"
+                )
+                path = f"lessons/{course}/{COURSE_FILE}"
+                found.append(Finding(path, 1, "warning", message))
+    return found

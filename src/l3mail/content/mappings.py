@@ -15,6 +15,10 @@ from l3mail.errors import quoted
 
 _DEEPEST = 5
 _FENCE = re.compile(r"---[ \t]*\r?\n")
+_KEY = re.compile(r"\s*([A-Za-z_][\w-]*):(.*)")
+_TYPOGRAPHIC = "\u201c\u201d\u201e\u00ab\u00bb\u2018\u2019\u201a"
+_QUOTES = _TYPOGRAPHIC[:5] + '"'
+_TYPOGRAPHIC_ONES = 'the quotes are typographic ones; write {key}: "…" with straight quotes'
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +66,60 @@ def read_mapping(text: str, faults: Faults, first_line: int = 1) -> Mapped:
             return nothing
         return _mapped(node, faults, first_line)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        if mark is None or "scanning" in (error.context or ""):
-            mark = error.context_mark or mark  # where the quote was opened
-        line = first_line + (mark.line if mark else 0)
-        faults.error(line, f"this is not YAML: {error.problem}; put texts in quotes")
+        mark = error.problem_mark or error.context_mark
+        line, problem = _mended(text.split("\n"), mark.line if mark else 0)
+        faults.error(first_line + line, problem)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         faults.error(first_line, f"this is not YAML we read: {quoted(str(error))}")
     return nothing
+
+
+def _mended(lines: list[str], stopped: int) -> tuple[int, str]:
+    """The line an editor has to mend, and how, where YAML stopped reading at line `stopped`."""
+    for number, line in enumerate(lines[: stopped + 1]):
+        problem = _slip(line)
+        if problem:
+            return number, problem
+    number = min(stopped, len(lines) - 1)
+    found = _KEY.fullmatch(lines[number])
+    key = found[1] if found else "subject"
+    return number, f'this line cannot be read; write {key}: "…", the text in straight quotes'
+
+
+def _slip(line: str) -> str | None:
+    """The commonest slips of a hand, in words that say what to write."""
+    if "\t" in line:
+        return "a tab stands in this line; write spaces instead"
+    found = _KEY.fullmatch(line)
+    if found is None:
+        return None
+    key, value = found[1], found[2].strip()
+    ends = value[:1] + value[-1:]
+    if any(end in _TYPOGRAPHIC for end in ends) and all(end in _TYPOGRAPHIC + '"' for end in ends):
+        return _TYPOGRAPHIC_ONES.format(key=key)
+    if value[:1] in {'"', "'"}:
+        if value.count(value[0]) == 1:
+            return f'the quotes are not closed; write {key}: "…" with one at each end'
+        if value[0] == '"' and value.count('"') > 2 and value.endswith('"'):
+            return f'straight quotes inside straight quotes; write {key}: "… „so“ …"'
+    elif value[:1] not in {"[", "{", "#"} and (": " in value or value.endswith(":")):
+        return f'a text with a colon needs quotes; write {key}: "…" with straight quotes'
+    elif value[:1] in {"@", "`", "%", "&", "*", "!", "|", ">"}:
+        return f'a text that begins with {value[0]} needs quotes; write {key}: "…"'
+    return None
+
+
+def _lone_or_typographic(key: str, node: yaml.Node) -> str | None:
+    """What is wrong with quotes that YAML takes for a part of the text."""
+    if not isinstance(node, yaml.ScalarNode) or node.style is not None or len(node.value) < 2:
+        return None
+    value = node.value
+    around = value[0] in _TYPOGRAPHIC and value[-1] in _TYPOGRAPHIC + '"'
+    if around and not any(character in _QUOTES for character in value[1:-1]):
+        return _TYPOGRAPHIC_ONES.format(key=key)
+    if value[-1] in _QUOTES and sum(character in _QUOTES for character in value) == 1:
+        return f'one quote is missing; write {key}: "…" with straight quotes at both ends'
+    return None
 
 
 def _unwanted(text: str) -> str | None:
@@ -102,6 +152,9 @@ def _mapped(node: yaml.MappingNode, faults: Faults, first_line: int) -> Mapped:
             if key in values:
                 faults.error(line, f"{quoted(key)} stands here twice; keep one")
                 continue
+            problem = _lone_or_typographic(key, value_node)
+            if problem:
+                faults.error(line, problem)
             values[key] = loader.construct_object(value_node, deep=True)
             lines[key] = line
     finally:

@@ -49,6 +49,9 @@ PIECE = re.compile(
 )
 """One piece of Jinja in a text; a brace pair inside a quoted string ends nothing."""
 
+_OPENED = re.compile(r"\{[{%#]")
+_CLOSED: Final = {"{{": "}}", "{%": "%}", "{#": "#}"}
+_CLOSED_EXAMPLE: Final = {"{{": "{{ greeting }}", "{%": "{% if district %}", "{#": "{# note #}"}
 _TAG_NAME = re.compile(r"\{%[-+]?\s*(\w*)")
 _ALLOWED: Final = (
     nodes.Template,
@@ -104,17 +107,61 @@ def check_placeholders(
         name = tag_name(piece) if found["tag"] else ""
         if found["tag"] and name not in TAGS:
             faults.error(at, f"{{% {name} %}} is not for texts; {suggestion(name, TAGS)}")
+    _check_pairs(text, line, faults)
     if len(faults.found) > before:
         return False
     try:
         tree = Environment(autoescape=True).parse(text)
     except (TemplateSyntaxError, RecursionError) as error:
         at = getattr(error, "lineno", 1)
-        said = error.message if isinstance(error, TemplateSyntaxError) else "nested too deeply"
-        faults.error(line + at - 1, f"Jinja cannot read this: {said}")
+        shown = _piece_at(text, at)
+        faults.error(
+            line + at - 1,
+            f"{shown} cannot be read; write it like {{{{ greeting }}}},"
+            ' {{ first_name|default("…") }} or {% if district %}',
+        )
         return False
     _Reader(faults, line - 1, attributes, in_course=in_course).read(tree)
     return True
+
+
+def _check_pairs(text: str, line: int, faults: Faults) -> None:
+    """Note what was opened and never closed, in the words of who wrote it."""
+    blank = PIECE.sub(lambda found: "\n" * found[0].count("\n") or " ", text)
+    for found in _OPENED.finditer(blank):
+        at = line + blank.count("\n", 0, found.start())
+        faults.error(
+            at,
+            f'"{found[0]}" has no "{_CLOSED[found[0]]}" behind it in this line;'
+            f" write it like {_CLOSED_EXAMPLE[found[0]]}",
+        )
+    waiting: list[tuple[str, int]] = []
+    for found in PIECE.finditer(text):
+        name = tag_name(found[0]) if found["tag"] else ""
+        at = line + text.count("\n", 0, found.start())
+        if name in {"if", "for"}:
+            waiting.append((name, at))
+        elif name.startswith("end"):
+            opening = name.removeprefix("end")
+            if not waiting or waiting[-1][0] != opening:
+                faults.error(at, f"{{% {name} %}} has no {{% {opening} … %}} before it; delete it")
+                return
+            waiting.pop()
+        elif name in {"else", "elif"} and not waiting:
+            faults.error(at, f"{{% {name} %}} has no {{% if … %}} before it; delete it")
+            return
+    for name, at in waiting:
+        faults.error(
+            at, f"{{% {name} … %}} has no {{% end{name} %}}; write one where the part ends"
+        )
+
+
+def _piece_at(text: str, at: int) -> str:
+    """The placeholder or tag of a line, as far as it can be shown."""
+    for found in PIECE.finditer(text):
+        if text.count("\n", 0, found.start()) + 1 == at and not found["comment"]:
+            return quoted(found[0][:60])
+    return "this"
 
 
 def uses(text: str, *path: str) -> bool:

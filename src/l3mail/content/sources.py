@@ -4,13 +4,14 @@ Owns which file is which text: folders, slugs, locales by suffix. Reads files be
 is given and nothing else: no link out of it, nothing huge. What a text says is not looked at.
 """
 
+import difflib
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from l3mail.content.curricula import Curriculum, read_curriculum
-from l3mail.content.findings import Faults, Finding, suggestion
+from l3mail.content.findings import Faults, Finding
 from l3mail.content.mappings import Mapped, read_mapping, split_front_matter
 from l3mail.content.matter import NAME, Kind, Matter, read_matter
 from l3mail.content.wordings import Wording, read_wording
@@ -75,8 +76,7 @@ class Library:
         by_path = [source for source in self.sources if source.path == wanted]
         named = by_path or [source for source in self.sources if source.slug == wanted]
         if not named:
-            known = {source.slug for source in self.sources}
-            raise ContentError(f"{quoted(name)} is no text here; {suggestion(name, known)}")
+            named = self._by_last_part(wanted)
         if locale is None:
             own = [source for source in named if source.locale == self.locale]
             return (own or named)[0]
@@ -85,6 +85,27 @@ class Library:
                 if source.slug == named[0].slug and source.locale == tag:
                     return source
         return named[0]
+
+    def _by_last_part(self, wanted: str) -> list[Source]:
+        """Texts whose file or slug ends so; raises ContentError with the nearest."""
+        last = wanted.rpartition("/")[2].removesuffix(".md")
+        slugs = sorted({source.slug for source in self.sources})
+        if "/" not in wanted:
+            by_file = [s for s in self.sources if s.path.rpartition("/")[2] == wanted]
+            found = by_file or [s for s in self.sources if s.slug.partition("/")[2] == last]
+            named = sorted({source.slug for source in found})
+            if len(named) == 1:
+                return found
+            if named:
+                raise ContentError(f"{quoted(wanted)} could be {' or '.join(named)}; write one")
+        parts = {slug.partition("/")[2]: slug for slug in slugs}
+        near = difflib.get_close_matches(wanted.lower(), slugs, n=1, cutoff=0.75)
+        near = near or difflib.get_close_matches(last.lower(), parts, n=1, cutoff=0.5)
+        near = near or [part for part in parts if len(last) > 2 and last.lower() in part][:1]
+        hint = "`l3mail content status` lists all"
+        if near:
+            hint = f"did you mean {quoted(parts.get(near[0], near[0]))}?"
+        raise ContentError(f"{quoted(wanted)} is no text here; {hint}")
 
 
 def fallbacks(locale: str) -> Iterator[str]:
@@ -200,9 +221,11 @@ class _Shelf:
 
     def read_course(self, folder: Path) -> None:
         self.courses.add(folder.name)
+        numbered = set()  # also of files that cannot be read: each has its own finding
         for path in self.files(f"lessons/{folder.name}", ".md"):
             name = path.name.removesuffix(".md").partition(".")[0]
             if _LESSON.fullmatch(name):
+                numbered.add(name)
                 self.read_text(path, "lesson", folder.name)
             elif name == "welcome":
                 self.read_text(path, "welcome", folder.name)
@@ -219,13 +242,32 @@ class _Shelf:
             return
         faults = Faults(self.shown(path))
         mapped = read_mapping(text, faults)
-        own = [s for s in self.sources if s.course == folder.name]
         if not faults.broken:
-            names = {source.slug.partition("/")[2] for source in own}
+            own = [s for s in self.sources if s.course == folder.name]
+            names = numbered | {source.slug.partition("/")[2] for source in own}
             curriculum = read_curriculum(folder.name, mapped, names, faults)
             if curriculum is not None:
                 self.curricula.append(curriculum)
+                self._note_left_out(curriculum)
         self.findings += faults.found
+
+    def _note_left_out(self, curriculum: Curriculum) -> None:
+        """Warn of lessons that nobody would get, because course.yaml does not name them."""
+        taken = {slug for slug, _ in curriculum.lessons}
+        for source in self.sources:
+            if (
+                source.kind == "lesson"
+                and source.course == curriculum.slug
+                and source.slug not in taken
+                and not source.matter.draft
+            ):
+                path = self.folder / source.path
+                self.refuse(
+                    path,
+                    f"{path.name} is in no course; add it to lessons in {COURSE_FILE}, or leave"
+                    " lessons out to take all in order",
+                    "warning",
+                )
 
     def _named(self, path: Path) -> tuple[str, str, str] | None:
         """Name, locale and text of a file, or None with a finding; a readme is nobody's text."""
