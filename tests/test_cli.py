@@ -180,7 +180,7 @@ def test_init_lays_out_a_workspace_that_works_and_is_never_overwritten(tmp_path:
         ).stdout
         for words in (["check"], ["content", "diff"])
     ]
-    assert " 0 errors, 0 warnings" in said[0]
+    assert " 0 errors, " in said[0]
     assert "No sound text differs" in said[1], "everything laid out is published"
     listed = subprocess.run(
         [*command, "outbox", "list"], cwd=folder, capture_output=True, text=True, check=True
