@@ -76,11 +76,13 @@ def test_help_fits_a_screen_and_every_command_has_an_example(office: Office) -> 
 
 def test_worker_sends_what_is_due_and_says_so_in_one_line(tmp_path: Path) -> None:
     with running_sink(tmp_path) as (port, log):
-        office = Office(tmp_path, SETTINGS.format(port=port))
+        zone = '[workspace]\ntimezone = "Asia/Kathmandu"\n'
+        office = Office(tmp_path, zone + SETTINGS.format(port=port))
         office.fill(3)
         result = office.run("worker", "--once")
         assert (result.returncode, result.stdout) == (0, "")
-        assert re.fullmatch(r".* INFO handed over 3: 3 accepted\n", result.stderr)
+        stamp = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\+05:45"
+        assert re.fullmatch(rf"{stamp} INFO handed over 3: 3 accepted\n", result.stderr)
         assert len(log.read_text().splitlines()) == 3
 
 

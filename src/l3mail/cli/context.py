@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -144,23 +144,38 @@ def print_table(
     Console().print(table)
 
 
-def start_logging(log_format: str) -> None:
-    """Lines to stderr, one for each tick or queue's end, none for each mail."""
+def start_logging(log_format: str, zone: tzinfo) -> None:
+    """Lines to stderr, one for each tick or queue's end, none for each mail.
+
+    They are stamped by the clocks of `zone`, whatever the machine's are set to.
+    """
     handler = logging.StreamHandler()
-    if log_format == "json":
-        handler.setFormatter(_JsonFormatter())
-    else:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter((_JsonFormatter if log_format == "json" else _TextFormatter)(zone))
     root = logging.getLogger("l3mail")
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
 
 
-class _JsonFormatter(logging.Formatter):
+class _TextFormatter(logging.Formatter):
+    """A line for people, and beneath it the trace of what went wrong, if anything did."""
+
+    def __init__(self, zone: tzinfo) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(message)s")
+        self._zone = zone
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
+        """The moment of a record, with its offset."""
+        at = datetime.fromtimestamp(record.created, self._zone)
+        return at.isoformat(sep=datefmt or " ", timespec="seconds")
+
+
+class _JsonFormatter(_TextFormatter):
+    """The same for programs."""
+
     def format(self, record: logging.LogRecord) -> str:
         return json.dumps(
             {
-                "at": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+                "at": self.formatTime(record, "T"),
                 "level": record.levelname.lower(),
                 "logger": record.name,
                 "message": record.getMessage(),

@@ -42,7 +42,7 @@ def worker(
     from l3mail.wiring import make_sender, only_sender
 
     house: House = context.obj
-    start_logging(house.settings.log.format)
+    start_logging(house.settings.log.format, house.settings.zone)
     with house.database() as database, only_sender(database):
         sender = make_sender(house.settings, database, house.clock)
         warn_of_halts(house, database)
