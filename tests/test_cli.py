@@ -248,10 +248,22 @@ def test_outbox_show_prints_the_mail_as_it_would_be_sent(office: Office) -> None
         (["outbox", "show", "99"], 1, "no delivery 99"),
         (["outbox", "cancel", "99", "--yes"], 1, "no delivery 99"),
         (["outbox", "retry", "1", "--yes"], 1, "1 is queued; retry takes only what is failed"),
-        (["outbox", "retry", "1"], 1, "add --yes"),
+        (["outbox", "retry", "1"], 1, "1 is queued; retry takes only what is failed"),
         (["outbox", "resolve", "1"], 2, "say one of --arrived, --resend, --give-up"),
         (["outbox", "list", "--status", "sent"], 2, "'sent' is no state"),
         (["halt", "--message", "kurs/1"], 1, '"kurs/1" is no message; did you mean "kurs/01"?'),
+        (["resume", "--message", "kurs/1"], 1, '"kurs/1" is no message; did you mean "kurs/01"?'),
+        (["resume", "--kind", "leson"], 1, '"leson" is not halted; did you mean "lesson"?'),
+        (["outbox", "show", "p0@x.de"], 1, "`l3mail outbox list --search p0@x.de` shows"),
+        (["outbox", "show", "x"], 2, "'x' is no number"),
+        (["outbox", "retry", "x"], 2, "this is no whole number"),
+        (["outbox", "list", "--limit", "0"], 2, "--limit: this is less than 1"),
+        (["outbox", "list", "--stauts", "held"], 2, "no option --stauts; did you mean --status?"),
+        (["outbx", "list"], 2, "no such command 'outbx'; did you mean 'outbox'?"),
+        (["outbox", "list", "extra"], 2, "too much is said: extra; `"),
+        (["outbox", "cancel"], 2, "--help` shows how"),
+        (["outbox", "cancel", "1"], 1, "cancel 1 delivery? To say yes, run it in a terminal or"),
+        (["outbox", "cancel", "1", "99"], 1, "cancel 1 delivery (1 of 2 can't be)? To say yes"),
         (["halt", "--kind", "spam"], 2, "'spam' is no kind of mail"),
         (["halt", "--kind", "lesson", "--message", "x/y"], 2, "not both"),
     ],
@@ -262,9 +274,32 @@ def test_a_wrong_order_is_one_clear_line(
 ) -> None:
     result = office.run(*words)
     assert result.returncode == code
-    assert line in " ".join(result.stderr.replace("│", " ").split())
+    assert result.stderr.startswith("l3mail: ")
+    assert line in result.stderr
+    assert len(result.stderr.splitlines()) == 1
     assert "Traceback" not in result.stderr
     assert {row["state"] for row in office.rows()} == {"queued"}
+
+
+def test_who_lifts_one_halt_learns_that_everything_is_halted(office: Office) -> None:
+    office.run("halt")
+    office.run("--as", "chefin", "halt", "--message", "kurs/01")
+    lifted = office.run("resume", "--message", "kurs/01").stdout.splitlines()
+    assert [line.partition(" ")[0] for line in lifted] == ["Resumed:", "But"]
+    assert "But everything, halted" in lifted[1]
+    again = office.run("resume", "--message", "kurs/01")
+    assert (again.returncode, again.stdout.splitlines()[0]) == (0, "Nothing was halted.")
+    mistyped = office.run("resume", "--message", "kurs/1")
+    assert mistyped.returncode == 1
+
+
+def test_one_delivery_waits_and_two_wait(office: Office) -> None:
+    office.run("outbox", "cancel", "1", "2", "--yes")
+    assert "; 1 delivery waits. " in office.run("halt").stdout
+
+
+def test_moments_of_a_delivery_are_told_by_the_workspaces_clocks(office: Office) -> None:
+    assert "due_at  Sun 2026-11-01 10:00\n" in office.run("outbox", "show", "1").stdout
 
 
 def test_no_workspace_is_one_clear_line(tmp_path: Path) -> None:

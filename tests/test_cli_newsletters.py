@@ -209,7 +209,7 @@ def test_an_issue_is_paused_resumed_and_cancelled_by_its_name(office: Office) ->
     assert "3 deliveries wait" in resumed.stdout
     assert resumed.stdout.endswith(f"Resumed: {ISSUE}.\n")
     cancelled = office.run("newsletters", "cancel", "2026-12", "--yes")
-    assert cancelled.stdout.endswith(f"Cancelled: {ISSUE}; 3 deliveries are withdrawn.\n")
+    assert cancelled.stdout.endswith(f"Cancelled: {ISSUE}; 3 deliveries withdrawn.\n")
     assert {row["state"] for row in office.rows()} == {"cancelled"}
     again = office.run("newsletters", "pause", "2026-12")
     assert again.returncode == 1

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.exceptions import TyperException
 
 from l3mail.cli import (
     content,
@@ -25,6 +26,7 @@ from l3mail.cli import (
     subscribers,
 )
 from l3mail.cli.context import House
+from l3mail.cli.usage import refuse
 from l3mail.errors import L3mailError
 
 app = typer.Typer(
@@ -83,8 +85,14 @@ house.register(app)
 def main() -> None:
     """Run the command line; the console script."""
     try:
-        app()
+        code = app(standalone_mode=False)
+    except TyperException as error:
+        refuse(error)
+    except typer.Abort:
+        typer.echo("l3mail: stopped; nothing is changed", err=True)
+        sys.exit(1)
     except L3mailError as error:
         for line in str(error).splitlines():
             typer.echo(f"l3mail: {line}", err=True)
         sys.exit(1)
+    sys.exit(code if isinstance(code, int) else 0)

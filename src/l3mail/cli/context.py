@@ -92,15 +92,23 @@ def program() -> str:
     return "l3mail" if shutil.which("l3mail") == str(name) else str(name)
 
 
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """A number with its noun: `1 delivery`, `2 deliveries`."""
+    plural = many or (f"{one[:-1]}ies" if one.endswith("y") else f"{one}s")
+    return f"{number:,} {one if number == 1 else plural}"
+
+
 def confirm(question: str, *, yes: bool) -> None:
     """Ask before mail goes out or rows go away; without a terminal, `--yes` must be given."""
     if yes:
         return
     if not sys.stdin.isatty():
-        typer.echo("l3mail: this needs a yes; run it in a terminal or add --yes", err=True)
+        asked = printable(question, 1000)
+        typer.echo(f"l3mail: {asked} To say yes, run it in a terminal or add --yes", err=True)
         raise typer.Exit(1)
     answer = typer.prompt(f"{question} [y/N]", default="n", show_default=False)
     if answer.strip().casefold() not in {"y", "yes", "j", "ja"}:
+        typer.echo("Nothing is changed.")
         raise typer.Exit(1)
 
 
