@@ -74,6 +74,19 @@ def test_help_fits_a_screen_and_every_command_has_an_example(office: Office) -> 
         assert "Example: l3mail " + " ".join(words) in office.run(*words, "--help").stdout
 
 
+def test_help_flows_in_paragraphs_and_says_real_defaults(office: Office) -> None:
+    told = " ".join(office.run("courses", "enroll", "--help").stdout.split())
+    assert "unless you vouch for them with --confirmed and --consent-note" in told
+    lines = office.run("courses", "enroll", "--help").stdout.splitlines()
+    assert not any(
+        line.rstrip().endswith("for them with") and len(line.strip()) < 60 for line in lines
+    )
+    assert "web.host of l3mail.toml" in " ".join(
+        office.run("run", "--help").stdout.replace("│", " ").split()
+    )
+    assert "list[str]" not in office.run("outbox", "list", "--help").stdout
+
+
 def test_worker_sends_what_is_due_and_says_so_in_one_line(tmp_path: Path) -> None:
     with running_sink(tmp_path) as (port, log):
         zone = '[workspace]\ntimezone = "Asia/Kathmandu"\n'

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -220,7 +221,10 @@ def test_show_has_the_shape_that_programs_rely_on(desk: Desk) -> None:
     assert [act["act"] for act in shown["consents"]] == ["attested"]
     assert shown["enrollments"] == []
     assert shown["deliveries"] == {}
-    assert "newsletter: confirmed" in desk.people("show", "ada@x.example").text
+    text = desk.people("show", "ada@x.example").text
+    assert "newsletter: confirmed" in text
+    [consent] = [line for line in text.splitlines() if line.lstrip().startswith("consent")]
+    assert re.search(rf"  attested newsletter: {re.escape(PROOF[-1])} \(by .+\)$", consent)
     stranger = desk.people("show", "bob@x.example")
     assert (stranger.code, "nobody here has the address" in stranger.fault) == (1, True)
 

@@ -4,6 +4,7 @@ Imports nothing heavy until a command runs, so that `--help` is instant. Exit 0 
 or failed with one line on stderr, 2 wrong usage.
 """
 
+import inspect
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -80,6 +81,19 @@ newsletters.register(app)
 simulating.register(app)
 outbox.register(app)
 house.register(app)
+
+
+def _let_flow(part: typer.Typer) -> None:
+    """Let a docstring's paragraphs flow in help: where they break is the source's business."""
+    for command in part.registered_commands:
+        paragraphs = (inspect.getdoc(command.callback) or "").split("\n\n")
+        command.help = "\n\n".join(" ".join(one.split()) for one in paragraphs)
+    for group in part.registered_groups:
+        if group.typer_instance is not None:
+            _let_flow(group.typer_instance)
+
+
+_let_flow(app)
 
 
 def main() -> None:

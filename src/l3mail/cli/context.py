@@ -129,7 +129,7 @@ def print_table(
 ) -> None:
     """A table as wide as the terminal, or `empty` when there is nothing to show.
 
-    Columns named in `solid` are never folded. Into a pipe a row is a line, its cells apart by
+    Columns named in `solid` are folded last of all. Into a pipe a row is a line, its cells apart by
     tabs, so that `grep` and `cut` work.
     """
     if not rows:
@@ -139,17 +139,14 @@ def print_table(
         for row in (columns, *rows):
             typer.echo("\t".join(printable(str(cell or ""), 1000) for cell in row))
         return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    from l3mail.cli.tables import lay_out
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=column in solid)
-    for row in rows:
-        # Text, not markup: an address or a slug may contain brackets.
-        table.add_row(*(Text(printable(str(cell or ""), 1000)) for cell in row))
-    Console().print(table)
+    cells = [[printable(str(cell or ""), 1000) for cell in row] for row in rows]
+    width = shutil.get_terminal_size().columns
+    heading, *lines = lay_out(columns, cells, width, solid)
+    typer.echo(heading if os.environ.get("NO_COLOR") else typer.style(heading, bold=True))
+    for line in lines:
+        typer.echo(line)
 
 
 def start_logging(log_format: str, zone: tzinfo) -> None:

@@ -37,7 +37,8 @@ def list_(
     search: Annotated[str | None, typer.Option(help="Part of a slug.")] = None,
     segment: Annotated[str | None, typer.Option(help="Only those sent to this segment.")] = None,
     status: Annotated[
-        list[str] | None, typer.Option(help="Only these states; may be given more than once.")
+        list[str] | None,
+        typer.Option(metavar="STATUS", help="Only these states; may be given more than once."),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 100,
     as_json: Json = False,

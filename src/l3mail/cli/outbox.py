@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 PANEL = "Sending"
-Ids = Annotated[list[int], typer.Argument(help="Numbers of deliveries, from `outbox list`.")]
+Ids = Annotated[
+    list[int], typer.Argument(metavar="ID", help="Numbers of deliveries, from `outbox list`.")
+]
 
 group = typer.Typer(
     name="outbox", help="See deliveries; retry, settle or cancel them.", no_args_is_help=True
@@ -41,7 +43,8 @@ def register(app: typer.Typer) -> None:
 def list_(
     context: typer.Context,
     status: Annotated[
-        list[str] | None, typer.Option(help="Only these states; may be given more than once.")
+        list[str] | None,
+        typer.Option(metavar="STATUS", help="Only these states; may be given more than once."),
     ] = None,
     search: Annotated[str | None, typer.Option(help="Part of an address or slug.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 100,

@@ -36,12 +36,17 @@ log = logging.getLogger("l3mail.run")
 
 Host = Annotated[
     str | None,
-    typer.Option(help="Listen at this address; default: [web] host.", show_default=False),
+    typer.Option(
+        help="Listen at this address; default: web.host of l3mail.toml.", show_default=False
+    ),
 ]
 Port = Annotated[
     int | None,
     typer.Option(
-        help="Listen at this port; default: [web] port.", min=0, max=65535, show_default=False
+        help="Listen at this port; default: web.port of l3mail.toml.",
+        min=0,
+        max=65535,
+        show_default=False,
     ),
 ]
 

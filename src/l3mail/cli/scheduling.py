@@ -48,7 +48,7 @@ def schedule(
     context: typer.Context,
     issue: Name,
     *,
-    at: Annotated[str, typer.Option(help='Local time, "2026-12-01 10:00", or now.')],
+    at: Annotated[str, typer.Option(metavar="WHEN", help='Local time, "1.12.2026 10:00", or now.')],
     segment: Annotated[
         str | None,
         typer.Option(help="Only to this segment, a name or a question; default: the issue's."),
