@@ -1,6 +1,8 @@
 """The command line as operators type it: real processes on a workspace on disk."""
 
 import json
+import os
+import pty
 import re
 import signal
 import subprocess
@@ -313,6 +315,28 @@ def test_one_delivery_waits_and_two_wait(office: Office) -> None:
 
 def test_moments_of_a_delivery_are_told_by_the_workspaces_clocks(office: Office) -> None:
     assert "due_at  Sun 2026-11-01 10:00\n" in office.run("outbox", "show", "1").stdout
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "told"),
+    [("perhaps", 1, "Nothing is changed."), ("", 1, "Nothing is changed."), ("ja", 0, "cancelled")],
+)
+def test_only_a_clear_yes_is_a_yes(office: Office, answer: str, code: int, told: str) -> None:
+    ours, theirs = pty.openpty()
+    os.write(ours, f"{answer}\n".encode())
+    command = [sys.executable, "-m", "l3mail", "--workspace", str(office.folder)]
+    result = subprocess.run(
+        [*command, "outbox", "cancel", "1"],
+        stdin=theirs,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    os.close(theirs)
+    os.close(ours)
+    assert (result.returncode, told in result.stdout) == (code, True)
+    assert "cancel 1 delivery? [y/N]" in result.stdout
+    assert ("cancelled" in {row["state"] for row in office.rows()}) == (code == 0)
 
 
 def test_no_workspace_is_one_clear_line(tmp_path: Path) -> None:

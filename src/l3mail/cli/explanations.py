@@ -159,7 +159,8 @@ def _signups(connection: Connection, asked: Asked, person: int) -> list[dict[str
 
 def _limit(mails: Sequence[Any], now: datetime) -> dict[str, Any] | None:
     """What keeps back a confirmation for which there is no mail; `planning` counts the same."""
-    began = sorted((m.first_started_at for m in mails if m.first_started_at), reverse=True)
+    started = (m.first_started_at for m in mails if m.first_started_at)
+    began = sorted((at for at in started if at <= now), reverse=True)
     waiting = sum(m.first_started_at is None and m.state in {"queued", "held"} for m in mails)
     limits = (
         (CONFIRMATIONS_PER_DAY, timedelta(days=1), "a day"),

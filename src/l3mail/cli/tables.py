@@ -4,7 +4,7 @@ Pure: it is given texts and a width, and returns lines. Must not know what they 
 """
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 GAP = 2
 ROOMY = 20
@@ -73,25 +73,32 @@ def _widths(
         for texts in cells
     ]
     short = [min(len(name), SHORTEST_HEADING) for name in columns]
+    named = [max(piece[n], len(columns[n])) for n in range(count)]
     widths = [max(full[n], len(columns[n])) for n in range(count)]
     soft = [n for n in reversed(range(count)) if columns[n] not in solid]
     hard = [n for n in reversed(range(count)) if columns[n] in solid]
     least = [max(piece[n], short[n]) for n in range(count)]
-    steps = [
-        *((n, max(least[n], len(columns[n]), ROOMY)) for n in soft),
-        *((n, max(full[n], short[n])) for n in (*soft, *hard)),
-        *((n, least[n]) for n in soft),
-        *((n, least[n]) for n in hard),
-        *((n, max(short[n], 8)) for n in soft),
-        *((n, short[n]) for n in (*soft, *hard)),
-    ]
     room = width - GAP * (count - 1)
-    for n, floor in steps:
-        over = sum(widths) - room
-        if over <= 0:
-            break
-        widths[n] = min(widths[n], max(floor, widths[n] - over, 1))
+    for group, floors in (
+        *(([n], {n: max(named[n], ROOMY)}) for n in soft),
+        (soft, dict(enumerate(named))),
+        *(([n], {n: max(full[n], short[n])}) for n in (*soft, *hard)),
+        (soft, dict(enumerate(least))),
+        (hard, dict(enumerate(least))),
+        (soft, {n: max(short[n], 8) for n in soft}),
+        *(([n], {n: short[n]}) for n in (*soft, *hard)),
+    ):
+        _shrink(widths, group, floors, room)
     return widths
+
+
+def _shrink(widths: list[int], group: Sequence[int], floors: Mapping[int, int], room: int) -> None:
+    """Take from the widest of a group, step by step, until all fits or each is at its floor."""
+    while sum(widths) > room:
+        wide = [n for n in group if widths[n] > max(floors[n], 1)]
+        if not wide:
+            return
+        widths[max(wide, key=lambda n: widths[n])] -= 1
 
 
 def _abbreviated(heading: str, width: int) -> str:
