@@ -1,6 +1,8 @@
 """The command line as operators type it: real processes on a workspace on disk."""
 
 import json
+import os
+import pty
 import re
 import signal
 import subprocess
@@ -74,22 +76,42 @@ def test_help_fits_a_screen_and_every_command_has_an_example(office: Office) -> 
         assert "Example: l3mail " + " ".join(words) in office.run(*words, "--help").stdout
 
 
+def test_help_flows_in_paragraphs_and_says_real_defaults(office: Office) -> None:
+    told = " ".join(office.run("courses", "enroll", "--help").stdout.split())
+    assert "unless you vouch for them with --confirmed and --consent-note" in told
+    lines = office.run("courses", "enroll", "--help").stdout.splitlines()
+    assert not any(
+        line.rstrip().endswith("for them with") and len(line.strip()) < 60 for line in lines
+    )
+    assert "web.host of l3mail.toml" in " ".join(
+        office.run("run", "--help").stdout.replace("│", " ").split()
+    )
+    assert "list[str]" not in office.run("outbox", "list", "--help").stdout
+
+
 def test_worker_sends_what_is_due_and_says_so_in_one_line(tmp_path: Path) -> None:
     with running_sink(tmp_path) as (port, log):
-        office = Office(tmp_path, SETTINGS.format(port=port))
+        zone = '[workspace]\ntimezone = "Asia/Kathmandu"\n'
+        office = Office(tmp_path, zone + SETTINGS.format(port=port))
         office.fill(3)
         result = office.run("worker", "--once")
         assert (result.returncode, result.stdout) == (0, "")
-        assert re.fullmatch(r".* INFO handed over 3: 3 accepted\n", result.stderr)
+        stamp = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\+05:45"
+        assert re.fullmatch(rf"{stamp} INFO handed over 3: 3 accepted\n", result.stderr)
         assert len(log.read_text().splitlines()) == 3
 
 
 def test_worker_with_the_relay_down_says_so_and_leaves_the_queue(office: Office) -> None:
     result = office.run("worker", "--once")
     assert result.returncode == 1
-    assert result.stderr.splitlines()[-1].startswith(
-        "l3mail: the relay is down, the queue is as it was: 127.0.0.1:9 "
+    said = [line for line in result.stderr.splitlines() if "127.0.0.1:9" in line]
+    assert said == result.stderr.splitlines()[-1:]
+    assert said[0] == (
+        "l3mail: the relay is down, the queue is as it was: 127.0.0.1:9 takes no connection"
+        " (connection refused); check host and port under [relay] in l3mail.toml,"
+        " and whether the relay is up"
     )
+    assert "trying again" not in result.stderr
     assert {row["state"] for row in office.rows()} == {"queued"}
 
 
@@ -241,10 +263,22 @@ def test_outbox_show_prints_the_mail_as_it_would_be_sent(office: Office) -> None
         (["outbox", "show", "99"], 1, "no delivery 99"),
         (["outbox", "cancel", "99", "--yes"], 1, "no delivery 99"),
         (["outbox", "retry", "1", "--yes"], 1, "1 is queued; retry takes only what is failed"),
-        (["outbox", "retry", "1"], 1, "add --yes"),
+        (["outbox", "retry", "1"], 1, "1 is queued; retry takes only what is failed"),
         (["outbox", "resolve", "1"], 2, "say one of --arrived, --resend, --give-up"),
         (["outbox", "list", "--status", "sent"], 2, "'sent' is no state"),
         (["halt", "--message", "kurs/1"], 1, '"kurs/1" is no message; did you mean "kurs/01"?'),
+        (["resume", "--message", "kurs/1"], 1, '"kurs/1" is no message; did you mean "kurs/01"?'),
+        (["resume", "--kind", "leson"], 1, '"leson" is not halted; did you mean "lesson"?'),
+        (["outbox", "show", "p0@x.de"], 1, "`l3mail outbox list --search p0@x.de` shows"),
+        (["outbox", "show", "x"], 2, "'x' is no number"),
+        (["outbox", "retry", "x"], 2, "this is no whole number"),
+        (["outbox", "list", "--limit", "0"], 2, "--limit: this is less than 1"),
+        (["outbox", "list", "--stauts", "held"], 2, "no option --stauts; did you mean --status?"),
+        (["outbx", "list"], 2, "no such command 'outbx'; did you mean 'outbox'?"),
+        (["outbox", "list", "extra"], 2, "too much is said: extra; `"),
+        (["outbox", "cancel"], 2, "--help` shows how"),
+        (["outbox", "cancel", "1"], 1, "cancel 1 delivery? To say yes, run it in a terminal or"),
+        (["outbox", "cancel", "1", "99"], 1, "cancel 1 delivery (1 of 2 can't be)? To say yes"),
         (["halt", "--kind", "spam"], 2, "'spam' is no kind of mail"),
         (["halt", "--kind", "lesson", "--message", "x/y"], 2, "not both"),
     ],
@@ -255,9 +289,54 @@ def test_a_wrong_order_is_one_clear_line(
 ) -> None:
     result = office.run(*words)
     assert result.returncode == code
-    assert line in " ".join(result.stderr.replace("│", " ").split())
+    assert result.stderr.startswith("l3mail: ")
+    assert line in result.stderr
+    assert len(result.stderr.splitlines()) == 1
     assert "Traceback" not in result.stderr
     assert {row["state"] for row in office.rows()} == {"queued"}
+
+
+def test_who_lifts_one_halt_learns_that_everything_is_halted(office: Office) -> None:
+    office.run("halt")
+    office.run("--as", "chefin", "halt", "--message", "kurs/01")
+    lifted = office.run("resume", "--message", "kurs/01").stdout.splitlines()
+    assert [line.partition(" ")[0] for line in lifted] == ["Resumed:", "But"]
+    assert "But everything, halted" in lifted[1]
+    again = office.run("resume", "--message", "kurs/01")
+    assert (again.returncode, again.stdout.splitlines()[0]) == (0, "Nothing was halted.")
+    mistyped = office.run("resume", "--message", "kurs/1")
+    assert mistyped.returncode == 1
+
+
+def test_one_delivery_waits_and_two_wait(office: Office) -> None:
+    office.run("outbox", "cancel", "1", "2", "--yes")
+    assert "; 1 delivery waits. " in office.run("halt").stdout
+
+
+def test_moments_of_a_delivery_are_told_by_the_workspaces_clocks(office: Office) -> None:
+    assert "due_at  Sun 2026-11-01 10:00\n" in office.run("outbox", "show", "1").stdout
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "told"),
+    [("perhaps", 1, "Nothing is changed."), ("", 1, "Nothing is changed."), ("ja", 0, "cancelled")],
+)
+def test_only_a_clear_yes_is_a_yes(office: Office, answer: str, code: int, told: str) -> None:
+    ours, theirs = pty.openpty()
+    os.write(ours, f"{answer}\n".encode())
+    command = [sys.executable, "-m", "l3mail", "--workspace", str(office.folder)]
+    result = subprocess.run(
+        [*command, "outbox", "cancel", "1"],
+        stdin=theirs,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    os.close(theirs)
+    os.close(ours)
+    assert (result.returncode, told in result.stdout) == (code, True)
+    assert "cancel 1 delivery? [y/N]" in result.stdout
+    assert ("cancelled" in {row["state"] for row in office.rows()}) == (code == 0)
 
 
 def test_no_workspace_is_one_clear_line(tmp_path: Path) -> None:

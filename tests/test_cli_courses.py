@@ -167,6 +167,8 @@ def test_pause_for_weeks_until_a_day_or_until_resumed(desk: Desk) -> None:
     desk.run(*order, "--until", "2026-11-01", code=2)
     desk.run(*order, "--until", "2026-12-10", "--weeks", "2", code=2)
     assert states(desk) == ["paused"]
+    shown = desk.run("subscribers", "show", "ada@schule.example")
+    assert "course  kurs: paused until 2026-12-10, next 2026-12-14\n" in shown
     (done,) = desk.json("courses", "resume", "kurs", "ada@schule.example")
     assert done["next_due_at"] == "2026-11-30T10:00:00+01:00"
     desk.run("courses", "resume", "kurs", "ada@schule.example", code=1)

@@ -196,3 +196,41 @@ def test_an_unknown_address_is_one_line_and_exit_1(desk: Desk) -> None:
     assert desk.error == "l3mail: fremd@schule.example is not known here\n"
     desk.run("explain", "kein-at", code=1)
     assert len(desk.error.splitlines()) == 1
+
+
+def test_a_confirmation_that_the_limit_keeps_back_is_told(desk: Desk) -> None:
+    village, now = desk.village, desk.village.now
+    person = desk.learner(ADA)
+    first = village.signup(person, confirmed_at=now)
+    mail = village.request(person, first, state="accepted", first_started_at=now)
+    again = village.signup(person, requested_at=now + timedelta(minutes=2))
+    text = desk.run("explain", ADA)
+    assert (
+        "no mail yet for the request of Tue 2026-11-24 10:02: at most 1 a day to an address,"
+        " the last began Tue 2026-11-24 10:00; the next may go Wed 2026-11-25 10:00"
+    ) in text
+    assert explained(desk)["signups"][0]["limit"]["next_at"] == "2026-11-25T10:00:00+01:00"
+    for days in (10, 20):
+        old = village.signup(person, confirmed_at=now)
+        began = now - timedelta(days=days)
+        village.request(person, old, state="accepted", first_started_at=began)
+    assert (
+        "at most 3 in 30 days to an address, the last began Tue 2026-11-24 10:00;"
+        " the next may go Fri 2026-12-04 10:00"
+    ) in desk.run("explain", ADA)
+    village.change(DELIVERY, mail, first_started_at=now + timedelta(days=400))
+    assert "no mail yet" not in desk.run("explain", ADA), "a clock that ran ahead bars nobody"
+    village.change(DELIVERY, mail, state="queued", first_started_at=None)
+    assert "and another one waits to be sent" in desk.run("explain", ADA)
+    village.change(DELIVERY, mail, signup_id=again)
+    assert "no mail yet" not in desk.run("explain", ADA)
+
+
+def test_what_is_scheduled_does_not_come_to_the_suppressed(desk: Desk) -> None:
+    village = desk.village
+    person = desk.learner(ADA)
+    village.subscribe(person, village.stream("newsletter", "newsletter"))
+    village.campaign("newsletter/2")
+    village.suppress(person, "complaint")
+    assert [one["why"] for one in explained(desk)["campaigns"]] == ["but suppressed"]
+    assert "newsletter/2: scheduled" in desk.run("explain", ADA)

@@ -12,6 +12,7 @@ import typer
 
 from l3mail import audiences, newsletters
 from l3mail.cli.context import House
+from l3mail.cli.moments import parse_moment
 from l3mail.cli.scheduling import moment_of, slug_of
 from l3mail.clocks import FixedClock, SystemClock
 from l3mail.database import opened
@@ -208,7 +209,7 @@ def test_an_issue_is_paused_resumed_and_cancelled_by_its_name(office: Office) ->
     assert "3 deliveries wait" in resumed.stdout
     assert resumed.stdout.endswith(f"Resumed: {ISSUE}.\n")
     cancelled = office.run("newsletters", "cancel", "2026-12", "--yes")
-    assert cancelled.stdout.endswith(f"Cancelled: {ISSUE}; 3 deliveries are withdrawn.\n")
+    assert cancelled.stdout.endswith(f"Cancelled: {ISSUE}; 3 deliveries withdrawn.\n")
     assert {row["state"] for row in office.rows()} == {"cancelled"}
     again = office.run("newsletters", "pause", "2026-12")
     assert again.returncode == 1
@@ -287,6 +288,8 @@ def house(tmp_path: Path) -> House:
         ("2026-12-01T10:00", datetime(2026, 12, 1, 9, 0, tzinfo=UTC), None),
         ("2026-12-01T10:00+00:00", datetime(2026, 12, 1, 10, 0, tzinfo=UTC), None),
         ("now", None, None),
+        ("1.12.2026 10:00", datetime(2026, 12, 1, 9, 0, tzinfo=UTC), None),
+        ("01.12.2026 9:05", datetime(2026, 12, 1, 8, 5, tzinfo=UTC), None),
         (
             "2027-03-28 02:30",
             datetime(2027, 3, 28, 1, 30, tzinfo=UTC),
@@ -306,8 +309,21 @@ def test_a_time_is_local_and_what_the_clocks_do_to_it_is_said(
 
 
 @pytest.mark.parametrize(
-    "text", ["", "soon", "2026-12-01", "20261201", "10:00", "2026-13-01 10:00"]
+    "text", ["", "soon", "2026-12-01", "1.12.2026", "20261201", "10:00", "31.11.2026 10:00"]
 )
 def test_what_is_no_time_is_wrong_usage(house: House, text: str) -> None:
     with pytest.raises(typer.BadParameter):
         moment_of(house, text)
+
+
+@pytest.mark.parametrize("day", ["2026-12-01", "1.12.2026", "01.12.2026", "1. 12. 2026"])
+def test_a_day_alone_is_its_first_or_its_last_moment(day: str) -> None:
+    assert parse_moment(day, BERLIN) == datetime(2026, 11, 30, 23, 0, tzinfo=UTC)
+    last = datetime(2026, 12, 1, 23, 0, tzinfo=UTC) - timedelta(microseconds=1)
+    assert parse_moment(day, BERLIN, end_of_day=True) == last
+
+
+@pytest.mark.parametrize("text", ["1.12.", "32.1.2026", "2026-12", "10:00", "1.12.2026 25:00", "²"])
+def test_what_is_no_moment_is_wrong_usage(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="is no moment; write 2026-12-01"):
+        parse_moment(text, BERLIN)

@@ -45,7 +45,9 @@ def test_simulate_covers_four_weeks_unless_told_and_an_end_day_is_included(desk:
     desk.run("simulate", "--weeks", "0", code=2)
 
 
-def test_simulate_in_words_fits_a_screen_and_says_what_it_supposes(desk: Desk) -> None:
+def test_simulate_in_words_fits_a_screen_and_says_what_it_supposes(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for number in range(40):
         person = desk.learner(f"somebody-with-a-long-name-{number}@schule.example")
         enroll(desk.village, person)
@@ -53,10 +55,29 @@ def test_simulate_in_words_fits_a_screen_and_says_what_it_supposes(desk: Desk) -
     text = desk.run("simulate")
     assert "nobody clicks" in text
     assert "Halted now, and taken as lifted: kind lesson." in text
-    assert "Mon 2026-11-30" in text
-    assert "10:00  kurs/01" in text
-    assert "and 39 more" in text
-    assert max(map(len, text.splitlines())) <= 80
+    assert "2026-11-30 10:00\tkurs/01\t40\tsomebody-with-a-long-name-0@" in text
+    assert "and 35 more" in text
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = desk.run("simulate")
+    assert "Mon 2026-11-30\n  10:00  kurs/01" in shown
+    assert "and 39 more" in shown
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_simulate_neither_cuts_nor_pads_a_slug(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    village = desk.village
+    long = "newsletter/" + "lang-" * 8 + "er"
+    person = desk.learner("ada@schule.example")
+    enroll(village, person)
+    village.delivery(person, "newsletter", campaign_id=village.campaign(long), slug=long)
+    monkeypatch.setenv("COLUMNS", "80")
+    assert f"\t{long} held\t1\tada@schule.example\n" in desk.run("simulate")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    lines = desk.run("simulate").splitlines()
+    assert lines[lines.index(f"  10:00  {long} held     1") + 1] == "         ada@schule.example"
+    assert f"  10:00  {'kurs/01':<{len(long) + 5}}     1" in lines
+    assert max(map(len, lines)) <= 80
 
 
 def test_simulate_compares_with_an_earlier_forecast(desk: Desk) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import Connection, and_, exists, false, not_, select
@@ -394,7 +395,7 @@ def test_the_audience_names_the_last_time(town: Village) -> None:
     [
         (
             lambda v: schedule(v, MONDAY_TEN - timedelta(seconds=1)),
-            "2026-11-23T08:59:59+00:00 is past; name a time to come, or now",
+            "Mon 2026-11-23 08:59 is past; name a time to come, or now",
         ),
         (
             lambda v: schedule(v, slug="newsletter/2026-21"),
@@ -411,10 +412,14 @@ def test_the_audience_names_the_last_time(town: Village) -> None:
         ),
         (
             lambda v: schedule(v) and schedule(v, TOMORROW),
-            "newsletter/2026-12 is scheduled already: campaign 1, for 2026-11-23 09:00 UTC;",
+            "newsletter/2026-12 is scheduled already: campaign 1, for Mon 2026-11-23 09:00;",
+        ),
+        (
+            lambda v: schedule(v) and schedule(v, TOMORROW.astimezone(ZoneInfo("Europe/Berlin"))),
+            "newsletter/2026-12 is scheduled already: campaign 1, for Mon 2026-11-23 10:00;",
         ),
     ],
-    ids=["past", "unpublished", "a lesson", "stream", "streams", "twice"],
+    ids=["past", "unpublished", "a lesson", "stream", "streams", "twice", "in the asker's zone"],
 )
 def test_what_can_not_be_scheduled_is_refused_in_a_line(
     town: Village, arrange: Callable[[Village], object], line: str

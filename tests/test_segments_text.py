@@ -123,6 +123,12 @@ def refused(text: str, words: Vocabulary = WORDS) -> SegmentError:
         (r'district == "\x41"', 14, r'the character "\" has no place here'),
         ('district == "\0"', 14, r'the character "\x00" has no place here'),
         ('district == "\ud800"', 14, r'the character "\ud800" has no place here'),
+        ("age = 60", 5, "a single = sets a value; write =="),
+        ('district == "a=b" and age = 60', 27, "a single = sets a value; write =="),
+        ("district == “Gorbitz”", 13, 'typographic quotes; write straight quotes: "…"'),
+        ("district = „Gorbitz“", 12, 'typographic quotes; write straight quotes: "…"'),
+        ("attrs.groups >= 60,5", 17, "60,5 is two numbers here; write 60.5"),
+        ('district == "1,5" and attrs.groups > 2,5', 38, "2,5 is two numbers here; write 2.5"),
         ("", None, "the question is empty; True selects everybody"),
     ],
 )
@@ -136,6 +142,11 @@ def test_the_line_says_what_where_and_what_to_do() -> None:
     assert str(error) == (
         'segment, line 2, column 3: "distric" is not known; did you mean "district"?'
     )
+
+
+def test_a_slip_in_a_later_line_is_found_there() -> None:
+    error = refused('(district == "x" and\n  age = 60)')
+    assert (error.line, error.column, error.problem[:10]) == (2, 7, "a single =")
 
 
 def test_a_fault_in_a_saved_segment_names_the_segment() -> None:

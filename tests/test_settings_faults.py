@@ -259,6 +259,23 @@ FAULTS = [
         id="field in another language",
     ),
     pytest.param(
+        '[signup]\nfields = ["first_name", "distrikt"]',
+        'l3mail.toml:2: "signup.fields" names "distrikt", which no form asks;'
+        ' did you mean "district"?',
+        id="misspelt field",
+    ),
+    pytest.param(
+        '[signup]\nfields = ["rollen"]\n[attributes.rolle]\ntype = "text"',
+        'l3mail.toml:2: "signup.fields" names "rollen", which no form asks; did you mean "rolle"?',
+        id="misspelt attribute in the form",
+    ),
+    pytest.param(
+        '[signup]\nfields = ["xyz"]',
+        'l3mail.toml:2: "signup.fields" names "xyz", which no form asks; known are first_name,'
+        " last_name, salutation, birthday, district; declare it as [attributes.xyz] or take it out",
+        id="field like no other",
+    ),
+    pytest.param(
         "[signup]\nper_network = 0",
         'l3mail.toml:2: "signup.per_network" is 0, expected a whole number from 1;'
         " write per_network = 60",

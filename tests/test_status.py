@@ -1,6 +1,7 @@
 """`status`: what stands where, and when a person is needed."""
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -179,7 +180,23 @@ def test_status_names_paused_issues_and_mails_that_wait_too_long(office: Office)
     result = office.run("status", "--check")
     assert result.returncode == 1
     assert f"needs  {ISSUE} is paused (paused by me\\x1b[2J), 0 wait" in result.stdout
-    assert "is `l3mail run` running, is the relay up?" in result.stdout
+    assert "is the relay up, is `l3mail run` running?" in result.stdout
+
+
+def test_the_oldest_mail_that_waits_is_told_before_it_needs_anybody(office: Office) -> None:
+    visit(office, lambda town: town.delivery(town.learner(), due_at=town.now))
+    assert "oldest waiting" not in office.run("status").stdout
+    visit(
+        office,
+        lambda town: town.delivery(
+            town.learner("bea@schule.example"), due_at=town.now - timedelta(minutes=10)
+        ),
+    )
+    result = office.run("status", "--check")
+    assert re.search(
+        r"oldest waiting since \w{3} [\d-]+ [\d:]+: is the relay 127.0.0.1:9 up,", result.stdout
+    )
+    assert result.returncode == 0
 
 
 def test_status_says_when_the_settings_let_nothing_out(tmp_path: Path) -> None:

@@ -4,11 +4,13 @@ Imports nothing heavy until a command runs, so that `--help` is instant. Exit 0 
 or failed with one line on stderr, 2 wrong usage.
 """
 
+import inspect
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.exceptions import TyperException
 
 from l3mail.cli import (
     content,
@@ -25,6 +27,7 @@ from l3mail.cli import (
     subscribers,
 )
 from l3mail.cli.context import House
+from l3mail.cli.usage import refuse
 from l3mail.errors import L3mailError
 
 app = typer.Typer(
@@ -80,11 +83,30 @@ outbox.register(app)
 house.register(app)
 
 
+def _let_flow(part: typer.Typer) -> None:
+    """Let a docstring's paragraphs flow in help: where they break is the source's business."""
+    for command in part.registered_commands:
+        paragraphs = (inspect.getdoc(command.callback) or "").split("\n\n")
+        command.help = "\n\n".join(" ".join(one.split()) for one in paragraphs)
+    for group in part.registered_groups:
+        if group.typer_instance is not None:
+            _let_flow(group.typer_instance)
+
+
+_let_flow(app)
+
+
 def main() -> None:
     """Run the command line; the console script."""
     try:
-        app()
+        code = app(standalone_mode=False)
+    except TyperException as error:
+        refuse(error)
+    except typer.Abort:
+        typer.echo("l3mail: stopped; nothing is changed", err=True)
+        sys.exit(1)
     except L3mailError as error:
         for line in str(error).splitlines():
             typer.echo(f"l3mail: {line}", err=True)
         sys.exit(1)
+    sys.exit(code if isinstance(code, int) else 0)

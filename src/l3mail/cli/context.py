@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -92,15 +92,23 @@ def program() -> str:
     return "l3mail" if shutil.which("l3mail") == str(name) else str(name)
 
 
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """A number with its noun: `1 delivery`, `2 deliveries`."""
+    plural = many or (f"{one[:-1]}ies" if one.endswith("y") else f"{one}s")
+    return f"{number:,} {one if number == 1 else plural}"
+
+
 def confirm(question: str, *, yes: bool) -> None:
     """Ask before mail goes out or rows go away; without a terminal, `--yes` must be given."""
     if yes:
         return
     if not sys.stdin.isatty():
-        typer.echo("l3mail: this needs a yes; run it in a terminal or add --yes", err=True)
+        asked = printable(question, 1000)
+        typer.echo(f"l3mail: {asked} To say yes, run it in a terminal or add --yes", err=True)
         raise typer.Exit(1)
     answer = typer.prompt(f"{question} [y/N]", default="n", show_default=False)
     if answer.strip().casefold() not in {"y", "yes", "j", "ja"}:
+        typer.echo("Nothing is changed.")
         raise typer.Exit(1)
 
 
@@ -121,7 +129,7 @@ def print_table(
 ) -> None:
     """A table as wide as the terminal, or `empty` when there is nothing to show.
 
-    Columns named in `solid` are never folded. Into a pipe a row is a line, its cells apart by
+    Columns named in `solid` are folded last of all. Into a pipe a row is a line, its cells apart by
     tabs, so that `grep` and `cut` work.
     """
     if not rows:
@@ -131,36 +139,48 @@ def print_table(
         for row in (columns, *rows):
             typer.echo("\t".join(printable(str(cell or ""), 1000) for cell in row))
         return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    from l3mail.cli.tables import lay_out
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=column in solid)
-    for row in rows:
-        # Text, not markup: an address or a slug may contain brackets.
-        table.add_row(*(Text(printable(str(cell or ""), 1000)) for cell in row))
-    Console().print(table)
+    cells = [[printable(str(cell or ""), 1000) for cell in row] for row in rows]
+    width = shutil.get_terminal_size().columns
+    heading, *lines = lay_out(columns, cells, width, solid)
+    typer.echo(heading if os.environ.get("NO_COLOR") else typer.style(heading, bold=True))
+    for line in lines:
+        typer.echo(line)
 
 
-def start_logging(log_format: str) -> None:
-    """Lines to stderr, one for each tick or queue's end, none for each mail."""
+def start_logging(log_format: str, zone: tzinfo) -> None:
+    """Lines to stderr, one for each tick or queue's end, none for each mail.
+
+    They are stamped by the clocks of `zone`, whatever the machine's are set to.
+    """
     handler = logging.StreamHandler()
-    if log_format == "json":
-        handler.setFormatter(_JsonFormatter())
-    else:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter((_JsonFormatter if log_format == "json" else _TextFormatter)(zone))
     root = logging.getLogger("l3mail")
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
 
 
-class _JsonFormatter(logging.Formatter):
+class _TextFormatter(logging.Formatter):
+    """A line for people, and beneath it the trace of what went wrong, if anything did."""
+
+    def __init__(self, zone: tzinfo) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(message)s")
+        self._zone = zone
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
+        """The moment of a record, with its offset."""
+        at = datetime.fromtimestamp(record.created, self._zone)
+        return at.isoformat(sep=datefmt or " ", timespec="seconds")
+
+
+class _JsonFormatter(_TextFormatter):
+    """The same for programs."""
+
     def format(self, record: logging.LogRecord) -> str:
         return json.dumps(
             {
-                "at": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+                "at": self.formatTime(record, "T"),
                 "level": record.levelname.lower(),
                 "logger": record.name,
                 "message": record.getMessage(),

@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 
 PANEL = "People"
 Course = Annotated[str, typer.Argument(metavar="COURSE", help="A course's slug.")]
-Emails = Annotated[list[str], typer.Argument(metavar="EMAIL...", help="One address or more.")]
+Emails = Annotated[list[str], typer.Argument(metavar="EMAIL", help="One address or more.")]
 Search = Annotated[str | None, typer.Option(help="Part of a slug or title.")]
 States = Annotated[
     list[str] | None,
-    typer.Option("--status", help="active, paused, finished or cancelled; may be repeated."),
+    typer.Option(
+        "--status", metavar="STATUS", help="active, paused, finished or cancelled; may be repeated."
+    ),
 ]
 
 group = typer.Typer(
@@ -121,7 +123,7 @@ def enroll(
     start: Annotated[
         str | None,
         typer.Option(
-            "--start", "--from", metavar="ISO", help="Counts as the moment they confirmed."
+            "--start", "--from", metavar="WHEN", help="Counts as the moment they confirmed."
         ),
     ] = None,
     confirmed: Annotated[

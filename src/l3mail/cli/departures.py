@@ -26,7 +26,8 @@ def unsubscribe(
     context: typer.Context,
     email: Email,
     stream: Annotated[
-        list[str] | None, typer.Option("--stream", help="Only this; may be given more than once.")
+        list[str] | None,
+        typer.Option("--stream", metavar="STREAM", help="Only this; may be given more than once."),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Everything; the default.")] = False,
 ) -> None:

@@ -83,6 +83,8 @@ def _person(found: Mapping[str, Any], zone: ZoneInfo) -> Iterator[str]:
         streams = ", ".join(one["streams"])
         end = "expired" if one["expired"] else "may be confirmed until"
         yield f"  asked to join {streams}; {end} {told(one['expires_at'], zone)}"
+        if one["limit"]:
+            yield f"    {_limit(one, zone)}"
     for one in found["enrollments"]:
         yield f"  course {one['course']}: {one['status']}{_coming(one, zone)}"
         for ground in one["kept_back_by"]:
@@ -90,6 +92,19 @@ def _person(found: Mapping[str, Any], zone: ZoneInfo) -> Iterator[str]:
     for one in found["campaigns"]:
         why = f"; {one['why']}" if one["why"] else ""
         yield f"  {one['message']}: {one['status']}, {told(one['due_at'], zone)}{why}"
+
+
+def _limit(one: Mapping[str, Any], zone: ZoneInfo) -> str:
+    """Why a request to join has no mail yet, and when it may have one."""
+    limit = one["limit"]
+    line = (
+        f"no mail yet for the request of {told(one['requested_at'], zone)}:"
+        f" at most {limit['at_most']} to an address"
+    )
+    if limit["next_at"] is None:
+        return f"{line}, and another one waits to be sent"
+    began, following = told(limit["last_began_at"], zone), told(limit["next_at"], zone)
+    return f"{line}, the last began {began}; the next may go {following}"
 
 
 def _coming(one: Mapping[str, Any], zone: ZoneInfo) -> str:

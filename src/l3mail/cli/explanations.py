@@ -5,7 +5,7 @@ Only reads. The verdict of the present moment is `planning.objection`, as planni
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -27,7 +27,14 @@ from l3mail.models import (
 )
 from l3mail.newsletters import Questions
 from l3mail.outbox import HaltInForce
-from l3mail.planning import Candidate, bindings, current_message, objection
+from l3mail.planning import (
+    CONFIRMATIONS_PER_30_DAYS,
+    CONFIRMATIONS_PER_DAY,
+    Candidate,
+    bindings,
+    current_message,
+    objection,
+)
 
 UNPUBLISHED = "nothing is published under this slug"
 _CAMPAIGNS = 10
@@ -83,11 +90,13 @@ def facts(
         select(SUBSCRIBER, subscribers.status_of().label("status")).where(SUBSCRIBER.c.id == person)
     ).one()
     halts = outbox.halts(connection)
+    bar = barred(connection, asked, address)
+    never = "but suppressed" if bar else "but restricted" if row.restricted_at else None
     return {
         "email": row.address,
         "status": row.status,
         "known_since": row.created_at,
-        "suppressed": barred(connection, asked, address),
+        "suppressed": bar,
         "restricted_at": row.restricted_at,
         "subscriptions": _subscriptions(connection, person),
         "signups": _signups(connection, asked, person),
@@ -95,7 +104,7 @@ def facts(
             _journey(connection, asked, enrollment, row.locale or "", halts)
             for enrollment in _enrollments(connection, person)
         ],
-        "campaigns": _campaigns(connection, asked, person),
+        "campaigns": _campaigns(connection, asked, person, never),
         "deliveries": _deliveries(connection, asked, person, halts, limit),
     }
 
@@ -119,7 +128,7 @@ def _subscriptions(connection: Connection, person: int) -> list[dict[str, Any]]:
 def _signups(connection: Connection, asked: Asked, person: int) -> list[dict[str, Any]]:
     """Requests to join that still wait for the person's yes."""
     rows = connection.execute(
-        select(SIGNUP.c.streams, SIGNUP.c.requested_at, SIGNUP.c.expires_at)
+        select(SIGNUP.c.id, SIGNUP.c.streams, SIGNUP.c.requested_at, SIGNUP.c.expires_at)
         .where(
             SIGNUP.c.subscriber_id == person,
             SIGNUP.c.confirmed_at.is_(None),
@@ -127,7 +136,51 @@ def _signups(connection: Connection, asked: Asked, person: int) -> list[dict[str
         )
         .order_by(SIGNUP.c.id)
     )
-    return [dict(row._mapping) | {"expired": row.expires_at <= asked.now} for row in rows]
+    mails = connection.execute(
+        select(DELIVERY.c.signup_id, DELIVERY.c.first_started_at, DELIVERY.c.state).where(
+            DELIVERY.c.subscriber_id == person, DELIVERY.c.signup_id.is_not(None)
+        )
+    ).all()
+    told = []
+    for row in rows:
+        expired = row.expires_at <= asked.now
+        unasked = not expired and all(mail.signup_id != row.id for mail in mails)
+        told.append(
+            {
+                "streams": row.streams,
+                "requested_at": row.requested_at,
+                "expires_at": row.expires_at,
+                "expired": expired,
+                "limit": _limit(mails, asked.now) if unasked else None,
+            }
+        )
+    return told
+
+
+def _limit(mails: Sequence[Any], now: datetime) -> dict[str, Any] | None:
+    """What keeps back a confirmation for which there is no mail; `planning` counts the same."""
+    started = (m.first_started_at for m in mails if m.first_started_at)
+    began = sorted((at for at in started if at <= now), reverse=True)
+    waiting = sum(m.first_started_at is None and m.state in {"queued", "held"} for m in mails)
+    limits = (
+        (CONFIRMATIONS_PER_DAY, timedelta(days=1), "a day"),
+        (CONFIRMATIONS_PER_30_DAYS, timedelta(days=30), "in 30 days"),
+    )
+    found = None
+    for most, span, words in limits:
+        counted = [at for at in began if at > now - span]
+        if len(counted) + waiting < most:
+            continue
+        # The one whose going out of the count makes room; those that wait have not begun.
+        room = most - waiting
+        free_at = counted[room - 1] + span if room > 0 else None
+        if found is None or (free_at and found["next_at"] and free_at > found["next_at"]):
+            found = {
+                "at_most": f"{most} {words}",
+                "last_began_at": began[0] if began else None,
+                "next_at": free_at,
+            }
+    return found
 
 
 def _enrollments(connection: Connection, person: int) -> Sequence[Any]:
@@ -186,8 +239,13 @@ def _halted(halts: Sequence[HaltInForce], kind: str, slug: str) -> list[str]:
     ]
 
 
-def _campaigns(connection: Connection, asked: Asked, person: int) -> list[dict[str, Any]]:
-    """Campaigns of the person's streams that hold no mail for them: to come, or gone by."""
+def _campaigns(
+    connection: Connection, asked: Asked, person: int, never: str | None
+) -> list[dict[str, Any]]:
+    """Campaigns of the person's streams that hold no mail for them: to come, or gone by.
+
+    `never` is why none that is to come will reach them.
+    """
     own = select(DELIVERY.c.id).where(
         DELIVERY.c.campaign_id == CAMPAIGN.c.id, DELIVERY.c.subscriber_id == person
     )
@@ -214,7 +272,9 @@ def _campaigns(connection: Connection, asked: Asked, person: int) -> list[dict[s
             "message": row.slug,
             "due_at": row.scheduled_at,
             "status": "passed by" if row.planned_at else "paused" if row.paused_at else "scheduled",
-            "why": "; ".join(_why_not(connection, asked, person, row)),
+            "why": never
+            if never and row.planned_at is None
+            else "; ".join(_why_not(connection, asked, person, row)),
         }
         for row in reversed(rows)
     ]

@@ -37,7 +37,9 @@ def import_(
     ] = None,
     stream: Annotated[
         list[str] | None,
-        typer.Option("--stream", help="All join this, besides what their row names."),
+        typer.Option(
+            "--stream", metavar="STREAM", help="All join this, besides what their row names."
+        ),
     ] = None,
     confirmed: Annotated[
         bool, typer.Option("--confirmed", help="You hold their consent: no mail asks for it.")

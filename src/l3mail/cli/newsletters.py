@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from l3mail.cli.context import DryRun, House, Json, Yes, confirm, print_json, print_table
-from l3mail.cli.scheduling import Name, audience_view, iso, people, schedule, slug_of
+from l3mail.cli.context import DryRun, House, Json, Yes, confirm, counted, print_json, print_table
+from l3mail.cli.scheduling import Name, audience_view, iso, local, people, schedule, slug_of
 from l3mail.errors import NewsletterError, printable, quoted
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ def list_(
     search: Annotated[str | None, typer.Option(help="Part of a slug.")] = None,
     segment: Annotated[str | None, typer.Option(help="Only those sent to this segment.")] = None,
     status: Annotated[
-        list[str] | None, typer.Option(help="Only these states; may be given more than once.")
+        list[str] | None,
+        typer.Option(metavar="STATUS", help="Only these states; may be given more than once."),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 100,
     as_json: Json = False,
@@ -181,9 +182,11 @@ def _print_show(  # noqa: PLR0917 - what was found, in the order it is shown
         print_json(row)
         return
     facts = {name: row.get(name) for name in ("slug", "status", "due_at", "stream", "segment")}
+    if campaigns:
+        facts["due_at"] = local(house, campaigns[0].scheduled_at)
     facts |= {name: row.get(name) for name in ("campaign", "scheduled_by", "paused_reason")}
     facts |= {f"subject ({locale})": s for locale, s in row.get("subjects", {}).items()}
-    facts["published"] = row.get("published_at")
+    facts["published"] = local(house, found.published_at) if found else None
     facts |= {state: count for state, count in row["deliveries"].items() if count}
     if audience and not (campaigns and campaigns[0].planned_at):
         facts["would reach"] = people(audience.yes)
@@ -215,10 +218,7 @@ def pause(context: typer.Context, issue: Name) -> None:
 
     new, campaign = house.change(f"newsletters pause {slug}", verb)
     words = "Paused" if new else "Paused already"
-    typer.echo(
-        f"{words}: {slug}; {campaign.waiting} deliveries wait."
-        " `l3mail newsletters resume` lets it go on."
-    )
+    typer.echo(f"{words}: {slug}; {_waiting(campaign)}. `l3mail newsletters resume` lets it go on.")
 
 
 @group.command("resume")
@@ -235,7 +235,7 @@ def resume(context: typer.Context, issue: Name, dry_run: DryRun = False, yes: Ye
     if not campaign.paused_at:
         typer.echo(f"{slug} is not paused.")
         return
-    typer.echo(f"{slug}: {campaign.paused_reason or 'paused'}; {campaign.waiting} deliveries wait.")
+    typer.echo(f"{slug}: {campaign.paused_reason or 'paused'}; {_waiting(campaign)}.")
     if dry_run:
         typer.echo("Dry run, nothing is changed.")
         return
@@ -261,7 +261,7 @@ def cancel(context: typer.Context, issue: Name, dry_run: DryRun = False, yes: Ye
     slug = slug_of(issue)
     campaign = _looked_up(house, slug)
     gone = sum(campaign.states.values()) - campaign.waiting
-    typer.echo(f"{slug}: {campaign.waiting} deliveries wait, {gone} are begun or ended.")
+    typer.echo(f"{slug}: {_waiting(campaign)}, {gone} begun or ended.")
     if dry_run:
         typer.echo("Dry run, nothing is changed.")
         return
@@ -279,7 +279,11 @@ def cancel(context: typer.Context, issue: Name, dry_run: DryRun = False, yes: Ye
         while ended >= newsletters.BATCH:
             ended = database.write(lambda c: newsletters.withdraw(c, house.clock.now()))
             total += ended
-    typer.echo(f"Cancelled: {slug}; {total} deliveries are withdrawn.")
+    typer.echo(f"Cancelled: {slug}; {counted(total, 'delivery')} withdrawn.")
+
+
+def _waiting(campaign: "Campaign") -> str:
+    return counted(campaign.waiting, "delivery waits", "deliveries wait")
 
 
 def _looked_up(house: House, slug: str) -> "Campaign":

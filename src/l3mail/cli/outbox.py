@@ -5,7 +5,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from l3mail.cli.context import DryRun, House, Json, Yes, confirm, print_json, print_table
+from l3mail.cli.context import (
+    DryRun,
+    House,
+    Json,
+    Yes,
+    confirm,
+    counted,
+    print_json,
+    print_table,
+)
+from l3mail.cli.moments import told
 from l3mail.errors import L3mailError, OutboxError, printable
 
 if TYPE_CHECKING:
@@ -15,7 +25,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 PANEL = "Sending"
-Ids = Annotated[list[int], typer.Argument(help="Numbers of deliveries, from `outbox list`.")]
+Ids = Annotated[
+    list[int], typer.Argument(metavar="ID", help="Numbers of deliveries, from `outbox list`.")
+]
 
 group = typer.Typer(
     name="outbox", help="See deliveries; retry, settle or cancel them.", no_args_is_help=True
@@ -31,7 +43,8 @@ def register(app: typer.Typer) -> None:
 def list_(
     context: typer.Context,
     status: Annotated[
-        list[str] | None, typer.Option(help="Only these states; may be given more than once.")
+        list[str] | None,
+        typer.Option(metavar="STATUS", help="Only these states; may be given more than once."),
     ] = None,
     search: Annotated[str | None, typer.Option(help="Part of an address or slug.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 100,
@@ -79,7 +92,7 @@ def list_(
 @group.command("show")
 def show(
     context: typer.Context,
-    number: Annotated[int, typer.Argument(metavar="ID", help="Number of a delivery.")],
+    delivery: Annotated[str, typer.Argument(metavar="ID", help="Number of a delivery.")],
     eml: Annotated[
         bool, typer.Option("--eml", help="Print the mail itself, as it was or would be sent.")
     ] = False,
@@ -92,6 +105,7 @@ def show(
     from l3mail import outbox
 
     house: House = context.obj
+    number = _number(delivery)
     with house.database() as database:
         if eml:
             from l3mail.wiring import rendered
@@ -108,14 +122,30 @@ def show(
     facts = _view(house, row) | {
         "occasion": row["occurrence"],
         "attempts": row["attempts"],
-        "started": _local(house, row["started_at"]),
-        "ended": _local(house, row["ended_at"]),
-        "next attempt": _local(house, row["next_attempt_at"]),
-        "uncertain since": _local(house, row["uncertain_at"]),
     }
+    moments = {
+        "due_at": row["due_at"],
+        "started": row["started_at"],
+        "ended": row["ended_at"],
+        "next attempt": row["next_attempt_at"],
+        "uncertain since": row["uncertain_at"],
+    }
+    facts |= {name: told(at, house.settings.zone) for name, at in moments.items() if at}
     for name, value in facts.items():
         if value not in {None, ""}:
             typer.echo(f"{name:>15}  {_plain(value)}")
+
+
+def _number(text: str) -> int:
+    if text.isascii() and text.isdigit() and len(text) < 19:
+        return int(text)
+    shown = printable(text, 100)
+    if "@" in text:
+        raise OutboxError(
+            f"{shown} is no number of a delivery; `l3mail outbox list --search {shown}` shows"
+            " the numbers"
+        )
+    raise typer.BadParameter(f"{shown!r} is no number; `l3mail outbox list` shows the numbers")
 
 
 @group.command("retry")
@@ -215,17 +245,22 @@ def _order(
         before = outbox.lookup(connection, ids)
         ids_changed = verb(connection, ids)
         change = _Change(ids_changed, before, outbox.lookup(connection, ids_changed))
-        if dry_run:
-            raise _DryRunError(change)
         return change, {"deliveries": len(ids_changed)}
 
-    if not dry_run:
-        what = "1 delivery" if len(ids) == 1 else f"{len(ids)} deliveries"
-        confirm(f"{name} {what}?", yes=yes)
+    def rehearsal(connection: "Connection") -> tuple[_Change, dict[str, int]]:
+        raise _DryRunError(noted(connection)[0])
+
     try:
-        change = house.change(f"outbox {name}", noted)
+        change = house.change(f"outbox {name}", rehearsal)
     except _DryRunError as dry:
         change = dry.change
+    fitting = len(change.ids)
+    if fitting and not dry_run:
+        asked = len(set(ids))
+        of = "" if fitting == asked else f" ({asked - fitting} of {asked} can't be)"
+        confirm(f"{name} {counted(fitting, 'delivery')}{of}?", yes=yes)
+        change = house.change(f"outbox {name}", noted)
+    elif dry_run:
         typer.echo("Dry run, nothing is changed.")
     states = {row["id"]: row["state"] for row in change.before}
     for row in change.after:

@@ -36,12 +36,17 @@ log = logging.getLogger("l3mail.run")
 
 Host = Annotated[
     str | None,
-    typer.Option(help="Listen at this address; default: [web] host.", show_default=False),
+    typer.Option(
+        help="Listen at this address; default: web.host of l3mail.toml.", show_default=False
+    ),
 ]
 Port = Annotated[
     int | None,
     typer.Option(
-        help="Listen at this port; default: [web] port.", min=0, max=65535, show_default=False
+        help="Listen at this port; default: web.port of l3mail.toml.",
+        min=0,
+        max=65535,
+        show_default=False,
     ),
 ]
 
@@ -76,7 +81,7 @@ def run(
         raise typer.BadParameter("--once answers no pages; leave out --host and --port")
     if as_json and not once:
         raise typer.BadParameter("--json goes with --once")
-    start_logging(house.settings.log.format)
+    start_logging(house.settings.log.format, house.settings.zone)
     with house.database() as database, only_sender(database):
         sender = make_sender(house.settings, database, house.clock)
         warn_of_halts(house, database)
@@ -95,7 +100,7 @@ def web(context: typer.Context, host: Host = None, port: Port = None) -> None:
     Example: l3mail web --port 8000
     """
     house: House = context.obj
-    start_logging(house.settings.log.format)
+    start_logging(house.settings.log.format, house.settings.zone)
     with house.database() as database, _listening(house, host, port) as door:
         asyncio.run(_live(house, database, door, None))
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from l3mail.cli.context import DryRun, House, Json, Yes, confirm, print_json
+from l3mail.cli.moments import read_moment, told
 from l3mail.errors import NewsletterError, printable, quoted
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def schedule(
     context: typer.Context,
     issue: Name,
     *,
-    at: Annotated[str, typer.Option(help='Local time, "2026-12-01 10:00", or now.')],
+    at: Annotated[str, typer.Option(metavar="WHEN", help='Local time, "1.12.2026 10:00", or now.')],
     segment: Annotated[
         str | None,
         typer.Option(help="Only to this segment, a name or a question; default: the issue's."),
@@ -156,30 +157,9 @@ def slug_of(text: str) -> str:
 
 def moment_of(house: House, text: str) -> tuple[datetime | None, str | None]:
     """The instant of a local time, None for now; and what there is to say about it."""
-    from l3mail.calendars import wall_to_utc
-
-    if text.strip().casefold() == "now":
+    if text.strip().casefold() in {"now", "jetzt"}:
         return None, None
-    try:
-        said = datetime.fromisoformat(text.strip())
-    except ValueError:
-        said = None
-    if said is None or ":" not in text:
-        raise typer.BadParameter(f'{text!r} is no time; write --at "2026-12-01 10:00" or --at now')
-    if said.tzinfo is not None:
-        return said, None
-    zone = house.settings.zone
-    moment = wall_to_utc(said.date(), said.time(), zone)
-    meant = moment.astimezone(zone)
-    if meant.replace(tzinfo=None) != said:
-        return (
-            moment,
-            f"There is no {said:%H:%M} on {said:%Y-%m-%d} in {zone}: it is {meant:%H:%M}.",
-        )
-    if meant.replace(fold=1).utcoffset() != meant.utcoffset():
-        told = f"{said:%H:%M} comes twice on {said:%Y-%m-%d} in {zone}"
-        return moment, f"{told}: the first is meant."
-    return moment, None
+    return read_moment(text, house.settings.zone, clock_time=True)
 
 
 def _show_plan(house: House, plan: _Plan) -> None:
@@ -196,8 +176,8 @@ def _show_plan(house: House, plan: _Plan) -> None:
     facts += [("may not be mailed", f"{people(n)}: {why}") for why, n in _sorted(audience.barred)]
     if audience.last:
         last = audience.last
-        told = f"{last.slug}, {local(house, last.scheduled_at)}: {people(last.deliveries)}"
-        facts.append(("last time", told))
+        when = local(house, last.scheduled_at)
+        facts.append(("last time", f"{last.slug}, {when}: {people(last.deliveries)}"))
     else:
         facts.append(("last time", "nothing has gone out in this stream yet"))
     for name, value in facts:
@@ -247,7 +227,7 @@ def _sorted(barred: Any) -> list[tuple[str, int]]:
 
 def local(house: House, instant: datetime) -> str:
     """A moment as the workspace's clocks show it."""
-    return f"{instant.astimezone(house.settings.zone):%a %Y-%m-%d %H:%M}"
+    return told(instant, house.settings.zone)
 
 
 def iso(house: House, instant: datetime) -> str:

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from l3mail.cli.context import House, Json, Yes, confirm, print_json, print_table
+from l3mail.cli.context import House, Json, Yes, confirm, counted, print_json, print_table
+from l3mail.cli.moments import told
 from l3mail.errors import SegmentError, printable
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def save(
         print_json({"name": name, "expression": expression.strip()} | _counts(found))
         return
     typer.echo(f"Saved {name}: {_people(found)}")
-    typer.echo(f"unknown: {found.unknown}")
+    typer.echo(_unknown(found))
 
 
 @group.command("list")
@@ -115,7 +116,7 @@ def show(context: typer.Context, name: Name, as_json: Json = False) -> None:
         "name": saved.name,
         "question": saved.expression,
         "problem": facts.get("problem"),
-        "saved": f"{saved.saved_at.astimezone(house.settings.zone):%Y-%m-%d %H:%M}",
+        "saved": told(saved.saved_at, house.settings.zone),
         "people": facts["count"],
         "unknown": facts["unknown"],
         "used by": ", ".join(facts["used_by"]),
@@ -153,7 +154,7 @@ def count(
         print_json(_counts(found))
         return
     typer.echo(_people(found))
-    typer.echo(f"unknown: {found.unknown}")
+    typer.echo(_unknown(found))
 
 
 @group.command("delete")
@@ -167,7 +168,11 @@ def delete(context: typer.Context, name: Name, yes: Yes = False) -> None:
     house: House = context.obj
     with house.database() as database:
         saved = database.read(lambda connection: audiences.removable(connection, name))
-    people = "" if saved.last_count is None else f" ({saved.last_count} people when it was saved)"
+    people = (
+        ""
+        if saved.last_count is None
+        else f" ({counted(saved.last_count, 'person', 'people')} when it was saved)"
+    )
     typer.echo(f"{name}: {printable(saved.expression, 200)}{people}")
     confirm(f"Delete segment {name}?", yes=yes)
 
@@ -194,6 +199,14 @@ def _counts(found: "Count") -> dict[str, int]:
 
 def _people(found: "Count") -> str:
     return "1 person" if found.count == 1 else f"{found.count} people"
+
+
+def _unknown(found: "Count") -> str:
+    if not found.unknown:
+        return "unknown: 0"
+    return (
+        f"unknown: {counted(found.unknown, 'person', 'people')} without consent to be asked about"
+    )
 
 
 def _number(count: int | None) -> str:

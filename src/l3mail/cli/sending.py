@@ -1,14 +1,15 @@
 """Commands that send and that stop sending."""
 
 import asyncio
+import difflib
 import logging
 import signal
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from l3mail.cli.context import House, Json, print_json, start_logging
-from l3mail.errors import L3mailError
+from l3mail.cli.context import House, Json, counted, print_json, start_logging
+from l3mail.errors import L3mailError, OutboxError, quoted
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -42,7 +43,7 @@ def worker(
     from l3mail.wiring import make_sender, only_sender
 
     house: House = context.obj
-    start_logging(house.settings.log.format)
+    start_logging(house.settings.log.format, house.settings.zone)
     with house.database() as database, only_sender(database):
         sender = make_sender(house.settings, database, house.clock)
         warn_of_halts(house, database)
@@ -54,9 +55,8 @@ def worker(
         log.info("nothing was handed over")
     if once and tally.relay_fault:
         done = tally.outcomes.total()
-        rest = (
-            f"{done} mails were handed over, the rest waits" if done else "the queue is as it was"
-        )
+        told = f"{counted(done, 'mail')} handed over, the rest waits"
+        rest = told if done else "the queue is as it was"
         raise L3mailError(f"the relay is down, {rest}: {tally.relay_fault}")
 
 
@@ -111,8 +111,8 @@ def halt(
 
     new, waiting = house.change(f"halt {words}", verb)
     typer.echo(
-        f"{'Halted' if new else 'Halted already'}: {words}; {waiting} deliveries wait."
-        " `l3mail resume` lifts it."
+        f"{'Halted' if new else 'Halted already'}: {words};"
+        f" {counted(waiting, 'delivery waits', 'deliveries wait')}. `l3mail resume` lifts it."
     )
 
 
@@ -134,6 +134,8 @@ def resume(
 
     def verb(connection: "Connection") -> tuple[list["HaltInForce"], dict[str, int]]:
         released = outbox.resume(connection, only)
+        if not released and only is not None:
+            _require_known(connection, *only)
         return released, {"halts": len(released)}
 
     released = house.change("resume" if only is None else f"resume {scope} {subject}", verb)
@@ -146,6 +148,32 @@ def resume(
         typer.echo("Nothing was halted.")
     for in_force in released:
         typer.echo(f"Resumed: {halt_words(house, in_force)}.")
+    if only is not None:
+        with house.database() as database:
+            _warn_of_everything(house, database)
+
+
+def _warn_of_everything(house: House, database: "Database") -> None:
+    """Say that nothing goes out all the same, while everything is halted."""
+    from l3mail import outbox
+
+    for in_force in database.read(outbox.halts):
+        if in_force.scope == "everything":
+            typer.echo(f"But {halt_words(house, in_force)}; `l3mail resume` lifts it.")
+
+
+def _require_known(connection: "Connection", scope: str, subject: str) -> None:
+    """Raise OutboxError, with the nearest there is, where no halt could be of this."""
+    from l3mail import outbox
+    from l3mail.models import KINDS
+
+    halted = [one.subject for one in outbox.halts(connection) if one.scope == scope]
+    near = difflib.get_close_matches(subject, halted or KINDS, n=1)
+    if scope == "message" and not (halted and near):
+        outbox.require_slug(connection, subject)
+    elif scope == "message" or subject not in KINDS:
+        hint = f"did you mean {quoted(near[0])}?" if near else "`l3mail status` shows the halts"
+        raise OutboxError(f"{scope} {quoted(subject)} is not halted; {hint}")
 
 
 def _scope(message: str | None, kind: str | None) -> tuple[str, str]:

@@ -1,6 +1,7 @@
 """The command that shows the future: who gets what when, without sending anything."""
 
 import json
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from l3mail.cli.context import House, Json, print_json
+from l3mail.cli.context import House, Json, counted, print_json
 from l3mail.cli.moments import parse_moment
 from l3mail.errors import ForecastError, printable
 
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from l3mail.simulations import Forecast, Terms
 
 PANEL = "Sending"
-WIDTH = 80
+ROOM_FOR_NAMES = 16
+"""So much of a line is left for names, or they get a line of their own."""
 Mail = Mapping[str, Any]
 
 
@@ -34,10 +36,13 @@ def simulate(
     context: typer.Context,
     *,
     since: Annotated[
-        str | None, typer.Option("--from", metavar="ISO", help="Where to begin; default: now.")
+        str | None,
+        typer.Option(
+            "--from", metavar="WHEN", help='1.12.2026 or "2026-12-01 10:00"; default: now.'
+        ),
     ] = None,
     until: Annotated[
-        str | None, typer.Option(metavar="ISO", help="Where to end, included.")
+        str | None, typer.Option(metavar="WHEN", help="Where to end, included.")
     ] = None,
     weeks: Annotated[
         int | None, typer.Option(min=1, max=520, help="Or so many weeks; default: 4.")
@@ -140,40 +145,54 @@ def _print(
         f"{moment.astimezone(house.settings.zone):%Y-%m-%d %H:%M}"
         for moment in (shown.since or shown.now, shown.until)
     )
-    people = len({mail["email"] for mail in mails})
-    typer.echo(f"Simulation from {begin} to {end}: {len(mails)} mails to {people} people.")
+    whom = counted(len({mail["email"] for mail in mails}), "person", "people")
+    typer.echo(f"Simulation from {begin} to {end}: {counted(len(mails), 'mail')} to {whom}.")
     typer.echo("Every mail counts as accepted; nobody clicks, joins or leaves; nothing is sent.")
     for halt in halts:
         words = f"{halt.scope} {halt.subject}".strip()
         typer.echo(f"Halted now, and taken as lifted: {printable(words, 60)}.")
+    widest = max((len(_what(mail)) for mail in mails), default=0)
     for day, of_day in groupby(mails, key=lambda mail: str(mail["due_at"])[:10]):
-        typer.echo(f"\n{datetime.fromisoformat(day):%a} {day}")
+        if sys.stdout.isatty():
+            typer.echo(f"\n{datetime.fromisoformat(day):%a} {day}")
         groups: dict[tuple[str, ...], list[Mail]] = {}
         for mail in of_day:
-            note = "" if mail["status"] == "planned" else f" {mail['status']}"
-            key = (str(mail["due_at"])[11:16], f"{mail['message']}{note}")
+            key = (str(mail["due_at"])[11:16], _what(mail))
             groups.setdefault(key, []).append(mail)
         for (clock, message), alike in sorted(groups.items()):
-            typer.echo(_line(f"  {clock}  {printable(message, 36):<30}", alike))
+            _print_group((f"{day} {clock}", message), f"  {clock}  {message:<{widest}}", alike)
     held = {(mail["message"], mail["reason"]) for mail in mails if mail["status"] == "held"}
     for message, reason in sorted(held):
-        typer.echo(f"\nheld: {printable(message, 60)}: {reason}")
+        typer.echo(f"\nheld: {printable(message, 200)}:\n      {reason}")
 
 
-def _line(head: str, alike: Sequence[Mail]) -> str:
-    """A group's number and as many of its people as fit."""
-    line = f"{head} {len(alike):>6}  "
-    room = WIDTH - len(line)
-    names = [str(mail["email"]) for mail in alike]
-    more = ""
-    for shown in range(min(len(names), 5), 0, -1):
-        rest = len(names) - shown
-        more = f" and {rest} more" if rest else ""
-        told = ", ".join(printable(name, 300) for name in names[:shown]) + more
-        if len(told) <= room:
-            return line + told
-    cut = max(room - len(more) - 1, 8)
-    return line + printable(names[0], cut) + more
+def _what(mail: Mail) -> str:
+    note = "" if mail["status"] == "planned" else f" {mail['status']}"
+    return printable(f"{mail['message']}{note}", 200)
+
+
+def _print_group(facts: Sequence[str], head: str, alike: Sequence[Mail]) -> None:
+    """A group's number and people: as many as fit, or into a pipe all facts with tabs between."""
+    names = [printable(str(mail["email"]), 300) for mail in alike]
+    if not sys.stdout.isatty():
+        typer.echo("\t".join((*facts, str(len(alike)), _named(names, 5))))
+        return
+    line = f"{head}  {len(alike):>4}  "
+    room = shutil.get_terminal_size().columns - len(line)
+    if room < ROOM_FOR_NAMES:
+        typer.echo(line.rstrip())
+        line = " " * 9
+        room = shutil.get_terminal_size().columns - len(line)
+    told = next(
+        (told for n in range(5, 0, -1) if len(told := _named(names, n)) <= room),
+        printable(_named(names, 1), max(room, 8)),
+    )
+    typer.echo(line + told)
+
+
+def _named(names: Sequence[str], shown: int) -> str:
+    rest = len(names) - shown
+    return ", ".join(names[:shown]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _read(path: Path) -> list[Mail]:
@@ -217,7 +236,8 @@ def _compare(before: Sequence[Mail], mails: Sequence[Mail], *, as_json: bool) ->
         when = f"{_when(old)} -> {_when(new)}"
         groups.setdefault(("moved", when, str(new["message"])), []).append(new)
     for (word, when, message), alike in groups.items():
-        typer.echo(_line(f"{word:<8} {printable(when, 60)}  {printable(message, 60)}", alike))
+        slug = printable(message, 200)
+        _print_group((word, when, slug), f"{word:<8} {when}  {slug}", alike)
 
 
 def _when(mail: Mail) -> str:

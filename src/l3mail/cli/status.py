@@ -28,6 +28,10 @@ PATIENCE = timedelta(hours=1)
 """So long may a confirmation or a lesson wait before somebody should look why."""
 
 
+HURRY = timedelta(minutes=5)
+"""What waits longer is told of, though it needs nobody yet."""
+
+
 def register(app: typer.Typer) -> None:
     """Hang the command into the panel "Sending"."""
     app.command("status", rich_help_panel=PANEL)(status)
@@ -68,7 +72,7 @@ def status(
     if as_json:
         print_json(_view(house, found, problems, wanted))
     else:
-        _print(house, found, wanted)
+        _print(house, found, wanted, now)
     if check and wanted:
         raise typer.Exit(1)
 
@@ -114,14 +118,21 @@ def _wanted(house: House, found: _Findings, problems: "Sequence[str]", now: date
     ]
     if needs.waiting_since and needs.waiting_since < now - PATIENCE:
         since = _local(house, needs.waiting_since)
-        lines.append(f"mails wait since {since}: is `l3mail run` running, is the relay up?")
+        lines.append(f"mails wait since {since}: is the relay up, is `l3mail run` running?")
     return lines
 
 
-def _print(house: House, found: _Findings, wanted: "Sequence[str]") -> None:
+def _print(house: House, found: _Findings, wanted: "Sequence[str]", now: datetime) -> None:
     for halt in found.halts:
         typer.echo(f"HALTED: {halt_words(house, halt)}")
     typer.echo("queue  " + ", ".join(f"{found.counts[state]} {state}" for state in SHOWN))
+    since = found.needs.waiting_since
+    if since and now - PATIENCE <= since < now - HURRY:
+        relay = house.settings.relay
+        typer.echo(
+            f"       oldest waiting since {_local(house, since)}:"
+            f" is the relay {relay.host}:{relay.port} up, is `l3mail run` running?"
+        )
     for due in found.upcoming:
         people = "" if due.people is None else f"  {due.people} due"
         typer.echo(f"next   {_local(house, due.due_at)}  {due.slug}{people}")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 PANEL = "People"
 Streams = Annotated[
     list[str] | None,
-    typer.Option("--stream", help="What they join; may be given more than once."),
+    typer.Option("--stream", metavar="STREAM", help="What they join; may be given more than once."),
 ]
 Search = Annotated[str | None, typer.Option(help="Parts of an address, name or district.")]
 Segment = Annotated[str | None, typer.Option(help="A saved segment's name, or an expression.")]
@@ -262,6 +262,7 @@ def show(context: typer.Context, email: Email, as_json: Json = False) -> None:
         person = subscribers.show(connection, number)
         if person is None:
             raise directory.stranger(email)
+        _awaken(connection, house, number, person["enrollments"])
         return person | {"deliveries": exports.delivery_counts(connection, number)}
 
     with house.database() as database:
@@ -356,15 +357,51 @@ def _portrait(house: House, person: "Mapping[str, Any]") -> "Iterator[str]":
     for one in person["enrollments"]:
         yield _line("course", _journey(house, one))
     for one in person["consents"]:
-        yield _line("consent", f"{directory.day(house, one.get('at'))}  {one.get('act')}")
+        words = _consent(one["act"], one.get("content") or {})
+        yield _line("consent", f"{directory.day(house, one.get('at'))}  {words}")
     counts = ", ".join(f"{n:,} {state}" for state, n in sorted(person["deliveries"].items()))
     yield _line("mails", counts or "none")
 
 
+def _consent(act: str, content: "Mapping[str, Any]") -> str:
+    """What was done, to which streams, and where its proof is."""
+    streams = ", ".join(map(str, content.get("streams") or ()))
+    words = f"{act} {streams}".strip().replace("_", " ")
+    if content.get("note"):
+        by = f" (by {content['by']})" if content.get("by") else ""
+        words += f": {content['note']}{by}"
+    return words
+
+
+def _awaken(
+    connection: "Connection", house: House, person: int, journeys: "Sequence[dict[str, Any]]"
+) -> None:
+    """Say when a pausing learner goes on: the row keeps the date of before the pause."""
+    from sqlalchemy import select
+
+    from l3mail import courses
+    from l3mail.models import COURSE, ENROLLMENT
+
+    paused = connection.execute(
+        select(ENROLLMENT.c.id, ENROLLMENT.c.next_position, COURSE.c.slug)
+        .join(COURSE, COURSE.c.id == ENROLLMENT.c.course_id)
+        .where(ENROLLMENT.c.subscriber_id == person, ENROLLMENT.c.state == "paused")
+    ).all()
+    for row in paused:
+        lessons = courses.dates(connection, row.id, house.settings.zone)[row.next_position :]
+        coming = next((one.planned_at for one in lessons if one.sent_at is None), None)
+        for journey in journeys:
+            if journey["course"] == row.slug and journey["status"] == "paused":
+                journey["next_due_at"] = coming and coming.isoformat()
+
+
 def _journey(house: House, one: "Mapping[str, Any]") -> str:
-    course = one.get("course") or one.get("slug")
-    due = directory.day(house, one.get("next_due_at"))
-    return f"{course}: {one.get('state') or one.get('status')}" + (f", next {due}" if due else "")
+    words = f"{one['course']}: {one['status']}"
+    if one["status"] == "paused":
+        until = directory.day(house, one["paused_until"])
+        words += f" until {until}" if until else " until somebody resumes it"
+    due = directory.day(house, one["next_due_at"])
+    return words + (f", next {due}" if due else "")
 
 
 def _line(name: str, value: object) -> str:

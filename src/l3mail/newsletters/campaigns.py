@@ -24,6 +24,7 @@ BATCH = 5_000
 The caller asks again until a step says that it is done.
 """
 
+_MOMENT = "%a %Y-%m-%d %H:%M"
 _WAITING = ("queued", "deferred", "held")
 
 
@@ -87,10 +88,10 @@ def schedule(
     What is published under the slug later does not reach this campaign. `segment`, a
     saved name or a question, goes before the one the issue names; whether it can be asked the
     caller has to see. Raises NewsletterError for a past time, an unpublished issue, and while
-    another campaign of the issue is not cancelled.
+    another campaign of the issue is not cancelled, with moments in the zone of `at`.
     """
     if at < now:
-        raise NewsletterError(f"{at.isoformat()} is past; name a time to come, or now")
+        raise NewsletterError(f"{at:{_MOMENT}} is past; name a time to come, or now")
     found = issue(connection, slug, lock=True)
     other = connection.execute(
         select(CAMPAIGN.c.id, CAMPAIGN.c.scheduled_at).where(
@@ -100,7 +101,7 @@ def schedule(
     if other is not None:
         raise NewsletterError(
             f"{slug} is scheduled already: campaign {other.id}, for"
-            f" {other.scheduled_at:%Y-%m-%d %H:%M} UTC; cancel that one first"
+            f" {other.scheduled_at.astimezone(at.tzinfo):{_MOMENT}}; cancel that one first"
         )
     campaign_id = connection.execute(
         insert(CAMPAIGN)

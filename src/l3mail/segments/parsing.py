@@ -29,6 +29,7 @@ from l3mail.segments.language import (
     Value,
     Vocabulary,
 )
+from l3mail.segments.slips import decimal_comma, slip
 
 LONGEST_TEXT: Final = 2_000
 LONGEST_VALUE: Final = 200
@@ -194,6 +195,8 @@ class _Text:
             case ast.Name() | ast.Attribute():
                 return self.alone(node)
             case ast.Constant() | ast.List() | ast.Tuple() | ast.Set():
+                if isinstance(node, ast.Tuple) and (found := decimal_comma(self.source)):
+                    raise _at(self.source, *found, self.name)
                 self.refuse(node, 'a value alone is no question; compare it, as in district == "x"')
         return self.foreign(node)
 
@@ -467,9 +470,16 @@ def _syntax(text: str, name: str) -> ast.expr:
     try:
         return ast.parse(source, mode="eval").body
     except SyntaxError as error:
+        if found := slip(source):
+            raise _at(source, *found, name) from error
         hint = "; write it on one line or in brackets" if "\n" in source else ""
         column = max(1, error.offset or 1)
         problem = f"this can't be read as a question ({error.msg}){hint}"
         raise SegmentError(problem, max(1, error.lineno or 1), column, name) from error
     except (ValueError, RecursionError, MemoryError) as error:
         raise SegmentError("this can't be read as a question", name=name) from error
+
+
+def _at(source: str, problem: str, offset: int, name: str) -> SegmentError:
+    before = source[:offset]
+    return SegmentError(problem, before.count("\n") + 1, offset - before.rfind("\n"), name)

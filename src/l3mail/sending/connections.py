@@ -112,7 +112,9 @@ class Lines:
         self._failures += 1
         self._not_before = seconds() + pause
         self.fault = fault
-        log.warning("relay down, trying again in %g seconds: %s", pause, fault)
+        if self.patient:  # or the command that tries once ends with the fault
+            unit = "second" if pause == 1 else "seconds"
+            log.warning("relay down, trying again in %g %s: %s", pause, unit, fault)
 
     def _forget(self, task: "asyncio.Task[None]") -> None:
         del self._tasks[task]

@@ -5,11 +5,19 @@ can't be had is a relay that is down, never a reason to speak in plain (RFC 8314
 """
 
 import asyncio
+import os
 import ssl
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from aiosmtplib import SMTP, SMTPAuthenticationError, SMTPException, SMTPResponseException
+from aiosmtplib import (
+    SMTP,
+    SMTPAuthenticationError,
+    SMTPConnectError,
+    SMTPException,
+    SMTPResponseException,
+    SMTPTimeoutError,
+)
 
 from l3mail.errors import RelayDownError
 from l3mail.sending.dialogue import Wire
@@ -62,7 +70,22 @@ def _words(fault: Exception) -> str:
         return f"refused the login: {fault.code} {_line(fault.message)}"
     if isinstance(fault, SMTPResponseException):
         return f"answered {fault.code} {_line(fault.message)}"
+    cause = fault.__cause__ if isinstance(fault, SMTPConnectError) else fault
+    silent = isinstance(fault, TimeoutError | SMTPTimeoutError)
+    if silent or (isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError)):
+        words = "no answer in time" if silent else _system_words(cause)
+        return (
+            f"takes no connection ({words}); check host and port under [relay] in l3mail.toml,"
+            " and whether the relay is up"
+        )
     return f"can't be used: {_line(str(fault)) or type(fault).__name__}"
+
+
+def _system_words(fault: object) -> str:
+    """The system's own words for a fault; Python's and aiosmtplib's repeat the address."""
+    number = getattr(fault, "errno", None)
+    words = os.strerror(number) if number and number > 0 else getattr(fault, "strerror", None)
+    return _line(words or type(fault).__name__).lower()
 
 
 def _line(text: str) -> str:

@@ -9,6 +9,7 @@ from l3mail.settings.readiness import sending_problems
 from l3mail.settings.reading import ENVIRONMENT, FILE, find_workspace, load_settings
 from l3mail.settings.sections import (
     DATABASE_FILE,
+    FORM_FIELDS,
     Alerts,
     Attribute,
     DatabaseSection,
@@ -40,6 +41,7 @@ __all__ = [
     "DATABASE_FILE",
     "ENVIRONMENT",
     "FILE",
+    "FORM_FIELDS",
     "KEY_FILE",
     "PEPPER_FILE",
     "Alerts",

@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from l3mail.errors import SettingsError, WorkspaceError, quoted
-from l3mail.settings.sections import Sections, Settings
+from l3mail.settings.sections import FORM_FIELDS, Sections, Settings
 
 FILE = "l3mail.toml"
 
@@ -47,6 +47,8 @@ _CREDENTIALS = re.compile(
 _TOML_FAULT = re.compile(
     r"(?P<fault>.*?)(?: \(at (?:line (?P<line>\d+), column \d+|end of document)\))?", re.DOTALL
 )
+
+_FIELD_NAME = re.compile(r"[a-z][a-z0-9_]{0,59}")
 
 _Path = tuple[str, ...]
 _NOWHERE = 2**31  # sorts after every line: faults of the environment come last
@@ -84,6 +86,7 @@ def load_settings(workspace: Path, environ: Mapping[str, str]) -> Settings:
     text = _read(workspace / FILE)
     data = _parsed(text)
     problems: list[tuple[int, str]] = list(_passwords_in_urls(data, text))
+    problems += _unasked_fields(data, text)
     given = {variable: value for variable, value in environ.items() if value.strip()}
     overlaid = _overlaid(data, given)
     keys = [key.strip() for key in given.get("L3MAIL_SECRET_KEY", "").split(",")]
@@ -189,6 +192,24 @@ def _passwords_in_urls(data: dict[str, Any], text: str) -> Iterator[tuple[int, s
             " delete the line and set L3MAIL_DATABASE_URL in the environment"
         )
         yield number, line
+
+
+def _unasked_fields(data: dict[str, Any], text: str) -> Iterator[tuple[int, str]]:
+    """Find names in `signup.fields` that no form can ask for: neither its own nor declared."""
+    signup, attributes = data.get("signup"), data.get("attributes", {})
+    names = signup.get("fields") if isinstance(signup, dict) else None
+    if not isinstance(names, list) or not isinstance(attributes, dict):
+        return  # told where types are
+    known = [*FORM_FIELDS, *attributes]
+    for name in names:
+        if name in known or not isinstance(name, str) or not _FIELD_NAME.fullmatch(name):
+            continue
+        number, place = _place(("signup", "fields"), _lines(text))
+        near = difflib.get_close_matches(name, known, n=1)
+        mend = f"known are {', '.join(known)}; declare it as [attributes.{name}] or take it out"
+        if near:
+            mend = f"did you mean {quoted(near[0])}?"
+        yield number, f'{place}: "signup.fields" names {quoted(name)}, which no form asks; {mend}'
 
 
 def _overlaid(data: dict[str, Any], given: Mapping[str, str]) -> dict[str, Any]:

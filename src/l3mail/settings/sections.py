@@ -28,6 +28,9 @@ from l3mail.errors import printable
 
 DATABASE_FILE = "l3mail.sqlite3"
 
+FORM_FIELDS = ("first_name", "last_name", "salutation", "birthday", "district")
+"""What a sign-up form may ask besides the address, the streams and declared attributes."""
+
 # What segments and sign-up forms already call by these names.
 _TAKEN_NAMES = frozenset(
     "email first_name last_name salutation locale district birthday age stream streams tracking"
