@@ -168,6 +168,7 @@ def test_a_lesson_queued_when_its_learner_pauses_comes_once_at_the_first_slot_af
     pause(village, 1, village.now + timedelta(days=10))
     assert village.begin(claims) == []
     assert village.state(1) == "held"
+    assert village.do(outbox.retry, [1]) == [], "a pause is the learner's, not the operator's"
     weeks(village, 4)
     assert sent(village)[:2] == [
         ("kurs/01", "Mon 07 Dec 10:00"),
@@ -419,17 +420,6 @@ def test_dates_in_a_pause_are_those_after_it_or_none(village: Village) -> None:
     cancel(village)
     assert set(planned(village)[1:]) == {None}
     assert told(village, 77) == []
-
-
-def test_outbox_retry_during_a_pause_is_the_operators_word(village: Village) -> None:
-    school(village)
-    enroll(village, village.learner())
-    plan(village)
-    pause(village, 1, village.now + timedelta(days=1))
-    village.do(outbox.retry, [1])
-    deliver(village)
-    weeks(village, 2)
-    assert [slug for slug, _ in sent(village)] == ["kurs/01", "kurs/02", "kurs/03"]
 
 
 @settings(

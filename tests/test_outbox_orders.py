@@ -10,7 +10,7 @@ from sqlalchemy import Connection, event
 from l3mail import outbox
 from l3mail.database import Database
 from l3mail.models import DELIVERY, DELIVERY_STATES, HALT, SUBSCRIBER
-from l3mail.outbox import Outcome
+from l3mail.outbox import UNPUBLISHED, Outcome
 from tests.fakes.village import BACKENDS, Village, ground
 
 
@@ -59,6 +59,7 @@ def one_of_each_state(village: Village) -> dict[str, int]:
         state: village.delivery(
             person,
             state=state,
+            reason=UNPUBLISHED if state == "held" else None,
             lease_owner="sender-9" if state in ("queued", "sending") else None,
             lease_until=village.now if state in ("queued", "sending") else None,
             started_at=then,
@@ -156,7 +157,7 @@ def test_a_claim_from_before_an_order_is_worth_nothing(village: Village) -> None
     """Held, ordered to be tried again, and claimed by another: the old claim must not count."""
     delivery = village.delivery(village.learner())
     stale = village.claim("sender-1")
-    village.change(DELIVERY, delivery, state="held")
+    village.change(DELIVERY, delivery, state="held", reason=UNPUBLISHED)
     order(village, "retry", [delivery])
     assert village.begin(stale, "sender-1") == []
     village.give_back(stale, "sender-1")

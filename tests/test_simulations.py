@@ -91,6 +91,21 @@ def test_what_is_foreseen_is_what_the_planner_then_does(village: Village) -> Non
     assert "p6@schule.example" not in {mail.email for mail in foreseen}
 
 
+def test_what_waits_in_a_paused_campaign_is_not_foreseen(village: Village) -> None:
+    campaign = village.campaign()
+    village.change(CAMPAIGN, campaign, planned_at=village.now)
+    village.publish("newsletter/2026-12")
+    person = village.learner()
+    stream = village.stream("newsletter", "newsletter")
+    village.subscribe(person, stream)
+    village.delivery(
+        person, "newsletter", slug="newsletter/2026-12", campaign_id=campaign, stream_id=stream
+    )
+    assert [mail.kind for mail in foresee(village, weeks=1)] == ["newsletter"]
+    village.change(CAMPAIGN, campaign, paused_at=village.now)
+    assert foresee(village, weeks=1) == []
+
+
 def test_a_campaign_to_come_is_foreseen_with_the_audience_it_will_have_by_then(
     village: Village,
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from l3mail import consents, courses, subscribers
 from l3mail.courses import Outline
-from l3mail.models import ENROLLMENT, SUBSCRIBER, SUBSCRIPTION
+from l3mail.models import ENROLLMENT, SUBSCRIBER, SUBSCRIPTION, SUPPRESSION
 from l3mail.subscribers import Rules
 from tests.fakes.porch import Form, Porch, form_of, open_porch, title_of
 from tests.fakes.village import PEPPER, Village
@@ -115,6 +115,18 @@ def test_not_me_asks_first_and_then_bars_the_address(porch: Porch) -> None:
     assert title_of(porch.client.post(link).text) == "Erledigt"
     assert title_of(porch.client.get(link).text) == "Erledigt"
     assert title_of(porch.client.post(porch.confirmation()).text) == STALE
+
+
+def test_a_request_closed_by_an_unsubscribe_can_still_be_refused(porch: Porch) -> None:
+    porch.sign_up()
+    page = Form(porch.client.get(porch.confirmation()).text)
+    (link,) = [href for href in page.links if "/refuse/" in href]
+    person = porch.village.rows(SUBSCRIBER)[0]["id"]
+    porch.village.do(subscribers.unsubscribe, person, None, porch.village.now, "operator")
+    assert title_of(porch.client.get(link).text) == "Das war ich nicht"
+    porch.client.post(link)
+    assert [row["reason"] for row in porch.village.rows(SUPPRESSION)] == ["never"]
+    assert title_of(porch.client.get(link).text) == "Erledigt"
 
 
 def test_pages_speak_the_language_the_form_was_filled_in(porch: Porch) -> None:

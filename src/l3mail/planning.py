@@ -168,13 +168,18 @@ def kept_back() -> Column:
             )
         )
     )
-    stopped = exists(
+    return or_(halted, stopped())
+
+
+def stopped() -> Column:
+    """Whether a paused or cancelled campaign keeps a delivery back."""
+    campaign = exists(
         select(_CAMPAIGN.c.id).where(
             _CAMPAIGN.c.id == DELIVERY.c.campaign_id,
             or_(_CAMPAIGN.c.paused_at.is_not(None), _CAMPAIGN.c.cancelled_at.is_not(None)),
         )
     )
-    return or_(halted, and_(DELIVERY.c.campaign_id.is_not(None), stopped))
+    return and_(DELIVERY.c.campaign_id.is_not(None), campaign)
 
 
 def current_message(slug: Column, locale: Column) -> ColumnElement[int]:

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Connection,
     Select,
     Table,
+    and_,
     case,
     create_engine,
     event,
@@ -55,7 +56,8 @@ from l3mail.models import (
     WORDING,
     WORKSPACE,
 )
-from l3mail.planning import NOW, Candidate, bindings, current_message, mailable
+from l3mail.outbox.details import TEXT
+from l3mail.planning import NOW, Candidate, bindings, mailable, stopped
 from l3mail.rounds import Agenda
 
 CHUNK = 5_000
@@ -199,17 +201,8 @@ _SIMULATED = "simulated"
 _UNPUBLISHED = "nothing is published under this slug"
 _NOT_HELD = DELIVERY.c.state != "held"
 _REQUEUED = {"state": "queued", "next_attempt_at": None, "lease_owner": None}
-_QUEUED = DELIVERY.c.state == "queued"
-_TEXT = func.coalesce(
-    DELIVERY.c.message_id,
-    current_message(
-        DELIVERY.c.slug,
-        select(SUBSCRIBER.c.locale)
-        .where(SUBSCRIBER.c.id == DELIVERY.c.subscriber_id)
-        .correlate(DELIVERY)
-        .scalar_subquery(),
-    ),
-)
+# Halts are taken as lifted; a campaign somebody paused stays where it is.
+_QUEUED = and_(DELIVERY.c.state == "queued", ~stopped())
 # Where the clock starts in the past, what waits in the outbox today is still not sent before its
 # time.
 _HANDED_OVER_AT = case((DELIVERY.c.due_at > NOW, DELIVERY.c.due_at), else_=NOW)
@@ -220,7 +213,7 @@ _HANDED_OVER = (
     update(DELIVERY)
     .where(_QUEUED, ~mailable(Candidate.delivery()))
     .values(state="cancelled", ended_at=NOW),
-    update(DELIVERY).where(_QUEUED, _TEXT.is_(None)).values(state="held", reason=_UNPUBLISHED),
+    update(DELIVERY).where(_QUEUED, TEXT.is_(None)).values(state="held", reason=_UNPUBLISHED),
     update(DELIVERY)
     .where(_QUEUED)
     .values(

@@ -249,7 +249,7 @@ def advance(connection: Connection, now: datetime, zone: ZoneInfo, limit: int = 
                 return led
             sent_on = day if step.was_sent else None
             try:
-                following = timetable.next_due(step.anchor_on, now, sent_on)
+                due = None if finished else timetable.next_due(step.anchor_on, now, sent_on)
             except NothingOpenError:
                 # Waits until its course opens again, and keeps nobody else waiting.
                 break
@@ -261,7 +261,7 @@ def advance(connection: Connection, now: datetime, zone: ZoneInfo, limit: int = 
                 "since": wall_to_utc(day, time.min, zone),
                 "until": wall_to_utc(day + timedelta(days=1), time.min, zone),
                 "sent_on": sent_on,
-                "due": None if finished else following,
+                "due": due,
                 "to": "finished" if finished else "active",
                 "ended": now if finished else None,
                 "batch": limit - led,

@@ -180,7 +180,11 @@ def resolve(
 
 
 def retry(connection: Connection, ids: Sequence[int]) -> list[int]:
-    """Queue failed, deferred and held rows again; what barred them is checked before they go."""
+    """Queue failed and deferred rows again, and those held for want of a text.
+
+    What barred them is checked before they go. A row held for another reason waits for that: a
+    learner who pauses is not mailed because somebody is impatient.
+    """
     values: dict[str, Any] = {
         "state": "queued",
         "reason": "tried again by an operator",
@@ -189,7 +193,8 @@ def retry(connection: Connection, ids: Sequence[int]) -> list[int]:
         "first_started_at": None,
         "attempts": 0,
     }
-    return _change(connection, ids, ("failed", "deferred", "held"), values)
+    retryable = or_(DELIVERY.c.state != "held", DELIVERY.c.reason == UNPUBLISHED)
+    return _change(connection, ids, ("failed", "deferred", "held"), values, retryable)
 
 
 def queue_published(connection: Connection, slugs: Collection[str]) -> list[int]:
@@ -216,11 +221,15 @@ def cancel(connection: Connection, ids: Sequence[int], now: datetime) -> list[in
 
 
 def _change(
-    connection: Connection, ids: Sequence[int], states: Sequence[str], values: dict[str, Any]
+    connection: Connection,
+    ids: Sequence[int],
+    states: Sequence[str],
+    values: dict[str, Any],
+    *conditions: ColumnElement[bool],
 ) -> list[int]:
     changed = connection.execute(
         update(DELIVERY)
-        .where(DELIVERY.c.id.in_(ids), DELIVERY.c.state.in_(states))
+        .where(DELIVERY.c.id.in_(ids), DELIVERY.c.state.in_(states), *conditions)
         # The lease goes, and with the fence raised a sender that holds one starts nothing.
         .values(
             next_attempt_at=None,

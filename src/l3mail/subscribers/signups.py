@@ -126,7 +126,8 @@ def look_up_signup(
         return None
     barred = people.suppression(connection, row.address_key)
     state = state_of(row, now)
-    if state in {"open", "confirmed"} and barred is not None and barred.reason != LIFTABLE:
+    is_barred = barred is not None and barred.reason != LIFTABLE
+    if state in {"open", "confirmed"} and is_barred:
         state = "refused"
     confirmed = {stream.slug for stream in confirmed_streams(connection, row.subscriber_id)}
     names = [
@@ -143,7 +144,14 @@ def look_up_signup(
     said = dict(row.signup_values.get("said", {})) if state == "open" else {}
     tracking = bool(said.pop("tracking", False))
     return SignupState(
-        state, tuple(names), row.locale, row.subscriber_id, row.expires_at, tracking, said
+        state,
+        tuple(names),
+        row.locale,
+        row.subscriber_id,
+        row.expires_at,
+        tracking,
+        said,
+        is_barred,
     )
 
 

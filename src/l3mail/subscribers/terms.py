@@ -65,7 +65,8 @@ class SignupState:
     `streams` are those it would confirm now; once confirmed, those it did confirm and that are
     still confirmed. `locale` is the language the form was filled in. `tracking` says that the
     form's box for it was ticked; the page asks with a box of its own. `said` is what the form said
-    of the person and confirming would keep: somebody else may have filled it in.
+    of the person and confirming would keep: somebody else may have filled it in. `barred` says
+    that the address gets no mail for good, by this link or another.
     """
 
     state: SignupStateName
@@ -75,6 +76,7 @@ class SignupState:
     expires_at: datetime
     tracking: bool = False
     said: Mapping[str, Any] = field(default_factory=dict)
+    barred: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,7 +101,8 @@ async def show_refuse(visit: Visiting, token: str) -> Response:
     if state is None:
         return visit.stale()
     visit.choose(state.locale)
-    if state.state == "refused":
+    # Closed in another way, by an unsubscribe say, it can still be refused.
+    if state.barred:
         return visit.note("refused")
     back = visit.door.tokens.make(
         Purpose.CONFIRM, link.signup_id, link.generation, expires_at=link.expires_at
