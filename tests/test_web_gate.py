@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from l3mail.database import Verb
-from l3mail.errors import DatabaseUnavailableError, SettingsError
+from l3mail.errors import DatabaseUnavailableError
 from l3mail.models import DELIVERY
 from l3mail.tokens import Purpose
 from l3mail.web.gate import Gate, Message, Receive, Scope, Send
@@ -448,16 +448,6 @@ def test_too_many_sign_ups_are_told_to_who_is_on_duty(
         for n in range(5):
             porch.sign_up(f"p{n}@schule.example")
     assert told == ["more than 2 sign-ups in an hour; each needs a step more"]
-
-
-def test_a_field_nobody_declared_is_told_at_the_start(
-    sqlite_village: Village, tmp_path: Path
-) -> None:
-    with (
-        pytest.raises(SettingsError, match=r'"signup\.fields" names rolle'),
-        open_porch(sqlite_village, tmp_path, '[signup]\nfields = ["rolle"]\n'),
-    ):
-        pass
 
 
 def test_links_keep_the_path_of_the_base_url(sqlite_village: Village, tmp_path: Path) -> None:

@@ -17,12 +17,12 @@ from starlette.exceptions import HTTPException
 
 from l3mail.clocks import Clock
 from l3mail.database import Database
-from l3mail.errors import DatabaseClosedError, DatabaseUnavailableError, SettingsError
+from l3mail.errors import DatabaseClosedError, DatabaseUnavailableError
 from l3mail.models import WORKSPACE
-from l3mail.settings import FILE, Settings
+from l3mail.settings import Settings
 from l3mail.subscribers import Rules
 from l3mail.tokens import Tokens
-from l3mail.web import acts, confirmations, fields, leaving, letters, preferences, signups
+from l3mail.web import acts, confirmations, leaving, letters, preferences, signups
 from l3mail.web.door import Door, Visit, Visiting
 from l3mail.web.gate import Asgi, Gate, Scope
 from l3mail.web.limits import Ceilings
@@ -53,9 +53,7 @@ def create_app(
     `wake` is called, in the event loop, after something was queued. `late` says what is behind
     (the tick, the relay), one text each; `/healthz` answers 503 as long as it says anything.
     `alarm` is told, once an hour at most, that sign-ups are over their ceiling.
-    Raises SettingsError where the form is to show a field nobody declared.
     """
-    _check_fields(settings)
     prefix = urlsplit(settings.web.base_url).path
     words = read_words(settings.folder)
     door = Door(
@@ -149,15 +147,3 @@ def _answer(request: Request, word: str, status: int) -> Response:
     if request.url.path.startswith("/api/"):
         return JSONResponse({"status": word, "message": visit.say(f"{word}.lead")}, status)
     return visit.note(word, status)
-
-
-def _check_fields(settings: Settings) -> None:
-    known = {*fields.PERSONAL, *settings.attributes}
-    problems = [
-        f'{FILE}: "signup.fields" names {name}, which is neither one of'
-        f" {', '.join(fields.PERSONAL)} nor declared; add [attributes.{name}] or take it out"
-        for name in settings.signup.fields
-        if name not in known
-    ]
-    if problems:
-        raise SettingsError(problems)
