@@ -16,6 +16,7 @@ from l3mail import outbox
 from l3mail.database import Database, opened
 from l3mail.models import ACTIONS
 from l3mail.outbox import UNCERTAIN_REST
+from l3mail.settings import load_settings
 from tests.fakes.office import Office, await_lines, end
 from tests.fakes.sink import running_sink
 from tests.fakes.village import Village
@@ -196,6 +197,10 @@ def test_init_lays_out_a_workspace_that_works_and_is_never_overwritten(tmp_path:
     for part in ("lessons", "newsletters/lifecycle", "templates/wordings", "media", "state/pepper"):
         assert (folder / part).exists(), part
     assert "state/" in (folder / ".gitignore").read_text()
+    with opened(load_settings(folder, {}).database_url) as database:
+        (action,) = Village(database).rows(ACTIONS)
+    assert action["command"] == "init"
+    assert action["counts"]["texts"] > 20
     said = [
         subprocess.run(
             [*command, *words], cwd=folder, capture_output=True, text=True, check=True

@@ -99,3 +99,12 @@ def test_whatever_the_order_the_strongest_reason_stays(
     for reason in reasons:
         suppress(village, reason)
     assert only(village)["reason"] == min(reasons, key=STRONGEST_FIRST.index)
+
+
+def test_a_suppression_is_found_by_its_key_and_the_erased_have_none(village: Village) -> None:
+    suppress(village, "complaint", "by mail", ONE)
+    found = village.do(suppressions.find, ONE)
+    assert found is not None
+    assert (found.reason, found.note) == ("complaint", "by mail")
+    assert village.do(suppressions.find, TWO) is None
+    assert village.do(suppressions.find, None) is None

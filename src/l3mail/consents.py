@@ -17,6 +17,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, insert, null, select, update
 
 from l3mail.database import upsert
+from l3mail.locales import chain
 from l3mail.models import CONSENT, WORDING, WORKSPACE
 
 
@@ -141,16 +142,11 @@ def current_wordings(connection: Connection, locale: str, fallback: str) -> dict
         select(WORDING).order_by(WORDING.c.created_at.desc(), WORDING.c.id.desc())
     ).all()
     found: dict[str, Wording] = {}
-    for tag in (*_chain(locale), *_chain(fallback)):
+    for tag in (*chain(locale), *chain(fallback)):
         for row in rows:
             if row.locale == tag:
                 found.setdefault(row.name, Wording(row.id, row.name, tag, row.text, row.hash))
     return found
-
-
-def _chain(tag: str) -> list[str]:
-    parts = tag.split("-")
-    return ["-".join(parts[:length]) for length in range(len(parts), 0, -1)]
 
 
 def verify(connection: Connection) -> Verification:

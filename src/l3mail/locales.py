@@ -8,9 +8,10 @@ are words for are passed in. Babel is asked with language and territory only, be
 import re
 from collections.abc import Collection, Iterator
 from datetime import date, datetime
+from typing import TYPE_CHECKING
 
-from babel import Locale, UnknownLocaleError
-from babel.dates import format_date, format_time
+if TYPE_CHECKING:
+    from babel import Locale
 
 LONGEST_TAG = 35
 """Characters (RFC 5646 section 4.4.1); what is longer is refused unread."""
@@ -68,22 +69,30 @@ def direction(tag: str) -> str:
 
 def date_in_words(day: date, tag: str) -> str:
     """Such as "Montag, 30. November 2026"."""
+    from babel.dates import format_date  # noqa: PLC0415 - costs 40 ms that falling back never needs
+
     return format_date(day, "full", locale=_spoken(tag))
 
 
 def short_date(day: date, tag: str) -> str:
     """Such as "30.11.2026", for columns and lists."""
+    from babel.dates import format_date  # noqa: PLC0415 - costs 40 ms that falling back never needs
+
     return format_date(day, "medium", locale=_spoken(tag))
 
 
 def moment_in_words(moment: datetime, tag: str) -> str:
     """Such as "Montag, 30. November 2026, 10:00", by the wall clock `moment` carries."""
+    from babel.dates import format_time  # noqa: PLC0415 - costs 40 ms that falling back never needs
+
     at = format_time(moment, "short", tzinfo=moment.tzinfo, locale=_spoken(tag))
     return f"{date_in_words(moment.date(), tag)}, {at}"
 
 
-def _spoken(tag: str) -> Locale:
+def _spoken(tag: str) -> "Locale":
     """What Babel knows of a tag: its language, with its territory if there is one."""
+    from babel import Locale, UnknownLocaleError  # noqa: PLC0415 - costs 40 ms that falling back never needs
+
     parts = tag.split("-")
     territory = next((part.upper() for part in parts[1:] if len(part) == 2), None)
     territory = territory or _HERE.get(parts[0].lower())

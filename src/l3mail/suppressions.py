@@ -6,11 +6,23 @@ Knows no address, no person and no mail.
 
 from collections.abc import Collection
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, case, delete, literal
+from sqlalchemy import ColumnElement, Connection, Row, case, delete, literal, select
 
 from l3mail.database import upsert
 from l3mail.models import SUPPRESSION, SUPPRESSION_REASONS
+
+STRONGEST_FIRST = tuple(sorted(SUPPRESSION_REASONS, key=lambda known: known == "hard_bounce"))
+"""The reasons in order of strength: a person's own word outranks what a server said."""
+
+
+def find(connection: Connection, address_key: bytes | None) -> Row[Any] | None:
+    """The suppression of an address, if there is one; an erased person's key is None."""
+    if address_key is None:
+        return None
+    query = select(SUPPRESSION).where(SUPPRESSION.c.address_key == address_key)
+    return connection.execute(query).first()
 
 
 def suppress(
@@ -22,7 +34,7 @@ def suppress(
 ) -> None:
     """Bar addresses; a stronger reason replaces a weaker one, the same or a weaker changes nothing.
 
-    The order of strength is that of `SUPPRESSION_REASONS` with a hard bounce last.
+    The order of strength is `STRONGEST_FIRST`.
     """
     if not address_keys:
         return
@@ -56,5 +68,5 @@ def lift(connection: Connection, address_key: bytes, reason: str) -> bool:
 
 
 def _rank(reason: ColumnElement[str]) -> ColumnElement[int]:
-    order = sorted(SUPPRESSION_REASONS, key=lambda known: known == "hard_bounce")
-    return case(*((reason == known, literal(n)) for n, known in enumerate(order)), else_=99)
+    ranks = ((reason == known, literal(n)) for n, known in enumerate(STRONGEST_FIRST))
+    return case(*ranks, else_=99)

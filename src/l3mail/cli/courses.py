@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from l3mail.cli import directory
 from l3mail.cli.context import House, Json, Yes, confirm, print_json, print_table
 from l3mail.cli.moments import parse_moment, told
 from l3mail.errors import AddressError, CourseError, printable
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from l3mail.addresses import Address
     from l3mail.courses import Overview
-    from l3mail.subscribers import Rules
 
 PANEL = "People"
 Course = Annotated[str, typer.Argument(metavar="COURSE", help="A course's slug.")]
@@ -366,7 +366,7 @@ class _Order:
         """Enroll one person, after asking or vouching where that is needed."""
         from l3mail import courses, subscribers
 
-        rules = _rules(self.house)
+        rules = directory.rules(self.house)
         request = subscribers.Request(
             address=address, streams=(course.stream,), source="operator", form="operator"
         )
@@ -407,22 +407,10 @@ class _Order:
         return _next(connection, self.house, number, outcome)
 
 
-def _rules(house: House) -> "Rules":
-    from l3mail.settings import load_pepper
-    from l3mail.subscribers import Rules
-
-    settings = house.settings
-    return Rules(
-        pepper=load_pepper(settings.state_dir),
-        zone=settings.zone,
-        fallback_locale=settings.workspace.locale,
-    )
-
-
 def _known(connection: "Connection", house: House, address: "Address") -> int:
     from l3mail import subscribers
 
-    person = subscribers.find(connection, _rules(house), address)
+    person = subscribers.find(connection, directory.rules(house), address)
     if person is None:
         raise CourseError("is not known here")
     return person

@@ -1,7 +1,6 @@
 """Commands that end it: unsubscribe, suppress, erase."""
 
 import re
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,7 +13,7 @@ from l3mail.errors import SubscriberError, printable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Row
 
     from l3mail.addresses import Address
 
@@ -90,15 +89,12 @@ def suppress(
 def _suppress(house: House, address: "Address", reason: str, note: str) -> None:
     from l3mail import suppressions
     from l3mail.addresses import address_key
-    from l3mail.subscribers import exports
 
-    def verb(
-        connection: "Connection",
-    ) -> tuple[tuple[str, str | None, datetime] | None, dict[str, Any]]:
+    def verb(connection: "Connection") -> "tuple[Row[Any] | None, dict[str, Any]]":
         key = address_key(address, directory.rules(house).pepper)
-        before = exports.suppression(connection, key)
+        before = suppressions.find(connection, key)
         suppressions.suppress(connection, {key}, reason, house.clock.now(), note or None)
-        after = exports.suppression(connection, key)
+        after = suppressions.find(connection, key)
         changed = after != before
         return None if changed else before, {"suppressed": int(changed), "reason": reason}
 
@@ -106,25 +102,23 @@ def _suppress(house: House, address: "Address", reason: str, note: str) -> None:
     if before is None:
         typer.echo(f"{address.display} gets no mail any more ({reason.replace('_', ' ')}).")
         return
-    present, _, at = before
     typer.echo(
-        f"{address.display} is suppressed since {directory.day(house, at)}"
-        f" ({present.replace('_', ' ')}); nothing is changed."
+        f"{address.display} is suppressed since {directory.day(house, before.suppressed_at)}"
+        f" ({before.reason.replace('_', ' ')}); nothing is changed."
     )
 
 
 def _lift(house: House, address: "Address", note: str, *, yes: bool) -> None:
     from l3mail import suppressions
     from l3mail.addresses import address_key
-    from l3mail.subscribers import exports
 
     key = address_key(address, directory.rules(house).pepper)
     with house.database() as database:
-        present = database.read(lambda connection: exports.suppression(connection, key))
+        present = database.read(lambda connection: suppressions.find(connection, key))
     if present is None:
         typer.echo(f"{address.display} is not suppressed; nothing is changed.")
         return
-    reason, kept, at = present
+    reason, kept, at = present.reason, present.note, present.suppressed_at
     told = f" ({printable(kept, 200)})" if kept else ""
     typer.echo(
         f"{address.display} is suppressed since {directory.day(house, at)}:"
@@ -137,7 +131,7 @@ def _lift(house: House, address: "Address", note: str, *, yes: bool) -> None:
     confirm("Allow mail to this address again?", yes=yes)
 
     def verb(connection: "Connection") -> tuple[bool, dict[str, Any]]:
-        unchanged = exports.suppression(connection, key) == present and suppressions.lift(
+        unchanged = suppressions.find(connection, key) == present and suppressions.lift(
             connection, key, reason
         )
         told = {"reason": reason, "note": _MENTIONED.sub("(address)", note)}

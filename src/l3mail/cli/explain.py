@@ -32,20 +32,18 @@ def explain(
     """
     from l3mail.addresses import parse_address
     from l3mail.cli import explanations
-    from l3mail.settings import load_pepper
-    from l3mail.subscribers import Rules
     from l3mail.wiring import make_agenda
 
     house: House = context.obj
     settings = house.settings
-    zone, locale = settings.zone, settings.workspace.locale
+    zone, agenda = settings.zone, make_agenda(settings)
     asked = explanations.Asked(
-        rules=Rules(load_pepper(settings.state_dir), zone, locale),
+        rules=agenda.rules,
         now=house.clock.now(),
         zone=zone,
-        staff=frozenset({*settings.alerts.to, *settings.alerts.approvers}),
-        fallback_locale=locale,
-        questions=make_agenda(settings).questions,
+        staff=settings.staff,
+        fallback_locale=agenda.rules.fallback_locale,
+        questions=agenda.questions,
     )
     address = parse_address(email)
     with house.database() as database:

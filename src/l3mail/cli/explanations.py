@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, String, case, exists, literal, select
 
-from l3mail import courses, outbox, subscribers
+from l3mail import courses, outbox, subscribers, suppressions
 from l3mail.addresses import Address, address_key
 from l3mail.errors import L3mailError
 from l3mail.models import (
@@ -23,7 +23,6 @@ from l3mail.models import (
     STREAM,
     SUBSCRIBER,
     SUBSCRIPTION,
-    SUPPRESSION,
 )
 from l3mail.newsletters import Questions
 from l3mail.outbox import HaltInForce
@@ -71,12 +70,9 @@ class Asked:
 
 def barred(connection: Connection, asked: Asked, address: Address) -> dict[str, Any] | None:
     """The suppression of an address, whether or not its person is known."""
-    row = connection.execute(
-        select(SUPPRESSION.c.reason, SUPPRESSION.c.note, SUPPRESSION.c.suppressed_at).where(
-            SUPPRESSION.c.address_key == address_key(address, asked.rules.pepper)
-        )
-    ).first()
-    return None if row is None else dict(row._mapping)
+    row = suppressions.find(connection, address_key(address, asked.rules.pepper))
+    names = ("reason", "note", "suppressed_at")
+    return None if row is None else {name: row._mapping[name] for name in names}
 
 
 def facts(

@@ -38,7 +38,7 @@ def upgrade(context: typer.Context) -> None:
 
 
 def _upgrade(house: House) -> None:
-    from l3mail import migrations
+    from l3mail import actions, migrations
     from l3mail.database import opened
     from l3mail.settings import make_state
     from l3mail.wiring import only_sender
@@ -49,7 +49,10 @@ def _upgrade(house: House) -> None:
         opened(house.settings.database_url) as database,
         only_sender(database),
     ):
-        revision = migrations.upgrade(database, house.clock.now())
+        now = house.clock.now()
+        revision = migrations.upgrade(database, now)
+        told = {"revision": revision}
+        database.write(lambda one: actions.note(one, house.who, "db upgrade", told, now))
     if new:
         typer.echo(f"Made {house.settings.state_dir}: pepper and key; back up the whole folder.")
     typer.echo(f"The database is at revision {revision}.")

@@ -96,7 +96,7 @@ def _terms(house: House, since: str | None, until: str | None, weeks: int | None
         now=now,
         until=end.astimezone(now.tzinfo),
         since=begin,
-        staff=frozenset({*settings.alerts.to, *settings.alerts.approvers}),
+        staff=settings.staff,
         fallback_locale=settings.workspace.locale,
     )
 

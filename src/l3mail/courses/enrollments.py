@@ -29,6 +29,7 @@ from l3mail.calendars import Timetable
 from l3mail.courses.structures import timetables
 from l3mail.errors import NothingOpenError
 from l3mail.models import COURSE, DELIVERY, ENROLLMENT, LESSON, UtcDateTime
+from l3mail.outbox import TAKEN_BACK
 
 PAUSED = "the learner pauses"
 """Why a lesson is `held` that was queued when its learner paused."""
@@ -86,13 +87,6 @@ _UNSENT = or_(
     # It would be sent again.
     and_(DELIVERY.c.state == "uncertain", DELIVERY.c.next_attempt_at.is_not(None)),
 )
-# The lease goes, and with the fence raised a sender that holds one starts nothing.
-_TAKEN_BACK: dict[str, Any] = {
-    "next_attempt_at": None,
-    "lease_owner": None,
-    "lease_until": None,
-    "fence": DELIVERY.c.fence + 1,
-}
 
 
 def cancel(
@@ -121,7 +115,7 @@ def cancel(
             update(DELIVERY)
             .where(DELIVERY.c.enrollment_id.in_(ids), _UNSENT)
             .values(state="cancelled", reason="the course was cancelled", ended_at=now)
-            .values(_TAKEN_BACK)
+            .values(TAKEN_BACK)
         )
     return ids
 
@@ -191,7 +185,7 @@ def _hold(connection: Connection, enrollment_id: int) -> None:
             DELIVERY.c.state.in_(("queued", "deferred", "held")),
         )
         .values(state="held", reason=PAUSED)
-        .values(_TAKEN_BACK)
+        .values(TAKEN_BACK)
     )
 
 
@@ -220,7 +214,7 @@ def take_back(connection: Connection, now: datetime) -> None:
         ("cancelled", {"state": "cancelled"} | ended),
     ):
         connection.execute(
-            update(DELIVERY).where(_rests_with(state)).values(values).values(_TAKEN_BACK)
+            update(DELIVERY).where(_rests_with(state)).values(values).values(TAKEN_BACK)
         )
 
 

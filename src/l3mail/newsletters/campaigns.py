@@ -16,6 +16,7 @@ from l3mail.errors import L3mailError, NewsletterError, quoted
 from l3mail.models import CAMPAIGN, CAMPAIGN_MESSAGE, DELIVERY, STREAM
 from l3mail.newsletters.issues import issue
 from l3mail.newsletters.reach import Questions
+from l3mail.outbox import TAKEN_BACK
 from l3mail.planning import CAMPAIGNS, bindings, campaign_due
 
 BATCH = 5_000
@@ -269,14 +270,7 @@ def withdraw(connection: Connection, now: datetime, limit: int = BATCH) -> int:
         update(DELIVERY)
         .where(DELIVERY.c.id.in_(picked), waiting)
         .values(
-            state="cancelled",
-            reason="campaign cancelled",
-            ended_at=now,
-            next_attempt_at=None,
-            # The lease goes, and with the fence raised a sender that holds one starts nothing.
-            lease_owner=None,
-            lease_until=None,
-            fence=DELIVERY.c.fence + 1,
+            TAKEN_BACK | {"state": "cancelled", "reason": "campaign cancelled", "ended_at": now}
         )
         .returning(DELIVERY.c.id)
     )

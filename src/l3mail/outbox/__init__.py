@@ -21,6 +21,7 @@ from l3mail.outbox.claims import (
 )
 from l3mail.outbox.details import glimpse
 from l3mail.outbox.orders import (
+    TAKEN_BACK,
     HaltInForce,
     Needs,
     Settlement,
@@ -53,6 +54,7 @@ from l3mail.outbox.outcomes import (
 
 __all__ = [
     "LEASE",
+    "TAKEN_BACK",
     "TRIES_IN_DOUBT",
     "UNCERTAIN_REST",
     "UNPUBLISHED",

@@ -18,6 +18,17 @@ from l3mail.models import DELIVERY, DELIVERY_STATES, HALT, MESSAGE, SUBSCRIBER, 
 from l3mail.outbox.outcomes import UNPUBLISHED, Cause
 from l3mail.planning import LANE_OF_BULK, kept_back
 
+TAKEN_BACK: dict[str, Any] = {
+    "next_attempt_at": None,
+    "lease_owner": None,
+    "lease_until": None,
+    "fence": DELIVERY.c.fence + 1,
+}
+"""What every change of a row's state from outside the sender also writes.
+
+The lease goes, and with the fence raised a sender that holds one starts nothing.
+"""
+
 Settlement = Literal["arrived", "resend", "give-up"]
 
 
@@ -208,7 +219,7 @@ def queue_published(connection: Connection, slugs: Collection[str]) -> list[int]
     rows = connection.execute(
         update(DELIVERY)
         .where(DELIVERY.c.id.in_(held))
-        .values(state="queued", reason=None, fence=DELIVERY.c.fence + 1)
+        .values(TAKEN_BACK | {"state": "queued", "reason": None})
         .returning(DELIVERY.c.id)
     )
     return sorted(row.id for row in rows)
@@ -230,14 +241,7 @@ def _change(
     changed = connection.execute(
         update(DELIVERY)
         .where(DELIVERY.c.id.in_(ids), DELIVERY.c.state.in_(states), *conditions)
-        # The lease goes, and with the fence raised a sender that holds one starts nothing.
-        .values(
-            next_attempt_at=None,
-            lease_owner=None,
-            lease_until=None,
-            fence=DELIVERY.c.fence + 1,
-            **values,
-        )
+        .values(TAKEN_BACK | values)
         .returning(DELIVERY.c.id)
     )
     return sorted(row.id for row in changed)

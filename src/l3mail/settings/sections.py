@@ -389,6 +389,11 @@ class Settings(Sections):
         return self.sender.from_.domain
 
     @property
+    def staff(self) -> frozenset[str]:
+        """The addresses that may get reports, alarms and questions of approval."""
+        return frozenset({*self.alerts.to, *self.alerts.approvers})
+
+    @property
     def relay_is_loopback(self) -> bool:
         """Whether mail stays on this machine: localhost, 127.0.0.0/8 or ::1."""
         return _is_loopback(self.relay.host)

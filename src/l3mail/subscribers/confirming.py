@@ -54,7 +54,7 @@ def confirm(  # noqa: PLR0917 - as a link and its page say it, in that order
     signup = _locked(connection, signup_id)
     if person is None or signup is None or person.erased_at is not None:
         return None
-    barred = people.suppression(connection, person.address_key)
+    barred = suppressions.find(connection, person.address_key)
     state = signups.state_of(signup, now)
     if state in {"refused", "expired"} or (barred and barred.reason != signups.LIFTABLE):
         return None

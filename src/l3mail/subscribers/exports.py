@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, exists, func, or_, select
 
 from l3mail import subscribers
-from l3mail.models import DELIVERY, STREAM, SUBSCRIBER, SUBSCRIPTION, SUPPRESSION
+from l3mail.models import DELIVERY, STREAM, SUBSCRIBER, SUBSCRIPTION
 
 STATUSES = ("unconfirmed", "active", "unsubscribed", "suppressed")
 COLUMNS = (
@@ -95,16 +95,6 @@ def delivery_counts(connection: Connection, subscriber_id: int) -> dict[str, int
         .group_by(DELIVERY.c.state)
     )
     return {row.state: row[1] for row in connection.execute(query)}
-
-
-def suppression(connection: Connection, key: bytes) -> tuple[str, str | None, datetime] | None:
-    """Reason, note and moment of an address's suppression."""
-    row = connection.execute(
-        select(SUPPRESSION.c.reason, SUPPRESSION.c.note, SUPPRESSION.c.suppressed_at).where(
-            SUPPRESSION.c.address_key == key
-        )
-    ).first()
-    return (row.reason, row.note, row.suppressed_at) if row else None
 
 
 def _people(asked: Asked) -> Select[Any]:

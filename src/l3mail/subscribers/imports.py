@@ -19,7 +19,6 @@ from l3mail.models import (
     DELIVERY,
     STREAM,
     SUBSCRIPTION,
-    SUPPRESSION_REASONS,
 )
 from l3mail.subscribers import signups
 from l3mail.subscribers.acquaintance import Known, Newcomer, fills, look_up, make_known
@@ -230,7 +229,7 @@ class _Judging:
 
 
 def _outranks(reason: str, present: tuple[str, datetime] | None) -> bool:
-    order = sorted(SUPPRESSION_REASONS, key=lambda known: known == "hard_bounce")
+    order = suppressions.STRONGEST_FIRST
     return present is None or order.index(reason) < order.index(present[0])
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, case, null, select
 
 from l3mail.addresses import Address, address_key
 from l3mail.database import upsert
-from l3mail.models import SUBSCRIBER, SUPPRESSION
+from l3mail.models import SUBSCRIBER
 from l3mail.subscribers.terms import Rules
 
 
@@ -58,10 +58,3 @@ def find(connection: Connection, rules: Rules, address: Address) -> int | None:
             SUBSCRIBER.c.erased_at.is_(None),
         )
     ).scalar()
-
-
-def suppression(connection: Connection, key: bytes | None) -> Row[Any] | None:
-    """The suppression of an address key, if there is one; an erased person's key is None."""
-    if key is None:
-        return None
-    return connection.execute(select(SUPPRESSION).where(SUPPRESSION.c.address_key == key)).first()

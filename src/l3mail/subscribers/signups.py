@@ -24,7 +24,7 @@ from sqlalchemy import (
     update,
 )
 
-from l3mail import consents
+from l3mail import consents, suppressions
 from l3mail.database import upsert
 from l3mail.errors import SubscriberError, quoted
 from l3mail.models import (
@@ -69,7 +69,7 @@ def sign_up(connection: Connection, rules: Rules, request: Request, now: datetim
     locale = profiles.language(request.locale)
     seen = wordings_beside(connection, rules, request, asked, tracking=bool(said.get("tracking")))
     person = people.meet(connection, rules, request.address, now)
-    barred = people.suppression(connection, person.address_key)
+    barred = suppressions.find(connection, person.address_key)
     confirmed = _join(connection, person.id, asked, now)
     if barred is not None and barred.reason == LIFTABLE:
         # Only confirming lifts it, whatever was confirmed before.
@@ -124,7 +124,7 @@ def look_up_signup(
     ).first()
     if row is None or row.subscriber_id is None:
         return None
-    barred = people.suppression(connection, row.address_key)
+    barred = suppressions.find(connection, row.address_key)
     state = state_of(row, now)
     is_barred = barred is not None and barred.reason != LIFTABLE
     if state in {"open", "confirmed"} and is_barred:

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, case, exists, func, select
 
+from l3mail import suppressions
 from l3mail.models import (
     CONSENT,
     COURSE,
@@ -20,7 +21,6 @@ from l3mail.models import (
     SUBSCRIPTION,
     SUPPRESSION,
 )
-from l3mail.subscribers import people
 from l3mail.subscribers.signups import IS_OPEN
 from l3mail.subscribers.terms import EnrollmentStanding, Standing, StreamStanding
 
@@ -78,7 +78,7 @@ def standing(connection: Connection, subscriber_id: int) -> Standing | None:
         .where(SUBSCRIPTION.c.subscriber_id == subscriber_id)
         .order_by(STREAM.c.slug)
     )
-    barred = people.suppression(connection, person.address_key)
+    barred = suppressions.find(connection, person.address_key)
     return Standing(
         subscriber_id=subscriber_id,
         address=person.address,
@@ -138,7 +138,7 @@ def show(connection: Connection, subscriber_id: int) -> dict[str, Any] | None:
     ).first()
     if person is None:
         return None
-    barred = people.suppression(connection, person.address_key)
+    barred = suppressions.find(connection, person.address_key)
     told = {
         name: person._mapping[name]
         for name in ("status", "first_name", "last_name", "salutation", "locale", "district")

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, update
 
-from l3mail import consents, courses, events
+from l3mail import consents, courses, events, suppressions
 from l3mail.addresses import address_key
 from l3mail.models import STREAM, SUBSCRIBER, SUBSCRIPTION
 from l3mail.subscribers import people, profiles, signups
@@ -135,7 +135,7 @@ def _objection(
 ) -> Refused | None:
     """Why an operator may not vouch for an address (TRUST section 6)."""
     key = address_key(request.address, rules.pepper)
-    barred = people.suppression(connection, key)
+    barred = suppressions.find(connection, key)
     if barred is not None:
         since = barred.suppressed_at.astimezone(rules.zone).date().isoformat()
         return Refused(f"suppressed on {since} ({barred.reason.replace('_', ' ')})")

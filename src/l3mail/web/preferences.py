@@ -5,7 +5,7 @@ mail would give away: no name, no address.
 """
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import Any
 
 from fastapi import APIRouter
@@ -25,7 +25,6 @@ from l3mail.web.progress import progress
 from l3mail.web.signups import wording_of, wordings
 
 WEEKS = (1, 2, 3, 4, 6, 8)
-RUNNING = ("active", "paused")
 _Found = tuple[Standing | None, list[Offer], dict[str, str], Mapping[int, tuple[int, int]]]
 
 router = APIRouter()
@@ -136,7 +135,7 @@ async def _page(visit: Visit, numbers: tuple[int, ...], notice: str = "") -> Res
         courses=[
             _course(visit, e, counts.get(e.id, (0, 0)))
             for e in standing.enrollments
-            if e.state in RUNNING
+            if e.state in courses.RUNNING
         ],
         weeks=WEEKS,
         tongues=[(tag, visit.door.words.say(tag, "house.language")) for tag in known],
@@ -192,7 +191,9 @@ def _pause(connection: Connection, visit: Visit, standing: Standing, form: Form)
     enrollment = _running(standing, one(form, "course"))
     if weeks is None or enrollment is None:
         return ""
-    until = visit.now + timedelta(weeks=weeks)
+    # Weeks of the calendar, as the commands count: the hour stays what it is.
+    local = visit.now.astimezone(visit.door.settings.zone)
+    until = (local + timedelta(weeks=weeks)).astimezone(UTC)
     done = courses.pause(connection, enrollment.id, until, visit.now)
     return "preferences.paused_done" if done else ""
 
@@ -206,7 +207,9 @@ def _resume(connection: Connection, visit: Visit, standing: Standing, form: Form
 
 
 def _running(standing: Standing, slug: str) -> EnrollmentStanding | None:
-    return next((e for e in standing.enrollments if e.course == slug and e.state in RUNNING), None)
+    return next(
+        (e for e in standing.enrollments if e.course == slug and e.state in courses.RUNNING), None
+    )
 
 
 def _change_other(

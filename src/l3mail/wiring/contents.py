@@ -10,6 +10,7 @@ from typing import Literal
 from sqlalchemy import Connection
 
 from l3mail import (
+    actions,
     consents,
     content,
     courses,
@@ -170,8 +171,12 @@ def set_up(settings: Settings, *, by: str, now: datetime) -> Publication:
     with opened(settings.database_url) as database, only_sender(database):
         migrations.upgrade(database, now)
         store_media(settings, texts)
-        return database.write(
-            lambda connection: publish_content(
+
+        def verb(connection: Connection) -> Publication:
+            done = publish_content(
                 connection, settings, library, texts, by=by, now=now, wordings=library.wordings
             )
-        )
+            actions.note(connection, by, "init", {"texts": len(done.changes)}, now)
+            return done
+
+        return database.write(verb)

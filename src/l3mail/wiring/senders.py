@@ -24,7 +24,7 @@ def make_sender(settings: Settings, database: Database, clock: Clock) -> Sender:
     terms = Terms(
         owner=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}",
         envelope_from=settings.sender.from_.address,
-        staff=frozenset({*settings.alerts.to, *settings.alerts.approvers}),
+        staff=settings.staff,
         fallback_locale=settings.workspace.locale,
         policy={
             kind: Uncertainty(choice) for kind, choice in settings.uncertain.model_dump().items()
