@@ -6,11 +6,11 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import Connection
 
-from l3mail import courses, newsletters, rounds
+from l3mail import courses, newsletters, outbox, rounds
 from l3mail.errors import L3mailError
 from l3mail.models import CAMPAIGN, DELIVERY, ENROLLMENT, SEGMENT
 from l3mail.outbox import Outcome
-from l3mail.rounds import Agenda, Round
+from l3mail.rounds import Agenda, Planner, Round
 from l3mail.segments import Question
 from l3mail.subscribers import Rules
 from tests.fakes.village import MONDAY_TEN, PEPPER, Village
@@ -58,7 +58,7 @@ def go_round(village: Village, agenda: Agenda = AGENDA) -> Round:
 
 
 def upcoming(village: Village) -> datetime | None:
-    return village.do(rounds.next_moment, village.now)
+    return village.do(rounds.next_moment, village.now, AGENDA)
 
 
 def deliver(village: Village, lane: int = 1, outcome: Outcome = Outcome.ACCEPTED) -> None:
@@ -119,6 +119,22 @@ def test_the_next_moment_is_the_first_of_all_that_falls_due(town: Village) -> No
     assert upcoming(town) == MONDAY_TEN + WEEK
     town.change(ENROLLMENT, 1, state="paused", paused_until=MONDAY_TEN + timedelta(days=9))
     assert upcoming(town) == MONDAY_TEN + timedelta(days=9)
+
+
+def test_what_parts_above_plan_by_themselves_comes_after_the_rest(town: Village) -> None:
+    soon = MONDAY_TEN + timedelta(hours=1)
+    seen: list[int] = []
+
+    def look(connection: Connection, _now: datetime, _agenda: Agenda) -> Round:
+        seen.append(outbox.counts(connection)["queued"])
+        return Round(planned=7)
+
+    own = Planner(look, lambda _connection, _now, _agenda: soon)
+    agenda = Agenda(RULES, no_segment, planners=(own,))
+    assert go_round(town, agenda) == Round(planned=1 + 7)
+    assert rounds.run(town.database, town.clock, agenda).planned == 7
+    assert seen == [1, 1]
+    assert town.do(rounds.next_moment, town.now, agenda) == soon
 
 
 @pytest.mark.parametrize("state", ["deferred", "uncertain"])

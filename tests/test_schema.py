@@ -166,7 +166,7 @@ NEEDS: dict[Table, tuple[tuple[str, ...], dict[str, Any]]] = {
     LESSON: (("structure_id",), {"position": 0, "slug": "s", "kind": "lesson"}),
     APPROVAL: (
         ("trigger_id",),
-        {"occasion": "o", "requested_at": MONDAY_TEN, "decision": "approved"},
+        {"occasion": "o", "due_at": MONDAY_TEN, "requested_at": MONDAY_TEN, "decision": "approved"},
     ),
     CONSENT: (("subscriber_id",), {"act": "confirmed", "digest": b"", "link": b""}),
 }

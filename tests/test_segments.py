@@ -368,6 +368,7 @@ def event(
     slug: str = "kurs/02-video",
     link: str | None = None,
     by: str = "delivery",
+    name: str | None = None,
     data: dict[str, Any] | None = None,
     enrollment: int | None = None,
 ) -> Arrange:
@@ -388,6 +389,8 @@ def event(
             delivery_id=delivery if by == "delivery" else None,
             message_id=message if by == "message" else None,
             link_id=clicked,
+            enrollment_id=enrollment,
+            name=name,
             data=data or {},
         )
 
@@ -508,7 +511,7 @@ def test_inactive_days_count_from_the_last_sign_of_life(village: Village, case: 
 
 
 def answer(value: Any, question: str = "q1", **values: Any) -> Arrange:
-    return event("answered", None, data={"question": question, "value": value}, **values)
+    return event("answered", None, name=question, data={"value": value}, **values)
 
 
 def both(*arranged: Arrange) -> Arrange:
@@ -582,22 +585,22 @@ def test_the_latest_answer_counts(village: Village, case: Case) -> None:
     {
         "interested": (
             'interested("video")',
-            event("interested", None, data={"name": "video"}),
+            event("interested", None, name="video"),
             True,
         ),
         "in something else": (
             'interested("video")',
-            event("interested", None, data={"name": "pdf"}),
+            event("interested", None, name="pdf"),
             False,
         ),
         "needs no consent": (
             'interested("video")',
-            untracked(event("interested", None, data={"name": "video"})),
+            untracked(event("interested", None, name="video")),
             True,
         ),
         "somebody else": (
             'interested("video")',
-            another(event("interested", None, data={"name": "video"})),
+            another(event("interested", None, name="video")),
             False,
         ),
     }

@@ -41,11 +41,12 @@ def publish(
     links: Sequence[tuple[str, str | None]] = (),
     by: str,
     now: datetime,
+    generated: bool = False,
 ) -> int:
     """Make a compiled text the current version of `slug` in `locale`; return its id.
 
     Publishing what is already current changes nothing. `links` are (url, name) in the order
-    of their numbers, from 1.
+    of their numbers, from 1. A `generated` text is l3mail's own and has no file.
     """
     digest = _hash(source, compiled)
     current = connection.execute(
@@ -69,6 +70,7 @@ def publish(
             compiled=dict(compiled),
             published_at=now,
             published_by=by,
+            generated=generated,
         )
         .returning(MESSAGE.c.id)
     ).scalar_one()
@@ -122,7 +124,7 @@ def standings(connection: Connection, texts: Iterable[Text]) -> list[Standing]:
                 MESSAGE.c.hash,
                 MESSAGE.c.published_at,
                 MESSAGE.c.published_by,
-            ).where(MESSAGE.c.superseded_at.is_(None))
+            ).where(MESSAGE.c.superseded_at.is_(None), MESSAGE.c.generated.is_(False))
         )
     }
     found = []
@@ -263,7 +265,9 @@ def revert(connection: Connection, version_id: int, by: str, now: datetime) -> i
 
     The file stays as it is. Reverting to what is in force changes nothing.
     """
-    old = connection.execute(select(MESSAGE).where(MESSAGE.c.id == version_id)).one()
+    old = connection.execute(
+        select(MESSAGE).where(MESSAGE.c.id == version_id, MESSAGE.c.generated.is_(False))
+    ).one()
     links = connection.execute(
         select(LINK.c.url, LINK.c.name).where(LINK.c.message_id == old.id).order_by(LINK.c.number)
     )
@@ -281,7 +285,11 @@ def revert(connection: Connection, version_id: int, by: str, now: datetime) -> i
 
 def published_slugs(connection: Connection) -> frozenset[str]:
     """Every slug that has a text in force in some language."""
-    query = select(MESSAGE.c.slug).where(MESSAGE.c.superseded_at.is_(None)).distinct()
+    query = (
+        select(MESSAGE.c.slug)
+        .where(MESSAGE.c.superseded_at.is_(None), MESSAGE.c.generated.is_(False))
+        .distinct()
+    )
     return frozenset(connection.execute(query).scalars())
 
 

@@ -25,11 +25,15 @@ BATCH = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Agenda:
-    """What planning needs to know of a workspace; the moment comes with each round."""
+    """What planning needs to know of a workspace; the moment comes with each round.
+
+    `planners` are what parts above this one plan by themselves, in their order, after the rest.
+    """
 
     rules: Rules
     questions: newsletters.Questions
     batch: int = BATCH
+    planners: "tuple[Planner, ...]" = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,15 @@ class Round:
 
 
 Step = Callable[[Connection, datetime, Agenda], Round]
+NextMoment = Callable[[Connection, datetime, Agenda], datetime | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Planner:
+    """Something that falls due by itself: how it is planned, and when there is something next."""
+
+    step: Step
+    next_moment: NextMoment
 
 
 def _ask_again(connection: Connection, now: datetime, agenda: Agenda) -> Round:
@@ -120,9 +133,13 @@ CHORES: tuple[Step, ...] = (_purge, _expire_proofs)
 def due(connection: Connection, now: datetime, agenda: Agenda) -> Round:
     """Every step once, in the transaction given; no chores."""
     done = Round()
-    for step in STEPS:
+    for step in _all_of(agenda):
         done += step(connection, now, agenda)
     return done
+
+
+def _all_of(agenda: Agenda) -> tuple[Step, ...]:
+    return (*STEPS, *(planner.step for planner in agenda.planners))
 
 
 def steps(clock: Clock, agenda: Agenda, *, chores: bool = False) -> list[Verb[Round]]:
@@ -131,7 +148,7 @@ def steps(clock: Clock, agenda: Agenda, *, chores: bool = False) -> list[Verb[Ro
     def bound(step: Step) -> Verb[Round]:
         return lambda connection: step(connection, clock.now(), agenda)
 
-    return [bound(step) for step in (*STEPS, *(CHORES if chores else ()))]
+    return [bound(step) for step in (*_all_of(agenda), *(CHORES if chores else ()))]
 
 
 def run(database: Database, clock: Clock, agenda: Agenda, *, chores: bool = False) -> Round:
@@ -163,12 +180,14 @@ _MOMENTS: tuple[Select[Any], ...] = tuple(
 )
 
 
-def next_moment(connection: Connection, now: datetime) -> datetime | None:
+def next_moment(connection: Connection, now: datetime, agenda: Agenda) -> datetime | None:
     """The first moment after `now` at which something will be due to plan or to send, if any.
 
-    A lesson, the end of a pause, a campaign, another attempt. What is due already is not it.
+    A lesson, the end of a pause, a campaign, another attempt, or what a planner knows of. What is
+    due already is not it.
     """
     found = [connection.execute(query, {"now": now}).scalar_one() for query in _MOMENTS]
+    found += [planner.next_moment(connection, now, agenda) for planner in agenda.planners]
     return min((moment for moment in found if moment is not None), default=None)
 
 

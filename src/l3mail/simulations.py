@@ -192,7 +192,7 @@ def simulate(
         while now is not None and now <= terms.until:
             tell(now)
             _live_through(memory, now, terms, agenda)
-            now = rounds.next_moment(memory, now)
+            now = rounds.next_moment(memory, now, agenda)
         return _told(memory, terms)
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from l3mail.newsletters import Campaign
     from l3mail.outbox import HaltInForce, Needs
-    from l3mail.rounds import Due
+    from l3mail.rounds import Agenda, Due
 
 PANEL = "Sending"
 SHOWN = ("queued", "sending", "uncertain", "failed", "held", "deferred")
@@ -62,11 +62,13 @@ def status(
     Example: l3mail status --check
     """
     from l3mail.settings import sending_problems
+    from l3mail.wiring import make_agenda
 
     house: House = context.obj
     now = house.clock.now()
     with house.database() as database:
-        found = database.read(lambda connection: _look(connection, now))
+        agenda = make_agenda(house.settings)
+        found = database.read(lambda connection: _look(connection, now, agenda))
     problems = sending_problems(house.settings)
     wanted = _wanted(house, found, problems, now)
     if as_json:
@@ -77,12 +79,12 @@ def status(
         raise typer.Exit(1)
 
 
-def _look(connection: "Connection", now: datetime) -> _Findings:
+def _look(connection: "Connection", now: datetime, agenda: "Agenda") -> _Findings:
     from l3mail import newsletters, outbox, rounds
 
     upcoming = rounds.upcoming(connection)
     moments = [due.due_at for due in upcoming[:1]]
-    later = rounds.next_moment(connection, now)
+    later = rounds.next_moment(connection, now, agenda)
     return _Findings(
         halts=outbox.halts(connection),
         counts=outbox.counts(connection),

@@ -130,7 +130,9 @@ class Timelapse:
     def _next_moment(self) -> datetime | None:
         """When somebody does something, or something falls due by itself."""
         now = self._clock.now()
-        due = self._database.read(lambda connection: rounds.next_moment(connection, now))
+        due = self._database.read(
+            lambda connection: rounds.next_moment(connection, now, self._agenda)
+        )
         moments = [due, self._story[0].at if self._story else None]
         return min((moment for moment in moments if moment is not None), default=None)
 

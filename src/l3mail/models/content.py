@@ -7,7 +7,7 @@ that learners keep the order and spacing they began with.
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Index, PrimaryKeyConstraint, UniqueConstraint
+from sqlalchemy import Index, PrimaryKeyConstraint, UniqueConstraint, text
 from sqlmodel import Field
 
 from l3mail.models.columns import (
@@ -29,6 +29,7 @@ ENROLLMENT_STATES = ("active", "paused", "finished", "cancelled")
 class Message(Table, table=True):
     """One published content version in one locale; the only thing that is ever sent.
 
+    `generated` ones were written by l3mail itself, for staff: reports, alarms, questions.
     The current version of a slug and locale is the one not superseded. Reverting publishes
     an old source again as a new row, so the rows in order are the history.
     """
@@ -47,6 +48,7 @@ class Message(Table, table=True):
     compiled: dict[str, Any] = json()
     published_at: datetime = instant()
     published_by: str
+    generated: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
     superseded_at: datetime | None = instant(optional=True)
 
 
@@ -186,7 +188,10 @@ class Trigger(Table, table=True):
 
 
 class Approval(Table, table=True):
-    """One batch of triggered mails waiting for a person's yes; its texts are pinned with it."""
+    """One batch of triggered mails waiting for a person's yes; its texts are pinned with it.
+
+    `occasion` names what the batch is about, unique for its trigger; its mails are due at `due_at`.
+    """
 
     __table_args__ = (
         UniqueConstraint("trigger_id", "occasion"),
@@ -197,6 +202,7 @@ class Approval(Table, table=True):
     id: int | None = identifier()
     trigger_id: int = reference("trigger.id")
     occasion: str
+    due_at: datetime = instant()
     requested_at: datetime = instant()
     lapses_at: datetime | None = instant(optional=True)
     decision: str | None = None

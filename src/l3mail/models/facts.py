@@ -33,7 +33,11 @@ VERDICTS = ("raw", "human", "machine", "unsure")
 
 
 class Event(Table, table=True):
-    """An append-only fact about a person or a mail; no address, IP or user agent in it."""
+    """An append-only fact about a person or a mail; no address, IP or user agent in it.
+
+    `name` is what was asked or offered: a question, an interest. `verdict` says who seems to have
+    opened or clicked: `raw` until it is settled, NULL for acts that need no judging.
+    """
 
     __table_args__ = (
         one_of("kind", EVENT_KINDS),
@@ -43,8 +47,11 @@ class Event(Table, table=True):
         ),
         Index("event_message", "message_id", "kind", "at", **where("message_id IS NOT NULL")),
         Index("event_kind", "kind", "at"),
+        Index("event_name", "name", "kind", "at", **where("name IS NOT NULL")),
+        Index("event_raw", "at", **where("verdict = 'raw'")),
         Index("event_delivery", "delivery_id", **where("delivery_id IS NOT NULL")),
         Index("event_link", "link_id", **where("link_id IS NOT NULL")),
+        Index("event_enrollment", "enrollment_id", **where("enrollment_id IS NOT NULL")),
         AUTOINCREMENT,
     )
 
@@ -55,6 +62,8 @@ class Event(Table, table=True):
     delivery_id: int | None = reference("delivery.id", optional=True)
     message_id: int | None = reference("message.id", optional=True)
     link_id: int | None = reference("link.id", optional=True)
+    enrollment_id: int | None = reference("enrollment.id", optional=True)
+    name: str | None = None
     verdict: str | None = None
     data: dict[str, Any] = json()
 
@@ -62,7 +71,10 @@ class Event(Table, table=True):
 class Counter(Table, table=True):
     """How often something happened on a day, without any person; `link_id` 0 is the opening."""
 
-    __table_args__ = (PrimaryKeyConstraint("message_id", "link_id", "kind", "day"),)
+    __table_args__ = (
+        one_of("kind", ("opened", "clicked")),
+        PrimaryKeyConstraint("message_id", "link_id", "kind", "day"),
+    )
 
     message_id: int = reference("message.id")
     link_id: int = Field(sa_type=Id)

@@ -7,7 +7,7 @@ one mail to one person. Nothing here knows how a mail is made or handed over.
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Index, LargeBinary, UniqueConstraint
+from sqlalchemy import CheckConstraint, Index, LargeBinary, UniqueConstraint, text
 from sqlmodel import Field
 
 from l3mail.models.columns import (
@@ -54,7 +54,8 @@ class Delivery(Table, table=True):
     thing twice adds nothing. A claim is a lease on a row that stays `queued`; `sending` with
     `started_at` is the committed intent. `fence` rises with each claim: a holder whose fence
     is old may start nothing. `message_id` is set by the intent (campaigns and approvals pin
-    theirs earlier) and never changes after. `uncertain_at` stays when a row that was once
+    theirs earlier) and never changes after. `tracked` is whether the mail measures its person,
+    who had agreed when the intent was written. `uncertain_at` stays when a row that was once
     uncertain is settled, so no possible duplicate is ever silent. `lane` is the claim order:
     0 requests and staff, 1 courses, 2 bulk. `details` and `reply_text` may speak of the person
     and go with them when they are erased.
@@ -117,6 +118,7 @@ class Delivery(Table, table=True):
     approval_id: int | None = reference("approval.id", optional=True)
     slug: str
     message_id: int | None = reference("message.id", optional=True)
+    tracked: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
     details: dict[str, Any] = json()
     lane: int = counted(1)
     state: str

@@ -423,7 +423,7 @@ def _clicked(until: datetime, slug: str, link: str | None = None) -> Column:
 
 def _answered(slug: str, question: str, value: str | None = None) -> Column:
     """Whether somebody answered; with a value, whether an enrollment's latest answer is that."""
-    answers = _about(slug, "answered").where(_member(_EVENT, "question") == question)
+    answers = _about(slug, "answered").where(_EVENT.c.name == question)
     if value is None:
         return _any(answers)
     later = (
@@ -434,14 +434,14 @@ def _answered(slug: str, question: str, value: str | None = None) -> Column:
             _LATER.c.subscriber_id == SUBSCRIBER.c.id,
             _LATER.c.kind == "answered",
             func.coalesce(_LATER_DELIVERY.c.slug, _LATER_MESSAGE.c.slug) == slug,
-            _member(_LATER, "question") == question,
-            _LATER_DELIVERY.c.enrollment_id.is_not_distinct_from(_DELIVERY.c.enrollment_id),
+            _LATER.c.name == question,
+            _LATER.c.enrollment_id.is_not_distinct_from(_EVENT.c.enrollment_id),
             or_(
                 _LATER.c.at > _EVENT.c.at,
                 and_(_LATER.c.at == _EVENT.c.at, _LATER.c.id > _EVENT.c.id),
             ),
         )
-        .correlate(SUBSCRIBER, _EVENT, _DELIVERY)
+        .correlate(SUBSCRIBER, _EVENT)
     )
     return _any(answers.where(_member(_EVENT, "value") == value, not_(exists(later))))
 
@@ -451,7 +451,7 @@ def _interested(name: str) -> Column:
         select(_EVENT.c.id).where(
             _EVENT.c.subscriber_id == SUBSCRIBER.c.id,
             _EVENT.c.kind == "interested",
-            _member(_EVENT, "name") == name,
+            _EVENT.c.name == name,
         )
     )
 

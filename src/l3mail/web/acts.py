@@ -57,11 +57,11 @@ async def take_interest(visit: Visiting, token: str) -> Response:
         fact = {
             "kind": "interested",
             "at": visit.now,
-            **{name: row[name] for name in ("subscriber_id", "message_id")},
+            **{name: row[name] for name in ("subscriber_id", "message_id", "enrollment_id")},
             "delivery_id": row["id"],
-            "data": {"name": of},
+            "name": of,
         }
-        events.append_once(connection, fact, _midnight(visit), ("name",))
+        events.append_once(connection, fact, _midnight(visit))
         return True
 
     return visit.note("interested") if await visit.write(verb) else visit.stale()

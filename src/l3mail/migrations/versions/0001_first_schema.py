@@ -47,6 +47,7 @@ def upgrade() -> None:
         sa.Column("compiled", Json(), server_default=sa.text("'{}'"), nullable=False),
         sa.Column("published_at", UtcDateTime(), nullable=False),
         sa.Column("published_by", sa.String(), nullable=False),
+        sa.Column("generated", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
         sa.Column("superseded_at", UtcDateTime(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("message_pkey")),
         sqlite_autoincrement=True,
@@ -199,6 +200,7 @@ def upgrade() -> None:
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("day", sa.Date(), nullable=False),
         sa.Column("n", sa.Integer(), nullable=False),
+        sa.CheckConstraint("kind IN ('opened', 'clicked')", name=op.f("counter_kind_known")),
         sa.ForeignKeyConstraint(
             ["message_id"], ["message.id"], name=op.f("counter_message_id_fkey")
         ),
@@ -346,6 +348,7 @@ def upgrade() -> None:
         sa.Column("id", Id(), nullable=False),
         sa.Column("trigger_id", Id(), nullable=False),
         sa.Column("occasion", sa.String(), nullable=False),
+        sa.Column("due_at", UtcDateTime(), nullable=False),
         sa.Column("requested_at", UtcDateTime(), nullable=False),
         sa.Column("lapses_at", UtcDateTime(), nullable=True),
         sa.Column("decision", sa.String(), nullable=True),
@@ -500,6 +503,7 @@ def upgrade() -> None:
         sa.Column("approval_id", Id(), nullable=True),
         sa.Column("slug", sa.String(), nullable=False),
         sa.Column("message_id", Id(), nullable=True),
+        sa.Column("tracked", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
         sa.Column("details", Json(), server_default=sa.text("'{}'"), nullable=False),
         sa.Column("lane", sa.Integer(), server_default=sa.text("1"), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
@@ -678,6 +682,8 @@ def upgrade() -> None:
         sa.Column("delivery_id", Id(), nullable=True),
         sa.Column("message_id", Id(), nullable=True),
         sa.Column("link_id", Id(), nullable=True),
+        sa.Column("enrollment_id", Id(), nullable=True),
+        sa.Column("name", sa.String(), nullable=True),
         sa.Column("verdict", sa.String(), nullable=True),
         sa.Column("data", Json(), server_default=sa.text("'{}'"), nullable=False),
         sa.CheckConstraint(
@@ -689,6 +695,9 @@ def upgrade() -> None:
         ),
         sa.ForeignKeyConstraint(
             ["delivery_id"], ["delivery.id"], name=op.f("event_delivery_id_fkey")
+        ),
+        sa.ForeignKeyConstraint(
+            ["enrollment_id"], ["enrollment.id"], name=op.f("event_enrollment_id_fkey")
         ),
         sa.ForeignKeyConstraint(["link_id"], ["link.id"], name=op.f("event_link_id_fkey")),
         sa.ForeignKeyConstraint(["message_id"], ["message.id"], name=op.f("event_message_id_fkey")),
@@ -706,6 +715,13 @@ def upgrade() -> None:
             sqlite_where=sa.text("delivery_id IS NOT NULL"),
             postgresql_where=sa.text("delivery_id IS NOT NULL"),
         )
+        batch_op.create_index(
+            "event_enrollment",
+            ["enrollment_id"],
+            unique=False,
+            sqlite_where=sa.text("enrollment_id IS NOT NULL"),
+            postgresql_where=sa.text("enrollment_id IS NOT NULL"),
+        )
         batch_op.create_index("event_kind", ["kind", "at"], unique=False)
         batch_op.create_index(
             "event_link",
@@ -720,6 +736,20 @@ def upgrade() -> None:
             unique=False,
             sqlite_where=sa.text("message_id IS NOT NULL"),
             postgresql_where=sa.text("message_id IS NOT NULL"),
+        )
+        batch_op.create_index(
+            "event_name",
+            ["name", "kind", "at"],
+            unique=False,
+            sqlite_where=sa.text("name IS NOT NULL"),
+            postgresql_where=sa.text("name IS NOT NULL"),
+        )
+        batch_op.create_index(
+            "event_raw",
+            ["at"],
+            unique=False,
+            sqlite_where=sa.text("verdict = 'raw'"),
+            postgresql_where=sa.text("verdict = 'raw'"),
         )
         batch_op.create_index(
             "event_subscriber",
@@ -739,6 +769,16 @@ def downgrade() -> None:
             postgresql_where=sa.text("subscriber_id IS NOT NULL"),
         )
         batch_op.drop_index(
+            "event_raw",
+            sqlite_where=sa.text("verdict = 'raw'"),
+            postgresql_where=sa.text("verdict = 'raw'"),
+        )
+        batch_op.drop_index(
+            "event_name",
+            sqlite_where=sa.text("name IS NOT NULL"),
+            postgresql_where=sa.text("name IS NOT NULL"),
+        )
+        batch_op.drop_index(
             "event_message",
             sqlite_where=sa.text("message_id IS NOT NULL"),
             postgresql_where=sa.text("message_id IS NOT NULL"),
@@ -749,6 +789,11 @@ def downgrade() -> None:
             postgresql_where=sa.text("link_id IS NOT NULL"),
         )
         batch_op.drop_index("event_kind")
+        batch_op.drop_index(
+            "event_enrollment",
+            sqlite_where=sa.text("enrollment_id IS NOT NULL"),
+            postgresql_where=sa.text("enrollment_id IS NOT NULL"),
+        )
         batch_op.drop_index(
             "event_delivery",
             sqlite_where=sa.text("delivery_id IS NOT NULL"),

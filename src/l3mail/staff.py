@@ -1,0 +1,104 @@
+"""Mail to the staff: reports, alarms and questions that l3mail writes itself.
+
+Owns how such a mail becomes a version and its delivery rows. What it says, and when, its authors
+decide. It holds no placeholder: what looks like one is text.
+"""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from sqlalchemy import Connection, select
+
+from l3mail import publishing
+from l3mail.database import upsert
+from l3mail.models import DELIVERY
+
+_LANE = 0
+_BRACE = re.compile(r"\{(?=[{%#])")
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """What is said, ready to read: plain `text` and perhaps `html` say the same."""
+
+    slug: str
+    kind: Literal["report", "notice"]
+    locale: str
+    subject: str
+    text: str
+    html: str | None = None
+
+
+def missing(connection: Connection, occurrence: str, addresses: Collection[str]) -> list[str]:
+    """Those of the addresses that have no mail of this occurrence yet, in order."""
+    query = select(DELIVERY.c.address).where(
+        DELIVERY.c.subscriber_id.is_(None),
+        DELIVERY.c.occurrence == occurrence,
+        DELIVERY.c.address.in_(sorted(addresses)),
+    )
+    return sorted(set(addresses) - set(connection.execute(query).scalars()))
+
+
+def plan(
+    connection: Connection,
+    letter: Letter,
+    occurrence: str,
+    addresses: Collection[str],
+    now: datetime,
+    *,
+    due_at: datetime | None = None,
+    lapses_at: datetime | None = None,
+) -> list[int]:
+    """Queue a letter to each address that has none of this occurrence; their deliveries' ids.
+
+    All get the version written now, whatever is written under this slug later. Repeating adds
+    nothing. Who may be mailed as staff is asked again before the mail goes.
+    """
+    unmailed = missing(connection, occurrence, addresses)
+    if not unmailed:
+        return []
+    version = publishing.publish(
+        connection,
+        slug=letter.slug,
+        locale=letter.locale,
+        source=letter.text,
+        compiled={
+            "subject": _literal(letter.subject),
+            "text": _literal(letter.text),
+            "html": None if letter.html is None else _literal(letter.html),
+            "kind": letter.kind,
+            "locale": letter.locale,
+            "stream": None,
+        },
+        by="l3mail",
+        now=now,
+        generated=True,
+    )
+    rows = [
+        {
+            "purpose": "staff",
+            "kind": letter.kind,
+            "occurrence": occurrence,
+            "address": address,
+            "slug": letter.slug,
+            "message_id": version,
+            "lane": _LANE,
+            "state": "queued",
+            "due_at": due_at or now,
+            "planned_at": now,
+            "lapses_at": lapses_at,
+        }
+        for address in unmailed
+    ]
+    statement = (
+        upsert(connection, DELIVERY).values(rows).on_conflict_do_nothing().returning(DELIVERY.c.id)
+    )
+    return sorted(connection.execute(statement).scalars())
+
+
+def _literal(text: str) -> str:
+    """A template that says just this text: a brace that would begin a piece of Jinja is said."""
+    return _BRACE.sub('{{ "{" }}', text)
