@@ -15,19 +15,13 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from l3mail.needs import Need
     from l3mail.newsletters import Campaign
-    from l3mail.outbox import HaltInForce, Needs
+    from l3mail.outbox import HaltInForce
     from l3mail.rounds import Agenda, Due
 
 PANEL = "Sending"
 SHOWN = ("queued", "sending", "uncertain", "failed", "held", "deferred")
-AHEAD = timedelta(hours=48)
-"""How long before it is due a text should be published."""
-FAILURES_OF = timedelta(hours=24)
-PATIENCE = timedelta(hours=1)
-"""So long may a confirmation or a lesson wait before somebody should look why."""
-
-
 HURRY = timedelta(minutes=5)
 """What waits longer is told of, though it needs nobody yet."""
 
@@ -47,7 +41,8 @@ class _Findings:
     upcoming: "Sequence[Due]"
     unpublished: "Sequence[Due]"
     paused: "Sequence[Campaign]"
-    needs: "Needs"
+    waiting_since: datetime | None
+    needs: "Sequence[Need]"
 
 
 def status(
@@ -61,16 +56,17 @@ def status(
 
     Example: l3mail status --check
     """
+    from l3mail.needs import in_words
     from l3mail.settings import sending_problems
     from l3mail.wiring import make_agenda
 
     house: House = context.obj
     now = house.clock.now()
+    problems = sending_problems(house.settings)
     with house.database() as database:
         agenda = make_agenda(house.settings)
-        found = database.read(lambda connection: _look(connection, now, agenda))
-    problems = sending_problems(house.settings)
-    wanted = _wanted(house, found, problems, now)
+        found = database.read(lambda connection: _look(connection, now, agenda, problems))
+    wanted = [in_words(need, house.settings.zone) for need in found.needs]
     if as_json:
         print_json(_view(house, found, problems, wanted))
     else:
@@ -79,8 +75,10 @@ def status(
         raise typer.Exit(1)
 
 
-def _look(connection: "Connection", now: datetime, agenda: "Agenda") -> _Findings:
-    from l3mail import newsletters, outbox, rounds
+def _look(
+    connection: "Connection", now: datetime, agenda: "Agenda", problems: "Sequence[str]"
+) -> _Findings:
+    from l3mail import needs, newsletters, outbox, rounds
 
     upcoming = rounds.upcoming(connection)
     moments = [due.due_at for due in upcoming[:1]]
@@ -91,45 +89,19 @@ def _look(connection: "Connection", now: datetime, agenda: "Agenda") -> _Finding
         # What is overdue comes first: it is due, and nobody has planned it.
         next_due_at=min([*moments, *([later] if later else [])], default=None),
         upcoming=upcoming,
-        unpublished=rounds.unpublished(connection, now + AHEAD),
+        unpublished=rounds.unpublished(connection, now + needs.AHEAD),
         paused=[c for c in newsletters.campaigns(connection) if c.status(now) == "paused"],
-        needs=outbox.needs(connection, now - FAILURES_OF),
+        waiting_since=outbox.waiting_since(connection),
+        needs=needs.look(connection, now, problems),
     )
-
-
-def _wanted(house: House, found: _Findings, problems: "Sequence[str]", now: datetime) -> list[str]:
-    """What a person is needed for, a line each, with what to do."""
-    needs = found.needs
-    lines = [f"{halt_words(house, halt)}: `l3mail resume` lifts it" for halt in found.halts]
-    lines += [f"sending is refused: {problem}" for problem in problems]
-    if needs.doubted:
-        lines.append(f"{needs.doubted} uncertain: `l3mail outbox list --status uncertain`")
-    if needs.held:
-        lines.append(f"{needs.held} held: `l3mail outbox list --status held`")
-    if needs.failed:
-        lines.append(f"{needs.failed} failed in 24 hours: `l3mail outbox list --status failed`")
-    lines += [
-        f"{campaign.slug} is paused ({campaign.paused_reason}), {campaign.waiting} wait:"
-        " `l3mail newsletters resume` lets it go on"
-        for campaign in found.paused
-    ]
-    lines += [
-        f"{due.slug} is not published and due {_local(house, due.due_at)} for {due.people}:"
-        " `l3mail content publish`"
-        for due in found.unpublished
-    ]
-    if needs.waiting_since and needs.waiting_since < now - PATIENCE:
-        since = _local(house, needs.waiting_since)
-        lines.append(f"mails wait since {since}: is the relay up, is `l3mail run` running?")
-    return lines
 
 
 def _print(house: House, found: _Findings, wanted: "Sequence[str]", now: datetime) -> None:
     for halt in found.halts:
         typer.echo(f"HALTED: {halt_words(house, halt)}")
     typer.echo("queue  " + ", ".join(f"{found.counts[state]} {state}" for state in SHOWN))
-    since = found.needs.waiting_since
-    if since and now - PATIENCE <= since < now - HURRY:
+    since = found.waiting_since
+    if since and since < now - HURRY and not any(need.cause == "waiting" for need in found.needs):
         relay = house.settings.relay
         typer.echo(
             f"       oldest waiting since {_local(house, since)}:"
@@ -171,7 +143,7 @@ def _view(
             {"message": campaign.slug, "reason": campaign.paused_reason, "queued": campaign.waiting}
             for campaign in found.paused
         ],
-        "waiting_since": _iso(house, found.needs.waiting_since),
+        "waiting_since": _iso(house, found.waiting_since),
         "sending_problems": list(problems),
         "needs": list(wanted),
     }

@@ -39,6 +39,7 @@ from l3mail.outbox.orders import (
     resume,
     retry,
     waiting,
+    waiting_since,
 )
 from l3mail.outbox.outcomes import (
     TRIES_IN_DOUBT,
@@ -94,4 +95,5 @@ __all__ = [
     "take_over",
     "unheard",
     "waiting",
+    "waiting_since",
 ]

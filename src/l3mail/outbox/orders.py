@@ -63,14 +63,11 @@ class Needs:
 
 
 def needs(connection: Connection, since: datetime) -> Needs:
-    """Look for rows that need a person; bulk may wait for hours and is not looked at."""
+    """Look for rows that need a person."""
 
     def count(*conditions: ColumnElement[bool]) -> int:
         return int(connection.execute(select(func.count()).where(*conditions)).scalar_one())
 
-    waiting = select(func.min(DELIVERY.c.due_at, type_=UtcDateTime)).where(
-        DELIVERY.c.state == "queued", DELIVERY.c.lane < LANE_OF_BULK, ~kept_back()
-    )
     return Needs(
         doubted=count(DELIVERY.c.state == "uncertain", DELIVERY.c.next_attempt_at.is_(None)),
         held=count(DELIVERY.c.state == "held"),
@@ -79,8 +76,16 @@ def needs(connection: Connection, since: datetime) -> Needs:
             DELIVERY.c.ended_at > since,
             DELIVERY.c.reason.is_distinct_from(str(Cause.PERSON)),
         ),
-        waiting_since=connection.execute(waiting).scalar(),
+        waiting_since=waiting_since(connection),
     )
+
+
+def waiting_since(connection: Connection) -> datetime | None:
+    """When the oldest mail fell due that should be gone; bulk may wait for hours and is not it."""
+    query = select(func.min(DELIVERY.c.due_at, type_=UtcDateTime)).where(
+        DELIVERY.c.state == "queued", DELIVERY.c.lane < LANE_OF_BULK, ~kept_back()
+    )
+    return connection.execute(query).scalar()
 
 
 def listing(

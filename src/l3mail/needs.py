@@ -1,0 +1,125 @@
+"""What needs a person: asked of the rows whenever somebody wants to know, kept nowhere.
+
+Owns the list of causes, their order and their words. `status`, the reports and the alarms all
+tell of what stands here.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection
+
+from l3mail import newsletters, outbox, rounds
+from l3mail.outbox import HaltInForce
+
+AHEAD = timedelta(hours=48)
+"""How long before it is due a text should be published."""
+FAILURES_OF = timedelta(hours=24)
+PATIENCE = timedelta(hours=1)
+"""So long may a confirmation or a lesson wait before somebody should look why."""
+
+
+class Cause(StrEnum):
+    """Why a person is needed, the most pressing first."""
+
+    HALTED = "halted"
+    REFUSED = "sending_refused"
+    WAITING = "waiting"
+    UNCERTAIN = "uncertain"
+    PAUSED = "paused"
+    FAILED = "failed"
+    UNPUBLISHED = "unpublished"
+    HELD = "held"
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """One thing a person is needed for.
+
+    `subject` is a slug or what is halted, `n` how many mails or people, `at` since or until when,
+    `because` a reason in somebody's own words, as the rows have it.
+    """
+
+    cause: Cause
+    subject: str = ""
+    n: int = 0
+    at: datetime | None = None
+    because: str = ""
+
+
+def look(connection: Connection, now: datetime, problems: Sequence[str] = ()) -> list[Need]:
+    """All that needs a person now, the most pressing first.
+
+    `problems` is why the settings let nothing out, if so.
+    """
+    waiting = outbox.needs(connection, now - FAILURES_OF)
+    found = [_halted(halt) for halt in outbox.halts(connection)]
+    found += [Need(Cause.REFUSED, because=problem) for problem in problems]
+    if waiting.waiting_since and waiting.waiting_since < now - PATIENCE:
+        found.append(Need(Cause.WAITING, at=waiting.waiting_since))
+    if waiting.doubted:
+        found.append(Need(Cause.UNCERTAIN, n=waiting.doubted))
+    found += [
+        Need(Cause.PAUSED, one.slug, one.waiting, one.paused_at, one.paused_reason or "")
+        for one in newsletters.campaigns(connection)
+        if one.status(now) == "paused"
+    ]
+    if waiting.failed:
+        found.append(Need(Cause.FAILED, n=waiting.failed))
+    found += [
+        Need(Cause.UNPUBLISHED, due.slug, due.people or 0, due.due_at)
+        for due in rounds.unpublished(connection, now + AHEAD)
+    ]
+    if waiting.held:
+        found.append(Need(Cause.HELD, n=waiting.held))
+    return found
+
+
+def _halted(halt: HaltInForce) -> Need:
+    return Need(
+        Cause.HALTED, f"{halt.scope} {halt.subject}".strip(), 0, halt.halted_at, halt.halted_by
+    )
+
+
+_WORDS: Mapping[str, Mapping[Cause, str]] = {
+    "en": {
+        Cause.HALTED: "{subject}, halted {at} by {because}: `l3mail resume` lifts it",
+        Cause.REFUSED: "sending is refused: {because}",
+        Cause.WAITING: "mails wait since {at}: is the relay up, is `l3mail run` running?",
+        Cause.UNCERTAIN: "{n} uncertain: `l3mail outbox list --status uncertain`",
+        Cause.PAUSED: "{subject} is paused ({because}), {n} wait:"
+        " `l3mail newsletters resume` lets it go on",
+        Cause.FAILED: "{n} failed in 24 hours: `l3mail outbox list --status failed`",
+        Cause.UNPUBLISHED: "{subject} is not published and due {at} for {n}:"
+        " `l3mail content publish`",
+        Cause.HELD: "{n} held: `l3mail outbox list --status held`",
+    },
+    "de": {
+        Cause.HALTED: "{subject} ist seit {at} angehalten (von {because}):"
+        " `l3mail resume` hebt das auf",
+        Cause.REFUSED: "Versand ist gesperrt: {because}",
+        Cause.WAITING: "E-Mails warten seit {at}: Läuft der Mailserver, läuft `l3mail run`?",
+        Cause.UNCERTAIN: "{n} ungewiss: `l3mail outbox list --status uncertain`",
+        Cause.PAUSED: "{subject} ruht ({because}), {n} warten:"
+        " `l3mail newsletters resume` setzt fort",
+        Cause.FAILED: "{n} in 24 Stunden gescheitert: `l3mail outbox list --status failed`",
+        Cause.UNPUBLISHED: "{subject} ist nicht veröffentlicht und am {at} für {n} fällig:"
+        " `l3mail content publish`",
+        Cause.HELD: "{n} zurückgehalten: `l3mail outbox list --status held`",
+    },
+}
+
+
+def in_words(need: Need, zone: ZoneInfo, locale: str = "en") -> str:
+    """One line that says what is needed and what to do, in German or else in English.
+
+    What stands in it as the rows have it is not yet safe to print.
+    """
+    german = locale.partition("-")[0] == "de"
+    shape = "%d.%m.%Y, %H:%M Uhr" if german else "%a %Y-%m-%d %H:%M"
+    at = f"{need.at.astimezone(zone):{shape}}" if need.at else ""
+    words = _WORDS["de" if german else "en"][need.cause]
+    return words.format(subject=need.subject, n=need.n, at=at, because=need.because)

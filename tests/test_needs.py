@@ -1,0 +1,59 @@
+"""What needs a person, in order and in words, on both databases."""
+
+from datetime import timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from l3mail import needs, newsletters, outbox
+from l3mail.needs import Cause, Need, in_words
+from tests.fakes.village import MONDAY_TEN, Village
+
+BERLIN = ZoneInfo("Europe/Berlin")
+ISSUE = "newsletter/2026-12"
+
+
+def told(village: Village, *problems: str) -> list[Need]:
+    return village.do(needs.look, village.now, problems)
+
+
+def test_a_house_in_order_needs_nobody(village: Village) -> None:
+    village.delivery(village.learner())
+    assert told(village) == []
+
+
+def test_the_most_pressing_comes_first(village: Village) -> None:
+    person = village.learner()
+    village.delivery(person, state="held", reason="cap")
+    village.delivery(person, state="uncertain", next_attempt_at=None)
+    village.delivery(person, state="failed", reason="sender", ended_at=village.now)
+    long_ago = village.now - timedelta(hours=2)
+    village.delivery(person, due_at=long_ago)
+    village.stream("newsletter", "newsletter")
+    village.publish(ISSUE, stream="newsletter")
+    issue = village.do(
+        newsletters.schedule, ISSUE, village.now, segment=None, by="me", now=village.now
+    )
+    village.do(newsletters.pause, issue, village.now, "by me")
+    village.do(outbox.halt, "kind", "lifecycle", "me", village.now)
+    found = told(village, "no address")
+    assert [need.cause for need in found] == [
+        Cause.HALTED,
+        Cause.REFUSED,
+        Cause.WAITING,
+        Cause.UNCERTAIN,
+        Cause.PAUSED,
+        Cause.FAILED,
+        Cause.HELD,
+    ]
+    assert found[0] == Need(Cause.HALTED, "kind lifecycle", 0, village.now, "me")
+    assert found[2].at == long_ago
+
+
+@pytest.mark.parametrize("cause", Cause)
+@pytest.mark.parametrize("locale", ["de", "de-simple", "en", "fr"])
+def test_every_cause_has_words_that_say_what_to_do(cause: Cause, locale: str) -> None:
+    need = Need(cause, "newsletter/2026-12", 3, MONDAY_TEN, "because of it")
+    words = in_words(need, BERLIN, locale)
+    assert "{" not in words
+    assert "`l3mail " in words or "because of it" in words
