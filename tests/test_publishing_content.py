@@ -1,5 +1,6 @@
 """From files to what is in force: whole, in one transaction, and never worse than before."""
 
+import shutil
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from l3mail import courses, outbox, publishing
+from l3mail import courses, outbox, publishing, streams
 from l3mail.content import Text, compile_all
 from l3mail.database import Database
 from l3mail.models import COURSE, DELIVERY, ENROLLMENT, LESSON, LINK, MESSAGE, STREAM, STRUCTURE
@@ -106,8 +107,8 @@ def test_publishing_puts_texts_streams_and_courses_in_force(press: Press) -> Non
     assert (done.courses, done.waiting) == (["kurs"], [])
     assert press.lessons() == ["kurs/01-start", "kurs/02-video", "kurs/evaluation"]
     assert set(press.states().values()) == {"published"}
-    streams = press.village.ask(select(STREAM.c.slug, STREAM.c.kind).order_by(STREAM.c.slug))
-    assert streams == [("kurs", "course"), ("lifecycle", "lifecycle"), ("newsletter", "newsletter")]
+    made = press.village.ask(select(STREAM.c.slug, STREAM.c.kind).order_by(STREAM.c.slug))
+    assert made == [("kurs", "course"), ("lifecycle", "lifecycle"), ("newsletter", "newsletter")]
     links = press.village.ask(select(LINK.c.number, LINK.c.url, LINK.c.name))
     assert links == [(1, "https://stadt.example", "mehr")]
 
@@ -225,3 +226,26 @@ def test_who_is_due_next_is_counted_by_lesson(press: Press) -> None:
     (due,) = press.village.do(courses.next_due)
     assert (due.slug, due.people) == ("kurs/01-start", 2)
     assert due.due_at > press.village.now
+
+
+def offered(press: Press) -> list[str]:
+    return [offer.slug for offer in press.village.do(streams.offers)]
+
+
+def test_what_the_files_no_longer_name_is_no_longer_on_offer(press: Press) -> None:
+    press.publish()
+    assert offered(press) == ["newsletter", "lifecycle", "kurs"]
+    press.shelf.put(FILE, '[streams.lifecycle]\ntitle = "Grüße"\nkind = "lifecycle"\n')
+    shutil.rmtree(press.shelf.folder / "lessons/kurs")
+    press.publish("newsletter/2026-12")
+    assert offered(press) == ["lifecycle"]
+    press.shelf.put(FILE, SETTINGS)
+    press.publish()
+    assert offered(press) == ["newsletter", "lifecycle"]
+
+
+def test_a_course_whose_file_is_broken_stays_on_offer(press: Press) -> None:
+    press.publish()
+    press.shelf.put("lessons/kurs/course.yaml", "title: [")
+    press.publish()
+    assert "kurs" in offered(press)

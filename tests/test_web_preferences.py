@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from l3mail import courses
+from l3mail import courses, streams
 from l3mail.courses import Outline
 from l3mail.models import (
     CONSENT,
@@ -271,3 +271,28 @@ def test_turning_on_promises_no_mail_for_today(porch: Porch) -> None:
     answer = porch.client.post(link, data={**form, "stream": ["kurs", "newsletter"]})
     assert "frühestens morgen" in answer.text
     assert "geschickt" not in answer.text
+
+
+def test_what_is_no_longer_on_offer_can_be_left_and_not_joined(porch: Porch) -> None:
+    _, link = learner(porch)
+    porch.village.do(streams.retire, ("course", "newsletter"), (), porch.village.now)
+    form = form_of(porch.client.get(link).text)
+    assert (form["stream"], form["shown"]) == (["kurs"], ["kurs"])
+    porch.client.post(
+        link, data={**form, "stream": ["newsletter"], "shown": ["kurs", "newsletter"]}
+    )
+    assert states(porch) == {"kurs": "unsubscribed"}
+    assert "shown" not in form_of(porch.client.get(link).text)
+
+
+def test_nobody_signs_up_for_what_is_no_longer_on_offer(porch: Porch) -> None:
+    learner(porch)
+    form = form_of(porch.client.get("/subscribe").text)
+    porch.village.do(streams.retire, ("newsletter",), ("kurs",), porch.village.now)
+    assert 'value="newsletter"' not in porch.client.get("/subscribe").text
+    porch.village.clock.advance(timedelta(seconds=20))
+    answer = porch.client.post(
+        "/subscribe", data={**form, "email": "bea@schule.example", "stream": ["newsletter"]}
+    )
+    assert answer.status_code >= 400
+    assert porch.signups() == 0

@@ -166,8 +166,12 @@ async def _live(
 ) -> None:
     """Tick, answer pages and, with a sender, send, until a signal or until one of them breaks."""
     from l3mail.ticks import Ticker
-    from l3mail.wiring import make_agenda
+    from l3mail.wiring import declare_streams, make_agenda
 
+    # What the settings offer is on offer from now on, published anew or not.
+    await database.writes(
+        lambda connection: declare_streams(connection, house.settings, house.clock.now())
+    )
     wake = sender.wake if sender else _nobody
     ticker = Ticker(database, house.clock, make_agenda(house.settings), wake=wake)
 

@@ -70,7 +70,10 @@ class Subscriber(Table, table=True):
 
 
 class Stream(Table, table=True):
-    """Something one can join: a newsletter, lifecycle mailings, a course."""
+    """Something one can join: a newsletter, lifecycle mailings, a course.
+
+    A retired one is no longer on offer; who has joined it can still leave.
+    """
 
     __table_args__ = (one_of("kind", STREAM_KINDS), AUTOINCREMENT)
 
@@ -79,6 +82,7 @@ class Stream(Table, table=True):
     kind: str
     title: str
     created_at: datetime = instant()
+    retired_at: datetime | None = instant(optional=True)
 
 
 class Subscription(Table, table=True):

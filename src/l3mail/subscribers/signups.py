@@ -24,7 +24,7 @@ from sqlalchemy import (
     update,
 )
 
-from l3mail import consents, suppressions
+from l3mail import consents, streams, suppressions
 from l3mail.database import upsert
 from l3mail.errors import SubscriberError, quoted
 from l3mail.models import (
@@ -217,9 +217,9 @@ def streams_asked(connection: Connection, slugs: Collection[str]) -> dict[str, R
     if not slugs:
         raise SubscriberError("no stream is named; name at least one to sign up for")
     found = {row.slug: row for row in streams_named(connection, slugs)}
-    unknown = [slug for slug in slugs if slug not in found]
+    unknown = [slug for slug in slugs if slug not in found or found[slug].retired_at is not None]
     if unknown:
-        known = connection.execute(select(STREAM.c.slug).order_by(STREAM.c.slug)).scalars().all()
+        known = [offer.slug for offer in streams.offers(connection)]
         near = difflib.get_close_matches(unknown[0][:100], known, n=1)
         hint = f"did you mean {quoted(near[0])}?" if near else "name one of those declared"
         raise SubscriberError(f"{quoted(unknown[0])} is no stream; {hint}")
@@ -308,21 +308,19 @@ def _open(  # noqa: PLR0917 - one call
         return int(signup_id), True
     values = _merged(found.signup_values, row["signup_values"])
     union = list(dict.fromkeys((*found.streams, *row["streams"])))
-    streams = [slug for slug in union if slug not in confirmed] or union
+    wanted = [slug for slug in union if slug not in confirmed] or union
     connection.execute(
         update(SIGNUP)
         .where(SIGNUP.c.id == found.id)
         .values(
-            streams=streams,
+            streams=wanted,
             signup_values=values,
             wording_id=row["wording_id"] or found.wording_id,
             locale=row["locale"] or found.locale,
             source=row["source"] or found.source,
         )
     )
-    asks_anew = streams != found.streams or values["wordings"] != found.signup_values.get(
-        "wordings"
-    )
+    asks_anew = wanted != found.streams or values["wordings"] != found.signup_values.get("wordings")
     return int(found.id), asks_anew
 
 

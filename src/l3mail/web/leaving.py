@@ -75,7 +75,7 @@ def _numbers(visit: Visit, text: str) -> tuple[int, int] | None:
 
 def _find(connection: Connection, subscriber_id: int, stream_id: int) -> _Found:
     standing = subscribers.standing(connection, subscriber_id)
-    offers = {offer.id: offer for offer in streams.offers(connection)}
+    offers = {offer.id: offer for offer in streams.offers(connection, retired=True)}
     return standing, offers.get(stream_id)
 
 

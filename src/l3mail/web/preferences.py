@@ -112,7 +112,8 @@ async def _page(visit: Visit, numbers: tuple[int, ...], notice: str = "") -> Res
         visit.choose(standing.locale if standing else None)
         journeys = [e.id for e in standing.enrollments] if standing else []
         counts = progress(connection, journeys)
-        return standing, streams.offers(connection), wordings(connection, visit), counts
+        offers = _offers(connection, standing) if standing else []
+        return standing, offers, wordings(connection, visit), counts
 
     standing, offers, agreed, counts = await visit.read(verb)
     if standing is None:
@@ -145,6 +146,14 @@ async def _page(visit: Visit, numbers: tuple[int, ...], notice: str = "") -> Res
     )
 
 
+def _offers(connection: Connection, standing: Standing) -> list[Offer]:
+    """What there is to join, and what there was as long as this person is in it."""
+    joined = {stream.slug for stream in standing.streams if stream.state == "confirmed"}
+    current = {offer.slug for offer in streams.offers(connection)}
+    known = streams.offers(connection, retired=True)
+    return [offer for offer in known if offer.slug in current | joined]
+
+
 def _course(
     visit: Visit, enrollment: EnrollmentStanding, count: tuple[int, int]
 ) -> Mapping[str, Any]:
@@ -164,7 +173,7 @@ def _change_streams(connection: Connection, visit: Visit, standing: Standing, fo
     """Off is off at once; on asks the address first."""
     shown, wanted = set(form.get("shown", ())), set(form.get("stream", ()))
     states = {stream.slug: stream.state for stream in standing.streams}
-    known = {offer.slug for offer in streams.offers(connection)} & shown
+    known = {offer.slug for offer in _offers(connection, standing)} & shown
     off = {slug for slug in known - wanted if states.get(slug) == "confirmed"}
     on = {slug for slug in known & wanted if states.get(slug) != "confirmed"}
     if off:

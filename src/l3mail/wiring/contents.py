@@ -106,9 +106,11 @@ def publish_content(
     A draft that was never published stays out of its course. A course with a lesson that is
     broken and has no published version keeps the structure it has, and is named. Idempotent.
     The files of media/ must have been stored by `store_media` before. `wordings` is what
-    people agree to from now on.
+    people agree to from now on. A course whose folder is gone is no longer on offer.
     """
     declare_streams(connection, settings, now)
+    folders = {source.course for source in library.sources if source.course}
+    streams.retire(connection, ("course",), folders | library.courses, now)
     agreed = [
         wording
         for wording in wordings

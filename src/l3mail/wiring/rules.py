@@ -50,6 +50,7 @@ def load_tokens(settings: Settings) -> Tokens:
 
 
 def declare_streams(connection: Connection, settings: Settings, now: datetime) -> None:
-    """Make sure of the streams that l3mail.toml names."""
+    """Offer the streams that l3mail.toml names, and no other beside the courses."""
     for slug, stream in settings.streams.items():
         streams.declare(connection, slug, stream.kind, stream.title, now)
+    streams.retire(connection, ("newsletter", "lifecycle"), settings.streams.keys(), now)

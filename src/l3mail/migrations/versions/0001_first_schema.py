@@ -80,6 +80,7 @@ def upgrade() -> None:
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("title", sa.String(), nullable=False),
         sa.Column("created_at", UtcDateTime(), nullable=False),
+        sa.Column("retired_at", UtcDateTime(), nullable=True),
         sa.CheckConstraint(
             "kind IN ('newsletter', 'lifecycle', 'course')", name=op.f("stream_kind_known")
         ),
