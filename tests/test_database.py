@@ -335,3 +335,44 @@ def test_connections_that_a_restart_broke_while_idle_are_replaced_unseen(notes: 
         outside.write(lambda c: c.execute(text("SELECT pg_terminate_backend(:p)"), {"p": broken}))
     add(notes, 1)
     assert ids(notes) == [1]
+
+
+@pytest.mark.parametrize("database_url", BACKENDS[1:], indirect=True, ids=["postgres"])
+def test_two_writes_that_wait_for_each_other_both_get_done(notes: Database) -> None:
+    add(notes, 1)
+    add(notes, 2)
+    meeting = threading.Barrier(2, timeout=PATIENCE)
+    runs: list[int] = []
+    append = text("UPDATE note SET words = words || :mark WHERE id = :id")
+
+    def verb(first: int, second: int) -> module.Verb[None]:
+        def run(connection: Connection) -> None:
+            connection.execute(text("SET LOCAL deadlock_timeout = '10ms'"))
+            connection.execute(append, {"id": first, "mark": str(first)})
+            runs.append(first)
+            if len(runs) <= 2:  # each holds what the other wants
+                meeting.wait()
+            connection.execute(append, {"id": second, "mark": str(first)})
+
+        return run
+
+    one, other = notes._write(verb(1, 2)), notes._write(verb(2, 1))
+    one.result(PATIENCE)
+    other.result(PATIENCE)
+    assert len(runs) == 3
+    words = notes.read(lambda c: c.execute(text("SELECT words FROM note")).scalars().all())
+    assert [sorted(word) for word in words] == [["1", "2"], ["1", "2"]]
+
+
+@pytest.mark.parametrize("database_url", BACKENDS[1:], indirect=True, ids=["postgres"])
+def test_a_write_that_always_gives_way_says_so(notes: Database) -> None:
+    give_way = text("DO $$ BEGIN RAISE EXCEPTION 'after you' USING ERRCODE = '40001'; END $$")
+    runs = []
+
+    def verb(connection: Connection) -> None:
+        runs.append(1)
+        connection.execute(give_way)
+
+    with pytest.raises(DatabaseUnavailableError, match="after you"):
+        notes.write(verb)
+    assert len(runs) == module.TRIES

@@ -2,7 +2,8 @@
 
 Owns engines, transactions and the threads they run in. A *verb* is a function of an open
 `Connection`; each runs in exactly one transaction, no transaction spans an `await`, and no
-verb runs on the event loop. Knows no table.
+verb runs on the event loop. A write's verb may be run again: PostgreSQL ends one of two
+transactions that wait for each other, and nothing of that one is left. Knows no table.
 
 SQLite: one writer thread per process takes every write in order (`BEGIN IMMEDIATE`, WAL,
 `synchronous=FULL`: a committed row survives power loss), beside read-only connections.
@@ -32,6 +33,8 @@ BUSY_TIMEOUT_SECONDS = 10
 QUEUE_SECONDS = 10
 """How long a write waits behind others of this process before it fails."""
 CONNECT_TIMEOUT_SECONDS = 10
+TRIES = 3
+"""How often a write is run in all when PostgreSQL ends it in favour of another."""
 POSTGRES_WRITERS = 4
 READERS = 4
 
@@ -121,6 +124,11 @@ class Database:
         """
         if _CLOCK.monotonic() - asked > QUEUE_SECONDS:
             raise DatabaseUnavailableError("other writes took too long")
+        for _ in range(TRIES - 1):
+            try:
+                return _transact(self.engine, verb)
+            except _YieldedError:
+                continue
         return _transact(self.engine, verb)
 
     def _read(self, verb: Verb[T]) -> Future[T]:
@@ -144,6 +152,10 @@ def upsert(connection: Connection, table: Table) -> "sqlite.Insert | postgresql.
     return statement
 
 
+class _YieldedError(DatabaseUnavailableError):
+    """PostgreSQL rolled a transaction back so that another could go on."""
+
+
 def _transact(engine: Engine, verb: Verb[T]) -> T:
     with _told(engine), engine.begin() as connection:
         return verb(connection)
@@ -154,6 +166,8 @@ def _transact(engine: Engine, verb: Verb[T]) -> T:
 _PASSING = ("BUSY", "LOCKED", "FULL", "IOERR", "NOMEM", "PROTOCOL")
 _CLOSED = ("READONLY", "CANTOPEN", "PERM", "AUTH")
 _DAMAGED = ("NOTADB", "CORRUPT")
+# Deadlock detected, serialization failure: certainly rolled back (PostgreSQL, appendix A).
+_YIELDED = ("40P01", "40001")
 
 
 @contextmanager
@@ -177,6 +191,8 @@ def _told(engine: Engine) -> Iterator[None]:
             raise SchemaError(
                 f"{where} is damaged or no database ({_first_line(fault)}); restore a backup"
             ) from fault
+        if getattr(fault.orig, "sqlstate", None) in _YIELDED:
+            raise _YieldedError(_first_line(fault)) from fault
         gone = isinstance(fault, OperationalError | InterfaceError) and not name
         if gone or name.startswith(_PASSING):
             raise DatabaseUnavailableError(_first_line(fault)) from fault
