@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from l3mail import content, rendering
 from l3mail.content import Text, foreign_resources
 from l3mail.content.images import image_size
-from l3mail.content.placeholders import NAMES, PARTS
+from l3mail.content.placeholders import NAMES, OURS, PARTS
 from l3mail.rendering import fill
 from tests.fakes.library import BASE, COURSE, LESSON, Shelf, png, values
 
@@ -109,7 +109,7 @@ class Page(HTMLParser):
 
 def parts(text: Text, person: dict[str, Any] | None = None) -> tuple[Page, str]:
     assert text.compiled is not None
-    filled = values(person)
+    filled = values(person, hrefs=text.hrefs)
     page = Page(fill(text.compiled, "html", filled))
     return page, fill(text.compiled, "text", filled)
 
@@ -162,10 +162,11 @@ def test_a_part_under_a_false_condition_leaves_no_trace(sample: Text) -> None:
 def test_values_are_escaped_in_the_html_part_and_literal_in_the_text(sample: Text) -> None:
     assert sample.compiled is not None
     hostile = {"first_name": "<script>{{ 7*7 }}</script>", "district": '"><img src=x>'}
-    html = fill(sample.compiled, "html", values(hostile))
+    filled = values(hostile, hrefs=sample.hrefs)
+    html = fill(sample.compiled, "html", filled)
     assert "<script" not in html
     assert "<img src=x" not in html
-    assert "<script>{{ 7*7 }}</script>" in fill(sample.compiled, "text", values(hostile))
+    assert "<script>{{ 7*7 }}</script>" in fill(sample.compiled, "text", filled)
 
 
 def test_links_images_interests_and_media_are_listed(sample: Text) -> None:
@@ -322,7 +323,7 @@ def test_whatever_is_written_is_an_error_or_a_mail(shelf: Shelf, pieces: list[st
 def test_content_and_rendering_know_the_same_filters_and_names(shelf: Shelf) -> None:
     assert set(rendering.FILTERS) == content.FILTERS
     filled = values()
-    assert set(filled) == NAMES
+    assert set(filled) == NAMES | OURS
     for name in ("course", "links", "house", "impressum"):
         assert set(filled[name]) == PARTS[name]
 
@@ -357,7 +358,8 @@ def test_no_bytes_break_the_reading_of_a_size(data: bytes) -> None:
 
 def test_the_title_is_the_subject(sample: Text) -> None:
     assert sample.compiled is not None
-    html = fill(sample.compiled, "html", values({"first_name": "A<b>"}))
+    filled = values({"first_name": "A<b>"}, hrefs=sample.hrefs)
+    html = fill(sample.compiled, "html", filled)
     found = re.search("<title>(.*?)</title>", html)
     assert found is not None
     assert unescape(found[1]) == "Los, A<b>"

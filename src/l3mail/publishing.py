@@ -8,7 +8,7 @@ import difflib
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
@@ -16,19 +16,20 @@ from sqlalchemy import Connection, insert, select, update
 
 from l3mail import outbox
 from l3mail.content import Text
-from l3mail.models import LINK, MESSAGE
+from l3mail.models import DELIVERY, LINK, MESSAGE
 
 State = Literal["published", "changed", "new", "draft", "broken", "gone"]
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """One published version, ready to be filled: Jinja sources by part."""
+    """One published version, ready to be filled: Jinja sources by part, links by number."""
 
     id: int
     slug: str
     locale: str
     compiled: Mapping[str, Any]
+    links: Mapping[int, str] = field(default_factory=dict)
 
 
 def publish(
@@ -89,12 +90,58 @@ def load(connection: Connection, ids: Collection[int]) -> dict[int, Published]:
     """The named versions, current or not."""
     if not ids:
         return {}
+    links: dict[int, dict[int, str]] = {number: {} for number in ids}
+    for row in connection.execute(
+        select(LINK.c.message_id, LINK.c.number, LINK.c.url).where(
+            LINK.c.message_id.in_(sorted(ids))
+        )
+    ):
+        links[row.message_id][row.number] = row.url
     rows = connection.execute(
         select(MESSAGE.c.id, MESSAGE.c.slug, MESSAGE.c.locale, MESSAGE.c.compiled).where(
             MESSAGE.c.id.in_(sorted(ids))
         )
     )
-    return {row.id: Published(*row) for row in rows}
+    return {row.id: Published(*row, links[row.id]) for row in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a measured link or pixel belongs to: a version, and for a link which one and where to.
+
+    The pixel has neither.
+    """
+
+    message_id: int
+    link_id: int | None = None
+    url: str = ""
+
+
+def target(
+    connection: Connection,
+    number: int | None,
+    *,
+    message_id: int | None = None,
+    delivery_id: int | None = None,
+) -> Target | None:
+    """What the link of a number, or the pixel (None), of a version leads to; None if unknown.
+
+    The version is named, or it is the one a delivery was sent in.
+    """
+    if delivery_id is None:
+        version = MESSAGE.c.id == message_id
+    else:
+        sent = select(DELIVERY.c.message_id).where(DELIVERY.c.id == delivery_id)
+        version = MESSAGE.c.id == sent.scalar_subquery()
+    query = select(MESSAGE.c.id).where(version)
+    if number is not None:
+        query = (
+            query.add_columns(LINK.c.id, LINK.c.url)
+            .join(LINK, LINK.c.message_id == MESSAGE.c.id)
+            .where(LINK.c.number == number)
+        )
+    row = connection.execute(query).first()
+    return None if row is None else Target(*row)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, and_, exists, func, select
 
-from l3mail import courses, newsletters, subscribers
+from l3mail import courses, events, newsletters, subscribers
 from l3mail.clocks import Clock
 from l3mail.database import Database, Verb
 from l3mail.models import CAMPAIGN, DELIVERY, ENROLLMENT, LESSON, MESSAGE, UtcDateTime
@@ -40,12 +40,14 @@ class Agenda:
 class Round:
     """What steps came to: rows by what was done with them, and whether `more` is waiting.
 
-    `planned` deliveries were made, `woken` enrollments ended their pause, `led_on` ones were
-    given their next lesson, `moved` ones put off to a later slot, `withdrawn` deliveries ended
-    with their campaign, `purged` sign-ups and proofs of the erased ran out. `stuck` cohorts
-    found no open day and `paused` campaigns could not ask their segment: both need a person.
+    `settled` openings and clicks got their verdict, `planned` deliveries were made, `woken`
+    enrollments ended their pause, `led_on` ones were given their next lesson, `moved` ones put
+    off to a later slot, `withdrawn` deliveries ended with their campaign, `purged` sign-ups and
+    proofs of the erased ran out. `stuck` cohorts found no open day and `paused` campaigns could
+    not ask their segment: both need a person.
     """
 
+    settled: int = 0
     planned: int = 0
     woken: int = 0
     led_on: int = 0
@@ -80,6 +82,11 @@ class Planner:
 
     step: Step
     next_moment: NextMoment
+
+
+def _settle(connection: Connection, now: datetime, agenda: Agenda) -> Round:
+    settled = events.settle(connection, now, agenda.batch)
+    return Round(settled=settled, more=settled >= agenda.batch)
 
 
 def _ask_again(connection: Connection, now: datetime, agenda: Agenda) -> Round:
@@ -124,8 +131,16 @@ def _expire_proofs(connection: Connection, now: datetime, agenda: Agenda) -> Rou
     return Round(purged=subscribers.expire_proofs(connection, agenda.rules, now))
 
 
-STEPS: tuple[Step, ...] = (_ask_again, _wake, _lead_on, _plan_lessons, _plan_campaigns)
-"""In this order: those who are led on, or woken, are planned for where they are due."""
+STEPS: tuple[Step, ...] = (
+    _settle,
+    _ask_again,
+    _wake,
+    _lead_on,
+    _plan_lessons,
+    _plan_campaigns,
+)
+"""In this order: what segments ask of clicks is settled before they ask, and those who are led on,
+or woken, are planned for where they are due."""
 CHORES: tuple[Step, ...] = (_purge, _expire_proofs)
 """What once an hour is enough for."""
 
@@ -183,10 +198,11 @@ _MOMENTS: tuple[Select[Any], ...] = tuple(
 def next_moment(connection: Connection, now: datetime, agenda: Agenda) -> datetime | None:
     """The first moment after `now` at which something will be due to plan or to send, if any.
 
-    A lesson, the end of a pause, a campaign, another attempt, or what a planner knows of. What is
-    due already is not it.
+    A lesson, the end of a pause, a campaign, another attempt, a click to be judged, or what a
+    planner knows of. What is due already is not it.
     """
     found = [connection.execute(query, {"now": now}).scalar_one() for query in _MOMENTS]
+    found.append(events.next_settlement(connection, now))
     found += [planner.next_moment(connection, now, agenda) for planner in agenda.planners]
     return min((moment for moment in found if moment is not None), default=None)
 

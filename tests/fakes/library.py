@@ -83,7 +83,7 @@ def png(width: int, height: int) -> bytes:
 
 
 def values(person: Mapping[str, Any] | None = None, **others: Any) -> dict[str, Any]:
-    """What a mail is filled with: each link is its own name."""
+    """What a mail is filled with: each link of ours is its own name."""
     names = "unsubscribe preferences view confirm refuse interest course privacy home".split()
     return {
         **placeholders(person or {}),
@@ -99,5 +99,7 @@ def values(person: Mapping[str, Any] | None = None, **others: Any) -> dict[str, 
         },
         "base_url": BASE,
         "streams": [],
+        "hrefs": {},
+        "pixel": "",
         **others,
     }

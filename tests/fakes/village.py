@@ -48,6 +48,7 @@ class Village:
     owner: str = "sender-1"
     staff: frozenset[str] = frozenset({"amt@stadt.example"})
     locale: str = "de"
+    measures: bool = False
 
     @property
     def now(self) -> datetime:
@@ -115,7 +116,13 @@ class Village:
         self.subscribe(person, self.stream())
         return person
 
-    def publish(self, slug: str = "kurs/01", locale: str = "de", **parts: str) -> int:
+    def publish(
+        self,
+        slug: str = "kurs/01",
+        locale: str = "de",
+        links: Sequence[tuple[str, str | None]] = (),
+        **parts: str,
+    ) -> int:
         return self.database.write(
             lambda connection: publishing.publish(
                 connection,
@@ -123,6 +130,7 @@ class Village:
                 locale=locale,
                 source="",
                 compiled=TEXT | parts,
+                links=links,
                 by="editor",
                 now=self.now,
             )
@@ -227,7 +235,7 @@ class Village:
         return self.do(outbox.claim_retries, owner or self.owner, self.now, limit=limit)
 
     def begin(self, claims: Sequence[Claim], owner: str | None = None) -> list[Started]:
-        gate = Gate(owner or self.owner, self.now, self.staff, self.locale)
+        gate = Gate(owner or self.owner, self.now, self.staff, self.locale, self.measures)
         return self.database.write(lambda connection: outbox.begin(connection, claims, gate))
 
     def start(self, *, lane: int = 1) -> list[Started]:

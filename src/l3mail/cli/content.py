@@ -375,7 +375,7 @@ def preview(
     _tell(compiled.findings)
     if compiled.compiled is None:
         raise ContentError(f"{source.path} has errors, there is nothing to show yet")
-    values = preview_values(house.settings, library, source, person)
+    values = preview_values(house.settings, library, compiled, person)
     parts = {name: fill(compiled.compiled, name, values) for name in ("subject", "preheader")}
     plain = fill(compiled.compiled, "text", values)
     if text is not None:

@@ -102,7 +102,7 @@ def show(
 
     Example: l3mail outbox show 17 --eml > mail.eml
     """
-    from l3mail import outbox
+    from l3mail import events, outbox
 
     house: House = context.obj
     number = _number(delivery)
@@ -112,16 +112,22 @@ def show(
 
             typer.echo(rendered(house.settings, database, number), nl=False)
             return
-        rows = database.read(lambda connection: outbox.lookup(connection, [number]))
+        rows, visits = database.read(
+            lambda connection: (
+                outbox.lookup(connection, [number]),
+                events.of_delivery(connection, number),
+            )
+        )
     if not rows:
         raise _unknown([number])
     row = rows[0]
     if as_json:
-        print_json(row | _view(house, row))
+        print_json(row | _view(house, row) | {"visits": visits})
         return
     facts = _view(house, row) | {
         "occasion": row["occurrence"],
         "attempts": row["attempts"],
+        "measured": "the person agreed" if row["tracked"] else None,
     }
     moments = {
         "due_at": row["due_at"],
@@ -134,6 +140,10 @@ def show(
     for name, value in facts.items():
         if value not in {None, ""}:
             typer.echo(f"{name:>15}  {_plain(value)}")
+    for visit in visits:
+        where = f"{visit['url']} " if visit["url"] else ""
+        at = told(visit["at"], house.settings.zone)
+        typer.echo(f"{visit['kind']:>15}  {_plain(f'{at}  {where}({visit['verdict']})')}")
 
 
 def _number(text: str) -> int:

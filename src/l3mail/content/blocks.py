@@ -8,7 +8,6 @@ import html
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
 from markdown_it import MarkdownIt
 from markdown_it.rules_block import StateBlock
@@ -16,6 +15,7 @@ from markdown_it.tree import SyntaxTreeNode
 
 from l3mail.content.findings import Faults
 from l3mail.content.images import Medium
+from l3mail.content.links import fault_of, is_numbered, place_of
 from l3mail.content.matter import NAME
 from l3mail.content.sentinels import Sentinels
 from l3mail.errors import ContentError, quoted
@@ -23,7 +23,6 @@ from l3mail.errors import ContentError, quoted
 COLUMN = 536
 """Pixels an image may be wide in the layout's column."""
 
-_SCHEMES = ("http", "https", "mailto", "tel")
 _VAGUE = frozenset(
     "hier|klicken sie hier|klick hier|mehr|link|here|click here|more|read more|this|weiter".split(
         "|"
@@ -111,6 +110,7 @@ class _Builder:
         self.level = 1
         self.line = first_line
         self.aside: list[str] | None = None
+        self.hrefs: dict[tuple[str, str | None], str] = {}
 
     # -- what is allowed
 
@@ -162,25 +162,10 @@ class _Builder:
                     f"{piece} decides where this link leads; begin it with https:// or links.…"
                 )
                 return None
-        elif not self._address_allowed(url):
+        elif (fault := fault_of(url, self.sentinels)) is not None:
+            self._refuse(fault)
             return None
         return url
-
-    def _address_allowed(self, url: str) -> bool:
-        try:
-            parts = urlsplit(url)
-        except ValueError:
-            self._refuse(f"{quoted(url)} is no address; write https://…")
-            return False
-        scheme = parts.scheme.lower()
-        if scheme not in _SCHEMES or (scheme.startswith("http") and not parts.hostname):
-            known = "https, http, mailto, tel, interest: and media/"
-            self._refuse(f"{quoted(url)} is not for mails; links may be {known}")
-            return False
-        if self.sentinels.any.search(parts.netloc):
-            self._refuse("a placeholder may not be the host of a link; write the host out")
-            return False
-        return True
 
     def _medium(self, link: str, *, image: bool) -> Medium | None:
         try:
@@ -198,14 +183,19 @@ class _Builder:
     def _refuse(self, message: str) -> None:
         self.faults.error(self.line, message)
 
-    def _remember(self, url: str, node: SyntaxTreeNode) -> None:
+    def _numbered(self, url: str, node: SyntaxTreeNode) -> str:
+        """What is written for an address: its placeholder, if the link gets a number."""
         name = str(node.attrs.get("title", "")) or None
         if name is not None and not NAME.fullmatch(name):
             self._refuse(f"{quoted(name)} should be the link's name; use a-z, 0-9 and -")
-        if not self.sentinels.any.search(url) and url.startswith(("http:", "https:")):
-            entry = (url, name)
-            if entry not in self.body.links:
-                self.body.links.append(entry)
+        if not is_numbered(url, self.sentinels):
+            return url
+        entry = (url, name)
+        if entry not in self.body.links:
+            self.body.links.append(entry)
+            # One sentinel each: lines of the text part that say the same must be the same.
+            self.hrefs[entry] = self.sentinels.hide(place_of(len(self.body.links)))
+        return self.hrefs[entry]
 
     # -- MJML
 
@@ -223,7 +213,7 @@ class _Builder:
             inner = _only(alone.children)
             href = self._href(alone)
             if inner is not None and inner.type == "image":
-                return self._image(inner, href)
+                return self._image(inner, href and self._numbered(href, alone))
             return self._button(alone, href)
         kind = node.tag if node.type == "heading" else "text"
         return f'<mj-text css-class="{kind}" mj-class="{kind}">{self.html(node)}</mj-text>'
@@ -232,9 +222,9 @@ class _Builder:
         self._judge_words(node)
         if href is None:
             return ""
-        self._remember(href, node)
+        written = html.escape(self._numbered(href, node))
         label = self._html_of(node.children)
-        return f'<mj-button css-class="button" href="{html.escape(href)}">{label}</mj-button>'
+        return f'<mj-button css-class="button" href="{written}">{label}</mj-button>'
 
     def _image(self, node: SyntaxTreeNode, href: str | None) -> str:
         source = str(node.attrs.get("src", ""))
@@ -313,8 +303,7 @@ class _Builder:
                 href = self._href(node)
                 if href is None:
                     return ""
-                self._remember(href, node)
-                more = f' href="{html.escape(href)}"'
+                more = f' href="{html.escape(self._numbered(href, node))}"'
                 return self._element("a", self._html_of(node.children), more)
             case "image":
                 self._refuse("an image stands alone; put an empty line before and after it")
@@ -383,7 +372,8 @@ class _Builder:
                 alone = _alone(node)
                 if alone is not None and alone.type == "link":
                     words, url = self._text_of(alone.children), self._target(alone)
-                    return f"{words}: {url}" if words != url else url
+                    written = self._written(url, alone)
+                    return f"{words}: {written}" if words != url else written
                 words, aside = self._with_aside(node)
                 return "\n".join([words, *aside])
             case "bullet_list" | "ordered_list":
@@ -455,13 +445,14 @@ class _Builder:
                 return f"[{alt}]" if alt else ""
             case "link":
                 words, url = self._text_of(node.children), self._target(node)
+                written = self._written(url, node)
                 if words in {url, f"mailto:{url}"}:
-                    return url
+                    return written
                 if "@" in url and ":" not in url:
                     return f"{words} ({url})"
                 if self.aside is None:
-                    return f"{words}:\n{url}\n"
-                self.aside.append(f"{words}: {url}")
+                    return f"{words}:\n{written}\n"
+                self.aside.append(f"{words}: {written}")
                 return words
         return self._text_of(node.children)
 
@@ -471,6 +462,10 @@ class _Builder:
         href = self._href(node) or ""
         self.faults = quiet
         return href.removeprefix("mailto:") if "?" not in href else href
+
+    def _written(self, url: str, node: SyntaxTreeNode) -> str:
+        """A target as the HTML part has it: numbered there, it is here too."""
+        return self.hrefs.get((url, str(node.attrs.get("title", "")) or None), url)
 
 
 _BLOCKS = frozenset(

@@ -25,6 +25,7 @@ from l3mail.content.layouts import (
     read_words,
     to_html,
 )
+from l3mail.content.links import longest, with_pixel
 from l3mail.content.mappings import split_front_matter
 from l3mail.content.placeholders import check_placeholders, uses
 from l3mail.content.sentinels import Sentinels
@@ -43,7 +44,8 @@ class Text:
 
     `compiled` is JSON: Jinja sources `subject`, `preheader`, `text`, `html`; `stream` (None for
     notices), `kind`, `from` and `reply_to` (None: the workspace's), `interests`, `media` as
-    [digest, name], for lifecycle mailings `rule`, for issues `segment`. `links` are (url, name).
+    [digest, name], for lifecycle mailings `rule`, for issues `segment`. `links` are (url, name);
+    text and html name them `hrefs[1]` and so on, and html of a stream has a place for a `pixel`.
     """
 
     source: Source
@@ -51,6 +53,11 @@ class Text:
     findings: tuple[Finding, ...]
     links: tuple[tuple[str, str | None], ...] = ()
     media: tuple[Medium, ...] = field(default=())
+
+    @property
+    def hrefs(self) -> dict[int, str]:
+        """Where the numbered links lead."""
+        return {number: url for number, (url, _) in enumerate(self.links, start=1)}
 
     @property
     def draft(self) -> bool:
@@ -117,6 +124,7 @@ class _Compilation:
             )
         if not source.body.strip():
             self.faults.error(source.body_line, "there is no text; write one below the ---")
+        self.links = tuple(body.links)
         html, text = self._html(body), self._plain(body)
         if html is None or text is None or self.faults.broken:
             return None, None
@@ -175,13 +183,16 @@ class _Compilation:
             check_placeholders(text, line, faults, attributes=self.library.attributes)
             self.faults.found += faults.found
 
-    def _check_placeholders(self, text: str, line: int, faults: Faults) -> bool:
+    def _check_placeholders(
+        self, text: str, line: int, faults: Faults, *, compiled: bool = False
+    ) -> bool:
         return check_placeholders(
             text,
             line,
             faults,
             attributes=self.library.attributes,
             in_course=self.source.course is not None,
+            compiled=compiled,
         )
 
     def _check_stream(self) -> None:
@@ -230,7 +241,10 @@ class _Compilation:
         filled = self._filled(self.layout.path, self.layout.mjml, values, faults)
         html = None if filled is None else to_html(filled, self.layout, faults)
         self.faults.found += faults.found
-        return None if html is None else self.sentinels.show(html)
+        if html is None:
+            return None
+        shown = self.sentinels.show(html)
+        return shown if stream_of(self.source) is None else with_pixel(shown)
 
     def _plain(self, body: Body) -> str | None:
         faults = Faults(self.layout.text_path)
@@ -251,7 +265,7 @@ class _Compilation:
 
     def _check_result(self, compiled: Mapping[str, Any]) -> None:
         """What only the whole shows: its size, its footer, and that Jinja reads it."""
-        size = len(str(compiled["html"]).encode())
+        size = longest(compiled["html"], self.links)
         if size > LARGEST_HTML:
             self.faults.error(
                 self.source.body_line,
@@ -266,7 +280,7 @@ class _Compilation:
             faults = Faults(path)
             # All was looked at where it stands, but for what a layout includes.
             whole = Faults(path)
-            self._check_placeholders(compiled[part], 1, whole)
+            self._check_placeholders(compiled[part], 1, whole, compiled=True)
             if whole.broken:
                 self.faults.found += [replace(f, line=1) for f in whole.found]
                 continue

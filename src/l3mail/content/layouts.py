@@ -240,7 +240,7 @@ class Foreign:
 
 
 def foreign_resources(html: str) -> list[Foreign]:
-    """What a mail program would load, other than images from our own media route."""
+    """What a mail program would load, other than images from our own routes."""
     finder = _ForeignFinder()
     finder.feed(html)
     finder.close()
@@ -251,7 +251,9 @@ class _ForeignFinder(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.found: list[Foreign] = []
-        self.own = re.compile(r"(?:\{\{ base_url \}\}|zqjq*v\d+z)/media/[0-9a-f]{16}/[\w.-]+")
+        self.own = re.compile(
+            r"(?:\{\{ base_url \}\}|zqjq*v\d+z)/media/[0-9a-f]{16}/[\w.-]+|\{\{ pixel \}\}"
+        )
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag in _FOREIGN_TAGS:

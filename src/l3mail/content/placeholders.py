@@ -19,6 +19,9 @@ NAMES: Final = frozenset(
     "greeting first_name last_name salutation district locale attrs course links house impressum"
     " base_url streams".split()
 )
+OURS: Final = frozenset({"hrefs", "pixel"})
+"""What only the compiler writes: where a mail's links lead, and its pixel."""
+
 PARTS: Final[Mapping[str, frozenset[str]]] = {
     "course": frozenset("title slug lesson lessons".split()),
     "links": frozenset(
@@ -93,9 +96,18 @@ def tag_name(piece: str) -> str:
 
 
 def check_placeholders(
-    text: str, line: int, faults: Faults, *, attributes: frozenset[str], in_course: bool = True
+    text: str,
+    line: int,
+    faults: Faults,
+    *,
+    attributes: frozenset[str],
+    in_course: bool = True,
+    compiled: bool = False,
 ) -> bool:
-    """Note every misuse in a text that begins on `line`; whether Jinja could read it at all."""
+    """Note every misuse in a text that begins on `line`; whether Jinja could read it at all.
+
+    In a `compiled` one stands also what only the compiler may write.
+    """
     before = len(faults.found)
     for found in PIECE.finditer(text):
         at = line + text.count("\n", 0, found.start())
@@ -121,7 +133,7 @@ def check_placeholders(
             ' {{ first_name|default("…") }} or {% if district %}',
         )
         return False
-    _Reader(faults, line - 1, attributes, in_course=in_course).read(tree)
+    _Reader(faults, line - 1, attributes, in_course=in_course, compiled=compiled).read(tree)
     return True
 
 
@@ -183,6 +195,7 @@ class _Reader:
     offset: int
     attributes: frozenset[str]
     in_course: bool
+    compiled: bool = False
     guarded: list[tuple[str, ...]] = field(default_factory=list)
     own: list[str] = field(default_factory=list)
     loops: int = 0
@@ -260,6 +273,8 @@ class _Reader:
         targets = [target.name for target in node.target.find_all(nodes.Name)]
         if isinstance(node.target, nodes.Name):
             targets.append(node.target.name)
+        for name in OURS.intersection(targets):
+            self.error(node, f"{quoted(name)} has a meaning of its own; call it otherwise")
         taken = [*targets, "loop"]
         self.own.extend(taken)
         self.loops += 1
@@ -294,6 +309,8 @@ class _Reader:
             self.read(part)
 
     def _placeholder(self, node: nodes.Name | nodes.Getattr | nodes.Getitem) -> None:
+        if self.compiled and _is_ours(node):
+            return
         path = _path(node)
         if path is None:
             self.error(node, "write a placeholder as name or name.part, such as {{ attrs.role }}")
@@ -341,6 +358,16 @@ class _Reader:
             self.error(node, f"{quoted(shown)} is no placeholder; {hint}")
             return False
         return True
+
+
+def _is_ours(node: nodes.Node) -> bool:
+    """Whether this is `pixel`, or `hrefs` with a number."""
+    match node:
+        case nodes.Name(name="pixel"):
+            return True
+        case nodes.Getitem(node=nodes.Name(name="hrefs"), arg=nodes.Const(value=int())):
+            return True
+    return False
 
 
 def _path(node: nodes.Node) -> tuple[str, ...] | None:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
+    Boolean,
     Connection,
     Select,
     and_,
@@ -70,12 +71,16 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """What the last check before SMTP needs to know: who asks, since when, and the rules."""
+    """What the last check before SMTP needs to know: who asks, since when, and the rules.
+
+    `measures` is whether mails measure those who agreed to it.
+    """
 
     owner: str
     now: datetime
     staff: Collection[str]
     fallback_locale: str
+    measures: bool = False
 
 
 _LEASED: dict[str, Any] = {
@@ -138,6 +143,11 @@ _HELD = and_(
     DELIVERY.c.lease_owner == bindparam("owner"),
     DELIVERY.c.lease_until > NOW,
 )
+_AGREES = exists(
+    select(SUBSCRIBER.c.id)
+    .where(SUBSCRIBER.c.id == DELIVERY.c.subscriber_id, SUBSCRIBER.c.tracking)
+    .correlate(DELIVERY)
+)
 _BEGIN = (
     update(DELIVERY)
     .where(_HELD, _TIMELY, mailable(Candidate.delivery()), ~kept_back(), TEXT.is_not(None))
@@ -148,6 +158,8 @@ _BEGIN = (
         ended_at=None,
         attempts=DELIVERY.c.attempts + 1,
         message_id=TEXT,
+        # Anew on each attempt: who withdraws between two is not measured by the second.
+        tracked=and_(bindparam("measures", type_=Boolean), DELIVERY.c.purpose == "stream", _AGREES),
         lease_until=bindparam("lease"),
     )
     .returning(DELIVERY.c.id)
@@ -196,6 +208,7 @@ def begin(connection: Connection, claims: Sequence[Claim], gate: Gate) -> list[S
         "claims": [(claimed.id, claimed.fence) for claimed in claims],
         "owner": gate.owner,
         "lease": gate.now + LEASE,
+        "measures": gate.measures,
     }
     if connection.dialect.name == "postgresql":
         # Whoever leaves holds their row: what begins here has not left, or waits and sees it.

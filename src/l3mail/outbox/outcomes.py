@@ -45,7 +45,8 @@ class Started:
     """A delivery whose intent is committed: all a sender needs to write and hand over one mail.
 
     `fence` proves the claim it was started under; `attempts` counts this one. `person` holds
-    the subscriber's values as they were in the intent's transaction, empty for staff.
+    the subscriber's values as they were in the intent's transaction, empty for staff. `tracked`
+    is whether this mail measures the person.
 
     A mail that answers a sign-up or a link request says in `asked` what was asked: `streams`
     (titles) and `expires_at`. A lesson says in `course` its `title`, `slug`, `lesson` (from 1)
@@ -73,6 +74,7 @@ class Started:
     link_request_id: int | None = None
     enrollment_id: int | None = None
     campaign_id: int | None = None
+    tracked: bool = False
     asked: Mapping[str, Any] = field(default_factory=dict)
     course: Mapping[str, Any] = field(default_factory=dict)
     person: Mapping[str, Any] = field(default_factory=dict)

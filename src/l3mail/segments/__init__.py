@@ -24,9 +24,10 @@ from l3mail.segments.language import (
     Vocabulary,
 )
 from l3mail.segments.parsing import mentions, parse
-from l3mail.segments.questions import Question, compile  # noqa: A004 - the word for it
+from l3mail.segments.questions import SETTLED_AFTER, Question, compile  # noqa: A004 - the word for it
 
 __all__ = [
+    "SETTLED_AFTER",
     "Attribute",
     "AttributeType",
     "Call",

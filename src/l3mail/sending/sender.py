@@ -249,7 +249,7 @@ class Sender:
             for slug in distrusted:
                 outbox.halt(connection, "message", slug, "l3mail", now)
             outbox.give_back(connection, terms.owner, unstarted)
-            gate = Gate(terms.owner, now, terms.staff, terms.fallback_locale)
+            gate = Gate(terms.owner, now, terms.staff, terms.fallback_locale, terms.measures)
             started = outbox.begin(connection, claims, gate)
             missing = {delivery.message_id for delivery in started} - self._texts.keys()
             return started, publishing.load(connection, missing)

@@ -28,7 +28,8 @@ class Pace:
 class Terms:
     """Under which rules one process sends: who it is, whom it may mail, how much at once.
 
-    `alone` is true for the holder of the lock that only one sender can hold.
+    `alone` is true for the holder of the lock that only one sender can hold. `measures` is
+    whether mails measure those who agreed to it.
     """
 
     owner: str
@@ -40,4 +41,5 @@ class Terms:
     connections: int = 10
     messages_per_connection: int = 100
     alone: bool = True
+    measures: bool = False
     pace: Pace = field(default_factory=Pace)

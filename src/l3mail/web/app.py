@@ -27,6 +27,7 @@ from l3mail.web.door import Door, Visit, Visiting
 from l3mail.web.gate import Asgi, Gate, Scope
 from l3mail.web.limits import Ceilings
 from l3mail.web.pages import Pages
+from l3mail.web.tracks import Tracks
 from l3mail.web.words import read_words
 
 ASSETS = Path(__file__).with_name("assets")
@@ -84,7 +85,7 @@ def create_app(
     def refuse(scope: Scope, status: int) -> Asgi:
         return Visit(door, Request(scope)).note(_WORDS[status], status)
 
-    return Gate(app, refuse, prefix)
+    return Gate(Tracks(door, app), refuse, prefix)
 
 
 @router.get("/")

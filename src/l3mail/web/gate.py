@@ -18,6 +18,9 @@ LARGEST_BODY = 64 * 1024
 LARGEST_HEADERS = 16 * 1024
 LONGEST_TARGET = 4 * 1024
 SLOWEST_BODY_SECONDS = 30
+IS_HEAD = "l3mail.is_head"
+"""Key of a scope: whether HEAD was asked; behind the gate it is GET."""
+
 _END_OF_SENTENCE = ").,>;"
 
 STRICT_CSP = (
@@ -52,8 +55,9 @@ class Gate:
             await self._app(scope, receive, send)
             return
         scope = dict(scope)
-        guarded = _guarded(send, is_head=scope["method"] == "HEAD")
-        if scope["method"] == "HEAD":
+        scope[IS_HEAD] = scope["method"] == "HEAD"
+        guarded = _guarded(send, is_head=scope[IS_HEAD])
+        if scope[IS_HEAD]:
             scope["method"] = "GET"
         if self._prefix and (scope["path"] + "/").startswith(self._prefix + "/"):
             scope["path"] = scope["path"][len(self._prefix) :] or "/"

@@ -22,7 +22,7 @@ from l3mail.outbox import Started
 from l3mail.publishing import Published
 from l3mail.tokens import Purpose
 from l3mail.web.door import Visit, Visiting
-from l3mail.wiring import LINKS, common_values
+from l3mail.wiring import LINKS, common_values, unmeasured
 
 router = APIRouter()
 
@@ -137,6 +137,7 @@ def neutral_values(visit: Visit, text: Published, course: Mapping[str, Any]) -> 
     return {
         **rendering.placeholders({}, text.locale),
         **common_values(settings),
+        **unmeasured(text.links),
         "course": {"title": "", "slug": "", "lesson": 0, "lessons": 0} | dict(course),
         "streams": [],
         "links": {

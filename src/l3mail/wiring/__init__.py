@@ -21,6 +21,7 @@ from l3mail.wiring.mails import (
     person_of,
     preview_values,
     rendered,
+    unmeasured,
     workspace_uuid,
 )
 from l3mail.wiring.rules import asking_terms, declare_streams, load_tokens, make_agenda, make_rules
@@ -51,5 +52,6 @@ __all__ = [
     "rendered",
     "set_up",
     "store_media",
+    "unmeasured",
     "workspace_uuid",
 ]

@@ -49,6 +49,7 @@ def composer(settings: Settings, database: Database) -> Compose:
         values["course"] = {"title": "", "slug": "", "lesson": 0, "lessons": 0} | dict(
             delivery.course
         )
+        values |= measured(delivery, text, settings, tokens)
         return rendering.compose(text.compiled, values, head)
 
     return compose
@@ -93,6 +94,35 @@ def links_of(delivery: Started, settings: Settings, tokens: Tokens) -> dict[str,
     return personal | {"privacy": settings.impressum.privacy_url, "home": f"{base}/subscribe"}
 
 
+def measured(
+    delivery: Started, text: Published, settings: Settings, tokens: Tokens
+) -> dict[str, Any]:
+    """Where the numbered links of one mail lead, and its pixel.
+
+    Who agreed is measured personally. All others share what counts and tells nobody apart: with
+    `consent` the links, with `aggregate` the pixel too; and nothing in a mail that answers a
+    request or goes to staff.
+    """
+    mode = settings.tracking.mode
+    if delivery.tracked:
+        token = tokens.make(Purpose.TRACK, delivery.id)
+    elif delivery.purpose == "stream" and mode != "off":
+        token = tokens.make(Purpose.TRACK, 0, text.id)
+    else:
+        return unmeasured(text.links)
+    base = settings.web.base_url
+    has_pixel = delivery.tracked or mode == "aggregate"
+    return {
+        "hrefs": {number: f"{base}/c/{token}/{number}" for number in text.links},
+        "pixel": f"{base}/o/{token}.gif" if has_pixel else "",
+    }
+
+
+def unmeasured(links: Mapping[int, str]) -> dict[str, Any]:
+    """The same for a text that is only looked at: its links lead straight there."""
+    return {"hrefs": links, "pixel": ""}
+
+
 def rendered(settings: Settings, database: Database, delivery_id: int) -> bytes:
     """The bytes of one delivery's mail, as it was or would be sent; raises OutboxError."""
     fallback = settings.workspace.locale
@@ -116,13 +146,15 @@ def workspace_uuid(connection: Connection) -> str:
 
 
 def preview_values(
-    settings: Settings, library: content.Library, source: content.Source, person: Mapping[str, Any]
+    settings: Settings, library: content.Library, text: content.Text, person: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The values of a mail that is only looked at: its links lead nowhere and do nothing."""
+    """The values of a mail that is only looked at: our links in it lead nowhere and do nothing."""
+    source = text.source
     inert = f"{settings.web.base_url}/preview"
     values = rendering.placeholders(person, source.locale) | common_values(settings)
     links = dict.fromkeys(LINKS, inert)
     values["links"] = links | {"privacy": settings.impressum.privacy_url, "home": inert}
+    values |= unmeasured(text.hrefs)
     values["streams"] = [stream.title for stream in settings.streams.values()]
     values["course"] = {"title": "", "slug": "", "lesson": 0, "lessons": 0}
     for course in library.curricula:

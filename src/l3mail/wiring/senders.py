@@ -33,6 +33,7 @@ def make_sender(settings: Settings, database: Database, clock: Clock) -> Sender:
         connections=settings.relay.connections,
         messages_per_connection=settings.relay.messages_per_connection,
         alone=database.is_sqlite,
+        measures=settings.tracking.mode == "consent",
     )
     return Sender(database, clock, terms, make_relay(settings).open, composer(settings, database))
 

@@ -1,6 +1,6 @@
-"""Append-only facts about people and mails.
+"""Adding facts; nothing that was added is changed.
 
-Owns the rows of `event`; what follows from a fact is asked of it by queries elsewhere.
+Owns their columns.
 """
 
 from collections.abc import Sequence

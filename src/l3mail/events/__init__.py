@@ -1,0 +1,20 @@
+"""Append-only facts about people and mails.
+
+Owns the rows of `event` and `counter`; what follows from a fact is asked of it by queries
+elsewhere. Nothing about where a visitor came from is ever known here.
+"""
+
+from l3mail.events.facts import append, append_once
+from l3mail.events.settling import next_settlement, settle
+from l3mail.events.visits import Verdict, Visit, of_delivery, record_visits
+
+__all__ = [
+    "Verdict",
+    "Visit",
+    "append",
+    "append_once",
+    "next_settlement",
+    "of_delivery",
+    "record_visits",
+    "settle",
+]
