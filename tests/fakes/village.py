@@ -17,6 +17,7 @@ from l3mail.database import Database, opened
 from l3mail.models import (
     CAMPAIGN,
     DELIVERY,
+    LINK,
     LINK_REQUEST,
     METADATA,
     SIGNUP,
@@ -116,13 +117,7 @@ class Village:
         self.subscribe(person, self.stream())
         return person
 
-    def publish(
-        self,
-        slug: str = "kurs/01",
-        locale: str = "de",
-        links: Sequence[tuple[str, str | None]] = (),
-        **parts: str,
-    ) -> int:
+    def publish(self, slug: str = "kurs/01", locale: str = "de", **parts: str) -> int:
         return self.database.write(
             lambda connection: publishing.publish(
                 connection,
@@ -130,11 +125,17 @@ class Village:
                 locale=locale,
                 source="",
                 compiled=TEXT | parts,
-                links=links,
                 by="editor",
                 now=self.now,
             )
         )
+
+    def number_links(self, message: int, *urls: str, name: str | None = None) -> list[int]:
+        """Give a version links, from 1; the first one may have a name."""
+        return [
+            self.insert(LINK, message_id=message, number=n, url=url, name=name if n == 1 else None)
+            for n, url in enumerate(urls, start=1)
+        ]
 
     def suppress(self, person: int, reason: str) -> None:
         key = self.row(SUBSCRIBER, person)["address_key"]

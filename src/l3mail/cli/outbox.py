@@ -141,9 +141,9 @@ def show(
         if value not in {None, ""}:
             typer.echo(f"{name:>15}  {_plain(value)}")
     for visit in visits:
-        where = f"{visit['url']} " if visit["url"] else ""
-        at = told(visit["at"], house.settings.zone)
-        typer.echo(f"{visit['kind']:>15}  {_plain(f'{at}  {where}({visit['verdict']})')}")
+        at, where = told(visit["at"], house.settings.zone), visit["url"] or ""
+        line = " ".join(part for part in (at, where, f"({visit['verdict']})") if part)
+        typer.echo(f"{visit['kind']:>15}  {_plain(line)}")
 
 
 def _number(text: str) -> int:
