@@ -1,13 +1,15 @@
 """What is asked at every tick reads its index and no table: on SQLite, by its own account."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import Connection, event
 
-from l3mail import courses, newsletters, outbox
+from l3mail import courses, events, newsletters, outbox
+from l3mail.events import Visit
 from l3mail.models import CAMPAIGN
 from l3mail.outbox import Claim, Gate
 from l3mail.segments import Question
@@ -27,6 +29,11 @@ TICK: dict[str, Callable[[Connection, Village], object]] = {
     "claim_retries": lambda c, v: outbox.claim_retries(c, "me", v.now, limit=500),
     "begin": lambda c, v: outbox.begin(c, [Claim(1, 1)], Gate("me", v.now, v.staff, "de")),
     "settle": lambda c, v: outbox.settle(c, v.now),
+    "settle visits": lambda c, v: events.settle(c, v.now, 500),
+    "when to settle visits": lambda c, v: events.next_settlement(c, v.now),
+    "record visits": lambda c, v: events.record_visits(
+        c, [Visit("opened", v.now, 1, delivery_id=1)], mode="consent", zone=BERLIN
+    ),
     "renew": lambda c, v: outbox.renew(c, "me", v.now),
     "take_over, alone": lambda c, v: outbox.take_over(c, "me", v.now, POLICY, alone=True),
     "take_over": lambda c, v: outbox.take_over(c, "me", v.now, POLICY, alone=False),
@@ -52,12 +59,29 @@ def test_a_tick_scans_no_large_table(
     person = village.learner()
     village.database.write(lambda c: courses.define(c, outline, stream, village.now))
     village.database.write(lambda c: courses.enroll(c, "kurs", person, village.now, BERLIN))
-    village.delivery(person)
+    delivery = village.delivery(person)
+    visit = {"kind": "opened", "at": village.now - timedelta(hours=1), "verdict": "raw"}
+    village.do(events.append, [visit | {"delivery_id": delivery, "message_id": 1}])
     village.subscribe(person, village.stream("newsletter", "newsletter"))
     cancelled = village.campaign()
     village.change(CAMPAIGN, cancelled, cancelled_at=village.now)
     village.delivery(person, "newsletter", campaign_id=cancelled)
     village.campaign("newsletter/2027-01")
+    steps = plan_of(village, lambda connection: ask(connection, village))
+    assert steps
+    scans = [step for step in steps if step.startswith("SCAN") and "INDEX" not in step]
+    assert not [step for step in scans if step.split()[1] in LARGE], steps
+
+
+def test_visits_are_settled_by_the_index_of_raw_ones(sqlite_village: Village) -> None:
+    now = sqlite_village.now
+    for ask in (lambda c: events.settle(c, now, 500), lambda c: events.next_settlement(c, now)):
+        (step,) = plan_of(sqlite_village, ask)
+        assert "INDEX event_raw" in step
+
+
+def plan_of(village: Village, ask: Callable[[Connection], object]) -> list[str]:
+    """What SQLite does for every statement of a verb."""
     asked: list[tuple[str, Any]] = []
 
     def note(_connection: object, _cursor: object, statement: str, values: Any, *_: object) -> None:
@@ -65,7 +89,7 @@ def test_a_tick_scans_no_large_table(
 
     def verb(connection: Connection) -> list[str]:
         event.listen(connection, "before_cursor_execute", note)
-        ask(connection, village)
+        ask(connection)
         event.remove(connection, "before_cursor_execute", note)
         return [
             str(row[3])
@@ -73,7 +97,4 @@ def test_a_tick_scans_no_large_table(
             for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
         ]
 
-    steps = village.database.write(verb)
-    assert steps
-    scans = [step for step in steps if step.startswith("SCAN") and "INDEX" not in step]
-    assert not [step for step in scans if step.split()[1] in LARGE], steps
+    return village.database.write(verb)
