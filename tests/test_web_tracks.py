@@ -1,5 +1,6 @@
 """The pixel and the measured links, as mail programs, people and scanners ask for them."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,10 +8,12 @@ from typing import Any
 import pytest
 from httpx import Response
 
-from l3mail.database import Verb
+from l3mail.database import Database, Verb
 from l3mail.errors import DatabaseUnavailableError
 from l3mail.models import CONSENT, COUNTER, DELIVERY, EVENT, SUBSCRIBER
 from l3mail.tokens import Purpose
+from l3mail.web import tracks
+from l3mail.web.gate import Message
 from l3mail.web.tracks import GIF
 from tests.fakes.porch import Porch, form_of, open_porch, title_of
 from tests.fakes.village import Village
@@ -275,6 +278,40 @@ def test_a_link_leads_on_when_nothing_can_be_written(
         assert light_box.ask(f"/c/{token}/1").headers["location"] == URLS[0]
         assert light_box.ask(f"/o/{token}.gif").content == GIF
     assert light_box.facts() == []
+
+
+def test_nobody_waits_for_a_write_that_takes_its_time(
+    light_box: Letterbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracks, "PATIENCE_SECONDS", 0)
+    database = light_box.village.database
+    writes = type(database).writes
+
+    async def follow(path: str) -> int:
+        answered = asyncio.Event()
+        statuses: list[int] = []
+
+        async def patiently(_database: Database, verb: Verb[Any]) -> Any:
+            await answered.wait()
+            return await writes(database, verb)
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message: Message) -> None:
+            statuses.append(message.get("status", 0))
+            if message["type"] == "http.response.body":
+                answered.set()
+
+        monkeypatch.setattr(type(database), "writes", patiently)
+        scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": []}
+        async with asyncio.timeout(30):
+            await light_box.porch.client.app(scope, receive, send)
+        return statuses[0]
+
+    assert asyncio.run(follow(f"/c/{light_box.mine}/1")) == 302
+    assert asyncio.run(follow(f"/o/{light_box.mine}.gif")) == 200
+    assert len(light_box.facts()) == 2  # written after the answer
 
 
 def test_a_link_asks_to_wait_when_nothing_can_be_read(
