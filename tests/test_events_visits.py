@@ -1,18 +1,21 @@
 """Openings and clicks in the database: facts of who agrees, counts of the rest, verdicts later."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
-from l3mail import events, rounds, segments
+from l3mail import events, migrations, rounds, segments, subscribers
+from l3mail.database import opened
 from l3mail.events import Visit
 from l3mail.models import COUNTER, EVENT, SUBSCRIBER
 from l3mail.rounds import Agenda, Round
 from l3mail.segments import Question, Vocabulary
 from l3mail.subscribers import Rules
+from tests.fakes.postgres import drop_database, fresh_database, postgres_url
 from tests.fakes.village import MONDAY_TEN, PEPPER, Village
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -277,3 +280,23 @@ def test_segments_do_not_see_a_scanner(village: Village) -> None:
     village.clock.advance(timedelta(hours=1))
     settle(village)
     assert [answer(mail, f'{name}("kurs/01")') for name in ("opened", "clicked")] == [False, False]
+
+
+@pytest.mark.postgres
+def test_a_visit_in_the_moment_of_a_withdrawal_waits_for_it() -> None:
+    url = fresh_database(postgres_url())
+    with opened(url) as database:
+        migrations.upgrade(database, MONDAY_TEN)
+        mail = Mail(Village(database))
+        with database.engine.connect() as leaving, ThreadPoolExecutor(1) as pool:
+            # Withdrawn, and not committed yet: a fact about the person must not slip by.
+            subscribers.set_preferences(leaving, mail.person, MONDAY_TEN, tracking=False)
+            recording = pool.submit(mail.record, mail.visit(1))
+            waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            while database.read(lambda connection: connection.execute(waiting).scalar()) == 0:
+                assert not recording.done(), "it did not wait"
+            leaving.commit()
+            recording.result()
+        assert mail.verdicts() == []
+        assert list(mail.counts().values()) == [1]
+    drop_database(url)
