@@ -10,7 +10,7 @@ from sqlalchemy import select, text
 
 from l3mail import events, migrations, rounds, segments, subscribers
 from l3mail.database import opened
-from l3mail.events import Visit
+from l3mail.events import Verdict, Visit
 from l3mail.models import COUNTER, EVENT, SUBSCRIBER
 from l3mail.rounds import Agenda, Round
 from l3mail.segments import Question, Vocabulary
@@ -174,6 +174,19 @@ def test_a_scanner_is_told_from_the_person_who_comes_after_it(mail: Mail) -> Non
     mail.village.clock.advance(timedelta(hours=1))
     assert settle(mail.village) == 6
     assert mail.verdicts() == ["machine"] * 4 + ["human"] * 2
+
+
+@pytest.mark.parametrize(("opening", "click"), [("raw", "human"), ("unsure", "unsure")])
+def test_only_an_opening_that_was_a_persons_speaks_for_the_only_link(
+    village: Village, opening: Verdict, click: Verdict
+) -> None:
+    mail = Mail(village, links=1)
+    mail.record(mail.visit(verdict=opening), mail.visit(1, after=300))
+    village.clock.advance(LATER)
+    settle(village)  # the opening alone, if it is still to be judged
+    village.clock.advance(LATER)
+    settle(village)
+    assert mail.verdicts()[1] == click
 
 
 def test_people_do_not_stand_in_each_others_light(village: Village) -> None:
