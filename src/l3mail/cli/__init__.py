@@ -22,6 +22,7 @@ from l3mail.cli import (
     running,
     segments,
     sending,
+    service,
     simulating,
     status,
     subscribers,
@@ -81,6 +82,7 @@ newsletters.register(app)
 simulating.register(app)
 outbox.register(app)
 house.register(app)
+service.register(app)
 
 
 def _let_flow(part: typer.Typer) -> None:

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     Late = Callable[[Connection, datetime], list[str]]
 
 PANEL = "Sending"
-LAST_ANSWERS_SECONDS = 10
-"""How long pages that were asked for before the signal may take."""
 
 T = TypeVar("T")
 
@@ -247,6 +245,8 @@ async def _with_signals(stop: Callable[[], None], work: Awaitable[T]) -> T:
 def _server(application: Any) -> Any:
     """A web server that leaves the signals to us."""
     import uvicorn
+
+    from l3mail.upkeep.units import LAST_ANSWERS_SECONDS
 
     class Server(uvicorn.Server):
         @contextmanager
