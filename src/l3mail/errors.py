@@ -158,6 +158,13 @@ class RenderingError(L3mailError):
 class RelayDownError(L3mailError):
     """The relay took no connection, refused the greeting, TLS or the login; no mail was begun."""
 
+    def __init__(
+        self, words: str, stage: Literal["connection", "greeting", "tls", "login"] = "connection"
+    ) -> None:
+        """Carry how far the session came before it failed."""
+        self.stage = stage
+        super().__init__(words)
+
 
 class OutboxError(L3mailError):
     """An order does not fit the delivery it names."""

@@ -15,6 +15,7 @@ from typer.exceptions import TyperException
 from l3mail.cli import (
     content,
     courses,
+    doctor,
     explain,
     house,
     newsletters,
@@ -82,6 +83,7 @@ newsletters.register(app)
 simulating.register(app)
 outbox.register(app)
 house.register(app)
+doctor.register(app)
 service.register(app)
 
 

@@ -6,8 +6,10 @@ knows; after a 250 nothing takes it back (RFC 5321 sections 4.1.1.4 and 4.2.5, R
 """
 
 import asyncio
+import ssl
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Protocol
 
 from l3mail.addresses import wire_safe
@@ -63,11 +65,17 @@ class _RefusedError(Exception):
 class Wire(asyncio.Protocol):
     """A connection in the state after EHLO; carries one mail at a time, many in its life."""
 
-    def __init__(self, transport: asyncio.Transport, extensions: Iterable[str]) -> None:
-        """Take over `transport`; `extensions` are the relay's EHLO keywords in lower case."""
+    def __init__(
+        self, transport: asyncio.Transport, extensions: Mapping[str, str], greeting: str = ""
+    ) -> None:
+        """Take over `transport`.
+
+        `extensions` are the relay's EHLO keywords in lower case with what stands behind each.
+        """
         self.carried = 0
+        self.greeting = greeting
+        self.extensions = extensions
         self._transport = transport
-        self._extensions = frozenset(extensions)
         self._reader = ReplyReader()
         self._replies: deque[Reply] = deque()
         self._fault: str | None = None
@@ -187,9 +195,29 @@ class Wire(asyncio.Protocol):
         except GoneError:
             self.abort()
 
+    async def sound_out(self, sender: str, seconds: float) -> Reply:
+        """What the relay says to a mail from `sender`, which is begun and taken back at once."""
+        self.write(f"MAIL FROM:<{wire_safe(sender)}>\r\n".encode())
+        reply = await self.reply(seconds)
+        if reply.code != _CLOSING:
+            self.write(b"RSET\r\n")
+            await self.reply(seconds)
+        return reply
+
+    def security(self) -> tuple[str, datetime | None]:
+        """The version of TLS, and until when the relay's certificate is valid; "" without TLS."""
+        secured = self._transport.get_extra_info("ssl_object")
+        if secured is None:
+            return "", None
+        until = (secured.getpeercert() or {}).get("notAfter")
+        if not until:
+            return secured.version() or "", None
+        seconds = ssl.cert_time_to_seconds(until)
+        return secured.version() or "", datetime.fromtimestamp(seconds, UTC)
+
     def offers(self, extension: str) -> bool:
         """Whether the relay named `extension` (lower case) in its EHLO reply."""
-        return extension in self._extensions
+        return extension in self.extensions
 
     def write(self, data: bytes | memoryview) -> None:
         """Send bytes; raise GoneError where the connection has ended."""

@@ -55,14 +55,27 @@ class Relay:
         )
         try:
             async with asyncio.timeout(self.opening_seconds):
-                await session.connect()
+                greeting = await session.connect()
                 if session.is_ehlo_or_helo_needed:
                     await session.ehlo()
         except (SMTPException, OSError, ssl.SSLError, TimeoutError) as fault:
             session.close()
-            raise RelayDownError(f"{self.host}:{self.port} {_words(fault)}") from fault
+            raise RelayDownError(
+                f"{self.host}:{self.port} {_words(fault)}", _stage(fault)
+            ) from fault
         transport = cast("asyncio.Transport", session.transport)
-        return Wire(transport, session.esmtp_extensions)
+        return Wire(transport, session.esmtp_extensions, _line(greeting.message))
+
+
+def _stage(fault: Exception) -> Literal["connection", "greeting", "tls", "login"]:
+    """How far a session came: what has to be mended differs."""
+    if isinstance(fault, SMTPAuthenticationError):
+        return "login"
+    if isinstance(fault, ssl.SSLError) or isinstance(fault.__cause__, ssl.SSLError):
+        return "tls"
+    if "TLS" in str(fault):  # aiosmtplib has no class of its own for a relay that offers none
+        return "tls"
+    return "greeting" if isinstance(fault, SMTPResponseException) else "connection"
 
 
 def _words(fault: Exception) -> str:

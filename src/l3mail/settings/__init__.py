@@ -5,7 +5,7 @@ the file, the secret files in `state/`, and the rule when mail may leave for a r
 not know what any of it is for: it imports no module of the house but `errors`.
 """
 
-from l3mail.settings.readiness import sending_problems
+from l3mail.settings.readiness import sending_problems, unready
 from l3mail.settings.reading import ENVIRONMENT, FILE, find_workspace, load_settings
 from l3mail.settings.sections import (
     DATABASE_FILE,
@@ -68,4 +68,5 @@ __all__ = [
     "load_settings",
     "make_state",
     "sending_problems",
+    "unready",
 ]

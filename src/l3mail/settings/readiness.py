@@ -24,8 +24,11 @@ def sending_problems(settings: Settings) -> list[str]:
 
     A loopback relay takes everything: that is how a workspace is tried out.
     """
-    if settings.relay_is_loopback:
-        return []
+    return [] if settings.relay_is_loopback else unready(settings)
+
+
+def unready(settings: Settings) -> list[str]:
+    """What must be filled in before mail may leave for a real relay, one line each."""
     return [
         *_unready_addresses(settings),
         *_unready_impressum(settings),
