@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from l3mail import needs, newsletters, outbox
+from l3mail import courses, needs, newsletters, outbox
 from l3mail.needs import Cause, Need, in_words
 from tests.fakes.village import MONDAY_TEN, Village
 
@@ -57,3 +57,22 @@ def test_every_cause_has_words_that_say_what_to_do(cause: Cause, locale: str) ->
     words = in_words(need, BERLIN, locale)
     assert "{" not in words
     assert "`l3mail " in words or "because of it" in words
+
+
+def test_a_broken_text_needs_a_person_only_where_somebody_is_to_get_it(village: Village) -> None:
+    village.stream("newsletter", "newsletter")
+    village.publish(ISSUE, stream="newsletter")
+    outline = courses.Outline(
+        "kurs", "Kurs", {"every_days": 1, "at": "10:00"}, [("kurs/01", "lesson")]
+    )
+    village.do(courses.define, outline, village.stream(), village.now)
+    broken = {slug: f"{slug}.md" for slug in ("kurs/02", "entwurf/01", ISSUE, "newsletter/2027-01")}
+
+    def subjects() -> list[str]:
+        found = village.do(needs.look, village.now, (), broken)
+        return [need.because for need in found if need.cause is Cause.BROKEN]
+
+    assert subjects() == ["kurs/02"]
+    at = village.now + timedelta(hours=48)
+    village.do(newsletters.schedule, ISSUE, at, segment=None, by="me", now=village.now)
+    assert subjects() == ["kurs/02", ISSUE]

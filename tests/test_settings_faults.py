@@ -282,6 +282,12 @@ FAULTS = [
         id="ceiling nobody passes",
     ),
     pytest.param(
+        '[streams.news]\ntitle = "Neu =? Alt"',
+        'l3mail.toml:2: "streams.news.title" is "Neu =? Alt", a text no mail header may hold;'
+        ' write it in one line and without "=?"',
+        id="a title no header holds",
+    ),
+    pytest.param(
         "[streams.news]\nkind = 'newsletter'",
         'l3mail.toml:1: "streams.news.title" is missing; write title = "Bildung im Stadtteil"',
         id="missing key",

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,14 +10,18 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from typer.testing import CliRunner
 
-from l3mail import courses, newsletters, outbox, rounds
+from l3mail import content, courses, newsletters, outbox, rounds, starter, wiring
+from l3mail.cli import app
 from l3mail.clocks import FixedClock, SystemClock
+from l3mail.content import compile_text
 from l3mail.database import opened
 from l3mail.models import DELIVERY, ENROLLMENT
 from l3mail.outbox import Needs
 from l3mail.rounds import Due
 from l3mail.segments import Question
+from l3mail.settings import load_settings
 from l3mail.subscribers import Rules
 from tests.fakes.office import Office
 from tests.fakes.village import MONDAY_TEN, PEPPER, Village
@@ -212,3 +217,149 @@ def test_what_is_overdue_is_due_next(village: Village) -> None:
     (due,) = village.do(rounds.upcoming)
     assert due.due_at == MONDAY_TEN
     assert village.rows(DELIVERY) == []
+
+
+# -- the texts in the files
+
+
+@pytest.fixture(scope="module")
+def laid_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace as `init` makes it, all published."""
+    folder = tmp_path_factory.mktemp("laid-out") / "w"
+    starter.lay_out(folder)
+    wiring.set_up(load_settings(folder, {}), by="me", now=SystemClock().now())
+    return folder
+
+
+class Kept:
+    """A copy of the workspace, and which of its texts a survey compiles."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        self.settings = load_settings(folder, {})
+        self.compiled: list[str] = []
+        monkeypatch.setattr(content, "compile_text", self._compile)
+
+    def _compile(self, library: content.Library, source: content.Source) -> content.Text:
+        self.compiled.append(source.path)
+        return compile_text(library, source)
+
+    def change(self, name: str, old: str, new: str) -> str:
+        file = self.folder / name
+        assert old in file.read_text()
+        file.write_text(file.read_text().replace(old, new, 1))
+        return name
+
+    def survey(self) -> wiring.Survey:
+        self.compiled.clear()
+        with opened(self.settings.database_url) as database:
+            return wiring.survey_content(self.settings, database)
+
+    def status(self, code: int, *words: str) -> str:
+        arguments = ["--workspace", str(self.folder), "status", *words]
+        result = CliRunner().invoke(app, arguments)
+        assert result.exit_code == code, result.output
+        return result.stdout
+
+
+@pytest.fixture
+def kept(laid_out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kept:
+    shutil.copytree(laid_out, tmp_path / "w")
+    return Kept(tmp_path / "w", monkeypatch)
+
+
+def first_lesson(kept: Kept) -> str:
+    return min(
+        path.relative_to(kept.folder).as_posix()
+        for path in kept.folder.glob("lessons/*/01-*.md")
+        if path.name.count(".") == 1
+    )
+
+
+def test_what_is_as_published_costs_no_compiling(kept: Kept) -> None:
+    survey = kept.survey()
+    assert kept.compiled == []
+    assert {one.state for one in survey.standings} == {"published"}
+    assert (survey.broken, survey.unreadable) == ({}, ())
+    assert "texts" not in kept.status(0, "--check")
+
+
+def test_a_changed_text_is_named_and_needs_nobody(kept: Kept) -> None:
+    name = first_lesson(kept)
+    with (kept.folder / name).open("a") as file:
+        file.write("\nNoch ein Satz.\n")
+    survey = kept.survey()
+    assert kept.compiled == [name]
+    assert [one.path for one in survey.of("changed")] == [name]
+    told = kept.status(0, "--check")
+    assert f"texts  changed since published: {name}; `l3mail content diff` shows how" in told
+    assert json.loads(kept.status(0, "--json"))["content"]["changed"] == [name]
+
+
+def test_a_broken_lesson_of_a_course_that_is_given_needs_a_person(kept: Kept) -> None:
+    name = first_lesson(kept)
+    with (kept.folder / name).open("a") as file:
+        file.write("\n{{ frist_name }}\n")
+    slug = name.removeprefix("lessons/").removesuffix(".md")
+    assert kept.survey().broken == {slug: name}
+    told = kept.status(1, "--check")
+    assert f"texts  broken: {name}; `l3mail check` says why" in told
+    assert f"needs  {name} is broken, so {slug} can't be published" in told
+
+
+def test_a_file_that_is_no_text_is_broken_too(kept: Kept) -> None:
+    name = first_lesson(kept)
+    (kept.folder / name).write_bytes(b"\xff\xfe")
+    assert f"needs  {name} is broken" in kept.status(1, "--check")
+
+
+def test_what_an_author_is_writing_is_told_and_needs_nobody(kept: Kept) -> None:
+    folder = kept.folder / "newsletters"
+    (folder / "2027-01.md").write_text('---\nsubject: "Neu"\ndraft: true\n---\nHallo {{ x }}\n')
+    (folder / "2027-02.md").write_text('---\nsubject: "Neu"\n---\nHallo\n')
+    (folder / "2027-03.md").write_text('---\nsubject: "Neu"\n---\nHallo {{ x }}\n')
+    told = kept.status(0, "--check")
+    assert "texts  drafts: newsletters/2027-01.md\n" in told
+    assert "texts  never published: newsletters/2027-02.md; " in told
+    assert "texts  broken: newsletters/2027-03.md; " in told
+    assert "newsletters/2027-01.md" not in kept.compiled
+
+
+def test_a_broken_issue_that_is_due_soon_needs_a_person(kept: Kept) -> None:
+    name = next(
+        path.relative_to(kept.folder).as_posix()
+        for path in sorted(kept.folder.glob("newsletters/20*.md"))
+    )
+    slug = "newsletter/" + Path(name).stem
+    with opened(kept.settings.database_url) as database:
+        town = Village(database, FixedClock(SystemClock().now()))
+        due = town.now + timedelta(hours=47)
+        town.do(newsletters.schedule, slug, due, segment=None, by="me", now=town.now)
+    with (kept.folder / name).open("a") as file:
+        file.write("\n{{ frist_name }}\n")
+    assert f"needs  {name} is broken" in kept.status(1, "--check")
+
+
+def test_a_layout_that_changed_changes_every_text_in_it(kept: Kept) -> None:
+    (layout,) = kept.folder.glob("templates/layouts/mail.mjml")
+    kept.change(layout.relative_to(kept.folder).as_posix(), "<mj-body", "<!-- neu --><mj-body")
+    touched = kept.survey()
+    # A comment leaves no trace in the mail: one text of each look was enough to see that.
+    everything = len(touched.standings)
+    assert 0 < len(kept.compiled) < everything
+    assert {one.state for one in touched.standings} == {"published"}
+    kept.change("templates/words.toml", '"Impressum"', '"Kennzeichnung"')
+    changed = kept.survey()
+    assert len(changed.of("changed")) > everything // 2
+
+
+def test_an_image_that_changed_changes_the_texts_that_show_it(kept: Kept) -> None:
+    with_image = {
+        path.relative_to(kept.folder).as_posix()
+        for path in kept.folder.rglob("*.md")
+        if "media/" in path.read_text()
+    }
+    for image in (kept.folder / "media").rglob("*.png"):
+        image.touch()
+    kept.survey()
+    assert set(kept.compiled) == with_image

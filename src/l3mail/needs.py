@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from l3mail import newsletters, outbox, rounds
+from l3mail import courses, newsletters, outbox, rounds
 from l3mail.outbox import HaltInForce
 
 AHEAD = timedelta(hours=48)
@@ -32,6 +33,7 @@ class Cause(StrEnum):
     PAUSED = "paused"
     FAILED = "failed"
     UNPUBLISHED = "unpublished"
+    BROKEN = "broken"
     HELD = "held"
 
 
@@ -50,10 +52,16 @@ class Need:
     because: str = ""
 
 
-def look(connection: Connection, now: datetime, problems: Sequence[str] = ()) -> list[Need]:
+def look(
+    connection: Connection,
+    now: datetime,
+    problems: Sequence[str] = (),
+    broken: Mapping[str, str] = MappingProxyType({}),
+) -> list[Need]:
     """All that needs a person now, the most pressing first.
 
-    `problems` is why the settings let nothing out, if so.
+    `problems` is why the settings let nothing out, if so; `broken` are slugs of texts whose
+    files can't be published, with the file.
     """
     waiting = outbox.needs(connection, now - FAILURES_OF)
     found = [_halted(halt) for halt in outbox.halts(connection)]
@@ -73,9 +81,26 @@ def look(connection: Connection, now: datetime, problems: Sequence[str] = ()) ->
         Need(Cause.UNPUBLISHED, due.slug, due.people or 0, due.due_at)
         for due in rounds.unpublished(connection, now + AHEAD)
     ]
+    found += _broken(connection, now, broken)
     if waiting.held:
         found.append(Need(Cause.HELD, n=waiting.held))
     return found
+
+
+def _broken(connection: Connection, now: datetime, broken: Mapping[str, str]) -> list[Need]:
+    """The broken texts somebody is to get: those due soon, and those of a course that is given.
+
+    What an author is still writing is theirs to mend in peace.
+    """
+    if not broken:
+        return []
+    due = {one.slug: one for one in rounds.due_by(connection, now + AHEAD)}
+    given = {course.slug for course in courses.overviews(connection)}
+    return [
+        Need(Cause.BROKEN, file, (due[slug].people or 0) if slug in due else 0, because=slug)
+        for slug, file in sorted(broken.items())
+        if slug in due or slug.partition("/")[0] in given
+    ]
 
 
 def _halted(halt: HaltInForce) -> Need:
@@ -95,6 +120,8 @@ _WORDS: Mapping[str, Mapping[Cause, str]] = {
         Cause.FAILED: "{n} failed in 24 hours: `l3mail outbox list --status failed`",
         Cause.UNPUBLISHED: "{subject} is not published and due {at} for {n}:"
         " `l3mail content publish`",
+        Cause.BROKEN: "{subject} is broken, so {because} can't be published:"
+        " `l3mail check` says why",
         Cause.HELD: "{n} held: `l3mail outbox list --status held`",
     },
     "de": {
@@ -108,6 +135,8 @@ _WORDS: Mapping[str, Mapping[Cause, str]] = {
         Cause.FAILED: "{n} in 24 Stunden gescheitert: `l3mail outbox list --status failed`",
         Cause.UNPUBLISHED: "{subject} ist nicht veröffentlicht und am {at} für {n} fällig:"
         " `l3mail content publish`",
+        Cause.BROKEN: "{subject} ist fehlerhaft, {because} lässt sich nicht veröffentlichen:"
+        " `l3mail check` sagt, warum",
         Cause.HELD: "{n} zurückgehalten: `l3mail outbox list --status held`",
     },
 }

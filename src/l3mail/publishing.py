@@ -145,6 +145,25 @@ def target(
 
 
 @dataclass(frozen=True, slots=True)
+class InForce:
+    """What of a published version says whether its file needs a closer look."""
+
+    source: str
+    published_at: datetime
+
+
+def in_force(connection: Connection) -> dict[tuple[str, str], InForce]:
+    """Every published version in force by slug and locale, l3mail's own texts left out."""
+    query = select(
+        MESSAGE.c.slug, MESSAGE.c.locale, MESSAGE.c.source, MESSAGE.c.published_at
+    ).where(MESSAGE.c.superseded_at.is_(None), MESSAGE.c.generated.is_(False))
+    return {
+        (row.slug, row.locale): InForce(row.source, row.published_at)
+        for row in connection.execute(query)
+    }
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """How a text in the files and its published version stand to each other.
 

@@ -223,18 +223,22 @@ def upcoming(connection: Connection, limit: int = 5) -> list[Due]:
         .order_by(ENROLLMENT.c.next_due_at, LESSON.c.slug)
         .limit(limit)
     )
-    issues = connection.execute(
-        select(CAMPAIGN.c.scheduled_at, CAMPAIGN.c.slug)
-        .where(
-            CAMPAIGN.c.planned_at.is_(None),
-            CAMPAIGN.c.paused_at.is_(None),
-            CAMPAIGN.c.cancelled_at.is_(None),
-        )
-        .order_by(CAMPAIGN.c.scheduled_at)
-        .limit(limit)
-    )
+    issues = connection.execute(_WAITING_ISSUES.order_by(CAMPAIGN.c.scheduled_at).limit(limit))
     found = [Due(*row) for row in lessons] + [Due(*row, people=None) for row in issues]
     return sorted(found, key=lambda due: (due.due_at, due.slug))[:limit]
+
+
+def due_by(connection: Connection, until: datetime) -> list[Due]:
+    """Lessons and campaigns that are to go out until then and are not planned."""
+    lessons = connection.execute(
+        _WAITING_LESSONS.where(ENROLLMENT.c.next_due_at <= until).group_by(
+            ENROLLMENT.c.next_due_at, LESSON.c.slug
+        )
+    )
+    return [Due(*row) for row in lessons] + [
+        Due(row.scheduled_at, row.slug, None)
+        for row in connection.execute(_WAITING_ISSUES.where(CAMPAIGN.c.scheduled_at <= until))
+    ]
 
 
 def unpublished(connection: Connection, until: datetime) -> list[Due]:
@@ -262,4 +266,10 @@ _WAITING_LESSONS = (
         ),
     )
     .where(ENROLLMENT.c.state == "active", ENROLLMENT.c.next_due_at.is_not(None))
+)
+
+_WAITING_ISSUES = select(CAMPAIGN.c.scheduled_at, CAMPAIGN.c.slug).where(
+    CAMPAIGN.c.planned_at.is_(None),
+    CAMPAIGN.c.paused_at.is_(None),
+    CAMPAIGN.c.cancelled_at.is_(None),
 )

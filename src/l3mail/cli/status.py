@@ -11,14 +11,16 @@ from l3mail.cli.sending import halt_words
 from l3mail.errors import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection
 
     from l3mail.needs import Need
     from l3mail.newsletters import Campaign
     from l3mail.outbox import HaltInForce
+    from l3mail.publishing import State
     from l3mail.rounds import Agenda, Due
+    from l3mail.wiring import Survey
 
 PANEL = "Sending"
 SHOWN = ("queued", "sending", "uncertain", "failed", "held", "deferred")
@@ -43,6 +45,7 @@ class _Findings:
     paused: "Sequence[Campaign]"
     waiting_since: datetime | None
     needs: "Sequence[Need]"
+    content: "Survey"
 
 
 def status(
@@ -58,14 +61,15 @@ def status(
     """
     from l3mail.needs import in_words
     from l3mail.settings import sending_problems
-    from l3mail.wiring import make_agenda
+    from l3mail.wiring import make_agenda, survey_content
 
     house: House = context.obj
     now = house.clock.now()
     problems = sending_problems(house.settings)
     with house.database() as database:
         agenda = make_agenda(house.settings)
-        found = database.read(lambda connection: _look(connection, now, agenda, problems))
+        survey = survey_content(house.settings, database)
+        found = database.read(lambda connection: _look(connection, now, agenda, problems, survey))
     wanted = [in_words(need, house.settings.zone) for need in found.needs]
     if as_json:
         print_json(_view(house, found, problems, wanted))
@@ -76,7 +80,11 @@ def status(
 
 
 def _look(
-    connection: "Connection", now: datetime, agenda: "Agenda", problems: "Sequence[str]"
+    connection: "Connection",
+    now: datetime,
+    agenda: "Agenda",
+    problems: "Sequence[str]",
+    survey: "Survey",
 ) -> _Findings:
     from l3mail import needs, newsletters, outbox, rounds
 
@@ -92,7 +100,8 @@ def _look(
         unpublished=rounds.unpublished(connection, now + needs.AHEAD),
         paused=[c for c in newsletters.campaigns(connection) if c.status(now) == "paused"],
         waiting_since=outbox.waiting_since(connection),
-        needs=needs.look(connection, now, problems),
+        needs=needs.look(connection, now, problems, survey.broken),
+        content=survey,
     )
 
 
@@ -112,10 +121,35 @@ def _print(house: House, found: _Findings, wanted: "Sequence[str]", now: datetim
         typer.echo(f"next   {_local(house, due.due_at)}  {due.slug}{people}")
     if not found.upcoming:
         typer.echo("next   nothing is due")
+    for line in _content_lines(found.content):
+        typer.echo(f"texts  {printable(line, 1000)}")
     for line in wanted:
         typer.echo(f"needs  {printable(line, 1000)}")
     if not wanted:
         typer.echo("Nothing needs a person.")
+
+
+TEXTS_SHOWN = 5
+
+
+def _content_lines(survey: "Survey") -> "Iterator[str]":
+    """What of the files is not what is sent, by what is so; the first few by name."""
+    kinds = (
+        ("broken", sorted({*survey.broken.values()}), "`l3mail check` says why"),
+        ("changed since published", _named(survey, "changed"), "`l3mail content diff` shows how"),
+        ("never published", _named(survey, "new"), "`l3mail content publish` does it"),
+        ("drafts", _named(survey, "draft"), ""),
+    )
+    for what, names, hint in kinds:
+        if names:
+            rest = len(names) - TEXTS_SHOWN
+            shown = ", ".join(names[:TEXTS_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
+            yield f"{what}: {shown}" + (f"; {hint}" if hint else "")
+
+
+def _named(survey: "Survey", state: "State") -> list[str]:
+    """The files of texts in a state: a slug alone would hide which language it is."""
+    return [one.path or one.slug for one in survey.of(state)]
 
 
 def _view(
@@ -145,6 +179,12 @@ def _view(
         ],
         "waiting_since": _iso(house, found.waiting_since),
         "sending_problems": list(problems),
+        "content": {
+            "broken": sorted({*found.content.broken.values()}),
+            "changed": _named(found.content, "changed"),
+            "unpublished": _named(found.content, "new"),
+            "drafts": _named(found.content, "draft"),
+        },
         "needs": list(wanted),
     }
 

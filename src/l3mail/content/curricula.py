@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from l3mail.calendars import as_mapping, parse_cadence, parse_closed
 from l3mail.content.findings import Faults, suggestion
 from l3mail.content.mappings import Mapped
-from l3mail.content.matter import check_duration, check_mailbox, parse_duration
+from l3mail.content.matter import check_duration, check_header, check_mailbox, parse_duration
 from l3mail.errors import TimeRuleError, quoted
 
 _LONGEST_GRACE_DAYS = 366
@@ -41,7 +41,9 @@ class Curriculum:
 class _CourseFile(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    title: str = Field(description="text in quotes", min_length=1)
+    title: Annotated[str, AfterValidator(check_header)] = Field(
+        description="text in quotes", min_length=1
+    )
     cadence: Any = Field(description='{weekday: mon, at: "10:00"}')
     start: Any = Field("rolling", description="rolling or a day such as 2027-05-03")
     grace: Annotated[str, AfterValidator(check_duration)] | None = Field(

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from l3mail.addresses import header_safe, parse_address
 from l3mail.content.findings import Faults, suggestion
 from l3mail.content.mappings import Mapped
-from l3mail.errors import L3mailError, quoted
+from l3mail.errors import HeaderInjectionError, L3mailError, quoted
 
 Kind = Literal["lesson", "evaluation", "welcome", "newsletter", "lifecycle", "notice"]
 NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
@@ -72,6 +72,16 @@ def check_mailbox(text: str) -> str:
     return f'"{name}" <{known.address}>' if name else known.address
 
 
+def check_header(text: str) -> str:
+    """A text that may become a mail header; raises ValueError."""
+    try:
+        return header_safe(text)
+    except HeaderInjectionError as error:
+        raise ValueError(
+            f"a text no mail header may hold: it holds {error.reason}; write it without"
+        ) from error
+
+
 def _month_and_day(text: str) -> str:
     try:
         datetime.strptime(f"2000-{text}", "%Y-%m-%d")  # noqa: DTZ007 - a day has no zone
@@ -90,6 +100,7 @@ def _matching(pattern: str, otherwise: str) -> AfterValidator:
 
 
 _Line = Annotated[str, _matching(r"[^\r\n]*", "more than one line; write it in one")]
+_Header = Annotated[_Line, AfterValidator(check_header)]
 _Name = Annotated[str, _matching(NAME.pattern, "no name; use a-z, 0-9 and -")]
 _Of = Annotated[str, _matching(SLUG.pattern, 'no slug and no name; write it like "kurs/02-video"')]
 _Time = Annotated[
@@ -104,8 +115,8 @@ class Matter(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    subject: _Line = Field("", description="text in quotes")
-    preheader: _Line = Field("", description="text in quotes")
+    subject: _Header = Field("", description="text in quotes")
+    preheader: _Header = Field("", description="text in quotes")
     layout: _Name = Field("mail", description='the name of a file in templates/layouts, "mail"')
     stream: _Name | None = Field(None, description="the slug of a stream")
     from_: _Mailbox | None = Field(
@@ -186,8 +197,9 @@ def read_matter(kind: Kind, mapped: Mapped, faults: Faults) -> Matter:
             else:
                 expected = keys[key].description
                 faults.error(line, f'"{key}" is {_shown(fault["input"])}, expected {expected}')
-        sound = {key: value for key, value in mapped.values.items() if key in {"subject", "draft"}}
-        return _salvaged(model, sound)
+        faulty = {fault["loc"][0] for fault in error.errors()}
+        sound = {key: mapped.values.get(key) for key in {"subject", "draft"} - faulty}
+        return _salvaged(model, {key: value for key, value in sound.items() if value is not None})
     if isinstance(matter, LifecycleMatter):
         _check_trigger(matter, mapped, faults)
     return matter

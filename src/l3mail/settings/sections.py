@@ -7,6 +7,7 @@ where a fault stands: `reading` does.
 import difflib
 import ipaddress
 import re
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -62,6 +63,14 @@ def _mailbox(value: Any) -> Any:
         raise ValueError('expected a sender; write "Name <name@example.org>"')
     name = (match["name"] or "").strip()
     return Mailbox(name=name, address=_mail_address(match["in"] or match["bare"]))
+
+
+def _header(text: str) -> str:
+    """Refuse what would be refused as a header when the first mail is to go out."""
+    controls = {"Cc", "Cs", "Zl", "Zp"}
+    if "=?" in text or any(unicodedata.category(character) in controls for character in text):
+        raise ValueError('a text no mail header may hold; write it in one line and without "=?"')
+    return text
 
 
 def _zone_name(name: str) -> str:
@@ -286,7 +295,9 @@ class Uncertain(_Section):
 class Stream(_Section):
     """`[streams.<slug>]`: something one can join besides the courses, which declare themselves."""
 
-    title: str = Field(description="text", examples=["Bildung im Stadtteil"], min_length=1)
+    title: Annotated[str, AfterValidator(_header)] = Field(
+        description="text", examples=["Bildung im Stadtteil"], min_length=1
+    )
     kind: Literal["newsletter", "lifecycle"] = _choice("newsletter", "newsletter", "lifecycle")
 
 

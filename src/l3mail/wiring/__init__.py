@@ -26,12 +26,14 @@ from l3mail.wiring.mails import (
 )
 from l3mail.wiring.rules import asking_terms, declare_streams, load_tokens, make_agenda, make_rules
 from l3mail.wiring.senders import make_relay, make_sender
+from l3mail.wiring.surveys import Survey, survey_content
 
 __all__ = [
     "LINKS",
     "LOCK_FILE",
     "MEDIA_FOLDER",
     "Publication",
+    "Survey",
     "asking_terms",
     "common_values",
     "compile_content",
@@ -52,6 +54,7 @@ __all__ = [
     "rendered",
     "set_up",
     "store_media",
+    "survey_content",
     "unmeasured",
     "workspace_uuid",
 ]
