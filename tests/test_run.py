@@ -175,6 +175,16 @@ def test_health_is_503_while_the_relay_is_down(tmp_path: Path) -> None:
     assert [row["state"] for row in office.rows()] == ["queued"]
 
 
+def test_web_says_that_the_relay_is_late_though_it_sends_nothing_itself(tmp_path: Path) -> None:
+    office = Office(tmp_path, settings(NOBODY_LISTENS))
+    office.fill(1)  # due weeks ago
+    with running(office, "web") as (process, pages):
+        status, text = answer(f"{pages}/healthz")
+        assert (status, json.loads(text)["late"]) == (503, ["the relay is late"])
+        assert 'l3mail_deliveries{state="queued"} 1' in answer(f"{pages}/metrics")[1]
+        assert end(process, signal.SIGTERM) == 0
+
+
 def test_a_second_run_is_refused_and_names_the_first(
     tmp_path: Path, relay: tuple[int, Path]
 ) -> None:

@@ -9,11 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from l3mail.cli import app
-from l3mail.settings import FILE, load_settings
+from l3mail.clocks import SystemClock
+from l3mail.settings import FILE, load_settings, make_state
+from l3mail.tokens import Purpose
 from l3mail.upkeep.units import Post, caddy_block, nginx_block, service_unit, worker_unit
+from l3mail.wiring import load_tokens
 
 PUBLIC = '[web]\nbase_url = "https://kurse.stadt.example/lernen"\nport = 8123\n'
 POSTGRES = {"L3MAIL_DATABASE_URL": "postgresql://l3mail@db.stadt.example/l3mail"}
@@ -165,3 +169,18 @@ def test_the_command_prints_all_or_the_parts_asked_for(tmp_path: Path) -> None:
     assert "ExecStart" not in printed("--proxy")
     assert parsed(printed("--worker"))["Service"]["ExecStart"].endswith(" worker")
     assert not (tmp_path / "state").exists()
+
+
+def test_the_token_for_numbers_is_printed_only_when_asked_for(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text(PUBLIC)
+    make_state(tmp_path / "state")
+    runner = CliRunner()
+    every = runner.invoke(app, ["--workspace", str(tmp_path), "service"]).stdout
+    job = runner.invoke(app, ["--workspace", str(tmp_path), "service", "--metrics"]).stdout
+    (token,) = re.findall(r"credentials: (\S+)", job)
+    tokens = load_tokens(load_settings(tmp_path, {}))
+    tokens.read(Purpose.METRICS, token, SystemClock().now())
+    assert token not in every
+    assert 'targets: ["kurse.stadt.example:443"]' in job
+    assert "metrics_path: /lernen/metrics" in job
+    assert isinstance(yaml.safe_load(job), list)

@@ -30,6 +30,7 @@ class Purpose(StrEnum):
     ACT = "act"
     TRACK = "track"
     FORM = "form"
+    METRICS = "metrics"
 
 
 @dataclass(frozen=True, slots=True)

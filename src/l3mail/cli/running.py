@@ -16,7 +16,7 @@ from l3mail.cli.sending import warn_of_halts
 from l3mail.errors import L3mailError, WorkspaceError
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from sqlalchemy import Connection
 
@@ -163,6 +163,7 @@ async def _live(
     house: House, database: "Database", door: socket.socket, sender: "Sender | None"
 ) -> None:
     """Tick, answer pages and, with a sender, send, until a signal or until one of them breaks."""
+    from l3mail import outbox
     from l3mail.ticks import Ticker
     from l3mail.wiring import declare_streams, make_agenda
 
@@ -173,15 +174,18 @@ async def _live(
     wake = sender.wake if sender else _nobody
     ticker = Ticker(database, house.clock, make_agenda(house.settings), wake=wake)
 
-    def late(_connection: "Connection", _now: "datetime") -> list[str]:
+    def late(connection: "Connection", now: "datetime") -> list[str]:
         behind = []
         if ticker.is_late():
             behind.append("the tick is late")
         if sender and sender.tally.relay_fault:
             behind.append("the relay is down")
+        elif outbox.is_late(connection, now):
+            # Beside a worker this is all that can be seen of the relay from here.
+            behind.append("the relay is late")
         return behind
 
-    server = _server(_application(house, database, late, wake))
+    server = _server(_application(house, database, late, wake, ticker.silent_for))
 
     stopping = asyncio.Event()
 
@@ -265,7 +269,13 @@ def _server(application: Any) -> Any:
     )
 
 
-def _application(house: House, database: "Database", late: "Late", wake: Callable[[], None]) -> Any:
+def _application(
+    house: House,
+    database: "Database",
+    late: "Late",
+    wake: Callable[[], None],
+    silent_for: "Callable[[], timedelta]",
+) -> Any:
     from l3mail.web import create_app
     from l3mail.wiring import load_tokens, make_rules
 
@@ -278,4 +288,5 @@ def _application(house: House, database: "Database", late: "Late", wake: Callabl
         make_rules(settings),
         wake=wake,
         late=late,
+        silent_for=silent_for,
     )

@@ -25,6 +25,9 @@ def service(
     unit: Annotated[bool, typer.Option("--unit", help="Only l3mail.service.")] = False,
     worker: Annotated[bool, typer.Option("--worker", help="Only l3mail-worker@.service.")] = False,
     proxy: Annotated[bool, typer.Option("--proxy", help="Only the proxy's blocks.")] = False,
+    metrics: Annotated[
+        bool, typer.Option("--metrics", help="Only a job for Prometheus, with its token.")
+    ] = False,
 ) -> None:
     """Print systemd units and a reverse-proxy block for this workspace.
 
@@ -35,14 +38,24 @@ def service(
     from l3mail.upkeep import units
 
     house: House = context.obj
-    every = not (unit or worker or proxy)
+    every = not (unit or worker or proxy or metrics)
     post = _post(house)
     parts = [
         (unit, units.service_unit(post)),
         (worker, units.worker_unit(post)),
         (proxy, units.proxy_blocks(house.settings)),
     ]
-    typer.echo("\n".join(text for wanted, text in parts if wanted or every), nl=False)
+    wanted = [text for asked, text in parts if asked or every]
+    if metrics:  # never by itself: it holds a secret
+        wanted.append(units.scrape_block(house.settings, _metrics_token(house)))
+    typer.echo("\n".join(wanted), nl=False)
+
+
+def _metrics_token(house: House) -> str:
+    from l3mail.tokens import Purpose
+    from l3mail.wiring import load_tokens
+
+    return load_tokens(house.settings).make(Purpose.METRICS)
 
 
 def _post(house: House) -> "Post":

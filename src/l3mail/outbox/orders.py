@@ -7,7 +7,7 @@ ids it changed, so that the rest can be named to the operator.
 import difflib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, Select, delete, func, or_, select, update
@@ -28,6 +28,9 @@ TAKEN_BACK: dict[str, Any] = {
 
 The lease goes, and with the fence raised a sender that holds one starts nothing.
 """
+
+LATE_AFTER = timedelta(minutes=15)
+"""So long may mail wait while nothing goes, before the relay counts as late."""
 
 Settlement = Literal["arrived", "resend", "give-up"]
 
@@ -86,6 +89,27 @@ def waiting_since(connection: Connection) -> datetime | None:
         DELIVERY.c.state == "queued", DELIVERY.c.lane < LANE_OF_BULK, ~kept_back()
     )
     return connection.execute(query).scalar()
+
+
+def is_late(connection: Connection, now: datetime) -> bool:
+    """Whether mail waits that should be gone, and none at all has gone lately.
+
+    A long queue that drains is not late, however old its rows are.
+    """
+    before = now - LATE_AFTER
+    waits = select(DELIVERY.c.id).where(
+        DELIVERY.c.state == "queued",
+        DELIVERY.c.lane < LANE_OF_BULK,
+        DELIVERY.c.due_at < before,
+        # Planned late, by whatever slept, it has not waited yet.
+        DELIVERY.c.planned_at < before,
+        ~kept_back(),
+    )
+    if connection.execute(waits.limit(1)).first() is None:
+        return False
+    # Newest first: where mail flows, one of the newest rows says so.
+    flowing = select(DELIVERY.c.id).where(DELIVERY.c.ended_at > before)
+    return connection.execute(flowing.order_by(DELIVERY.c.id.desc()).limit(1)).first() is None
 
 
 def listing(

@@ -309,3 +309,22 @@ def _upstream(settings: Settings) -> str:
         host = ipaddress.ip_address("127.0.0.1" if host.version == 4 else "::1")
     shown = f"[{host}]" if host.version == 6 else str(host)
     return f"{shown}:{settings.web.port}"
+
+
+def scrape_block(settings: Settings, token: str) -> str:
+    """A job for Prometheus on another machine; on this one it needs no token."""
+    host, port, path = _public(settings)
+    lines = [
+        "# Prometheus: below scrape_configs in prometheus.yml. Keep the token as you keep",
+        "# passwords; it ends with the key that signs links. On this machine do without, and ask",
+        f"# http://{_upstream(settings)}/metrics. The proxy's block above answers 404 to /metrics:",
+        "# take that line away first.",
+        "- job_name: l3mail",
+        "  scheme: https",
+        f"  metrics_path: {path}/metrics",
+        "  authorization:",
+        f"    credentials: {token}",
+        "  static_configs:",
+        f'    - targets: ["{host}:{port}"]',
+    ]
+    return "\n".join(lines) + "\n"

@@ -6,23 +6,22 @@ Owns the list of what there is, and holds nothing of a workspace: `create_app` m
 import ipaddress
 import logging
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import FileResponse, JSONResponse, RedirectResponse, Response
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 from starlette.exceptions import HTTPException
 
 from l3mail.clocks import Clock
 from l3mail.database import Database
 from l3mail.errors import DatabaseClosedError, DatabaseUnavailableError
-from l3mail.models import WORKSPACE
 from l3mail.settings import Settings
 from l3mail.subscribers import Rules
 from l3mail.tokens import Tokens
-from l3mail.web import acts, confirmations, leaving, letters, preferences, signups
+from l3mail.web import acts, confirmations, health, leaving, letters, preferences, signups
 from l3mail.web.door import Door, Visit, Visiting
 from l3mail.web.gate import Asgi, Gate, Scope
 from l3mail.web.limits import Ceilings
@@ -47,12 +46,14 @@ def create_app(
     *,
     wake: Callable[[], None] = lambda: None,
     late: Callable[[Connection, datetime], Sequence[str]] = lambda _connection, _now: (),
+    silent_for: Callable[[], timedelta | None] = lambda: None,
     alarm: Callable[[str], None] = _LOG.warning,
 ) -> Asgi:
     """The application for one workspace, to be run with `proxy_headers` and `access_log` off.
 
     `wake` is called, in the event loop, after something was queued. `late` says what is behind
     (the tick, the relay), one text each; `/healthz` answers 503 as long as it says anything.
+    `silent_for` says how long ago the last tick was, where ticks are of this process.
     `alarm` is told, once an hour at most, that sign-ups are over their ceiling.
     """
     prefix = urlsplit(settings.web.base_url).path
@@ -69,12 +70,13 @@ def create_app(
         trusted=[ipaddress.ip_network(network) for network in settings.web.trusted_proxies],
         wake=wake,
         late=late,
+        silent_for=silent_for,
         alarm=alarm,
     )
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.door = door
     # Letters first: `/unsubscribe/preview` is no token.
-    for part in (letters, signups, confirmations, leaving, preferences, acts):
+    for part in (letters, signups, confirmations, leaving, preferences, acts, health):
         app.include_router(part.router)
     app.include_router(router)
     app.add_exception_handler(HTTPException, _show_refusal)
@@ -92,21 +94,6 @@ def create_app(
 async def show_home(visit: Visiting) -> Response:
     """Who comes without a link wants to sign up."""
     return RedirectResponse(f"{visit.door.prefix}/subscribe", 302)
-
-
-@router.get("/healthz")
-async def show_health(visit: Visiting) -> Response:
-    """200 while the database answers and nothing is late, else 503."""
-
-    def verb(connection: Connection) -> Sequence[str]:
-        connection.execute(select(WORKSPACE.c.id)).all()
-        return visit.door.late(connection, visit.now)
-
-    try:
-        late = list(await visit.read(verb))
-    except (DatabaseUnavailableError, DatabaseClosedError):
-        late = ["the database does not answer"]
-    return JSONResponse({"status": "late" if late else "ok", "late": late}, 503 if late else 200)
 
 
 @router.get("/assets/{name}")

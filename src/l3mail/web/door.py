@@ -6,7 +6,7 @@ not know which pages there are.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 
@@ -46,6 +46,7 @@ class Door:
     trusted: Sequence[Network]
     wake: Callable[[], None]
     late: Callable[[Connection, datetime], Sequence[str]]
+    silent_for: Callable[[], timedelta | None]
     alarm: Callable[[str], None]
 
     @property
