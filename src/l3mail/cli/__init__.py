@@ -29,12 +29,14 @@ from l3mail.cli import (
     subscribers,
 )
 from l3mail.cli.context import House
+from l3mail.cli.overview import Overview
 from l3mail.cli.usage import refuse
 from l3mail.errors import L3mailError
 
 app = typer.Typer(
     name="l3mail",
-    help="Send courses, lifecycle mailings and newsletters; everything by files and commands.",
+    cls=Overview,
+    help="Send courses, lifecycle mailings and newsletters by files and commands.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
