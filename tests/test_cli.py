@@ -14,7 +14,7 @@ import pytest
 
 from l3mail import outbox
 from l3mail.database import Database, opened
-from l3mail.models import ACTIONS
+from l3mail.models import ACTIONS, SUBSCRIBER
 from l3mail.outbox import UNCERTAIN_REST
 from l3mail.settings import load_settings
 from tests.fakes.office import Office, await_lines, end
@@ -136,7 +136,7 @@ def test_halt_and_resume_are_noted_and_hold_the_sender(tmp_path: Path) -> None:
         assert "Halted already" in office.run("halt", "--kind", "lesson").stdout
         office.run("worker", "--once")
         assert log.read_text() == ""
-        resumed = office.run("resume")
+        resumed = office.run("resume", "--yes")
         assert "Resumed: kind lesson" in resumed.stdout
         assert "by frau-amt" in resumed.stdout
         assert office.run("resume").stdout == "Nothing was halted.\n"
@@ -295,6 +295,35 @@ def test_who_lifts_one_halt_learns_that_everything_is_halted(office: Office) -> 
     assert (again.returncode, again.stdout.splitlines()[0]) == (0, "Nothing was halted.")
     mistyped = office.run("resume", "--message", "kurs/1")
     assert mistyped.returncode == 1
+
+
+def test_resume_says_how_many_mails_will_flow_and_asks(office: Office) -> None:
+    office.run("halt", "--message", "kurs/01")
+    asked = office.run("resume")
+    assert asked.returncode == 1
+    assert "Resume? 3 mails that wait go out as soon as a sender runs." in asked.stderr
+    assert len(actions(office)) == 1
+    office.run("halt")
+    # Everything is halted besides: lifting the one lets nothing go, and asks nothing.
+    assert office.run("resume", "--message", "kurs/01").returncode == 0
+    assert office.run("resume").returncode == 1
+    assert office.run("resume", "--yes").stdout.startswith("Resumed: everything")
+    assert office.run("resume").stdout == "Nothing was halted.\n"
+
+
+def test_deliveries_are_listed_by_whom_they_go_to(office: Office) -> None:
+    people = village(office)
+    people.change(SUBSCRIBER, 2, district="Nord")
+    people.delivery(None, "report", purpose="staff", address="amt@stadt.example")
+    people.database.close()
+
+    def found(segment: str) -> list[str]:
+        listed = json.loads(office.run("outbox", "list", "--segment", segment, "--json").stdout)
+        return [row["email"] for row in listed]
+
+    assert found('district == "Nord"') == ["p1@schule.example"]
+    assert found('district != "Nord"') == ["p0@schule.example", "p2@schule.example"]
+    assert office.run("outbox", "list", "--segment", "nord").returncode == 1
 
 
 def test_one_delivery_waits_and_two_wait(office: Office) -> None:

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from l3mail.models import ACTIONS, CONSENT, DELIVERY, ENROLLMENT, SUBSCRIBER
+from l3mail.addresses import address_key, parse_address
+from l3mail.models import ACTIONS, CONSENT, DELIVERY, ENROLLMENT, METADATA, SUBSCRIBER
+from l3mail.settings import load_pepper
 from tests.fakes.desk import Desk, at_a_desk
 from tests.fakes.village import MONDAY_TEN
 from tests.test_courses import DAILY, enroll, plan, school, tick
@@ -232,3 +234,57 @@ EXAMPLES: list[tuple[str, ...]] = [
 def test_help_has_an_example_and_fits_the_width(desk: Desk, words: tuple[str, ...]) -> None:
     text = desk.run(*words, "--help")
     assert "Example: l3mail " + " ".join(words) in text
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("enroll", "kurs", "bea@schule.example"), "enrolled"),
+        (("enroll", "kurs", "cem@schule.example"), "asked by mail"),
+        (
+            ("enroll", "kurs", "neu@schule.example", "--confirmed", "--consent-note", "Liste"),
+            "enrolled",
+        ),
+        (("pause", "kurs", "ada@schule.example"), "paused"),
+        (("cancel", "kurs", "ada@schule.example"), "cancelled"),
+        (("resume", "kurs", "dan@schule.example"), "resumed"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_dry_run_tells_and_changes_nothing(desk: Desk, words: tuple[str, ...], told: str) -> None:
+    for name in ("ada", "dan"):
+        enroll(desk.village, desk.learner(f"{name}@schule.example"))
+    desk.learner("bea@schule.example")
+    desk.village.subscribe(
+        desk.village.person("cem@schule.example"), desk.village.stream("newsletter", "newsletter")
+    )
+    person = max(row["id"] for row in desk.village.rows(SUBSCRIBER))
+    parsed = parse_address("cem@schule.example")
+    key = address_key(parsed, load_pepper(desk.folder / "state"))
+    desk.village.change(SUBSCRIBER, person, address_key=key)
+    desk.run("courses", "pause", "kurs", "dan@schule.example")
+    before = everything(desk)
+    said = desk.run("courses", *words, "--dry-run")
+    assert told in said
+    assert said.endswith("This was a dry run; nothing is changed.\n")
+    assert everything(desk) == before
+    (shown,) = desk.json("courses", *words, "--dry-run")
+    assert shown["email"] == words[2]
+    assert everything(desk) == before
+
+
+def everything(desk: Desk) -> dict[str, list[dict[str, Any]]]:
+    return {table.name: desk.village.rows(table) for table in METADATA.sorted_tables}
+
+
+def test_a_dry_run_names_whom_it_does_not_fit(desk: Desk) -> None:
+    desk.run("courses", "cancel", "kurs", "nobody@schule.example", "--dry-run", code=1)
+    assert "nobody@schule.example is not known here" in desk.error
+
+
+def test_progress_can_be_asked_of_a_segment(desk: Desk) -> None:
+    for name, district in (("ada", "Nord"), ("bea", "Süd")):
+        enroll(desk.village, desk.learner(f"{name}@schule.example", district=district))
+    shown = desk.json("courses", "progress", "kurs", "--segment", 'district == "Nord"')
+    assert [place["email"] for place in shown["people"]] == ["ada@schule.example"]
+    assert len(desk.json("courses", "progress", "kurs")["people"]) == 2

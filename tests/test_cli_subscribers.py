@@ -113,14 +113,18 @@ def test_adding_somebody_with_proof_confirms_them_and_enrolls_nobody(desk: Desk)
     desk.village.stream("kurs", "course")
     said = desk.people(
         "add", "ada@x.example", "--stream", "newsletter", "--stream", "kurs", *PROOF,
-        "--birthday", "17.05.", "--attr", "role=VHS", "--attr", "size=3", "--locale", "de",
+        "--birthday", "17.05.", "--attr", "role=VHS", "--attr", "size=3", "--locale", "de-SIMPLE",
         "--last-name", "Groß",
     )  # fmt: skip
 
     assert said.text == "ada@x.example is confirmed for newsletter, kurs; no mail is sent.\n"
     shown = desk.people("show", "ada@x.example", "--json").json
     assert shown["status"] == "active"
-    assert (shown["birthday"], shown["last_name"], shown["locale"]) == ("--05-17", "Groß", "de")
+    assert (shown["birthday"], shown["last_name"], shown["locale"]) == (
+        "--05-17",
+        "Groß",
+        "de-simple",
+    )
     assert shown["attributes"] == {"role": "vhs", "size": 3}
     assert not shown["tracking"]
     assert desk.village.rows() == []
@@ -255,6 +259,10 @@ def test_the_list_is_written_as_csv_and_json(desk: Desk) -> None:
         "\n"
     ) == 1  # fmt: skip
     assert desk.people("export", "--json", "-", "--search", "nobody").json == []
+    assert desk.people("export", "--json").json == [person]
+    assert desk.people("export", "--json", "--search", "nobody").json == []
+    assert desk.people("export", "--csv").text == desk.people("export", "--csv", "-").text
+    assert desk.people("export", "--csv", "--json").code == 2
     assert desk.people("export").code == 2
     assert desk.people("export", "--csv", "a", "--json", "b").code == 2
     nowhere = desk.people("export", "--csv", str(desk.folder / "none" / "x.csv"))

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from l3mail.locales import (
     accepted,
+    canonical,
     chain,
     choose,
     date_in_words,
@@ -90,3 +91,20 @@ def test_dates_are_said_in_the_language_whatever_the_variant() -> None:
     assert short_date(DAY, "de") == "30.11.2026"
     assert moment_in_words(TEN, "en") == "Monday, 30 November 2026, 10:00"
     assert moment_in_words(TEN, "de") == "Montag, 30. November 2026, 10:00"
+
+
+@pytest.mark.parametrize(
+    ("tag", "expected"),
+    [
+        ("de-SIMPLE", "de-simple"),
+        ("DE-simple", "de-simple"),
+        ("de-at", "de-AT"),
+        ("SR-LATN-rs", "sr-Latn-RS"),
+        ("de-1996", "de-1996"),
+        (" en ", "en"),
+        ("", ""),
+    ],
+)
+def test_a_tag_is_written_in_one_way(tag: str, expected: str) -> None:
+    assert canonical(tag) == expected
+    assert canonical(expected) == expected

@@ -77,7 +77,7 @@ def test_the_confirmation_mail_carries_no_text_of_the_form(ada: Newcomer) -> Non
 
 
 def test_confirming_writes_what_the_form_said_and_empties_the_sign_up(ada: Newcomer) -> None:
-    ada.sign_up(values=FORM, locale="de-simple", source="flyer")
+    ada.sign_up(values=FORM, locale="de-SIMPLE", source="flyer")
     ada.read_mail()
     ada.confirm()
     person = subscriber(ada)

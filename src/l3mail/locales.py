@@ -39,6 +39,16 @@ def chain(tag: str) -> Iterator[str]:
             yield "-".join([parts[0].lower(), *parts[1:length]])
 
 
+def canonical(tag: str) -> str:
+    """One spelling for a tag: `de-simple`, `de-AT`, `sr-Latn` (RFC 5646 section 2.1.1).
+
+    Tags are compared as they stand in rows, so each must be written in one way only.
+    """
+    language, *rest = tag.strip().split("-")
+    cased = {2: str.upper, 4: str.title}
+    return "-".join([language.lower(), *(cased.get(len(part), str.lower)(part) for part in rest)])
+
+
 def choose(wishes: Collection[str | None], known: Collection[str], fallback: str) -> str:
     """The first of `wishes`, each by its chain, that is among `known`; else `fallback`."""
     folded = {tag.casefold(): tag for tag in known}

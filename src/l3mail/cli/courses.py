@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from l3mail.cli import directory
-from l3mail.cli.context import House, Json, Yes, confirm, print_json, print_table
+from l3mail.cli.context import DryRun, House, Json, Yes, confirm, print_json, print_table
+from l3mail.cli.journeys import Done, each
 from l3mail.cli.moments import parse_moment, told
-from l3mail.errors import AddressError, CourseError, printable
+from l3mail.errors import CourseError, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection
@@ -135,6 +136,7 @@ def enroll(
     restart: Annotated[
         bool, typer.Option("--restart", help="Who runs or has finished begins at lesson 1.")
     ] = False,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Enroll people, from the first slot after --start or now.
@@ -152,7 +154,7 @@ def enroll(
     now = house.clock.now()
     order = _Order(house, now, consent_note if confirmed else None, restart)
     order.confirmed_at = parse_moment(start, house.settings.zone) if start else now
-    _each(house, "enroll", course, emails, order.enroll, as_json=as_json)
+    each(house, "enroll", course, emails, order.enroll, dry_run=dry_run, as_json=as_json)
 
 
 @group.command("pause")
@@ -165,6 +167,7 @@ def pause(
     until: Annotated[
         str | None, typer.Option(metavar="DATE", help="From that day on lessons come again.")
     ] = None,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Let people pause; without an end, until `courses resume`.
@@ -186,17 +189,23 @@ def pause(
         if end <= now:
             raise typer.BadParameter(f"{until!r} is past; name a day to come")
 
-    def verb(connection: "Connection", found: "Overview", address: "Address") -> "_Done":
+    def verb(connection: "Connection", found: "Overview", address: "Address") -> "Done":
         number = _running(connection, house, found, address)
         courses.pause(connection, number, end, now)
         until = f" until {told(end, zone)}" if end else ", until somebody resumes them"
-        return _Done("paused", {"paused_until": _local(house, end)}, f"paused{until}")
+        return Done("paused", {"paused_until": _local(house, end)}, f"paused{until}")
 
-    _each(house, "pause", course, emails, verb, as_json=as_json)
+    each(house, "pause", course, emails, verb, dry_run=dry_run, as_json=as_json)
 
 
 @group.command("resume")
-def resume(context: typer.Context, course: Course, emails: Emails, as_json: Json = False) -> None:
+def resume(
+    context: typer.Context,
+    course: Course,
+    emails: Emails,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
     """Let people who pause go on, at their next slot.
 
     Example: l3mail courses resume kurs ada@schule.example
@@ -206,18 +215,24 @@ def resume(context: typer.Context, course: Course, emails: Emails, as_json: Json
     house: House = context.obj
     now = house.clock.now()
 
-    def verb(connection: "Connection", found: "Overview", address: "Address") -> "_Done":
+    def verb(connection: "Connection", found: "Overview", address: "Address") -> "Done":
         number = _running(connection, house, found, address)
         if not courses.resume(connection, number, now, house.settings.zone):
             raise CourseError("does not pause")
         return _next(connection, house, number, "resumed")
 
-    _each(house, "resume", course, emails, verb, as_json=as_json)
+    each(house, "resume", course, emails, verb, dry_run=dry_run, as_json=as_json)
 
 
 @group.command("cancel")
 def cancel(
-    context: typer.Context, course: Course, emails: Emails, yes: Yes = False, as_json: Json = False
+    context: typer.Context,
+    course: Course,
+    emails: Emails,
+    *,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    as_json: Json = False,
 ) -> None:
     """End people's course for good; they stay subscribed to its stream.
 
@@ -229,14 +244,14 @@ def cancel(
     now = house.clock.now()
     people = "1 person" if len(set(emails)) == 1 else f"{len(set(emails))} people"
 
-    def verb(connection: "Connection", found: "Overview", address: "Address") -> "_Done":
+    def verb(connection: "Connection", found: "Overview", address: "Address") -> "Done":
         _running(connection, house, found, address)
         person = _known(connection, house, address)
         courses.cancel(connection, person, {found.stream_id}, now)
-        return _Done("cancelled", {})
+        return Done("cancelled", {})
 
-    confirm(f"Cancel {course} for {people}? They get no further lesson.", yes=yes)
-    _each(house, "cancel", course, emails, verb, as_json=as_json)
+    confirm(f"Cancel {course} for {people}? They get no further lesson.", yes=yes or dry_run)
+    each(house, "cancel", course, emails, verb, dry_run=dry_run, as_json=as_json)
 
 
 @group.command("progress")
@@ -245,6 +260,7 @@ def progress(
     course: Course,
     *,
     search: Annotated[str | None, typer.Option(help="Part of an address.")] = None,
+    segment: directory.Segment = None,
     status: States = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many people, the newest.")] = 50,
     as_json: Json = False,
@@ -265,7 +281,12 @@ def progress(
                 found := courses.overview(connection, course),
                 courses.funnel(connection, found),
                 courses.whereabouts(
-                    connection, found, states=states, search=search, limit=limit + 1
+                    connection,
+                    found,
+                    states=states,
+                    search=search,
+                    people=directory.question(connection, house, segment),
+                    limit=limit + 1,
                 ),
             )
         )
@@ -302,55 +323,6 @@ def progress(
         typer.echo(f"The newest {limit}; --limit shows more.")
 
 
-class _Done:
-    """What became of one person: a word, what there is to know of it, and a fuller saying."""
-
-    def __init__(self, word: str, facts: "Mapping[str, Any]", saying: str = "") -> None:
-        self.word = word
-        self.facts = facts
-        self.saying = saying or word
-
-
-def _each(
-    house: House,
-    command: str,
-    course: str,
-    emails: "Sequence[str]",
-    act: "Callable[[Connection, Overview, Address], _Done]",
-    *,
-    as_json: bool,
-) -> None:
-    """Do something for each address; those it does not fit are named at the end, exit 1."""
-    from l3mail import courses
-    from l3mail.addresses import parse_address
-
-    problems: list[str] = []
-
-    def verb(connection: "Connection") -> tuple[list[tuple[str, _Done]], dict[str, int]]:
-        found = courses.overview(connection, course)
-        done = []
-        for email in dict.fromkeys(emails):
-            try:
-                done.append((email, act(connection, found, parse_address(email))))
-            except AddressError as error:
-                problems.append(str(error))
-            except CourseError as error:
-                problems.append(f"{printable(email, 300)} {error}")
-        counts: dict[str, int] = {}
-        for _, outcome in done:
-            counts[outcome.word] = counts.get(outcome.word, 0) + 1
-        return done, counts
-
-    done = house.change(f"courses {command} {course}", verb)
-    if as_json:
-        print_json([{"email": email, "status": d.word, **d.facts} for email, d in done])
-    else:
-        for email, outcome in done:
-            typer.echo(f"{printable(email, 300)}  {outcome.saying}")
-    if problems:
-        raise CourseError("\n".join(problems))
-
-
 class _Order:
     """One `enroll`: what holds for everybody it names."""
 
@@ -362,7 +334,7 @@ class _Order:
         self.consent_note = consent_note
         self.restart = restart
 
-    def enroll(self, connection: "Connection", course: "Overview", address: "Address") -> _Done:
+    def enroll(self, connection: "Connection", course: "Overview", address: "Address") -> Done:
         """Enroll one person, after asking or vouching where that is needed."""
         from l3mail import courses, subscribers
 
@@ -390,7 +362,7 @@ class _Order:
         verdict = courses.objection_to(connection, course.slug, person, self.now)
         if verdict in {"not confirmed", "unsubscribed"}:
             subscribers.sign_up(connection, rules, request, self.now)
-            return _Done("asked", {}, "asked by mail to confirm; not enrolled yet")
+            return Done("asked", {}, "asked by mail to confirm; not enrolled yet")
         if verdict is not None:
             raise CourseError(f"may not be mailed: {verdict}; `l3mail explain` says since when")
         outcome, number = courses.begin(
@@ -426,7 +398,7 @@ def _running(connection: "Connection", house: House, course: "Overview", address
     return number
 
 
-def _next(connection: "Connection", house: House, enrollment: int, word: str) -> _Done:
+def _next(connection: "Connection", house: House, enrollment: int, word: str) -> Done:
     """What became of somebody who goes on: the lesson to come, and its date."""
     from l3mail import courses
 
@@ -434,8 +406,8 @@ def _next(connection: "Connection", house: House, enrollment: int, word: str) ->
     for lesson in courses.dates(connection, enrollment, zone):
         if lesson.sent_at is None and lesson.planned_at is not None:
             facts = {"next_message": lesson.slug, "next_due_at": _local(house, lesson.planned_at)}
-            return _Done(word, facts, f"{word}, {lesson.slug} on {told(lesson.planned_at, zone)}")
-    return _Done(word, {})
+            return Done(word, facts, f"{word}, {lesson.slug} on {told(lesson.planned_at, zone)}")
+    return Done(word, {})
 
 
 def _states(status: "Sequence[str] | None") -> list[str]:

@@ -10,12 +10,30 @@ from l3mail.cli.context import House
 from l3mail.errors import SubscriberError, printable
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from sqlalchemy import ColumnElement, Connection
 
     from l3mail.settings import Settings
     from l3mail.subscribers import Rules
 
 Email = Annotated[str, typer.Argument(metavar="EMAIL", help="The person's address.")]
+
+Segment = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SEGMENT", help="Only people of a saved segment, or whom an expression selects."
+    ),
+]
+
+
+def question(
+    connection: "Connection", house: House, segment: str | None
+) -> "ColumnElement[bool] | None":
+    """Whom a segment's name or expression selects now, as a condition on people; None for all."""
+    from l3mail.wiring import asking_terms
+
+    if not segment:
+        return None
+    return asking_terms(house.settings).question(connection, segment, house.clock.now()).yes
 
 
 def require_proof(*, confirmed: bool, note: str, streams: "Sequence[str] | None") -> None:

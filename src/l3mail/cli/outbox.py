@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from l3mail.cli import directory
 from l3mail.cli.context import (
     DryRun,
     House,
@@ -42,11 +43,13 @@ def register(app: typer.Typer) -> None:
 @group.command("list")
 def list_(
     context: typer.Context,
+    *,
     status: Annotated[
         list[str] | None,
         typer.Option(metavar="STATUS", help="Only these states; may be given more than once."),
     ] = None,
     search: Annotated[str | None, typer.Option(help="Part of an address or slug.")] = None,
+    segment: directory.Segment = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 100,
     as_json: Json = False,
 ) -> None:
@@ -66,7 +69,11 @@ def list_(
     with house.database() as database:
         rows = database.read(
             lambda connection: outbox.listing(
-                connection, states=status or (), search=search, limit=limit + 1
+                connection,
+                states=status or (),
+                search=search,
+                people=directory.question(connection, house, segment),
+                limit=limit + 1,
             )
         )
     more = len(rows) > limit

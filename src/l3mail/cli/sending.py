@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from l3mail.cli.context import House, Json, counted, print_json, start_logging
+from l3mail.cli.context import House, Json, Yes, confirm, counted, print_json, start_logging
 from l3mail.errors import L3mailError, OutboxError, quoted
 
 if TYPE_CHECKING:
@@ -120,9 +120,10 @@ def resume(
     context: typer.Context,
     message: Annotated[str | None, typer.Option(help="Only the halt of this slug.")] = None,
     kind: Annotated[str | None, typer.Option(help="Only the halt of this kind.")] = None,
+    yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """Lift every halt, or one.
+    """Lift every halt, or one; what waited goes out at once, so it asks where mail waits.
 
     Example: l3mail resume
     """
@@ -131,6 +132,11 @@ def resume(
     house: House = context.obj
     scope, subject = _scope(message, kind)
     only = (scope, subject) if message or kind else None
+    with house.database() as database:
+        flowing = database.read(lambda connection: outbox.flowing(connection, only))
+    if flowing:
+        mails = counted(flowing, "mail that waits goes", "mails that wait go")
+        confirm(f"Resume? {mails} out as soon as a sender runs.", yes=yes)
 
     def verb(connection: "Connection") -> tuple[list["HaltInForce"], dict[str, int]]:
         released = outbox.resume(connection, only)

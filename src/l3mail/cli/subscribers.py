@@ -2,14 +2,16 @@
 
 from dataclasses import replace
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from l3mail.cli import departures, directory, importing
 from l3mail.cli.context import House, Json, print_json, print_table
-from l3mail.cli.directory import Email
+from l3mail.cli.directory import Email, Segment
 from l3mail.errors import EntryError, SubscriberError, printable
 
 if TYPE_CHECKING:
@@ -27,7 +29,6 @@ Streams = Annotated[
     typer.Option("--stream", metavar="STREAM", help="What they join; may be given more than once."),
 ]
 Search = Annotated[str | None, typer.Option(help="Parts of an address, name or district.")]
-Segment = Annotated[str | None, typer.Option(help="A saved segment's name, or an expression.")]
 Status = Annotated[
     str | None, typer.Option(help="unconfirmed, active, unsubscribed or suppressed.")
 ]
@@ -274,22 +275,38 @@ def show(context: typer.Context, email: Email, as_json: Json = False) -> None:
         typer.echo(line)
 
 
-@group.command("export")
+class _MayPrint(TyperCommand):
+    """A command whose --csv and --json may stand without a file, and then print."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments, with the file that is left out filled in."""
+        filled = []
+        for word, following in zip_longest(args, args[1:]):
+            filled.append(word)
+            bare = following is None or following.startswith("--")
+            if bare and word in {"--csv", "--json"}:
+                filled.append("-")
+        return super().parse_args(ctx, filled)
+
+
+@group.command("export", cls=_MayPrint)
 def export(
     context: typer.Context,
     *,
     csv: Annotated[
-        Path | None, typer.Option("--csv", metavar="FILE", help="Write a CSV file; - prints it.")
+        Path | None,
+        typer.Option("--csv", metavar="[FILE]", help="Write a CSV file; without a name, print it."),
     ] = None,
     json: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write JSON; - prints it.")
+        Path | None,
+        typer.Option("--json", metavar="[FILE]", help="Write JSON; without a name, print it."),
     ] = None,
     search: Search = None,
     segment: Segment = None,
     status: Status = None,
     stream: InStream = None,
 ) -> None:
-    """Write the list of people to a file.
+    """Write the list of people to a file, or print it.
 
     Example: l3mail subscribers export --csv people.csv
     """
@@ -297,7 +314,7 @@ def export(
 
     house: House = context.obj
     if (csv is None) == (json is None):
-        raise typer.BadParameter("say one of --csv FILE and --json FILE; - prints")
+        raise typer.BadParameter("say one of --csv and --json, with a file or without")
     wanted = {"search": search, "segment": segment, "status": status, "stream": stream}
     with house.database() as database:
         asked = database.read(partial(_asked, house=house, wanted=wanted))
@@ -319,7 +336,6 @@ group.command("erase")(departures.erase)
 def _asked(connection: "Connection", house: House, wanted: dict[str, str | None]) -> "Asked":
     status, stream, segment = wanted["status"], wanted["stream"], wanted["segment"]
     from l3mail.subscribers import exports, values
-    from l3mail.wiring import asking_terms
 
     if status and status not in exports.STATUSES:
         raise typer.BadParameter(
@@ -327,10 +343,7 @@ def _asked(connection: "Connection", house: House, wanted: dict[str, str | None]
         )
     if stream:
         stream = values.stream(stream, directory.streams(connection, house.settings))
-    question = None
-    if segment:
-        terms = asking_terms(house.settings)
-        question = terms.question(connection, segment, house.clock.now()).yes
+    question = directory.question(connection, house, segment)
     return exports.Asked(search=wanted["search"], status=status, stream=stream, segment=question)
 
 

@@ -16,6 +16,7 @@ from l3mail.content.mappings import Mapped, read_mapping, split_front_matter
 from l3mail.content.matter import NAME, Kind, Matter, read_matter
 from l3mail.content.wordings import Wording, read_wording
 from l3mail.errors import ContentError, quoted
+from l3mail.locales import canonical
 
 LARGEST_FILE = 1_000_000
 COURSE_FILE = "course.yaml"
@@ -281,7 +282,7 @@ class _Shelf:
             self.refuse(path, f"{quoted(locale)} is no locale; name it like {name}.de-simple.md")
             return None
         text = self.read(path)
-        return None if text is None else (name, locale or self.locale, text)
+        return None if text is None else (name, canonical(locale) or self.locale, text)
 
     def read_wording(self, path: Path, streams: Collection[str]) -> None:
         named = self._named(path)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, String, func, literal, select
+from sqlalchemy import ColumnElement, Connection, String, func, literal, select
 
 from l3mail.courses.enrollments import RUNNING
 from l3mail.errors import CourseError, quoted
@@ -197,9 +197,13 @@ def whereabouts(
     *,
     states: Collection[str] = (),
     search: str | None = None,
+    people: ColumnElement[bool] | None = None,
     limit: int,
 ) -> list[Place]:
-    """Who is where in a course, the newest enrollment first; `search` looks into the address."""
+    """Who is where in a course, the newest enrollment first; `search` looks into the address.
+
+    `people` is a condition on who is told of.
+    """
     query = (
         select(
             func.coalesce(SUBSCRIBER.c.address, ""),
@@ -221,6 +225,8 @@ def whereabouts(
     )
     if states:
         query = query.where(ENROLLMENT.c.state.in_(sorted(states)))
+    if people is not None:
+        query = query.where(people)
     if search:
         query = query.where(SUBSCRIBER.c.address.icontains(search, autoescape=True))
     return [Place(*row) for row in connection.execute(query)]

@@ -10,7 +10,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Select, delete, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    delete,
+    false,
+    func,
+    or_,
+    select,
+    true,
+    update,
+)
 
 from l3mail.database import upsert
 from l3mail.errors import OutboxError, quoted
@@ -117,9 +128,13 @@ def listing(
     *,
     states: Collection[str] = (),
     search: str | None = None,
+    people: ColumnElement[bool] | None = None,
     limit: int | None = None,
 ) -> list[dict[str, Any]]:
-    """Deliveries with the address they go to, newest last; `search` looks into address and slug."""
+    """Deliveries with the address they go to, newest last; `search` looks into address and slug.
+
+    `people` is a condition on whom they go to; mails to staff go to none of them.
+    """
     query = _with_address()
     if states:
         query = query.where(DELIVERY.c.state.in_(sorted(states)))
@@ -132,6 +147,8 @@ def listing(
                 DELIVERY.c.slug.ilike(pattern, escape="\\"),
             )
         )
+    if people is not None:
+        query = query.where(SUBSCRIBER.c.id.is_not(None), people)
     query = query.order_by(DELIVERY.c.id.desc()).limit(limit)
     return [dict(row._mapping) for row in reversed(connection.execute(query).all())]
 
@@ -182,11 +199,32 @@ def require_slug(connection: Connection, slug: str) -> None:
 
 def waiting(connection: Connection, scope: str, subject: str) -> int:
     """How many deliveries that are not begun a halt of this scope keeps back."""
-    column = {"kind": DELIVERY.c.kind, "message": DELIVERY.c.slug}.get(scope)
-    query = select(func.count()).where(DELIVERY.c.state.in_(("queued", "deferred", "held")))
-    if column is not None:
-        query = query.where(column == subject)
+    query = select(func.count()).where(
+        DELIVERY.c.state.in_(("queued", "deferred", "held")), _under(scope, subject)
+    )
     return int(connection.execute(query).scalar_one())
+
+
+def flowing(connection: Connection, only: tuple[str, str] | None = None) -> int:
+    """How many deliveries go when every halt, or `only` that (scope, subject), is lifted.
+
+    What another halt keeps back stays, and is not among them.
+    """
+    present = [(one.scope, one.subject) for one in halts(connection)]
+    lifted = [one for one in present if only in (None, one)]
+    kept = [one for one in present if one not in lifted]
+    query = select(func.count()).where(
+        DELIVERY.c.state.in_(("queued", "deferred")),
+        or_(false(), *(_under(*one) for one in lifted)),
+        ~or_(false(), *(_under(*one) for one in kept)),
+    )
+    return int(connection.execute(query).scalar_one())
+
+
+def _under(scope: str, subject: str) -> ColumnElement[bool]:
+    """Whether a delivery is what a halt is about."""
+    column = {"kind": DELIVERY.c.kind, "message": DELIVERY.c.slug}.get(scope)
+    return true() if column is None else column == subject
 
 
 def halts(connection: Connection) -> list[HaltInForce]:

@@ -39,6 +39,8 @@ _TAKEN_NAMES = frozenset(
 )
 _DATABASES = re.compile(r"sqlite(?:\+pysqlite)?:///.+|postgres(?:ql)?(?:\+psycopg)?://.*")
 _IN_MEMORY = re.compile(r"sqlite[^:]*://(?:/?(?:\?.*)?|.*(?::memory:|mode=memory).*)")
+# In the one spelling that rows have (locales.canonical): de-simple, de-AT, sr-Latn.
+_TAG = r"^[a-z]{2,3}(-([A-Z]{2}|[A-Z][a-z]{3}|\d[a-z0-9]{3}|[a-z0-9]{3}|[a-z0-9]{5,8}))*$"
 _MAILBOX = re.compile(r'(?:"?(?P<name>[^"<>]*?)"?\s*<(?P<in>[^\s<>]+)>|(?P<bare>[^\s<>"]+))')
 
 
@@ -182,7 +184,7 @@ class Workspace(_Section):
     """`[workspace]`: what the house is called and by whose clock it lives."""
 
     name: str = _key("l3mail", "text", "Bildung in Musterstadt")
-    locale: str = _key("de", "a language tag", pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")
+    locale: str = _key("de", "a language tag", pattern=_TAG)
     timezone: Annotated[str, AfterValidator(_zone_name)] = _key("Europe/Berlin", "a time zone")
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from l3mail.addresses import clean_name
 from l3mail.errors import SubscriberError, quoted
+from l3mail.locales import canonical
 
 NAMES = ("first_name", "last_name", "salutation", "district")
 BIRTH = ("birth_year", "birth_month", "birth_day")
@@ -97,8 +98,7 @@ def language(value: str | None) -> str | None:
     """A language tag such as `de-simple`, or None for what is none."""
     if value is None or len(value) > _LANGUAGE_LIMIT:
         return None
-    head, dash, rest = value.strip().partition("-")
-    tag = head.lower() + dash + rest
+    tag = canonical(value)
     return tag if _LANGUAGE.fullmatch(tag) else None
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from l3mail.addresses import clean_name, header_safe
 from l3mail.errors import EntryError, HeaderInjectionError, printable, quoted
+from l3mail.locales import canonical
 from l3mail.settings import Attribute
 
 NAMES = ("first_name", "last_name", "salutation", "district")
@@ -63,9 +64,7 @@ def birthday(text: str, today: date) -> str:
 
 def locale(text: str) -> str:
     """A language tag such as `de` or `de-simple`. Raises EntryError."""
-    tag = text.strip().replace("_", "-")
-    head, dash, rest = tag.partition("-")
-    tag = head.lower() + dash + rest
+    tag = canonical(text.replace("_", "-"))
     if not _LOCALE.fullmatch(tag) or len(tag) > 35:
         raise EntryError(f"locale {quoted(text)} is no language tag; write de, de-simple or en")
     return tag
