@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from l3mail.addresses import Address
     from l3mail.courses import Overview
+    from l3mail.courses.overviews import Place
 
 PANEL = "People"
 Course = Annotated[str, typer.Argument(metavar="COURSE", help="A course's slug.")]
@@ -290,16 +291,9 @@ def progress(
                 ),
             )
         )
-    people = [
-        asdict(place)
-        | {
-            name: _local(house, getattr(place, name))
-            for name in ("next_due_at", "paused_until", "started_at")
-        }
-        for place in places[:limit]
-    ]
     if as_json:
         lessons = [{"message": step.slug} | asdict(step) for step in steps]
+        people = [_placed(house, place) for place in places[:limit]]
         print_json(_view(house, found) | {"lessons": lessons, "people": people})
         return
     names = ("planned", "accepted", "failed", "uncertain", "cancelled", "waiting", "ahead")
@@ -437,6 +431,13 @@ def _written(cadence: "Mapping[str, Any]") -> str:
     """A cadence as course.yaml has it."""
     parts = [f"{key}: {value}" for key, value in cadence.items() if key != "at"]
     return ", ".join([*parts, f'at: "{cadence["at"]}"'])
+
+
+def _placed(house: House, place: "Place") -> dict[str, Any]:
+    from dataclasses import asdict
+
+    moments = ("next_due_at", "paused_until", "started_at")
+    return asdict(place) | {name: _local(house, getattr(place, name)) for name in moments}
 
 
 def _due(house: House, place: Any) -> str:

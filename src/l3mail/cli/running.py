@@ -3,10 +3,11 @@
 import asyncio
 import logging
 import os
+import resource
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -140,9 +141,17 @@ def _conclude(done: "Round", tally: "Tally", *, as_json: bool) -> None:
 # -- until stopped
 
 
+def _take_all_files() -> None:
+    """Raise this process's limit of open files to what it may have: each connection is one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # some systems name a limit that they then refuse
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 @contextmanager
 def _listening(house: House, host: str | None, port: int | None) -> "Iterator[socket.socket]":
     """A socket at the address, taken before anything else begins."""
+    _take_all_files()
     settings = house.settings.web
     at = (settings.host if host is None else host, settings.port if port is None else port)
     family = socket.AF_INET6 if ":" in at[0] else socket.AF_INET
@@ -251,6 +260,7 @@ def _server(application: Any) -> Any:
     import uvicorn
 
     from l3mail.upkeep.units import LAST_ANSWERS_SECONDS
+    from l3mail.web.patience import impatient
 
     class Server(uvicorn.Server):
         @contextmanager
@@ -264,6 +274,7 @@ def _server(application: Any) -> Any:
             access_log=False,  # addresses and tokens stand in it
             server_header=False,
             proxy_headers=False,
+            http=impatient(),
             timeout_graceful_shutdown=LAST_ANSWERS_SECONDS,
         )
     )
