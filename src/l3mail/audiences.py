@@ -8,14 +8,13 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from difflib import get_close_matches
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import ColumnElement, Connection, Select, case, delete, func, select
 
 from l3mail.database import upsert
-from l3mail.errors import SegmentError, quoted
+from l3mail.errors import SegmentError, did_you_mean, quoted
 from l3mail.models import CAMPAIGN, COURSE, LESSON, MESSAGE, SEGMENT, STREAM, SUBSCRIBER, TRIGGER
 from l3mail.segments import Attribute, Expression, Question, Vocabulary, mentions, parse
 from l3mail.segments import compile as compile_question
@@ -214,8 +213,5 @@ def _asking(name: str, saved: Mapping[str, str]) -> set[str]:
 
 
 def _unknown(name: str, saved: Collection[str]) -> SegmentError:
-    near = get_close_matches(name, saved, n=1)
-    hint = (
-        f"did you mean {quoted(near[0])}?" if near else "`l3mail segments list` shows what there is"
-    )
+    hint = did_you_mean(name, saved, "`l3mail segments list` shows what there is")
     return SegmentError(f"there is no saved segment {quoted(name)}; {hint}")

@@ -4,7 +4,6 @@ Instants are aware datetimes, returned in UTC; dates are local days of the zone 
 in. Nothing here reads a clock, a database or a setting, so asking twice gives the same answer.
 """
 
-import difflib
 import re
 from calendar import isleap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ from l3mail.errors import (
     ClosedDaysError,
     NaiveDatetimeError,
     NothingOpenError,
+    did_you_mean,
     quoted,
 )
 
@@ -140,8 +140,7 @@ def _parse_weekday(value: object) -> int:
 
 
 def _nearest(word: str, known: Sequence[str]) -> str:
-    nearest = difflib.get_close_matches(word, known, n=1)
-    return f'did you mean "{nearest[0]}"?' if nearest else f"known are {', '.join(known)}"
+    return did_you_mean(word, known, f"known are {', '.join(known)}")
 
 
 class DateRange(NamedTuple):
@@ -226,8 +225,7 @@ def _check_holiday_calendar(code: str) -> None:
     if country in countries and (not separator or subdivision in countries[country]):
         return
     known = [*countries, *(f"{name}-{part}" for name in countries for part in countries[name])]
-    nearest = difflib.get_close_matches(code.upper(), known, n=1)
-    hint = f'did you mean "{nearest[0]}"?' if nearest else 'write it like "DE" or "DE-SN"'
+    hint = did_you_mean(code.upper(), known, 'write it like "DE" or "DE-SN"')
     raise ClosedDaysError("skip_holidays", f"{quoted(code)} is not a holiday calendar; {hint}")
 
 

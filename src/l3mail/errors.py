@@ -6,8 +6,13 @@ that says "later", somebody already unsubscribed) are values, never errors.
 This module knows nothing else of the house.
 """
 
+import difflib
+from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Literal
+
+_LONGEST_WORD = 200
+"""Characters: comparing takes the square of them."""
 
 
 class L3mailError(Exception):
@@ -49,6 +54,12 @@ def printable(text: str, limit: int) -> str:
 def quoted(text: str, limit: int = 60) -> str:
     """Show foreign text inside an error line: `printable` and in quotes."""
     return '"' + printable(text, limit).replace('"', '\\"') + '"'
+
+
+def did_you_mean(word: str, known: Iterable[str], otherwise: str, cutoff: float = 0.6) -> str:
+    """The end of an error line: the nearest of the known words, or what else helps."""
+    near = difflib.get_close_matches(word[:_LONGEST_WORD], list(known), n=1, cutoff=cutoff)
+    return f"did you mean {quoted(near[0])}?" if near else otherwise
 
 
 class AddressError(L3mailError):

@@ -3,12 +3,11 @@
 Owns the shape of a finding and the words for "did you mean". Knows no file format.
 """
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from l3mail.errors import quoted
+from l3mail.errors import did_you_mean
 
 Severity = Literal["error", "warning"]
 
@@ -55,7 +54,5 @@ class Faults:
 def suggestion(word: str, known: Iterable[str]) -> str:
     """The second half of "x is not …": the nearest known word, or all of them if none is near."""
     names = sorted(known)
-    near = difflib.get_close_matches(word.lower(), names, n=1, cutoff=0.5)
-    if near:
-        return f"did you mean {quoted(near[0])}?"
-    return f"known are {', '.join(names)}" if names else "none is known here"
+    otherwise = f"known are {', '.join(names)}" if names else "none is known here"
+    return did_you_mean(word.lower(), names, otherwise, cutoff=0.5)

@@ -1,6 +1,5 @@
 """How courses stand: who takes them, which lesson came how far, who is where. Only reads."""
 
-import difflib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, String, func, literal, select
 
 from l3mail.courses.enrollments import RUNNING
-from l3mail.errors import CourseError, quoted
+from l3mail.errors import CourseError, did_you_mean, quoted
 from l3mail.models import (
     COURSE,
     DELIVERY,
@@ -100,8 +99,7 @@ def overview(connection: Connection, slug: str) -> Overview:
     known = {course.slug: course for course in overviews(connection)}
     if slug in known:
         return known[slug]
-    near = difflib.get_close_matches(slug, known, n=1, cutoff=0.3)
-    hint = f"did you mean {quoted(near[0])}?" if near else "`l3mail content publish` makes them"
+    hint = did_you_mean(slug, known, "`l3mail content publish` makes them", cutoff=0.3)
     raise CourseError(f"there is no course {quoted(slug)}; {hint}")
 
 

@@ -3,14 +3,13 @@
 Reads messages and owns no row.
 """
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, select
 
-from l3mail.errors import NewsletterError, quoted
+from l3mail.errors import NewsletterError, did_you_mean, quoted
 from l3mail.models import MESSAGE, STREAM
 
 ISSUES = "newsletter/"
@@ -86,9 +85,4 @@ def published(connection: Connection) -> list[tuple[str, str, datetime]]:
 
 def _near(connection: Connection, slug: str) -> str:
     slugs = [known for known, _, _ in published(connection)]
-    near = difflib.get_close_matches(slug, slugs, n=1)
-    return (
-        f"; did you mean {quoted(near[0])}?"
-        if near
-        else f"; `l3mail content publish {slug}` does it"
-    )
+    return f"; {did_you_mean(slug, slugs, f'`l3mail content publish {slug}` does it')}"

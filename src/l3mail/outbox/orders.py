@@ -4,7 +4,6 @@ Each changing verb touches only rows in a state where the order makes sense and 
 ids it changed, so that the rest can be named to the operator.
 """
 
-import difflib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,7 +23,7 @@ from sqlalchemy import (
 )
 
 from l3mail.database import upsert
-from l3mail.errors import OutboxError, quoted
+from l3mail.errors import OutboxError, did_you_mean, quoted
 from l3mail.models import DELIVERY, DELIVERY_STATES, HALT, MESSAGE, SUBSCRIBER, UtcDateTime
 from l3mail.outbox.outcomes import UNPUBLISHED, Cause
 from l3mail.planning import LANE_OF_BULK, kept_back
@@ -192,8 +191,7 @@ def require_slug(connection: Connection, slug: str) -> None:
     slugs = sorted(connection.execute(known).scalars())
     if slug in slugs:
         return
-    near = difflib.get_close_matches(slug, slugs, n=1, cutoff=0.3)
-    hint = f"did you mean {quoted(near[0])}?" if near else "nothing is published yet"
+    hint = did_you_mean(slug, slugs, "nothing is published yet", cutoff=0.3)
     raise OutboxError(f"{quoted(slug)} is no message; {hint}")
 
 

@@ -4,13 +4,12 @@ Owns the list of Python's syntax that is allowed, and the limits of size and dep
 """
 
 import ast
-import difflib
 import re
 from collections.abc import Iterable
 from datetime import date
 from typing import Final, NoReturn
 
-from l3mail.errors import SegmentError, quoted
+from l3mail.errors import SegmentError, did_you_mean, quoted
 from l3mail.segments.language import (
     ATTRS,
     BUILT_IN,
@@ -437,8 +436,8 @@ def _is_word(node: ast.expr) -> bool:
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name[:LONGEST_VALUE], list(known), n=1, cutoff=0.6)
-    return f"; did you mean {quoted(near[0])}?" if near else ""
+    hint = did_you_mean(name, known, "")
+    return hint and f"; {hint}"
 
 
 def _is_day(text: str) -> bool:

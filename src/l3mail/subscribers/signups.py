@@ -4,7 +4,6 @@ Owns sign-up rows and the mails that ask. What the form said stays in the sign-u
 subscriber's row holds nothing but the address until somebody confirms.
 """
 
-import difflib
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
@@ -26,7 +25,7 @@ from sqlalchemy import (
 
 from l3mail import consents, streams, suppressions
 from l3mail.database import upsert
-from l3mail.errors import SubscriberError, quoted
+from l3mail.errors import SubscriberError, did_you_mean, quoted
 from l3mail.models import (
     DELIVERY,
     SIGNUP,
@@ -220,8 +219,7 @@ def streams_asked(connection: Connection, slugs: Collection[str]) -> dict[str, R
     unknown = [slug for slug in slugs if slug not in found or found[slug].retired_at is not None]
     if unknown:
         known = [offer.slug for offer in streams.offers(connection)]
-        near = difflib.get_close_matches(unknown[0][:100], known, n=1)
-        hint = f"did you mean {quoted(near[0])}?" if near else "name one of those declared"
+        hint = did_you_mean(unknown[0], known, "name one of those declared")
         raise SubscriberError(f"{quoted(unknown[0])} is no stream; {hint}")
     return found
 

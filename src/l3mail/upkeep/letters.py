@@ -151,6 +151,7 @@ class _Words:
     tls: dict[str, str]
     login: str
     no_login: str
+    no_user: str
     unnamed: str
     nobody: str
     sqlite: str
@@ -163,6 +164,7 @@ _DE = _Words(
     {"none": "keine", "starttls": "STARTTLS", "tls": "TLS von Anfang an"},
     "Benutzer „{}“",
     "ohne (bitte bestätigen Sie, dass unsere IP-Adresse freigegeben ist)",
+    "(bitte nennen Sie uns den Benutzernamen)",
     "(bitte nennen Sie uns einen Namen, etwa https://kurse.{})",
     "noch niemandem; bitte nennen Sie uns die Adresse des Proxys",
     "Die Datenbank darf dabei nicht einfach\n   kopiert werden, während geschrieben wird.",
@@ -174,6 +176,7 @@ _EN = _Words(
     {"none": "none", "starttls": "STARTTLS", "tls": "TLS from the start"},
     'user "{}"',
     "none (please confirm that our IP address is let in)",
+    "(please tell us the user name)",
     "(please give us a name, such as https://courses.{})",
     "nobody yet; please tell us the proxy's address",
     "The database must not simply\n   be copied while it is written.",
@@ -197,7 +200,7 @@ def write_letter(settings: Settings, own_name: str, locale: str) -> str:
         relay=host,
         mail="587" if settings.relay_is_loopback else host,
         tls=words.tls["starttls" if settings.relay_is_loopback else relay.tls],
-        login=words.login.format(relay.username) if relay.username else words.no_login,
+        login=_login(settings, words),
         own_name=own_name,
         sender=settings.sender.from_.text,
         connections=relay.connections,
@@ -217,3 +220,9 @@ def write_letter(settings: Settings, own_name: str, locale: str) -> str:
         backup=words.sqlite if on_file else words.postgres,
         signature="\n".join(line for line in signed if line),
     )
+
+
+def _login(settings: Settings, words: _Words) -> str:
+    if settings.relay.username:
+        return words.login.format(settings.relay.username)
+    return words.no_user if settings.relay_is_loopback else words.no_login

@@ -55,7 +55,8 @@ def survey_content(settings: Settings, database: Database) -> Survey:
 
     A text is compiled where its file is not what was published. Where a layout, the words or
     the images are younger than that, one text of each look is compiled, and the others of its
-    look only if that one has changed.
+    look only if that one has changed. What only another version of this program would compile
+    otherwise is not seen here, but by `l3mail content status`.
     """
     library = read_content(settings)
     known = database.read(publishing.in_force)
