@@ -3,6 +3,7 @@
 Knows nothing of text or SMTP.
 """
 
+from l3mail.audiences import Questions
 from l3mail.newsletters.campaigns import (
     BATCH,
     Campaign,
@@ -25,7 +26,6 @@ from l3mail.newsletters.issues import (
 from l3mail.newsletters.reach import (
     Audience,
     LastTime,
-    Questions,
     audience,
 )
 

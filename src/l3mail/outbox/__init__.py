@@ -27,12 +27,14 @@ from l3mail.outbox.orders import (
     Settlement,
     cancel,
     counts,
+    end_unapproved,
     halt,
     halts,
     is_halted,
     listing,
     lookup,
     needs,
+    queue_approved,
     queue_published,
     require_slug,
     resolve,
@@ -42,6 +44,7 @@ from l3mail.outbox.orders import (
     waiting_since,
 )
 from l3mail.outbox.outcomes import (
+    AWAITING_APPROVAL,
     TRIES_IN_DOUBT,
     UNCERTAIN_REST,
     UNPUBLISHED,
@@ -54,6 +57,7 @@ from l3mail.outbox.outcomes import (
 )
 
 __all__ = [
+    "AWAITING_APPROVAL",
     "LEASE",
     "TAKEN_BACK",
     "TRIES_IN_DOUBT",
@@ -74,6 +78,7 @@ __all__ = [
     "claim",
     "claim_retries",
     "counts",
+    "end_unapproved",
     "give_back",
     "glimpse",
     "halt",
@@ -82,6 +87,7 @@ __all__ = [
     "listing",
     "lookup",
     "needs",
+    "queue_approved",
     "queue_published",
     "record",
     "release",
