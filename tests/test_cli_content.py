@@ -60,7 +60,7 @@ def test_publish_shows_what_changes_stores_it_and_notes_who(desk: Desk) -> None:
     (action,) = desk.rows(ACTIONS)
     assert (action["command"], action["counts"]) == (
         "content publish",
-        {"texts": 1, "courses": 1, "wordings": 0},
+        {"texts": 1, "courses": 1, "wordings": 0, "triggers": 0},
     )
     assert len(list((desk.office.folder / "state/media").glob("*/tafel.png"))) == 1
     again = desk.run("content", "publish", "--yes")

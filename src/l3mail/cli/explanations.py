@@ -13,6 +13,7 @@ from sqlalchemy import Connection, String, case, exists, literal, select
 
 from l3mail import courses, outbox, subscribers, suppressions
 from l3mail.addresses import Address, address_key
+from l3mail.audiences import Questions
 from l3mail.errors import L3mailError
 from l3mail.models import (
     CAMPAIGN,
@@ -24,7 +25,6 @@ from l3mail.models import (
     SUBSCRIBER,
     SUBSCRIPTION,
 )
-from l3mail.newsletters import Questions
 from l3mail.outbox import HaltInForce
 from l3mail.planning import (
     CONFIRMATIONS_PER_30_DAYS,

@@ -80,7 +80,7 @@ def _look(
 ) -> _Findings:
     from l3mail import needs, newsletters, outbox, rounds
 
-    upcoming = rounds.upcoming(connection)
+    upcoming = rounds.upcoming(connection, now, agenda)
     moments = [due.due_at for due in upcoming[:1]]
     later = rounds.next_moment(connection, now, agenda)
     return _Findings(

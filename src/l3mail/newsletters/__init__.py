@@ -3,7 +3,6 @@
 Knows nothing of text or SMTP.
 """
 
-from l3mail.audiences import Questions
 from l3mail.newsletters.campaigns import (
     BATCH,
     Campaign,
@@ -37,7 +36,6 @@ __all__ = [
     "Issue",
     "LastTime",
     "Planned",
-    "Questions",
     "audience",
     "campaigns",
     "cancel",

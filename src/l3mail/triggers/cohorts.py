@@ -3,6 +3,7 @@
 The calendar is asked once for each, the database for all its people. Reads, and changes nothing.
 """
 
+from calendar import isleap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
@@ -157,7 +158,7 @@ def coming(
 def _late(trigger: Trigger, rule: Rule, occasion: Occasion) -> Cohort:
     values = _moment(occasion) | {"occurrence": _occurrence(trigger, rule, occasion.on.year)}
     # Not since it was planned: on the virtual clock that is another moment.
-    values["joined_after"] = occasion.due_at
+    values["joined_since"] = occasion.due_at
     return Cohort(Shape.of(rule, late=True), values, occasion)
 
 
@@ -246,12 +247,8 @@ def _anniversaries(day: date, first: datetime | None, zone: ZoneInfo) -> list[da
         date(year, month, of_month)
         for year in range(first.astimezone(zone).year, day.year)
         for month, of_month in birthdays_on(day)
-        if (month, of_month) != (2, 29) or _has_leap_day(year)
+        if (month, of_month) != (2, 29) or isleap(year)
     ]
-
-
-def _has_leap_day(year: int) -> bool:
-    return (date(year, 3, 1) - _DAY).day == 29
 
 
 def _day_of(day: date, zone: ZoneInfo) -> dict[str, datetime]:

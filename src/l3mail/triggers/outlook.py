@@ -3,6 +3,7 @@
 Reads by the statements that planning uses, and changes nothing.
 """
 
+from calendar import isleap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
@@ -27,8 +28,6 @@ from l3mail.triggers.statements import (
     lifecycle_mail,
     narrowed,
 )
-
-_DAY = timedelta(days=1)
 
 
 def next_moment(connection: Connection, terms: Terms) -> datetime | None:
@@ -113,7 +112,7 @@ def _next_anniversary(
         earliest = min(
             date(coming.on.year - years, month, day)
             for month, day in birthdays_on(coming.on)
-            if (month, day) != (2, 29) or _is_leap(coming.on.year - years)
+            if (month, day) != (2, 29) or isleap(coming.on.year - years)
         )
         joined = connection.execute(
             select(func.min(SUBSCRIPTION.c.confirmed_at, type_=UtcDateTime)).where(
@@ -127,10 +126,6 @@ def _next_anniversary(
             on = celebrated_on(day.month, day.day, day.year + years)
             moments.append(wall_to_utc(max(on, coming.on), rule.at, zone))
     return min(moments, default=None)
-
-
-def _is_leap(year: int) -> bool:
-    return (date(year, 3, 1) - _DAY).day == 29
 
 
 @dataclass(frozen=True, slots=True)

@@ -242,37 +242,35 @@ def facts_between(shape: Shape) -> Select[Any]:
     """The first and the last fact between two moments, of whomever; reads an index."""
     facts = _facts(shape)
     assert facts.table is not None
-    return (
-        select(
-            func.min(facts.at, type_=UtcDateTime).label("first"),
-            func.max(facts.at, type_=UtcDateTime).label("last"),
-        )
-        .select_from(facts.table)
-        .where(*facts.where)
-    )
+    bounds: list[Column] = [
+        func.min(facts.at, type_=UtcDateTime).label("first"),
+        func.max(facts.at, type_=UtcDateTime).label("last"),
+    ]
+    return select(*bounds).select_from(facts.table).where(*facts.where)
 
 
 @cache
 def birthdays_ahead() -> Select[Any]:
     """The first birthday of a member at or after `month` and `day` in the order of a year."""
     month, day = (bindparam(name, type_=Id) for name in ("month", "day"))
-    is_member = exists(
+    is_member: Column = exists(
         select(MEMBER.c.id).where(
             MEMBER.c.subscriber_id == SUBSCRIBER.c.id,
             MEMBER.c.stream_id == bindparam("stream"),
             IS_MEMBER,
         )
     )
-    days: Select[Any] = select(SUBSCRIBER.c.birth_month, SUBSCRIBER.c.birth_day)
+    born: list[Column] = [SUBSCRIBER.c.birth_month, SUBSCRIBER.c.birth_day]
     return (
-        days.where(
+        select(*born)
+        .where(
             or_(
                 SUBSCRIBER.c.birth_month > month,
                 and_(SUBSCRIBER.c.birth_month == month, SUBSCRIBER.c.birth_day >= day),
             ),
             is_member,
         )
-        .order_by(SUBSCRIBER.c.birth_month, SUBSCRIBER.c.birth_day)
+        .order_by(*born)
         .limit(1)
     )
 
@@ -303,7 +301,7 @@ def _facts(shape: Shape) -> _Facts:
                 )
             )
         case "yearly":
-            late = MEMBER.c.confirmed_at > bindparam("joined_after", type_=UtcDateTime)
+            late = MEMBER.c.confirmed_at >= bindparam("joined_since", type_=UtcDateTime)
             return _Facts((late if shape.late else _had_joined(),))
         case "anniversary":
             return _Facts(
