@@ -58,16 +58,17 @@ def state_of(batch: Batch) -> tuple[str, str | None] | None:
     return _STATE.get(batch.decision)
 
 
-def known(connection: Connection, trigger: Trigger, occasion: str) -> Batch | None:
-    """The batch of an occasion if it was opened, held until this transaction ends.
+def known(
+    connection: Connection, trigger: Trigger, occasion: str, *, lock: bool = False
+) -> Batch | None:
+    """The batch of an occasion, if it was opened.
 
-    Whoever decides meanwhile waits, and then finds the rows that were planned.
+    With `lock`, whoever decides meanwhile waits, and then finds the rows that were planned.
     """
-    row = connection.execute(
-        select(APPROVAL.c.id, APPROVAL.c.decision)
-        .where(APPROVAL.c.trigger_id == trigger.id, APPROVAL.c.occasion == occasion)
-        .with_for_update()
-    ).first()
+    query = select(APPROVAL.c.id, APPROVAL.c.decision).where(
+        APPROVAL.c.trigger_id == trigger.id, APPROVAL.c.occasion == occasion
+    )
+    row = connection.execute(query.with_for_update() if lock else query).first()
     return None if row is None else Batch(*row)
 
 
@@ -100,7 +101,7 @@ def open_(connection: Connection, trigger: Trigger, occasion: Occasion, now: dat
                 for row in connection.execute(versions)
             ],
         )
-    batch = known(connection, trigger, name)
+    batch = known(connection, trigger, name, lock=True)
     assert batch is not None
     return batch
 

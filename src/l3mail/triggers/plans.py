@@ -85,7 +85,8 @@ def _plan_cohort(
     asked = cohorts.questions(connection, rule, cohort, terms)
     if rule.needs_approval:
         assert cohort.occasion is not None
-        batch = approvals.known(connection, trigger, cohort.occasion.name(rule.kind))
+        occasion = cohort.occasion.name(rule.kind)
+        batch = approvals.known(connection, trigger, occasion, lock=True)
         if batch is None:
             if not people(connection, trigger, cohort, terms):
                 return 0
