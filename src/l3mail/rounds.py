@@ -127,11 +127,12 @@ def _plan_campaigns(connection: Connection, now: datetime, agenda: Agenda) -> Ro
 
 
 def _plan_triggers(connection: Connection, now: datetime, agenda: Agenda) -> Round:
-    done = triggers.plan(connection, _terms(now, agenda), agenda.batch)
+    done = triggers.plan(connection, trigger_terms(now, agenda), agenda.batch)
     return Round(planned=done.deliveries, lapsed=done.lapsed, unasked=done.unasked, more=done.more)
 
 
-def _terms(now: datetime, agenda: Agenda) -> triggers.Terms:
+def trigger_terms(now: datetime, agenda: Agenda) -> triggers.Terms:
+    """What triggers depend on, of an agenda and at a moment."""
     rules = agenda.rules
     return triggers.Terms(now, rules.zone, agenda.questions, rules.fallback_locale)
 
@@ -218,7 +219,7 @@ def next_moment(connection: Connection, now: datetime, agenda: Agenda) -> dateti
     """
     found = [connection.execute(query, {"now": now}).scalar_one() for query in _MOMENTS]
     found.append(events.next_settlement(connection, now))
-    found.append(triggers.next_moment(connection, _terms(now, agenda)))
+    found.append(triggers.next_moment(connection, trigger_terms(now, agenda)))
     found += [planner.next_moment(connection, now, agenda) for planner in agenda.planners]
     return min((moment for moment in found if moment is not None), default=None)
 
@@ -250,7 +251,7 @@ def upcoming(connection: Connection, now: datetime, agenda: Agenda, limit: int =
         .limit(limit)
     )
     found = [Due(*row) for row in lessons] + [Due(*row, people=None) for row in issues]
-    expected = triggers.upcoming(connection, _terms(now, agenda))
+    expected = triggers.upcoming(connection, trigger_terms(now, agenda))
     found += [Due(one.due_at, one.slug, one.people) for one in expected]
     return sorted(found, key=lambda due: (due.due_at, due.slug))[:limit]
 

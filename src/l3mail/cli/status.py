@@ -92,7 +92,7 @@ def _look(
         unpublished=rounds.unpublished(connection, now + needs.AHEAD),
         paused=[c for c in newsletters.campaigns(connection) if c.status(now) == "paused"],
         waiting_since=outbox.waiting_since(connection),
-        needs=needs.look(connection, now, problems),
+        needs=needs.look(connection, now, problems, agenda),
     )
 
 

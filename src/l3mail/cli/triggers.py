@@ -1,6 +1,5 @@
 """Commands on triggers: what goes out by itself, when next, and what waits for a yes."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -238,13 +237,6 @@ def _pending_view(
 ) -> dict[str, Any]:
     from l3mail import publishing, triggers
 
-    count = batch.held
-    if batch.due_at > terms.now:
-        try:
-            trigger = triggers.find(connection, batch.slug)
-            count = triggers.expected_at(connection, trigger, batch.due_at, terms)
-        except L3mailError:
-            count = 0
     texts = publishing.load(connection, set(batch.messages.values()))
     own = batch.messages.get(terms.fallback_locale, next(iter(batch.messages.values()), 0))
     return {
@@ -254,7 +246,7 @@ def _pending_view(
         "due_at": iso(house, batch.due_at),
         "requested_at": iso(house, batch.requested_at),
         "lapses_at": iso(house, batch.lapses_at),
-        "people": count,
+        "people": triggers.waiting_for(connection, batch, terms),
         "subject": str(texts[own].compiled.get("subject", "")) if own in texts else "",
         "messages": dict(batch.messages),
     }
@@ -428,12 +420,3 @@ def _terms(house: House) -> "Terms":
 
 def _short(instant: str | None) -> str:
     return (instant or "")[:16].replace("T", " ")
-
-
-def waiting_lines(batches: Sequence[dict[str, Any]]) -> list[str]:
-    """What `status` says of batches that wait: a line each, with what to do."""
-    return [
-        f"{batch['slug']} waits for approval until {_short(batch['lapses_at'])},"
-        f" {people(batch['people'])}: `l3mail triggers approve {batch['slug']}`"
-        for batch in batches
-    ]

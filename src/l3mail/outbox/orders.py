@@ -70,7 +70,9 @@ def needs(connection: Connection, since: datetime) -> Needs:
 
     return Needs(
         doubted=count(DELIVERY.c.state == "uncertain", DELIVERY.c.next_attempt_at.is_(None)),
-        held=count(DELIVERY.c.state == "held"),
+        held=count(
+            DELIVERY.c.state == "held", DELIVERY.c.reason.is_distinct_from(AWAITING_APPROVAL)
+        ),
         failed=count(
             DELIVERY.c.state == "failed",
             DELIVERY.c.ended_at > since,

@@ -27,6 +27,7 @@ from l3mail.triggers.outlook import (
     skipped,
     unasked,
     upcoming,
+    waiting_for,
 )
 from l3mail.triggers.plans import BATCH, Planned, plan
 
@@ -57,4 +58,5 @@ __all__ = [
     "skipped",
     "unasked",
     "upcoming",
+    "waiting_for",
 ]

@@ -17,6 +17,7 @@ from l3mail.errors import L3mailError
 from l3mail.models import APPROVAL, DELIVERY, SUBSCRIBER, SUBSCRIPTION, UtcDateTime
 from l3mail.planning import IS_MEMBER, MEMBER, bindings, mailable
 from l3mail.triggers import approvals, cohorts, declaring, plans, rules
+from l3mail.triggers.approvals import Pending
 from l3mail.triggers.cohorts import Terms
 from l3mail.triggers.declaring import Trigger
 from l3mail.triggers.rules import Occasion, Rule
@@ -184,6 +185,16 @@ def expected_at(connection: Connection, trigger: Trigger, due_at: datetime, term
         coming = rules.occasion_on(rule, day, terms.zone)
         found = cohorts.coming(connection, trigger, rule, coming, terms)
     return sum(plans.people(connection, trigger, cohort, terms, due_at) for cohort in found)
+
+
+def waiting_for(connection: Connection, batch: Pending, terms: Terms) -> int:
+    """How many people a batch is for: those whose mails are held, or will be when it is due."""
+    if batch.due_at <= terms.now:
+        return batch.held
+    try:
+        return expected_at(connection, declaring.find(connection, batch.slug), batch.due_at, terms)
+    except L3mailError:
+        return 0  # `unasked` tells of it
 
 
 def unasked(connection: Connection, terms: Terms) -> list[tuple[str, str]]:

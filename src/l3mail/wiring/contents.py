@@ -58,7 +58,24 @@ def compile_content(settings: Settings) -> tuple[content.Library, list[content.T
         messages=None,
         segments=None,
     )
-    return library, [_asked(text, vocabulary) for text in content.compile_all(library)]
+    texts = [_asked(text, vocabulary) for text in content.compile_all(library)]
+    if settings.tracking.mode == "consent":
+        return library, texts
+    return library, [_unseen(text, settings.tracking.mode) for text in texts]
+
+
+def _unseen(text: content.Text, mode: str) -> content.Text:
+    """A trigger that waits for what nobody takes note of would never send its text."""
+    kind = text.source.matter.rule.get("trigger")
+    if kind not in {"clicked", "inactive"}:
+        return text
+    line = text.source.mapped.line("trigger")
+    problem = (
+        f'trigger {kind} sends to nobody while [tracking] mode is "{mode}";'
+        ' take an interest: button instead, or write mode = "consent" into l3mail.toml'
+    )
+    finding = content.Finding(text.source.path, line, "warning", problem)
+    return replace(text, findings=(*text.findings, finding))
 
 
 def _asked(text: content.Text, vocabulary: Vocabulary) -> content.Text:
