@@ -154,7 +154,7 @@ RULES = {
     ' did you mean "kurs/01-start"?',
     "trigger: birthday\nvalid_for: 0d": '4: "valid_for" is "0d", so it would be too late at once',
     "trigger: inactive\nafter: 12h": '4: "after" is "12h", and silence is counted in days',
-    "trigger: inactive\nafter: 90d": "3: warning: trigger inactive sends to nobody while [tracking]",
+    "trigger: inactive\nafter: 90d": "3: warning: trigger inactive sends to nobody while",
     "trigger: clicked\nof: kurs/01-start": "3: warning: trigger clicked sends to nobody while",
 }
 

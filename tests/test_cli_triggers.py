@@ -85,7 +85,7 @@ def test_a_trigger_that_can_not_be_asked_is_broken_and_status_says_so(desk: Desk
         desk, "show", "gruss", at=now
     )
     told = desk.run("status", at=now)
-    assert f"needs  {SLUG} goes out to nobody: segment: there is no saved" in told
+    assert f"needs  {SLUG} goes out to nobody (segment: there is no saved" in told
 
 
 def test_pending_shows_how_many_it_is_for_before_and_after_it_is_due(desk: Desk) -> None:

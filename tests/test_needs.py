@@ -6,8 +6,12 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from l3mail import needs, newsletters, outbox
+from l3mail.models import TRIGGER
 from l3mail.needs import Cause, Need, in_words
-from tests.fakes.village import MONDAY_TEN, Village
+from l3mail.rounds import Agenda
+from l3mail.subscribers import Rules
+from tests.fakes import parish
+from tests.fakes.village import MONDAY_TEN, PEPPER, Village
 
 BERLIN = ZoneInfo("Europe/Berlin")
 ISSUE = "newsletter/2026-12"
@@ -57,3 +61,27 @@ def test_every_cause_has_words_that_say_what_to_do(cause: Cause, locale: str) ->
     words = in_words(need, BERLIN, locale)
     assert "{" not in words
     assert "`l3mail " in words or "because of it" in words
+
+
+def test_what_waits_for_approval_is_told_with_its_people_as_far_as_they_are_known(
+    village: Village,
+) -> None:
+    village.clock.set(parish.berlin("2027-09-01 12:00"))
+    parish.declare(village, trigger="yearly", on="09-08", approval="required")
+    parish.friend(village)
+    parish.plan(village, "2027-09-08 08:00")
+    agenda = Agenda(Rules(PEPPER, BERLIN, "de"), parish.ASKING.question)
+    until = parish.berlin("2027-09-11 00:00")
+    assert told(village) == [Need(Cause.APPROVAL, parish.SLUG, 0, until)]
+    foreseen = [Need(Cause.APPROVAL, parish.SLUG, 1, until)]
+    assert village.do(needs.look, village.now, (), agenda) == foreseen
+    assert in_words(foreseen[0], BERLIN) == (
+        f"{parish.SLUG} waits for approval until Sat 2027-09-11 00:00, 1 person:"
+        f" `l3mail triggers approve {parish.SLUG}`"
+    )
+    parish.plan(village, "2027-09-08 09:00")
+    assert told(village) == foreseen
+    village.change(TRIGGER, 1, rule={"trigger": "birthday", "segment": "fort"})
+    (_, unasked) = village.do(needs.look, village.now, (), agenda)
+    assert (unasked.cause, unasked.subject) == (Cause.UNASKED, parish.SLUG)
+    assert "fort" in unasked.because

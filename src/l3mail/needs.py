@@ -114,7 +114,7 @@ _WORDS: Mapping[str, Mapping[Cause, str]] = {
         " `l3mail newsletters resume` lets it go on",
         Cause.APPROVAL: "{subject} waits for approval until {at}, {people}:"
         " `l3mail triggers approve {subject}`",
-        Cause.UNASKED: "{subject} goes out to nobody: {because}",
+        Cause.UNASKED: "{subject} goes out to nobody ({because}): `l3mail triggers show {subject}`",
         Cause.FAILED: "{n} failed in 24 hours: `l3mail outbox list --status failed`",
         Cause.UNPUBLISHED: "{subject} is not published and due {at} for {n}:"
         " `l3mail content publish`",
@@ -130,7 +130,7 @@ _WORDS: Mapping[str, Mapping[Cause, str]] = {
         " `l3mail newsletters resume` setzt fort",
         Cause.APPROVAL: "{subject} wartet bis {at} auf Freigabe, {people}:"
         " `l3mail triggers approve {subject}`",
-        Cause.UNASKED: "{subject} geht an niemanden: {because}",
+        Cause.UNASKED: "{subject} geht an niemanden ({because}): `l3mail triggers show {subject}`",
         Cause.FAILED: "{n} in 24 Stunden gescheitert: `l3mail outbox list --status failed`",
         Cause.UNPUBLISHED: "{subject} ist nicht veröffentlicht und am {at} für {n} fällig:"
         " `l3mail content publish`",
