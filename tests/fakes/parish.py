@@ -1,6 +1,6 @@
 """A village with triggers: rules in force, facts that happen, and the planner asked by hand."""
 
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -10,7 +10,16 @@ from l3mail import courses, triggers
 from l3mail.audiences import Questions
 from l3mail.audiences import Terms as AskingTerms
 from l3mail.calendars import wall_to_utc
-from l3mail.models import CONSENT, DELIVERY, ENROLLMENT, EVENT, LINK, SUBSCRIBER, SUBSCRIPTION
+from l3mail.models import (
+    CONSENT,
+    COURSE,
+    DELIVERY,
+    ENROLLMENT,
+    EVENT,
+    LINK,
+    SUBSCRIBER,
+    SUBSCRIPTION,
+)
 from l3mail.triggers import Planned, Terms
 from tests.fakes.village import Village
 
@@ -101,8 +110,6 @@ def finish(village: Village, person: int, course: str = "kurs", at: datetime | N
 
 
 def _course(village: Village, slug: str) -> int:
-    from l3mail.models import COURSE
-
     (row,) = village.ask(select(COURSE.c.id).where(COURSE.c.slug == slug))
     return int(row.id)
 
@@ -130,7 +137,3 @@ def mails(village: Village) -> list[tuple[int, str, str]]:
     """Who has which mail, and when it is due, in the order of their numbers."""
     rows = village.ask(select(DELIVERY).order_by(DELIVERY.c.id))
     return [(row.subscriber_id, row.occurrence, shown(row.due_at)) for row in rows]
-
-
-def at(hour: int, minute: int = 0) -> time:
-    return time(hour, minute)
