@@ -379,6 +379,20 @@ def test_once_a_year_means_the_year_it_is_due_in(town: Village) -> None:
     ]
 
 
+def test_a_slot_of_the_new_year_is_next_for_who_had_the_old_year_s_mail(town: Village) -> None:
+    declare(town, trigger="interested", of="video", once="yearly", at="10:00")
+    friend(town)
+    for moment in ("2027-12-01 09:00", "2027-12-31 09:00", "2027-12-31 15:00"):
+        town.clock.set(berlin(moment))
+        happen(town, 1, "interested", name="video")
+        plan(town)
+        town.clock.advance(timedelta(hours=1))
+        plan(town)
+    assert [moment for _, moment in due(town)] == ["2027-12-01 10:00"]
+    assert shown(town.do(triggers.next_moment, terms(town))) == "2028-01-01 10:00"
+    assert plan(town, "2028-01-01 10:00") == Planned(1)
+
+
 def test_without_once_each_fact_is_answered(town: Village) -> None:
     declare(town, trigger="interested", of="video")
     friend(town)
@@ -459,6 +473,17 @@ def test_two_planners_at_once_make_one_delivery_each(village: Village, kind: str
     while plan(village, limit=5).more:
         pass
     assert sorted(person for person, _ in due(village)) == list(range(1, 13))
+
+
+def test_a_day_is_marked_as_planned_when_nobody_of_it_is_left(town: Village) -> None:
+    """So that all of a stream are looked at once, and not at every tick until it lapses."""
+    everything_happens(town, "yearly", people=3)
+    plan(town, limit=2)
+    assert town.row(TRIGGER, 1)["planned_until"] is None
+    plan(town, limit=2)
+    assert shown(town.row(TRIGGER, 1)["planned_until"]) == "2027-05-10 09:00"
+    town.change(DELIVERY, 3, occurrence="another")
+    assert plan(town) == Planned()
 
 
 # -- whom nobody may mail, and whom a segment leaves out

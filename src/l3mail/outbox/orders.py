@@ -253,11 +253,7 @@ def end_unapproved(
 def _end_waiting(connection: Connection, approval_id: int, values: dict[str, Any]) -> list[int]:
     rows = connection.execute(
         update(DELIVERY)
-        .where(
-            DELIVERY.c.approval_id == approval_id,
-            DELIVERY.c.state == "held",
-            DELIVERY.c.reason == AWAITING_APPROVAL,
-        )
+        .where(DELIVERY.c.approval_id == approval_id, DELIVERY.c.state == "held")
         .values(TAKEN_BACK | values)
         .returning(DELIVERY.c.id)
     )
