@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 
 from l3mail.cli import app
 from l3mail.database import opened
-from l3mail.models import ACTIONS, MESSAGE, WORDING
+from l3mail.models import ACTIONS, MESSAGE, TRIGGER, WORDING
 from tests.fakes.library import LESSON, Shelf
 from tests.fakes.office import Office
 from tests.fakes.village import Village
@@ -60,7 +60,7 @@ def test_publish_shows_what_changes_stores_it_and_notes_who(desk: Desk) -> None:
     (action,) = desk.rows(ACTIONS)
     assert (action["command"], action["counts"]) == (
         "content publish",
-        {"texts": 1, "courses": 1, "wordings": 0},
+        {"texts": 1, "courses": 1, "wordings": 0, "triggers": 0},
     )
     assert len(list((desk.office.folder / "state/media").glob("*/tafel.png"))) == 1
     again = desk.run("content", "publish", "--yes")
@@ -141,6 +141,68 @@ def test_a_trigger_on_what_nobody_offers_is_a_warning(desk: Desk) -> None:
     assert desk.run("check").stdout == "2 texts: 0 errors, 0 warnings.\n"
     desk.shelf.text(path, matter=f"{LESSON}\ntrigger: finished\nof: kurs")
     assert desk.run("check").stdout == "2 texts: 0 errors, 0 warnings.\n"
+
+
+LIFECYCLE_STREAM = '[streams.lifecycle]\ntitle = "x"\nkind = "lifecycle"\n'
+RULES = {
+    "trigger: joined\nafter: 1d\nof: kurse": '5: warning: "kurse" is nothing one can join here; did'
+    ' you mean "kurs"?',
+    "trigger: joined\nafter: 1d\nof: newsletter": None,
+    "trigger: joined\nafter: 1d": None,
+    "trigger: finished\nof: kurz": '4: warning: "kurz" is no course here; did you mean "kurs"?',
+    "trigger: clicked\nof: kurs/01-strat": '4: warning: "kurs/01-strat" is offered by no text here;'
+    ' did you mean "kurs/01-start"?',
+    "trigger: birthday\nvalid_for: 0d": '4: "valid_for" is "0d", so it would be too late at once',
+    "trigger: inactive\nafter: 12h": '4: "after" is "12h", and silence is counted in days',
+    "trigger: inactive\nafter: 90d": "3: warning: trigger inactive sends to nobody while",
+    "trigger: clicked\nof: kurs/01-start": "3: warning: trigger clicked sends to nobody while",
+}
+
+
+@pytest.mark.parametrize(("rule", "words"), RULES.items(), ids=RULES)
+def test_a_rule_that_can_never_fire_is_told_of(desk: Desk, rule: str, words: str | None) -> None:
+    desk.shelf.put("l3mail.toml", desk.office.settings_text + LIFECYCLE_STREAM)
+    path = "newsletters/lifecycle/folge.md"
+    desk.shelf.text(path, matter=f"{LESSON}\n{rule}")
+    code = 0 if words is None or "warning" in words else 1
+    told = desk.run("check", code=code).stdout
+    assert (f"{path}:{words}" in told) if words else told.endswith("0 errors, 0 warnings.\n")
+
+
+def test_clicks_may_be_waited_for_where_they_are_measured(desk: Desk) -> None:
+    tracking = '[tracking]\nmode = "consent"\n'
+    desk.shelf.put("l3mail.toml", desk.office.settings_text + LIFECYCLE_STREAM + tracking)
+    matter = f"{LESSON}\ntrigger: clicked\nof: kurs/01-start"
+    desk.shelf.text("newsletters/lifecycle/folge.md", matter=matter)
+    assert desk.run("check").stdout == "2 texts: 0 errors, 0 warnings.\n"
+
+
+def test_publishing_puts_a_rule_in_force_and_reverting_the_one_before(desk: Desk) -> None:
+    desk.shelf.put("l3mail.toml", desk.office.settings_text + LIFECYCLE_STREAM)
+    path = "newsletters/lifecycle/tag.md"
+    desk.shelf.text(path, matter=f'{LESSON}\ntrigger: yearly\non: "09-08"')
+    told = desk.run("content", "publish", "--yes").stdout
+    assert "trigger  lifecycle/tag: its rule is in force from now on" in told
+    assert told.endswith("Published 2 texts, 1 course, 1 trigger.\n")
+    (first,) = desk.rows(TRIGGER)
+    assert (first["slug"], first["kind"], first["rule"]["on"]) == (
+        "lifecycle/tag",
+        "yearly",
+        "09-08",
+    )
+    assert first["active_since"] is not None
+    desk.shelf.text(path, "Anderer Text.", matter=f'{LESSON}\ntrigger: yearly\non: "09-08"')
+    assert desk.run("content", "publish", "--yes").stdout.endswith("Published 1 text.\n")
+    assert desk.rows(TRIGGER) == [first]
+    desk.shelf.text(path, "Anderer Text.", matter=f'{LESSON}\ntrigger: yearly\non: "12-05"')
+    desk.run("content", "publish", "--yes")
+    (second,) = desk.rows(TRIGGER)
+    assert second["rule"]["on"] == "12-05"
+    assert second["active_since"] > first["active_since"]
+    desk.run("content", "revert", "lifecycle/tag", "--yes")
+    (third,) = desk.rows(TRIGGER)
+    assert third["rule"] == first["rule"]
+    assert third["active_since"] > second["active_since"]
 
 
 def test_preview_fills_in_a_subscriber_and_leads_nowhere(desk: Desk, tmp_path: Path) -> None:

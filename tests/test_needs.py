@@ -6,8 +6,12 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from l3mail import courses, needs, newsletters, outbox
+from l3mail.models import TRIGGER
 from l3mail.needs import Cause, Need, in_words
-from tests.fakes.village import MONDAY_TEN, Village
+from l3mail.rounds import Agenda
+from l3mail.subscribers import Rules
+from tests.fakes import parish
+from tests.fakes.village import MONDAY_TEN, PEPPER, Village
 
 BERLIN = ZoneInfo("Europe/Berlin")
 ISSUE = "newsletter/2026-12"
@@ -76,3 +80,27 @@ def test_a_broken_text_needs_a_person_only_where_somebody_is_to_get_it(village: 
     at = village.now + timedelta(hours=48)
     village.do(newsletters.schedule, ISSUE, at, segment=None, by="me", now=village.now)
     assert subjects() == ["kurs/02", ISSUE]
+
+
+def test_what_waits_for_approval_is_told_with_its_people_as_far_as_they_are_known(
+    village: Village,
+) -> None:
+    village.clock.set(parish.berlin("2027-09-01 12:00"))
+    parish.declare(village, trigger="yearly", on="09-08", approval="required")
+    parish.friend(village)
+    parish.plan(village, "2027-09-08 08:00")
+    agenda = Agenda(Rules(PEPPER, BERLIN, "de"), parish.ASKING.question)
+    until = parish.berlin("2027-09-11 00:00")
+    assert told(village) == [Need(Cause.APPROVAL, parish.SLUG, 0, until)]
+    foreseen = [Need(Cause.APPROVAL, parish.SLUG, 1, until)]
+    assert village.do(needs.look, village.now, agenda=agenda) == foreseen
+    assert in_words(foreseen[0], BERLIN) == (
+        f"{parish.SLUG} waits for approval until Sat 2027-09-11 00:00, 1 person:"
+        f" `l3mail triggers approve {parish.SLUG}`"
+    )
+    parish.plan(village, "2027-09-08 09:00")
+    assert told(village) == foreseen
+    village.change(TRIGGER, 1, rule={"trigger": "birthday", "segment": "fort"})
+    (_, unasked) = village.do(needs.look, village.now, agenda=agenda)
+    assert (unasked.cause, unasked.subject) == (Cause.UNASKED, parish.SLUG)
+    assert "fort" in unasked.because

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Connection, and_, exists, false, not_, select
 
 from l3mail import newsletters
+from l3mail.audiences import Questions
 from l3mail.errors import L3mailError
 from l3mail.models import (
     CAMPAIGN,
@@ -70,9 +71,7 @@ def schedule(
     )
 
 
-def plan(
-    village: Village, limit: int = 100, question: newsletters.Questions = in_gorbitz
-) -> Planned:
+def plan(village: Village, limit: int = 100, question: Questions = in_gorbitz) -> Planned:
     return village.do(
         newsletters.plan, village.now, question=question, fallback_locale="de", limit=limit
     )

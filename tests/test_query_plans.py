@@ -8,12 +8,15 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import Connection, event
 
-from l3mail import courses, events, newsletters, outbox
+from l3mail import courses, events, newsletters, outbox, triggers
 from l3mail.events import Visit
-from l3mail.models import CAMPAIGN
+from l3mail.models import CAMPAIGN, TRIGGER
 from l3mail.outbox import Claim, Gate
 from l3mail.segments import Question
+from l3mail.triggers import Terms
+from tests.fakes.parish import berlin, declare, happen, terms
 from tests.fakes.village import POLICY, Village
+from tests.test_triggers import everything_happens
 
 BERLIN = ZoneInfo("Europe/Berlin")
 # Tables that grow with people or mails; the rest stays small.
@@ -22,6 +25,10 @@ LARGE = ("delivery", "enrollment", "subscriber", "subscription", "event", "suppr
 
 def _unasked(*_: object) -> Question:
     raise AssertionError("no campaign of this test names a segment")
+
+
+def _triggers(moment: str) -> Callable[[Connection, Village], object]:
+    return lambda c, _: triggers.plan(c, Terms(berlin(moment), BERLIN, _unasked, "de"))
 
 
 TICK: dict[str, Callable[[Connection, Village], object]] = {
@@ -41,6 +48,9 @@ TICK: dict[str, Callable[[Connection, Village], object]] = {
     "give_back": lambda c, v: outbox.give_back(c, "me", [Claim(1, 1)]),
     "plan": lambda c, v: courses.plan(c, v.now, BERLIN),
     "campaigns": lambda c, v: newsletters.plan(c, v.now, question=_unasked, fallback_locale="de"),
+    "triggers": _triggers("2026-11-23 12:00"),
+    "triggers, some due": _triggers("2026-11-24 12:00"),
+    "triggers, a day later": _triggers("2026-11-25 12:00"),
     "wake": lambda c, v: courses.wake(c, v.now, BERLIN, 500),
     "advance": lambda c, v: courses.advance(c, v.now, BERLIN),
 }
@@ -67,6 +77,7 @@ def test_a_tick_scans_no_large_table(
     village.change(CAMPAIGN, cancelled, cancelled_at=village.now)
     village.delivery(person, "newsletter", campaign_id=cancelled)
     village.campaign("newsletter/2027-01")
+    _put_triggers_in_force(village, person)
     steps = plan_of(village, lambda connection: ask(connection, village))
     assert steps
     scans = [step for step in steps if step.startswith("SCAN") and "INDEX" not in step]
@@ -78,6 +89,49 @@ def test_visits_are_settled_by_the_index_of_raw_ones(sqlite_village: Village) ->
     for ask in (lambda c: events.settle(c, now, 500), lambda c: events.next_settlement(c, now)):
         (step,) = plan_of(sqlite_village, ask)
         assert "INDEX event_raw" in step
+
+
+FACTS = {
+    "birthday": "subscriber USING COVERING INDEX subscriber_birthday",
+    "anniversary": "subscription_in_audience USING INDEX subscription_confirmed_at",
+    "joined": "subscription_joined USING INDEX subscription_confirmed_at",
+    "interested": "event_of_trigger USING INDEX event_name",
+    "answered": "event_of_trigger USING INDEX event_name",
+    "clicked": "event_of_trigger USING INDEX event_kind",
+    "finished": "enrollment_of_trigger USING INDEX enrollment_finished",
+}
+
+
+@pytest.mark.parametrize(("kind", "begins"), FACTS.items(), ids=FACTS)
+def test_a_mailing_is_found_from_its_facts_and_not_from_its_stream(
+    sqlite_village: Village, kind: str, begins: str
+) -> None:
+    """All who are in the stream would be looked at every few seconds, for next to nobody."""
+    everything_happens(sqlite_village, kind)
+    steps = plan_of(sqlite_village, lambda c: triggers.plan(c, terms(sqlite_village)))
+    people = [step for step in steps if "subscription_in_audience" in step]
+    assert any(begins in step for step in steps), steps
+    assert all("subscription_confirmed (" not in step for step in people), steps
+
+
+def _put_triggers_in_force(village: Village, person: int) -> None:
+    """One of each kind that the calendar or a fact decides; the yearly one is planned already."""
+    village.subscribe(person, village.stream("lifecycle", "lifecycle"))
+    for kind, rule in {
+        "birthday": {},
+        "anniversary": {},
+        "joined": {"after": "1d"},
+        "interested": {"of": "video", "at": "10:00"},
+        "answered": {"of": "q1"},
+        "clicked": {"of": "video"},
+        "finished": {"of": "kurs"},
+    }.items():
+        declare(village, f"lifecycle/{kind}", trigger=kind, **rule)
+    for kind in ("interested", "answered"):
+        happen(village, person, kind, name="video")
+    declare(village, "lifecycle/tag", trigger="yearly", on="11-24")
+    (tag,) = [one for one in village.do(triggers.listing) if one.slug == "lifecycle/tag"]
+    village.change(TRIGGER, tag.id, planned_until=berlin("2026-11-24 09:00"))
 
 
 def plan_of(village: Village, ask: Callable[[Connection], object]) -> list[str]:

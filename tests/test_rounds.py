@@ -13,6 +13,7 @@ from l3mail.outbox import Outcome
 from l3mail.rounds import Agenda, Planner, Round
 from l3mail.segments import Question
 from l3mail.subscribers import Rules
+from tests.fakes import parish
 from tests.fakes.village import MONDAY_TEN, PEPPER, Village
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -119,6 +120,24 @@ def test_the_next_moment_is_the_first_of_all_that_falls_due(town: Village) -> No
     assert upcoming(town) == MONDAY_TEN + WEEK
     town.change(ENROLLMENT, 1, state="paused", paused_until=MONDAY_TEN + timedelta(days=9))
     assert upcoming(town) == MONDAY_TEN + timedelta(days=9)
+
+
+def test_a_round_plans_triggers_and_tells_of_those_it_can_not_ask(town: Village) -> None:
+    go_round(town)
+    deliver(town)
+    go_round(town)
+    parish.declare(town, trigger="joined", after="2d")
+    parish.declare(town, "lifecycle/krank", trigger="joined", after="2d", segment="alle")
+    parish.friend(town, "dan")
+    due_at = MONDAY_TEN + timedelta(days=2)
+    assert upcoming(town) == due_at
+    assert [due.slug for due in town.do(rounds.upcoming, town.now, AGENDA)] == [
+        parish.SLUG,
+        "kurs/02",
+    ]
+    town.clock.set(due_at)
+    assert go_round(town) == Round(planned=1, unasked=1)
+    assert rounds.run(town.database, town.clock, AGENDA) == Round(unasked=1)
 
 
 def test_what_parts_above_plan_by_themselves_comes_after_the_rest(town: Village) -> None:

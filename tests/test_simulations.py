@@ -1,6 +1,7 @@
 """What a simulation says comes true, and asking changes nothing."""
 
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 
 import pytest
 
@@ -10,10 +11,12 @@ from l3mail.audiences import Terms as AskingTerms
 from l3mail.calendars import wall_to_utc
 from l3mail.courses import Outline
 from l3mail.models import CAMPAIGN, DELIVERY, ENROLLMENT, EVENT, METADATA, SEGMENT
-from l3mail.outbox import Outcome
+from l3mail.outbox import AWAITING_APPROVAL, Outcome
 from l3mail.rounds import Agenda
 from l3mail.simulations import Forecast, Terms, compare
 from l3mail.subscribers import Request, Rules
+from tests.fakes import parish
+from tests.fakes.parish import ASKING, berlin
 from tests.fakes.village import MONDAY_TEN, PEPPER, Village
 from tests.test_courses import BERLIN, DAILY, KURS, deliver, enroll, local, plan, school, tick
 
@@ -89,6 +92,51 @@ def test_what_is_foreseen_is_what_the_planner_then_does(village: Village) -> Non
     assert ("zu/4", "Mon 12 Apr 10:00") in told(foreseen)
     assert "evaluation" in {mail.kind for mail in foreseen}
     assert "p6@schule.example" not in {mail.email for mail in foreseen}
+
+
+def test_a_year_of_lifecycle_mails_is_foreseen_as_it_comes(village: Village) -> None:
+    """Birthdays, anniversaries, a yearly mailing, facts, silence: the same rows on both clocks."""
+    village.clock.set(berlin("2027-01-01 12:00"))
+    agenda = Agenda(AGENDA.rules, ASKING.question)
+    parish.declare(village, "lifecycle/geburtstag", trigger="birthday", once="yearly")
+    parish.declare(village, "lifecycle/jahrestag", trigger="anniversary", at="07:00")
+    parish.declare(village, "lifecycle/tag", trigger="yearly", on="09-08", valid_for="2d")
+    parish.declare(village, "lifecycle/neu", trigger="joined", after="30d")
+    parish.declare(village, "lifecycle/still", trigger="inactive", after="60d", once="ever")
+    parish.declare(
+        village, "lifecycle/video", trigger="interested", of="video", after="80d", at="10:00"
+    )
+    parish.declare(village, "lifecycle/zwei", trigger="yearly", on="10-31", approval="required")
+    births = [(2, 29), (1, 1), (3, 28), (12, 31), (None, None)]
+    for n, (month, day) in enumerate(births):
+        joined = village.now - timedelta(days=n * 100)
+        values: dict[str, Any] = {"birth_month": month, "birth_day": day, "tracking": n == 1}
+        person = parish.friend(village, f"p{n}", joined=joined, **values)
+        parish.happen(village, person, "interested", name="video", at=joined + timedelta(hours=n))
+    village.suppress(3, "never")
+    before = dump(village)
+    terms = Terms(village.now, village.now + timedelta(days=366))
+    foreseen = village.database.read(lambda c: simulations.simulate(c, terms, agenda))
+    assert dump(village) == before
+    while village.now < terms.until:
+        rounds.run(village.database, village.clock, agenda)
+        for started in village.start(lane=2):
+            village.record(started, Outcome.ACCEPTED)
+        village.clock.advance(timedelta(days=1))
+    rows = village.rows()
+    came = sorted(
+        (row["due_at"], f"p{row['subscriber_id'] - 1}@schule.example", row["slug"])
+        for row in rows
+        if row["state"] == "accepted"
+    )
+    planned = [mail for mail in foreseen if mail.status == "planned"]
+    assert [(mail.due_at, mail.email, mail.message) for mail in planned] == came
+    assert {slug for _, _, slug in came} == {
+        f"lifecycle/{name}" for name in ("geburtstag", "jahrestag", "tag", "neu", "still", "video")
+    }
+    held = [(mail.message, mail.reason) for mail in foreseen if mail.status == "held"]
+    assert held == [("lifecycle/zwei", AWAITING_APPROVAL)] * 4
+    assert [row["state"] for row in rows if row["slug"] == "lifecycle/zwei"] == ["lapsed"] * 4
 
 
 def test_what_waits_in_a_paused_campaign_is_not_foreseen(village: Village) -> None:

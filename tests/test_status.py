@@ -56,6 +56,10 @@ def needs(village: Village) -> Needs:
     return village.do(outbox.needs, village.now - timedelta(hours=24))
 
 
+def next_due(village: Village, limit: int = 5) -> list[Due]:
+    return village.do(rounds.upcoming, village.now, rounds.Agenda(RULES, _nothing), limit)
+
+
 # -- what the rows say, on both databases
 
 
@@ -69,10 +73,10 @@ def test_upcoming_is_what_is_due_and_not_planned_the_first_first(village: Villag
     lesson = Due(MONDAY_TEN, "kurs/01", 2)
     issue = Due(MONDAY_TEN, ISSUE, None)
     tomorrow = Due(MONDAY_TEN + timedelta(days=1), "kurs/01", 1)
-    assert village.do(rounds.upcoming) == [lesson, issue, tomorrow]
-    assert village.do(rounds.upcoming, 1) == [lesson]
+    assert next_due(village) == [lesson, issue, tomorrow]
+    assert next_due(village, 1) == [lesson]
     village.do(rounds._plan_lessons, village.now, rounds.Agenda(RULES, _nothing))
-    assert village.do(rounds.upcoming) == [issue, tomorrow]
+    assert next_due(village) == [issue, tomorrow]
 
 
 def _nothing(*_: object) -> Question:
@@ -214,7 +218,7 @@ def test_status_says_when_the_settings_let_nothing_out(tmp_path: Path) -> None:
 def test_what_is_overdue_is_due_next(village: Village) -> None:
     school(village)
     village.clock.set(datetime(2026, 11, 24, 9, 30, tzinfo=UTC))
-    (due,) = village.do(rounds.upcoming)
+    (due,) = next_due(village)
     assert due.due_at == MONDAY_TEN
     assert village.rows(DELIVERY) == []
 

@@ -20,6 +20,7 @@ from l3mail.rounds import Agenda, Round
 from l3mail.segments import Question
 from l3mail.subscribers import Rules
 from l3mail.ticks import EVERY, LATE_AFTER, Ticker
+from tests.fakes import parish
 from tests.fakes.village import PEPPER, Village
 
 ISSUE = "newsletter/2026-12"
@@ -166,6 +167,21 @@ def test_a_tick_that_did_something_is_one_line_and_an_idle_one_none(
     caplog.clear()
     asyncio.run(ticking.tick())
     assert not [r for r in caplog.records if r.name == "l3mail.ticks"]
+
+
+def test_a_trigger_that_can_not_be_asked_is_told_of_once(
+    town: Village, caplog: pytest.LogCaptureFixture
+) -> None:
+    ticking = ticker(town)
+    asyncio.run(ticking.tick())
+    parish.declare(town, trigger="joined", after="1m", segment="fort")
+    parish.friend(town, "neu")
+    town.clock.advance(timedelta(minutes=1))
+    for _ in range(3):
+        asyncio.run(ticking.tick())
+    assert [r.getMessage() for r in caplog.records if r.name == "l3mail.ticks"] == [
+        "1 triggers plan nothing: their rule can't be asked"
+    ]
 
 
 def test_it_ticks_at_once_and_then_by_one_job_until_it_is_stopped(

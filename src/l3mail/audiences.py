@@ -5,7 +5,7 @@ the business of whoever asks.
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -18,6 +18,9 @@ from l3mail.errors import SegmentError, did_you_mean, quoted
 from l3mail.models import CAMPAIGN, COURSE, LESSON, MESSAGE, SEGMENT, STREAM, SUBSCRIBER, TRIGGER
 from l3mail.segments import Attribute, Expression, Question, Vocabulary, mentions, parse
 from l3mail.segments import compile as compile_question
+
+Questions = Callable[[Connection, str, datetime], Question]
+"""Reads a segment's question, by name or text; raises an L3mailError where it can't be asked."""
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _LONGEST_NAME = 60

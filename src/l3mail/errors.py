@@ -189,6 +189,10 @@ class NewsletterError(L3mailError):
     """An issue can't be scheduled, or its campaign is not as an order wants it."""
 
 
+class TriggerError(L3mailError):
+    """A lifecycle mailing's rule can't be followed, or its batch is not as an order wants it."""
+
+
 class ForecastError(L3mailError):
     """A file is no forecast that `simulate --json` wrote."""
 

@@ -13,8 +13,9 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from l3mail import courses, newsletters, outbox, rounds
+from l3mail import courses, newsletters, outbox, rounds, triggers
 from l3mail.outbox import HaltInForce
+from l3mail.rounds import Agenda
 
 AHEAD = timedelta(hours=48)
 """How long before it is due a text should be published."""
@@ -31,6 +32,8 @@ class Cause(StrEnum):
     WAITING = "waiting"
     UNCERTAIN = "uncertain"
     PAUSED = "paused"
+    APPROVAL = "approval"
+    UNASKED = "unasked"
     FAILED = "failed"
     UNPUBLISHED = "unpublished"
     BROKEN = "broken"
@@ -57,11 +60,13 @@ def look(
     now: datetime,
     problems: Sequence[str] = (),
     broken: Mapping[str, str] = MappingProxyType({}),
+    agenda: Agenda | None = None,
 ) -> list[Need]:
     """All that needs a person now, the most pressing first.
 
     `problems` is why the settings let nothing out, if so; `broken` are slugs of texts whose
-    files can't be published, with the file.
+    files can't be published, with the file. Without an `agenda` nobody foresees for how many a
+    batch will be that is not due yet, or sees which triggers can't be asked.
     """
     waiting = outbox.needs(connection, now - FAILURES_OF)
     found = [_halted(halt) for halt in outbox.halts(connection)]
@@ -75,6 +80,7 @@ def look(
         for one in newsletters.campaigns(connection)
         if one.status(now) == "paused"
     ]
+    found += _of_triggers(connection, now, agenda)
     if waiting.failed:
         found.append(Need(Cause.FAILED, n=waiting.failed))
     found += [
@@ -103,6 +109,16 @@ def _broken(connection: Connection, now: datetime, broken: Mapping[str, str]) ->
     ]
 
 
+def _of_triggers(connection: Connection, now: datetime, agenda: Agenda | None) -> list[Need]:
+    terms = rounds.trigger_terms(now, agenda) if agenda else None
+    found = []
+    for batch in triggers.pending(connection, now):
+        people = triggers.waiting_for(connection, batch, terms) if terms else batch.held
+        found.append(Need(Cause.APPROVAL, batch.slug, people, batch.lapses_at))
+    unasked = triggers.unasked(connection, terms) if terms else []
+    return found + [Need(Cause.UNASKED, slug, because=why) for slug, why in unasked]
+
+
 def _halted(halt: HaltInForce) -> Need:
     return Need(
         Cause.HALTED, f"{halt.scope} {halt.subject}".strip(), 0, halt.halted_at, halt.halted_by
@@ -117,6 +133,9 @@ _WORDS: Mapping[str, Mapping[Cause, str]] = {
         Cause.UNCERTAIN: "{n} uncertain: `l3mail outbox list --status uncertain`",
         Cause.PAUSED: "{subject} is paused ({because}), {n} wait:"
         " `l3mail newsletters resume` lets it go on",
+        Cause.APPROVAL: "{subject} waits for approval until {at}, {people}:"
+        " `l3mail triggers approve {subject}`",
+        Cause.UNASKED: "{subject} goes out to nobody ({because}): `l3mail triggers show {subject}`",
         Cause.FAILED: "{n} failed in 24 hours: `l3mail outbox list --status failed`",
         Cause.UNPUBLISHED: "{subject} is not published and due {at} for {n}:"
         " `l3mail content publish`",
@@ -132,6 +151,9 @@ _WORDS: Mapping[str, Mapping[Cause, str]] = {
         Cause.UNCERTAIN: "{n} ungewiss: `l3mail outbox list --status uncertain`",
         Cause.PAUSED: "{subject} ruht ({because}), {n} warten:"
         " `l3mail newsletters resume` setzt fort",
+        Cause.APPROVAL: "{subject} wartet bis {at} auf Freigabe, {people}:"
+        " `l3mail triggers approve {subject}`",
+        Cause.UNASKED: "{subject} geht an niemanden ({because}): `l3mail triggers show {subject}`",
         Cause.FAILED: "{n} in 24 Stunden gescheitert: `l3mail outbox list --status failed`",
         Cause.UNPUBLISHED: "{subject} ist nicht veröffentlicht und am {at} für {n} fällig:"
         " `l3mail content publish`",
@@ -151,4 +173,7 @@ def in_words(need: Need, zone: ZoneInfo, locale: str = "en") -> str:
     shape = "%d.%m.%Y, %H:%M Uhr" if german else "%a %Y-%m-%d %H:%M"
     at = f"{need.at.astimezone(zone):{shape}}" if need.at else ""
     words = _WORDS["de" if german else "en"][need.cause]
-    return words.format(subject=need.subject, n=need.n, at=at, because=need.because)
+    person = "1 Person" if german else "1 person"
+    several = f"{need.n} Personen" if german else f"{need.n} people"
+    people = person if need.n == 1 else several
+    return words.format(people=people, subject=need.subject, n=need.n, at=at, because=need.because)

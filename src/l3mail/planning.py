@@ -65,7 +65,7 @@ NOW = bindparam("now", type_=UtcDateTime)
 _DAY_AGO = bindparam("day_ago", type_=UtcDateTime)
 _MONTH_AGO = bindparam("month_ago", type_=UtcDateTime)
 _STAFF: BindParameter[str] = bindparam("staff", expanding=True)
-_FALLBACK = bindparam("fallback_locale", type_=String)
+FALLBACK = bindparam("fallback_locale", type_=String)
 
 Column = ColumnElement[Any]
 
@@ -192,8 +192,8 @@ def current_message(slug: Column, locale: Column) -> ColumnElement[int]:
         _MESSAGE.c.slug == slug, _MESSAGE.c.superseded_at.is_(None)
     )
     return func.coalesce(
-        _nearest(offered, _MESSAGE.c.locale, locale),
-        _nearest(offered, _MESSAGE.c.locale, _FALLBACK),
+        nearest(offered, _MESSAGE.c.locale, locale),
+        nearest(offered, _MESSAGE.c.locale, FALLBACK),
     )
 
 
@@ -205,13 +205,14 @@ def _pinned_message(campaign_id: Column, locale: Column) -> ColumnElement[int]:
     """
     offered = select(_PINNED.c.message_id).where(_PINNED.c.campaign_id == campaign_id)
     return func.coalesce(
-        _nearest(offered, _PINNED.c.locale, locale),
-        _nearest(offered, _PINNED.c.locale, _FALLBACK),
+        nearest(offered, _PINNED.c.locale, locale),
+        nearest(offered, _PINNED.c.locale, FALLBACK),
         offered.order_by(_PINNED.c.locale).limit(1).scalar_subquery(),
     )
 
 
-def _nearest(offered: Select[Any], locale: Column, wanted: Column) -> ScalarSelect[int]:
+def nearest(offered: Select[Any], locale: Column, wanted: Column) -> ScalarSelect[int]:
+    """Of what is offered, the one whose `locale` is nearest to the one wanted, or NULL."""
     # SQLite 3.40 finds no outer column in an inner ORDER BY: `wanted` must stay out of it.
     return (
         offered.where(_covers(locale, wanted))

@@ -12,7 +12,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, and_, exists, func, select
 
-from l3mail import courses, events, newsletters, subscribers
+from l3mail import courses, events, newsletters, subscribers, triggers
+from l3mail.audiences import Questions
 from l3mail.clocks import Clock
 from l3mail.database import Database, Verb
 from l3mail.models import CAMPAIGN, DELIVERY, ENROLLMENT, LESSON, MESSAGE, UtcDateTime
@@ -31,7 +32,7 @@ class Agenda:
     """
 
     rules: Rules
-    questions: newsletters.Questions
+    questions: Questions
     batch: int = BATCH
     planners: "tuple[Planner, ...]" = ()
 
@@ -42,9 +43,10 @@ class Round:
 
     `settled` openings and clicks got their verdict, `planned` deliveries were made, `woken`
     enrollments ended their pause, `led_on` ones were given their next lesson, `moved` ones put
-    off to a later slot, `withdrawn` deliveries ended with their campaign, `purged` sign-ups and
-    proofs of the erased ran out. `stuck` cohorts found no open day and `paused` campaigns could
-    not ask their segment: both need a person.
+    off to a later slot, `withdrawn` deliveries ended with their campaign, `lapsed` ones with a
+    batch nobody approved, `purged` sign-ups and proofs of the erased ran out. `stuck` cohorts found
+    no open day, `paused` campaigns and `unasked` triggers could not ask their segment: all three
+    need a person.
     """
 
     settled: int = 0
@@ -53,9 +55,11 @@ class Round:
     led_on: int = 0
     moved: int = 0
     withdrawn: int = 0
+    lapsed: int = 0
     purged: int = 0
     stuck: int = 0
     paused: int = 0
+    unasked: int = 0
     more: bool = False
 
     def __add__(self, other: "Round") -> "Round":
@@ -69,7 +73,7 @@ class Round:
 
     def then(self, other: "Round") -> "Round":
         """Both, one after the other: what is stuck or still waiting is what the later one says."""
-        return replace(self + other, stuck=other.stuck, more=other.more)
+        return replace(self + other, stuck=other.stuck, unasked=other.unasked, more=other.more)
 
 
 Step = Callable[[Connection, datetime, Agenda], Round]
@@ -122,6 +126,17 @@ def _plan_campaigns(connection: Connection, now: datetime, agenda: Agenda) -> Ro
     )
 
 
+def _plan_triggers(connection: Connection, now: datetime, agenda: Agenda) -> Round:
+    done = triggers.plan(connection, trigger_terms(now, agenda), agenda.batch)
+    return Round(planned=done.deliveries, lapsed=done.lapsed, unasked=done.unasked, more=done.more)
+
+
+def trigger_terms(now: datetime, agenda: Agenda) -> triggers.Terms:
+    """What triggers depend on, of an agenda and at a moment."""
+    rules = agenda.rules
+    return triggers.Terms(now, rules.zone, agenda.questions, rules.fallback_locale)
+
+
 def _purge(connection: Connection, now: datetime, agenda: Agenda) -> Round:
     purged = subscribers.purge(connection, now, agenda.batch)
     return Round(purged=purged, more=purged >= agenda.batch)
@@ -138,9 +153,10 @@ STEPS: tuple[Step, ...] = (
     _lead_on,
     _plan_lessons,
     _plan_campaigns,
+    _plan_triggers,
 )
-"""In this order: what segments ask of clicks is settled before they ask, and those who are led on,
-or woken, are planned for where they are due."""
+"""In this order: what segments and triggers ask of clicks is settled before they ask, and those who
+are led on, or woken, are planned for where they are due."""
 CHORES: tuple[Step, ...] = (_purge, _expire_proofs)
 """What once an hour is enough for."""
 
@@ -198,11 +214,12 @@ _MOMENTS: tuple[Select[Any], ...] = tuple(
 def next_moment(connection: Connection, now: datetime, agenda: Agenda) -> datetime | None:
     """The first moment after `now` at which something will be due to plan or to send, if any.
 
-    A lesson, the end of a pause, a campaign, another attempt, a click to be judged, or what a
-    planner knows of. What is due already is not it.
+    A lesson, the end of a pause, a campaign, a trigger, another attempt, a click to be judged, or
+    what a planner knows of. What is due already is not it.
     """
     found = [connection.execute(query, {"now": now}).scalar_one() for query in _MOMENTS]
     found.append(events.next_settlement(connection, now))
+    found.append(triggers.next_moment(connection, trigger_terms(now, agenda)))
     found += [planner.next_moment(connection, now, agenda) for planner in agenda.planners]
     return min((moment for moment in found if moment is not None), default=None)
 
@@ -216,8 +233,8 @@ class Due:
     people: int | None
 
 
-def upcoming(connection: Connection, limit: int = 5) -> list[Due]:
-    """What is due next and not planned: each slot's lessons, and campaigns, the first ones."""
+def upcoming(connection: Connection, now: datetime, agenda: Agenda, limit: int = 5) -> list[Due]:
+    """What is due next and not planned: lessons by slot, campaigns, triggers; the first ones."""
     lessons = connection.execute(
         _WAITING_LESSONS.group_by(ENROLLMENT.c.next_due_at, LESSON.c.slug)
         .order_by(ENROLLMENT.c.next_due_at, LESSON.c.slug)
@@ -225,6 +242,8 @@ def upcoming(connection: Connection, limit: int = 5) -> list[Due]:
     )
     issues = connection.execute(_WAITING_ISSUES.order_by(CAMPAIGN.c.scheduled_at).limit(limit))
     found = [Due(*row) for row in lessons] + [Due(*row, people=None) for row in issues]
+    expected = triggers.upcoming(connection, trigger_terms(now, agenda))
+    found += [Due(one.due_at, one.slug, one.people) for one in expected]
     return sorted(found, key=lambda due: (due.due_at, due.slug))[:limit]
 
 

@@ -2,7 +2,7 @@
 
 Copies the facts it needs by SELECTs into a database in memory and runs the real planning
 statements there, from one due moment to the next. Every mail that may go out counts as accepted
-at once, nobody clicks or leaves, and halts in force are taken as lifted.
+at once, nobody clicks, leaves or approves, and halts in force are taken as lifted.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -56,6 +56,7 @@ from l3mail.models import (
     WORDING,
     WORKSPACE,
 )
+from l3mail.outbox import AWAITING_APPROVAL
 from l3mail.outbox.details import TEXT
 from l3mail.planning import NOW, Candidate, bindings, mailable, stopped
 from l3mail.rounds import Agenda
@@ -196,6 +197,7 @@ def simulate(
         return _told(memory, terms)
 
 
+_ENDED_SINCE = DELIVERY.c.ended_at > NOW
 # What these words mark was not so in the database that was copied.
 _SIMULATED = "simulated"
 _UNPUBLISHED = "nothing is published under this slug"
@@ -243,20 +245,26 @@ def _live_through(memory: Connection, now: datetime, terms: Terms, agenda: Agend
 def _told(memory: Connection, terms: Terms) -> list[Forecast]:
     email = func.coalesce(SUBSCRIBER.c.address, DELIVERY.c.address, "")
     planned = DELIVERY.c.reason == _SIMULATED
+    unpublished = and_(DELIVERY.c.state == "held", DELIVERY.c.reason == _UNPUBLISHED)
+    # What lapsed in the meantime waited, and with a yes would have gone out.
+    unapproved = and_(
+        DELIVERY.c.approval_id.is_not(None),
+        or_(DELIVERY.c.state == "held", (DELIVERY.c.state == "lapsed") & _ENDED_SINCE),
+    )
+    status = case((planned, "planned"), else_="held")
+    reason = case((unpublished, _UNPUBLISHED), (unapproved, AWAITING_APPROVAL), else_=None)
     query = (
-        select(DELIVERY.c.due_at, email, DELIVERY.c.slug, DELIVERY.c.kind, DELIVERY.c.state)
+        select(DELIVERY.c.due_at, email, DELIVERY.c.slug, DELIVERY.c.kind, status, reason)
         .select_from(DELIVERY.outerjoin(SUBSCRIBER, SUBSCRIBER.c.id == DELIVERY.c.subscriber_id))
         .where(
-            or_(planned, (DELIVERY.c.state == "held") & (DELIVERY.c.reason == _UNPUBLISHED)),
+            or_(planned, unpublished, unapproved),
             DELIVERY.c.due_at <= terms.until,
         )
     )
     if terms.since is not None:
         query = query.where(DELIVERY.c.due_at >= terms.since)
-    return sorted(
-        Forecast(*row[:4]) if row.state == "accepted" else Forecast(*row[:4], "held", _UNPUBLISHED)
-        for row in memory.execute(query)
-    )
+    rows = memory.execute(query, {"now": terms.now})
+    return sorted(Forecast(*row) for row in rows)
 
 
 @dataclass(frozen=True, slots=True)

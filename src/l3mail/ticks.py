@@ -48,6 +48,7 @@ class Ticker:
         self._chores_at = clock.monotonic()
         self._stopping = asyncio.Event()
         self._stuck = 0
+        self._unasked = 0
 
     async def run(self) -> None:
         """Tick now and from now on, until `stop`."""
@@ -129,6 +130,7 @@ class Ticker:
             "led on": done.led_on,
             "put off": done.moved,
             "withdrawn": done.withdrawn,
+            "lapsed unapproved": done.lapsed,
             "sign-ups purged": done.purged,
         }
         if any(counts.values()):
@@ -137,4 +139,7 @@ class Ticker:
             log.error("%d campaigns are paused: their segment can't be asked", done.paused)
         if done.stuck and done.stuck != self._stuck:
             log.error("%d cohorts of learners find no open day in their course", done.stuck)
+        if done.unasked and done.unasked != self._unasked:
+            log.error("%d triggers plan nothing: their rule can't be asked", done.unasked)
         self._stuck = done.stuck
+        self._unasked = done.unasked

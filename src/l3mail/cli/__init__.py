@@ -27,6 +27,7 @@ from l3mail.cli import (
     simulating,
     status,
     subscribers,
+    triggers,
 )
 from l3mail.cli.context import House
 from l3mail.cli.overview import Overview
@@ -82,6 +83,7 @@ running.register(app)
 sending.register(app)
 status.register(app)
 newsletters.register(app)
+triggers.register(app)
 simulating.register(app)
 outbox.register(app)
 house.register(app)

@@ -147,6 +147,7 @@ def _summary(publication: "Publication") -> str:
         "text": publication.changes,
         "course": publication.courses,
         "wording": publication.wordings,
+        "trigger": publication.triggers,
     }
     return ", ".join(_counted(len(found), word) for word, found in parts.items() if found)
 
@@ -168,6 +169,7 @@ def _verb(
             "texts": len(done.changes),
             "courses": len(done.courses),
             "wordings": len(done.wordings),
+            "triggers": len(done.triggers),
         }
         return done, counts
 
@@ -209,6 +211,8 @@ def _show(house: House, rehearsal: "Publication", due: Sequence[Any]) -> None:
         typer.echo(f"course  {slug}: a new order or rhythm, for those who begin from now on")
     for wording in rehearsal.wordings:
         typer.echo(f"wording  {wording.name} ({wording.locale})  {wording.path}")
+    for slug in rehearsal.triggers:
+        typer.echo(f"trigger  {slug}: its rule is in force from now on")
     for line in rehearsal.waiting:
         typer.echo(f"waits  {line}")
     if not rehearsal:
@@ -268,7 +272,7 @@ def revert(
 
     Example: l3mail content revert kurs/02-video
     """
-    from l3mail import publishing
+    from l3mail import publishing, triggers
 
     house: House = context.obj
     tag = locale or house.settings.workspace.locale
@@ -288,8 +292,10 @@ def revert(
     confirm(f"put {target.slug} ({target.locale}) of {at} in force again?", yes=yes)
 
     def verb(connection: "Connection") -> tuple[int, dict[str, int]]:
-        number = publishing.revert(connection, target.id, house.who, house.clock.now())
-        return number, {"texts": 1}
+        now = house.clock.now()
+        number = publishing.revert(connection, target.id, house.who, now)
+        declared = triggers.declare_published(connection, house.settings.workspace.locale, now)
+        return number, {"texts": 1, "triggers": len(declared)}
 
     number = house.change("content revert", verb)
     typer.echo(f"{target.slug} ({target.locale}) of {at} is in force, as version {number}.")

@@ -90,6 +90,9 @@ def _person(found: Mapping[str, Any], zone: ZoneInfo) -> Iterator[str]:
     for one in found["campaigns"]:
         why = f"; {one['why']}" if one["why"] else ""
         yield f"  {one['message']}: {one['status']}, {told(one['due_at'], zone)}{why}"
+    for one in found["triggers"]:
+        due = f"next {told(one['due_at'], zone)}" if one["due_at"] else ""
+        yield f"  {one['message']}: {', '.join(part for part in (due, one['why']) if part)}"
 
 
 def _limit(one: Mapping[str, Any], zone: ZoneInfo) -> str:

@@ -11,8 +11,9 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, String, case, exists, literal, select
 
-from l3mail import courses, outbox, subscribers, suppressions
+from l3mail import courses, outbox, subscribers, suppressions, triggers
 from l3mail.addresses import Address, address_key
+from l3mail.audiences import Questions
 from l3mail.errors import L3mailError
 from l3mail.models import (
     CAMPAIGN,
@@ -24,7 +25,6 @@ from l3mail.models import (
     SUBSCRIBER,
     SUBSCRIPTION,
 )
-from l3mail.newsletters import Questions
 from l3mail.outbox import HaltInForce
 from l3mail.planning import (
     CONFIRMATIONS_PER_30_DAYS,
@@ -101,6 +101,7 @@ def facts(
             for enrollment in _enrollments(connection, person)
         ],
         "campaigns": _campaigns(connection, asked, person, never),
+        "triggers": _triggers(connection, asked, person, never),
         "deliveries": _deliveries(connection, asked, person, halts, limit),
     }
 
@@ -273,6 +274,17 @@ def _campaigns(
             else "; ".join(_why_not(connection, asked, person, row)),
         }
         for row in reversed(rows)
+    ]
+
+
+def _triggers(
+    connection: Connection, asked: Asked, person: int, never: str | None
+) -> list[dict[str, Any]]:
+    """What goes out by itself: when to this person, or why not; `never` bars all of it."""
+    terms = triggers.Terms(asked.now, asked.zone, asked.questions, asked.fallback_locale)
+    return [
+        told | {"due_at": None, "why": never} if never and told["due_at"] else told
+        for told in triggers.for_person(connection, person, terms)
     ]
 
 

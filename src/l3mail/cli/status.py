@@ -88,7 +88,7 @@ def _look(
 ) -> _Findings:
     from l3mail import needs, newsletters, outbox, rounds
 
-    upcoming = rounds.upcoming(connection)
+    upcoming = rounds.upcoming(connection, now, agenda)
     moments = [due.due_at for due in upcoming[:1]]
     later = rounds.next_moment(connection, now, agenda)
     return _Findings(
@@ -100,7 +100,7 @@ def _look(
         unpublished=rounds.unpublished(connection, now + needs.AHEAD),
         paused=[c for c in newsletters.campaigns(connection) if c.status(now) == "paused"],
         waiting_since=outbox.waiting_since(connection),
-        needs=needs.look(connection, now, problems, survey.broken),
+        needs=needs.look(connection, now, problems, survey.broken, agenda),
         content=survey,
     )
 

@@ -10,6 +10,11 @@ from l3mail.content.findings import Finding, suggestion
 from l3mail.content.sources import COURSE_FILE, Library, fallbacks
 from l3mail.errors import quoted
 
+_NOT_HERE = {
+    "joined": "is nothing one can join here",
+    "finished": "is no course here",
+}
+
 
 def compile_all(library: Library) -> list[Text]:
     """Every text of the library, compiled as far as it is sound."""
@@ -46,17 +51,18 @@ def _unheard_of(library: Library, texts: Iterable[Text]) -> list[Finding]:
         "clicked": slugs | links,
         "answered": slugs,
         "finished": library.courses,
+        "joined": library.courses | library.streams,
     }
     return [
         Finding(
             source.path,
             source.mapped.line("of"),
             "warning",
-            f"{quoted(rule['of'])} is offered by no text here;"
+            f"{quoted(rule['of'])} {_NOT_HERE.get(rule['trigger'], 'is offered by no text here')};"
             f" {suggestion(rule['of'], known[rule['trigger']])}",
         )
         for source, rule in rules
-        if rule.get("trigger") in known and rule["of"] not in known[rule["trigger"]]
+        if "of" in rule and rule["of"] not in known[rule["trigger"]]
     ]
 
 

@@ -223,6 +223,17 @@ def _check_trigger(matter: LifecycleMatter, mapped: Mapped, faults: Faults) -> N
             line = mapped.line("trigger")
             example = {"on": '"09-08"', "after": '"2d"', "of": '"kurs/02-video"'}[key]
             faults.error(line, f'trigger {trigger} needs "{key}"; write {key}: {example}')
+    if matter.valid_for is not None and not parse_duration(matter.valid_for):
+        faults.error(
+            mapped.line("valid_for"),
+            f'"valid_for" is {quoted(matter.valid_for)}, so it would be too late at once;'
+            ' write a span such as "1d"',
+        )
+    if trigger == "inactive" and matter.after and parse_duration(matter.after) < timedelta(days=1):
+        faults.error(
+            mapped.line("after"),
+            f'"after" is {quoted(matter.after)}, and silence is counted in days; write "90d"',
+        )
     for key in _MAKES_NO_SENSE[trigger]:
         if key in mapped.values:
             faults.error(

@@ -124,6 +124,7 @@ class Enrollment(Table, table=True):
         ),
         Index("enrollment_due", "next_due_at", "structure_id", **where("state = 'active'")),
         Index("enrollment_paused", "paused_until", **where("state = 'paused'")),
+        Index("enrollment_finished", "course_id", "ended_at", **where("state = 'finished'")),
         AUTOINCREMENT,
     )
 
@@ -174,7 +175,11 @@ class CampaignMessage(Table, table=True):
 
 
 class Trigger(Table, table=True):
-    """A rule that plans a lifecycle mailing by a query over facts."""
+    """A rule that plans a lifecycle mailing by a query over facts.
+
+    `active_since` is when the rule as it stands took effect, `retired_at` when it was paused.
+    `planned_until` is the last day's mailing of which nobody is left to plan.
+    """
 
     __table_args__ = (AUTOINCREMENT,)
 
@@ -185,6 +190,7 @@ class Trigger(Table, table=True):
     rule: dict[str, Any] = json()
     active_since: datetime | None = instant(optional=True)
     retired_at: datetime | None = instant(optional=True)
+    planned_until: datetime | None = instant(optional=True)
 
 
 class Approval(Table, table=True):

@@ -98,6 +98,9 @@ class Subscription(Table, table=True):
         Index(
             "subscription_confirmed", "stream_id", "subscriber_id", **where("state = 'confirmed'")
         ),
+        Index(
+            "subscription_confirmed_at", "stream_id", "confirmed_at", **where("state = 'confirmed'")
+        ),
         AUTOINCREMENT,
     )
 

@@ -25,7 +25,6 @@ from l3mail.newsletters.issues import (
 from l3mail.newsletters.reach import (
     Audience,
     LastTime,
-    Questions,
     audience,
 )
 
@@ -37,7 +36,6 @@ __all__ = [
     "Issue",
     "LastTime",
     "Planned",
-    "Questions",
     "audience",
     "campaigns",
     "cancel",

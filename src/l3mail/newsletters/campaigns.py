@@ -11,11 +11,11 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, select, update
 
+from l3mail.audiences import Questions
 from l3mail.database import upsert
 from l3mail.errors import L3mailError, NewsletterError, quoted
 from l3mail.models import CAMPAIGN, CAMPAIGN_MESSAGE, DELIVERY, STREAM
 from l3mail.newsletters.issues import issue
-from l3mail.newsletters.reach import Questions
 from l3mail.outbox import TAKEN_BACK
 from l3mail.planning import CAMPAIGNS, bindings, campaign_due
 

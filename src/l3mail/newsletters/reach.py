@@ -3,7 +3,7 @@
 Owns no row. Knows a segment only as the question it comes to.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -13,9 +13,6 @@ from sqlalchemy import ColumnElement, Connection, Select, bindparam, case, func,
 from l3mail.models import CAMPAIGN, DELIVERY, SUBSCRIBER
 from l3mail.planning import IS_MEMBER, MEMBER, bindings, member, objection
 from l3mail.segments import Question
-
-Questions = Callable[[Connection, str, datetime], Question]
-"""Reads a saved segment's question; raises an L3mailError where it can't be asked any more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from l3mail.outbox.orders import (
     Settlement,
     cancel,
     counts,
+    end_unapproved,
     flowing,
     halt,
     halts,
@@ -35,6 +36,7 @@ from l3mail.outbox.orders import (
     listing,
     lookup,
     needs,
+    queue_approved,
     queue_published,
     require_slug,
     resolve,
@@ -44,6 +46,7 @@ from l3mail.outbox.orders import (
     waiting_since,
 )
 from l3mail.outbox.outcomes import (
+    AWAITING_APPROVAL,
     TRIES_IN_DOUBT,
     UNCERTAIN_REST,
     UNPUBLISHED,
@@ -56,6 +59,7 @@ from l3mail.outbox.outcomes import (
 )
 
 __all__ = [
+    "AWAITING_APPROVAL",
     "LEASE",
     "TAKEN_BACK",
     "TRIES_IN_DOUBT",
@@ -76,6 +80,7 @@ __all__ = [
     "claim",
     "claim_retries",
     "counts",
+    "end_unapproved",
     "flowing",
     "give_back",
     "glimpse",
@@ -86,6 +91,7 @@ __all__ = [
     "listing",
     "lookup",
     "needs",
+    "queue_approved",
     "queue_published",
     "record",
     "release",

@@ -25,7 +25,7 @@ from sqlalchemy import (
 from l3mail.database import upsert
 from l3mail.errors import OutboxError, did_you_mean, quoted
 from l3mail.models import DELIVERY, DELIVERY_STATES, HALT, MESSAGE, SUBSCRIBER, UtcDateTime
-from l3mail.outbox.outcomes import UNPUBLISHED, Cause
+from l3mail.outbox.outcomes import AWAITING_APPROVAL, UNPUBLISHED, Cause
 from l3mail.planning import LANE_OF_BULK, kept_back
 
 TAKEN_BACK: dict[str, Any] = {
@@ -83,7 +83,9 @@ def needs(connection: Connection, since: datetime) -> Needs:
 
     return Needs(
         doubted=count(DELIVERY.c.state == "uncertain", DELIVERY.c.next_attempt_at.is_(None)),
-        held=count(DELIVERY.c.state == "held"),
+        held=count(
+            DELIVERY.c.state == "held", DELIVERY.c.reason.is_distinct_from(AWAITING_APPROVAL)
+        ),
         failed=count(
             DELIVERY.c.state == "failed",
             DELIVERY.c.ended_at > since,
@@ -285,6 +287,34 @@ def queue_published(connection: Connection, slugs: Collection[str]) -> list[int]
         update(DELIVERY)
         .where(DELIVERY.c.id.in_(held))
         .values(TAKEN_BACK | {"state": "queued", "reason": None})
+        .returning(DELIVERY.c.id)
+    )
+    return sorted(row.id for row in rows)
+
+
+def queue_approved(connection: Connection, approval_id: int) -> list[int]:
+    """Queue what was held for an approval that has been given; what bars it is checked."""
+    return _end_waiting(connection, approval_id, {"state": "queued", "reason": None})
+
+
+def end_unapproved(
+    connection: Connection,
+    approval_id: int,
+    state: Literal["cancelled", "lapsed"],
+    now: datetime,
+) -> list[int]:
+    """End what was held for an approval that was refused, or that nobody gave in time."""
+    reason = "rejected by an approver" if state == "cancelled" else "nobody approved it in time"
+    return _end_waiting(
+        connection, approval_id, {"state": state, "reason": reason, "ended_at": now}
+    )
+
+
+def _end_waiting(connection: Connection, approval_id: int, values: dict[str, Any]) -> list[int]:
+    rows = connection.execute(
+        update(DELIVERY)
+        .where(DELIVERY.c.approval_id == approval_id, DELIVERY.c.state == "held")
+        .values(TAKEN_BACK | values)
         .returning(DELIVERY.c.id)
     )
     return sorted(row.id for row in rows)

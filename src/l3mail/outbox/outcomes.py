@@ -14,6 +14,9 @@ from typing import Any
 UNPUBLISHED = "nothing is published under this slug"
 """Why a delivery without a text is held; publishing one queues it again."""
 
+AWAITING_APPROVAL = "waits for approval"
+"""Why a triggered mail is held; the yes of whoever approves its batch queues it."""
+
 
 class Outcome(StrEnum):
     """Whether the relay took the mail."""

@@ -18,6 +18,7 @@ from l3mail import (
     publishing,
     segments,
     streams,
+    triggers,
 )
 from l3mail.database import opened
 from l3mail.errors import ContentError, SegmentError
@@ -64,7 +65,24 @@ def compile_sources(
         messages=None,
         segments=None,
     )
-    return [_asked(content.compile_text(library, source), vocabulary) for source in sources]
+    texts = [_asked(content.compile_text(library, source), vocabulary) for source in sources]
+    if settings.tracking.mode == "consent":
+        return texts
+    return [_unseen(text, settings.tracking.mode) for text in texts]
+
+
+def _unseen(text: content.Text, mode: str) -> content.Text:
+    """A trigger that waits for what nobody takes note of would never send its text."""
+    kind = text.source.matter.rule.get("trigger")
+    if kind not in {"clicked", "inactive"}:
+        return text
+    line = text.source.mapped.line("trigger")
+    problem = (
+        f'trigger {kind} sends to nobody while [tracking] mode is "{mode}";'
+        ' take an interest: button instead, or write mode = "consent" into l3mail.toml'
+    )
+    finding = content.Finding(text.source.path, line, "warning", problem)
+    return replace(text, findings=(*text.findings, finding))
 
 
 def _asked(text: content.Text, vocabulary: Vocabulary) -> content.Text:
@@ -85,17 +103,18 @@ def _asked(text: content.Text, vocabulary: Vocabulary) -> content.Text:
 class Publication:
     """What one publishing changed: texts, courses whose structure is new, and why others wait.
 
-    `wordings` of consents are in force from now on.
+    `wordings` of consents and the rules of `triggers` are in force from now on.
     """
 
     changes: list[publishing.Difference]
     courses: list[str]
     waiting: list[str]
     wordings: list[content.Wording]
+    triggers: list[str]
 
     def __bool__(self) -> bool:
         """Whether anything changed at all."""
-        return bool(self.changes or self.courses or self.wordings)
+        return bool(self.changes or self.courses or self.wordings or self.triggers)
 
 
 def publish_content(
@@ -108,7 +127,7 @@ def publish_content(
     now: datetime,
     wordings: Sequence[content.Wording] = (),
 ) -> Publication:
-    """Publish sound texts, and define the courses they belong to, with their streams.
+    """Publish sound texts, and define the courses and triggers they belong to, with their streams.
 
     A draft that was never published stays out of its course. A course with a lesson that is
     broken and has no published version keeps the structure it has, and is named. Idempotent.
@@ -148,7 +167,8 @@ def publish_content(
         before = courses.structure_of(connection, curriculum.slug)
         if courses.define(connection, outline, stream_id, now) != before:
             defined.append(curriculum.slug)
-    return Publication(changes, defined, waiting, agreed)
+    declared = triggers.declare_published(connection, settings.workspace.locale, now)
+    return Publication(changes, defined, waiting, agreed, declared)
 
 
 def store_media(settings: Settings, texts: Sequence[content.Text]) -> int:

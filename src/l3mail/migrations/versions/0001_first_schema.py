@@ -329,6 +329,13 @@ def upgrade() -> None:
             sqlite_where=sa.text("state = 'confirmed'"),
             postgresql_where=sa.text("state = 'confirmed'"),
         )
+        batch_op.create_index(
+            "subscription_confirmed_at",
+            ["stream_id", "confirmed_at"],
+            unique=False,
+            sqlite_where=sa.text("state = 'confirmed'"),
+            postgresql_where=sa.text("state = 'confirmed'"),
+        )
 
     op.create_table(
         "trigger",
@@ -339,6 +346,7 @@ def upgrade() -> None:
         sa.Column("rule", Json(), server_default=sa.text("'{}'"), nullable=False),
         sa.Column("active_since", UtcDateTime(), nullable=True),
         sa.Column("retired_at", UtcDateTime(), nullable=True),
+        sa.Column("planned_until", UtcDateTime(), nullable=True),
         sa.ForeignKeyConstraint(["stream_id"], ["stream.id"], name=op.f("trigger_stream_id_fkey")),
         sa.PrimaryKeyConstraint("id", name=op.f("trigger_pkey")),
         sa.UniqueConstraint("slug", name=op.f("trigger_slug_key")),
@@ -456,6 +464,13 @@ def upgrade() -> None:
             unique=False,
             sqlite_where=sa.text("state = 'active'"),
             postgresql_where=sa.text("state = 'active'"),
+        )
+        batch_op.create_index(
+            "enrollment_finished",
+            ["course_id", "ended_at"],
+            unique=False,
+            sqlite_where=sa.text("state = 'finished'"),
+            postgresql_where=sa.text("state = 'finished'"),
         )
         batch_op.create_index(
             "enrollment_paused",
@@ -889,6 +904,11 @@ def downgrade() -> None:
             postgresql_where=sa.text("state = 'paused'"),
         )
         batch_op.drop_index(
+            "enrollment_finished",
+            sqlite_where=sa.text("state = 'finished'"),
+            postgresql_where=sa.text("state = 'finished'"),
+        )
+        batch_op.drop_index(
             "enrollment_due",
             sqlite_where=sa.text("state = 'active'"),
             postgresql_where=sa.text("state = 'active'"),
@@ -907,6 +927,11 @@ def downgrade() -> None:
     op.drop_table("approval")
     op.drop_table("trigger")
     with op.batch_alter_table("subscription", schema=None) as batch_op:
+        batch_op.drop_index(
+            "subscription_confirmed_at",
+            sqlite_where=sa.text("state = 'confirmed'"),
+            postgresql_where=sa.text("state = 'confirmed'"),
+        )
         batch_op.drop_index(
             "subscription_confirmed",
             sqlite_where=sa.text("state = 'confirmed'"),

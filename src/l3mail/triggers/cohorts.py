@@ -1,0 +1,271 @@
+"""Cohorts: a trigger's people at a moment, as the values that its statement binds.
+
+The calendar is asked once for each, the database for all its people. Reads, and changes nothing.
+"""
+
+from calendar import isleap
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import ColumnElement, Connection, func, select
+
+from l3mail import streams
+from l3mail.audiences import Questions
+from l3mail.calendars import birthdays_on, wall_to_utc
+from l3mail.models import COURSE, SUBSCRIPTION
+from l3mail.planning import bindings
+from l3mail.triggers import rules
+from l3mail.triggers.declaring import Trigger
+from l3mail.triggers.rules import Occasion, Rule
+from l3mail.triggers.statements import Shape, facts_between
+
+_DAY = timedelta(days=1)
+_FAR = timedelta(days=366)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a trigger's people depend on beside its rule and the database."""
+
+    now: datetime
+    zone: ZoneInfo
+    question: Questions
+    fallback_locale: str
+
+    @property
+    def today(self) -> date:
+        """The local day."""
+        return self.now.astimezone(self.zone).date()
+
+
+@dataclass(frozen=True, slots=True)
+class Cohort:
+    """People whose mail is due at one moment, or at moments that follow from a fact in a span.
+
+    `occasion` is None for the latter.
+    """
+
+    shape: Shape
+    values: Mapping[str, Any]
+    occasion: Occasion | None = None
+
+
+def subject(connection: Connection, trigger: Trigger, rule: Rule) -> object:
+    """What a fact must be about, as its statement names it; None where there is no such thing."""
+    match rule.kind:
+        case "joined":
+            return streams.find(connection, rule.of) if rule.of else trigger.stream_id
+        case "finished":
+            return connection.execute(select(COURSE.c.id).where(COURSE.c.slug == rule.of)).scalar()
+    return rule.of
+
+
+def common(trigger: Trigger, terms: Terms, at: datetime | None = None) -> dict[str, Any]:
+    """What every statement of a trigger binds."""
+    return bindings(at or terms.now, (), terms.fallback_locale) | {
+        "stream": trigger.stream_id,
+        "slug": trigger.slug,
+        "approval": None,
+        "state": "queued",
+        "reason": None,
+        "batch": 1,
+    }
+
+
+def due(connection: Connection, trigger: Trigger, rule: Rule, terms: Terms) -> list[Cohort]:
+    """Every cohort with somebody left to plan, the longest due first; an empty one may be among."""
+    since = trigger.active_since
+    if rule.is_daily:
+        found = []
+        for occasion in rules.occasions(rule, terms.now, terms.zone, since):
+            planned = trigger.planned_until and occasion.due_at <= trigger.planned_until
+            if planned and rule.kind == "yearly" and occasion.on == terms.today:
+                found.append(_late(trigger, rule, occasion))
+            elif not planned or rule.kind == "birthday":
+                found += on_day(connection, trigger, rule, occasion, terms)
+        return found
+    of = subject(connection, trigger, rule)
+    if of is None:
+        return []
+    if rule.at is None:
+        first = max(since, terms.now - rule.valid_for + timedelta.resolution) - rule.delay
+        after, until = first - timedelta.resolution, terms.now - rule.delay
+        if _bounds(connection, rule, of, after, until) is None:
+            return []
+        return list(spans(trigger, rule, of, (after, until), terms.zone))
+    waiting = rules.occasions(rule, terms.now, terms.zone, since)
+    if not waiting:
+        return []
+    after, _ = rules.facts_of(rule, waiting[0], terms.zone)
+    _, until = rules.facts_of(rule, waiting[-1], terms.zone)
+    happened = _bounds(connection, rule, of, after, until)
+    cohorts = [answering(trigger, rule, of, occasion, terms.zone) for occasion in waiting]
+    return [
+        one
+        for one in cohorts
+        if happened and one.values["after"] < happened[1] and one.values["until"] >= happened[0]
+    ]
+
+
+def _bounds(
+    connection: Connection, rule: Rule, of: object, after: datetime, until: datetime
+) -> tuple[datetime, datetime] | None:
+    """The first and the last fact between two moments, of whomever."""
+    values = {"fact_of": of, "after": after, "until": until}
+    row = connection.execute(facts_between(Shape.of(rule)), values).one()
+    return None if row.first is None else (row.first, row.last)
+
+
+def on_day(
+    connection: Connection, trigger: Trigger, rule: Rule, occasion: Occasion, terms: Terms
+) -> list[Cohort]:
+    """The cohorts of one day of a calendar's mailing.
+
+    Who joined after a day's moment is greeted on that day, and not when it is past.
+    """
+    values = _moment(occasion) | {"occurrence": _occurrence(trigger, rule, occasion.on.year)}
+    is_past = occasion.on < terms.today
+    values["joined_until"] = occasion.due_at if is_past else max(terms.now, occasion.due_at)
+    shape = Shape.of(rule)
+    match rule.kind:
+        case "birthday":
+            return [
+                Cohort(shape, values | {"month": month, "day": day}, occasion)
+                for month, day in birthdays_on(occasion.on)
+            ]
+        case "anniversary":
+            first = first_joined(connection, trigger)
+            return [
+                Cohort(shape, values | _day_of(day, terms.zone), occasion)
+                for day in _anniversaries(occasion.on, first, terms.zone)
+            ]
+    return [Cohort(shape, values, occasion)]
+
+
+def coming(
+    connection: Connection, trigger: Trigger, rule: Rule, occasion: Occasion, terms: Terms
+) -> list[Cohort]:
+    """The people of an occasion to come, as far as they are known now."""
+    if rule.is_daily:
+        return on_day(connection, trigger, rule, occasion, terms)
+    of = subject(connection, trigger, rule)
+    return [] if of is None else [answering(trigger, rule, of, occasion, terms.zone)]
+
+
+def _late(trigger: Trigger, rule: Rule, occasion: Occasion) -> Cohort:
+    values = _moment(occasion) | {"occurrence": _occurrence(trigger, rule, occasion.on.year)}
+    # Not since it was planned: on the virtual clock that is another moment.
+    values["joined_since"] = occasion.due_at
+    return Cohort(Shape.of(rule, late=True), values, occasion)
+
+
+def answering(
+    trigger: Trigger, rule: Rule, of: object, occasion: Occasion, zone: ZoneInfo
+) -> Cohort:
+    """The cohort of the facts that one day's slot answers."""
+    after, until = rules.facts_of(rule, occasion, zone)
+    values = _moment(occasion) | {"fact_of": of, "after": after, "until": until}
+    values["occurrence"] = _occurrence(trigger, rule, occasion.on.year)
+    return Cohort(Shape.of(rule), values, occasion)
+
+
+def spans(
+    trigger: Trigger, rule: Rule, of: object, between: tuple[datetime, datetime], zone: ZoneInfo
+) -> Iterator[Cohort]:
+    """The facts after and up to two moments, each with a moment of its own.
+
+    Cut where a local year of these begins, if there is one mail a year.
+    """
+    seconds = {
+        "delay_seconds": int(rule.delay.total_seconds()),
+        "late_seconds": int((rule.delay + rule.valid_for).total_seconds()),
+    }
+    after, until = between
+    first = rules.due_after(rule, after + timedelta.resolution, zone)
+    year = first.astimezone(zone).year
+    while after < until:
+        stop = min(until, _year_ends(rule, year, zone)) if rule.once == "yearly" else until
+        values = {"fact_of": of, "after": after, "until": stop, **seconds}
+        yield Cohort(Shape.of(rule), values | {"occurrence": _occurrence(trigger, rule, year)})
+        after, year = stop, year + 1
+
+
+def _year_ends(rule: Rule, year: int, zone: ZoneInfo) -> datetime:
+    """The last moment at which a fact could happen that is answered in a local year."""
+    new_year = date(year + 1, 1, 1)
+    if rule.at is None:
+        return wall_to_utc(new_year, time(), zone) - timedelta.resolution - rule.delay
+    return rules.facts_of(rule, rules.occasion_on(rule, new_year, zone), zone)[0]
+
+
+def following(trigger: Trigger, rule: Rule, of: object, terms: Terms) -> Iterator[Cohort]:
+    """The facts whose mails are due after now, as `spans`."""
+    if rule.at is None:
+        after = terms.now - rule.delay
+    else:
+        coming = rules.next_occasion(rule, terms.now, terms.zone)
+        after, _ = rules.facts_of(rule, coming, terms.zone)
+    # Nothing has happened that is not due by then.
+    yield from spans(trigger, rule, of, (after, terms.now + rule.delay + _FAR), terms.zone)
+
+
+def questions(
+    connection: Connection, rule: Rule, cohort: Cohort, terms: Terms, at: datetime | None = None
+) -> list[ColumnElement[Any]]:
+    """What is asked of everybody in a cohort; raises an L3mailError where it can't be asked.
+
+    Somebody is inactive since a whole number of local days: on the day that number is reached,
+    or as many days later as the mailing is late.
+    """
+    asked = [rule.segment] if rule.segment else []
+    moment = at or terms.now
+    if rule.kind == "inactive":
+        assert cohort.occasion is not None
+        late = (moment.astimezone(terms.zone).date() - cohort.occasion.on).days
+        asked.append(f"inactive_days == {rule.after // _DAY + late}")
+    return [terms.question(connection, text, moment).yes for text in asked]
+
+
+def first_joined(connection: Connection, trigger: Trigger) -> datetime | None:
+    """When the first of those who are in the stream joined it; reads an index."""
+    moment: datetime | None = connection.execute(
+        select(func.min(SUBSCRIPTION.c.confirmed_at, type_=SUBSCRIPTION.c.confirmed_at.type)).where(
+            SUBSCRIPTION.c.stream_id == trigger.stream_id, SUBSCRIPTION.c.state == "confirmed"
+        )
+    ).scalar()
+    return moment
+
+
+def _anniversaries(day: date, first: datetime | None, zone: ZoneInfo) -> list[date]:
+    """The days of earlier years, back to the first, that are remembered on a day."""
+    if first is None:
+        return []
+    return [
+        date(year, month, of_month)
+        for year in range(first.astimezone(zone).year, day.year)
+        for month, of_month in birthdays_on(day)
+        if (month, of_month) != (2, 29) or isleap(year)
+    ]
+
+
+def _day_of(day: date, zone: ZoneInfo) -> dict[str, datetime]:
+    return {
+        "day_begins": wall_to_utc(day, time(), zone),
+        "day_ends": wall_to_utc(day + _DAY, time(), zone),
+    }
+
+
+def _moment(occasion: Occasion) -> dict[str, Any]:
+    return {"due_at": occasion.due_at, "lapses_at": occasion.lapses_at}
+
+
+def _occurrence(trigger: Trigger, rule: Rule, year: int) -> str:
+    """What the mail is about, unique for a person; of one that answers a fact, its beginning."""
+    if rule.once == "ever":
+        return f"trigger:{trigger.slug}:ever"
+    if rule.once == "yearly" or rule.kind in {"birthday", "yearly", "anniversary"}:
+        return f"yearly:{trigger.slug}:{year}"
+    return f"trigger:{trigger.slug}:"

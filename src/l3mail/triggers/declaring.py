@@ -1,0 +1,191 @@
+"""Triggers as rows: declared by what is published, paused and resumed by operators.
+
+Owns the rows of `trigger`. Whom one reaches is asked elsewhere.
+"""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Select, and_, or_, select, update
+
+from l3mail.database import upsert
+from l3mail.errors import TriggerError, quoted
+from l3mail.models import MESSAGE, STREAM, TRIGGER
+from l3mail.triggers import rules
+from l3mail.triggers.rules import Rule
+
+LIFECYCLE = "lifecycle/"
+"""What the slug of every triggered text begins with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """A declared trigger; `written` is its rule as the text has it.
+
+    Facts whose mail would have been due before `active_since` are not answered. `retired_at` is
+    when it was paused.
+    """
+
+    id: int
+    slug: str
+    stream_id: int
+    stream: str
+    written: Mapping[str, Any] = field(hash=False)
+    active_since: datetime
+    retired_at: datetime | None
+    planned_until: datetime | None
+
+    @property
+    def rule(self) -> Rule:
+        """The rule, read; raises TriggerError where it can't be followed."""
+        return rules.read(self.written)
+
+
+def declare(
+    connection: Connection, slug: str, rule: Mapping[str, Any], stream_id: int, now: datetime
+) -> bool:
+    """Let a rule be in force for a slug from now on; False where it was so already.
+
+    A rule that changes, or changes back, takes effect anew: what the new one would have had due
+    before is not made up for. A paused trigger stays paused.
+    """
+    values = {"kind": rule["trigger"], "rule": dict(rule), "stream_id": stream_id}
+    effect = {"active_since": now, "planned_until": None}
+    new = connection.execute(
+        upsert(connection, TRIGGER)
+        .values(slug=slug, **values, **effect)
+        .on_conflict_do_nothing(index_elements=[TRIGGER.c.slug])
+        .returning(TRIGGER.c.id)
+    )
+    if new.first() is not None:
+        return True
+    before = connection.execute(
+        select(TRIGGER.c.kind, TRIGGER.c.rule, TRIGGER.c.stream_id)
+        .where(TRIGGER.c.slug == slug)
+        .with_for_update()
+    ).one()
+    if dict(before._mapping) == values:
+        return False
+    connection.execute(update(TRIGGER).where(TRIGGER.c.slug == slug).values(**values, **effect))
+    return True
+
+
+def declare_published(connection: Connection, locale: str, now: datetime) -> list[str]:
+    """Declare the rule of every lifecycle text in force; return the slugs that changed.
+
+    Of a text in several languages the one in `locale`, the workspace's, decides; where there is
+    none, the first by name. A text whose stream there is not is left out.
+    """
+    rows = connection.execute(
+        select(MESSAGE.c.slug, MESSAGE.c.locale, MESSAGE.c.compiled)
+        .where(MESSAGE.c.slug.startswith(LIFECYCLE), MESSAGE.c.superseded_at.is_(None))
+        .order_by(MESSAGE.c.slug, MESSAGE.c.locale)
+    ).all()
+    chosen: dict[str, Mapping[str, Any]] = {}
+    for row in rows:
+        if row.locale == locale or row.slug not in chosen:
+            chosen[row.slug] = row.compiled
+    streams = {row.slug: row.id for row in connection.execute(select(STREAM.c.slug, STREAM.c.id))}
+    return [
+        slug
+        for slug, compiled in chosen.items()
+        if compiled.get("rule")
+        and compiled.get("stream") in streams
+        and declare(connection, slug, compiled["rule"], streams[compiled["stream"]], now)
+    ]
+
+
+def pause(connection: Connection, slug: str, now: datetime) -> bool:
+    """Plan nothing of a trigger from now on; False where it was paused already.
+
+    What is planned goes out; a halt of its message keeps that back too.
+    """
+    changed = connection.execute(
+        update(TRIGGER)
+        .where(TRIGGER.c.slug == slug, TRIGGER.c.retired_at.is_(None))
+        .values(retired_at=now)
+        .returning(TRIGGER.c.id)
+    )
+    return changed.first() is not None
+
+
+def resume(connection: Connection, slug: str, now: datetime) -> bool:
+    """Let a paused trigger go on with what is due from now on; False where it was not paused."""
+    changed = connection.execute(
+        update(TRIGGER)
+        .where(TRIGGER.c.slug == slug, TRIGGER.c.retired_at.is_not(None))
+        .values(retired_at=None, active_since=now, planned_until=None)
+        .returning(TRIGGER.c.id)
+    )
+    return changed.first() is not None
+
+
+def note_planned(connection: Connection, trigger: Trigger, until: datetime) -> None:
+    """Remember the last day's mailing of which nobody is left to plan."""
+    connection.execute(
+        update(TRIGGER)
+        .where(
+            and_(
+                TRIGGER.c.id == trigger.id,
+                or_(TRIGGER.c.planned_until.is_(None), TRIGGER.c.planned_until < until),
+            )
+        )
+        .values(planned_until=until)
+    )
+
+
+_ROWS = (
+    select(
+        TRIGGER.c.id,
+        TRIGGER.c.slug,
+        TRIGGER.c.stream_id,
+        STREAM.c.slug.label("stream"),
+        TRIGGER.c.rule,
+        TRIGGER.c.active_since,
+        TRIGGER.c.retired_at,
+        TRIGGER.c.planned_until,
+    )
+    .join(STREAM, STREAM.c.id == TRIGGER.c.stream_id)
+    .order_by(TRIGGER.c.slug)
+)
+# Two planners at once would each take the other's rows for nothing left to plan.
+_FOR_PLANNING = _ROWS.where(
+    TRIGGER.c.retired_at.is_(None), TRIGGER.c.active_since.is_not(None)
+).with_for_update(skip_locked=True, of=TRIGGER)
+
+
+def to_plan(connection: Connection) -> list[Trigger]:
+    """The triggers that are not paused, each held until this transaction ends."""
+    return _read(connection, _FOR_PLANNING)
+
+
+def listing(connection: Connection) -> list[Trigger]:
+    """Every trigger by slug, the paused ones too."""
+    return _read(connection, _ROWS.where(TRIGGER.c.active_since.is_not(None)))
+
+
+def active(connection: Connection) -> list[Trigger]:
+    """The triggers that are not paused, by slug."""
+    return [one for one in listing(connection) if one.retired_at is None]
+
+
+def find(connection: Connection, slug: str) -> Trigger:
+    """One trigger; raises TriggerError naming the nearest where there is none."""
+    known = {one.slug: one for one in listing(connection)}
+    if slug not in known:
+        near = difflib.get_close_matches(slug, known, n=1, cutoff=0.4)
+        hint = (
+            f"did you mean {quoted(near[0])}?"
+            if near
+            else "`l3mail triggers list` shows what there is"
+        )
+        raise TriggerError(f"there is no trigger {quoted(slug)}; {hint}")
+    return known[slug]
+
+
+def _read(connection: Connection, query: Select[Any]) -> list[Trigger]:
+    rows: Sequence[Any] = connection.execute(query).all()
+    return [Trigger(*row) for row in rows]
