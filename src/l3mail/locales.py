@@ -99,6 +99,34 @@ def moment_in_words(moment: datetime, tag: str) -> str:
     return f"{date_in_words(moment.date(), tag)}, {at}"
 
 
+def weekday_in_words(day: date, tag: str) -> str:
+    """Such as "Montag, 30. November": the day where the year is known."""
+    from babel.dates import format_skeleton  # noqa: PLC0415 - costs 40 ms that falling back never needs
+
+    return format_skeleton("MMMMEEEEd", day, locale=_spoken(tag))
+
+
+def time_in_words(moment: datetime, tag: str) -> str:
+    """Such as "10:00", by the wall clock `moment` carries."""
+    from babel.dates import format_time  # noqa: PLC0415 - costs 40 ms that falling back never needs
+
+    return format_time(moment, "short", tzinfo=moment.tzinfo, locale=_spoken(tag))
+
+
+def number(n: int, tag: str) -> str:
+    """Such as "12.345"."""
+    from babel.numbers import format_decimal  # noqa: PLC0415 - costs 40 ms that falling back never needs
+
+    return format_decimal(n, locale=_spoken(tag))
+
+
+def percentage(part: int, whole: int, tag: str) -> str:
+    """Such as "85 %", rounded to whole ones; `whole` is not 0."""
+    from babel.numbers import format_percent  # noqa: PLC0415 - costs 40 ms that falling back never needs
+
+    return format_percent(part / whole, locale=_spoken(tag))
+
+
 def _spoken(tag: str) -> "Locale":
     """What Babel knows of a tag: its language, with its territory if there is one."""
     from babel import Locale, UnknownLocaleError  # noqa: PLC0415 - costs 40 ms that falling back never needs
