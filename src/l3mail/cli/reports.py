@@ -252,10 +252,10 @@ def _send(house: House, span: "Span", *, dry_run: bool, yes: bool) -> None:
         typer.echo("Dry run, nothing is changed.")
         return
     confirm(f"mail it to {counted(len(unmailed), 'address', 'addresses')}?", yes=yes)
-    write = weekly_letter(house.settings)
+    with house.database() as database:
+        letter = database.read(lambda c: weekly_letter(c, house.settings, span, now))
 
     def verb(connection: "Connection") -> tuple[int, dict[str, int]]:
-        letter = write(connection, span, now)
         planned = staff.plan(connection, letter, about, unmailed, now)
         return len(planned), {"deliveries": len(planned)}
 

@@ -5,12 +5,14 @@ the next larger one too, or the whole breakdown. Whoever knows these rules as we
 a hidden number: tests/test_reports_hiding.py tries everything.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 FEWEST = 5
 """So many people a cell must speak of to be shown."""
+MOST_COVERED = 2
+_MOST = FEWEST - 1
 
 Mark = Literal["", "small", "covered"]
 
@@ -59,42 +61,64 @@ def _cell(column: Mapping[str, Cell] | None, label: str) -> Cell:
 
 def hide(counts: Mapping[str, int]) -> dict[str, Cell] | None:
     """One column beside its total, which is known; None where no cell of it may be shown."""
-    counts = {label: n for label, n in counts.items() if n}
-    small = sorted(label for label, n in counts.items() if n < FEWEST)
-    shown = sorted(
-        (label for label, n in counts.items() if n >= FEWEST),
-        key=lambda label: (counts[label], label),
-    )
-    covered = _to_cover(counts, small, shown)
-    if covered is None:
+    found = sorted((n, label) for label, n in counts.items() if n)
+    small = [one for one in found if one[0] < FEWEST]
+    shown = found[len(small) :]
+    covers = _covers(sum(n for n, _ in small), len(small), shown)
+    if covers is None:
         return None
-    cells = {label: Cell(n) for label, n in counts.items()}
-    cells |= dict.fromkeys(small, Cell(None, "small")) | dict.fromkeys(covered, _NOTHING)
-    return cells
+    cells = {label: Cell(n) for n, label in found}
+    cells |= {label: _NOTHING for _, label in shown[:covers]}
+    return cells | {label: Cell(None, "small") for _, label in small}
 
 
-def _to_cover(
-    counts: Mapping[str, int], small: Sequence[str], shown: Sequence[str]
-) -> Sequence[str] | None:
-    """Which larger cells must go with the small ones; None where no choice would do."""
-    least, most = len(small), (FEWEST - 1) * len(small)
-    together = sum(counts[label] for label in small)
-    if not small:
-        return ()
-    # Not the sums beside the outermost either: who saw a cell covered would know it was for them.
-    if len(small) > 1 and least + 1 < together < most - 1:
-        return ()
-    if not shown:
-        return None
-    total = together + counts[shown[0]]
-    suspected = range(least, most + 1) if len(small) == 1 else (least, least + 1, most - 1, most)
-    possible = {s for s in suspected if _could_be_smallest(total - s, counts, shown)}
-    telling = possible if len(small) == 1 else possible & {least + 1, most - 1}
-    return shown[:1] if len(telling) > (len(small) == 1) else None
+_Counted = tuple[int, str]
 
 
-def _could_be_smallest(n: int, counts: Mapping[str, int], shown: Sequence[str]) -> bool:
-    """Whether the covered cell, were it `n`, would have been the one to cover."""
-    if n < FEWEST or len(shown) == 1:
-        return n >= FEWEST
-    return (n, shown[0]) < (counts[shown[1]], shown[1])
+def _covers(together: int, few: int, shown: Sequence[_Counted]) -> int | None:
+    """How many of the larger cells must go with the `few` small ones; None where none would do."""
+    if not few or (few > 1 and together not in _suspected(few)):
+        return 0
+    for number in range(1, min(MOST_COVERED, len(shown)) + 1):
+        if _suffices(together, few, shown, number):
+            return number
+    return None
+
+
+def _suffices(together: int, few: int, shown: Sequence[_Counted], number: int) -> bool:
+    """Whether the small cells stay unknown where the least `number` of the others are covered."""
+    total = together + sum(n for n, _ in shown[:number])
+    possible = set(_possible(total, few, shown, number))
+    # Of several small cells any can be the odd one, so one sum beside the outermost is enough.
+    return len(possible) > 1 or (few > 1 and bool(possible & {few + 1, _MOST * few - 1}))
+
+
+def _suspected(few: int) -> tuple[int, ...]:
+    """The sums for which small cells don't hide each other.
+
+    Those beside the outermost are among them: who saw a cell covered would know what for.
+    """
+    least, most = few, _MOST * few
+    return tuple(range(least, most + 1)) if few == 1 else (least, least + 1, most - 1, most)
+
+
+def _possible(total: int, few: int, shown: Sequence[_Counted], number: int) -> Iterator[int]:
+    """What the small cells may come to, for all that the others show: one sum after another."""
+    labels = [label for _, label in shown[:number]]
+    limit = shown[number] if len(shown) > number else (total + 1, "")
+    for together in _suspected(few):
+        for values in _splits(total - together, number):
+            covered = sorted(zip(values, labels, strict=True))
+            if covered[-1] < limit and (
+                number == 1 or not _suffices(together, few, [*covered, *shown[number:]], number - 1)
+            ):
+                yield together
+                break
+
+
+def _splits(total: int, number: int) -> Iterator[tuple[int, ...]]:
+    """Every way to come to a total with one or two cells that may be shown."""
+    if number == 1:
+        yield from [(total,)] if total >= FEWEST else []
+    else:
+        yield from ((n, total - n) for n in range(FEWEST, total - FEWEST + 1))

@@ -151,7 +151,9 @@ def _origins(connection: Connection, span: Span, before: Span) -> tuple[Pair, Br
 
 
 def _acts(connection: Connection, span: Span) -> list[Act]:
-    slug = func.coalesce(DELIVERY.c.slug, MESSAGE.c.slug, "")
+    # An interest is the same whichever mail it was shown by; a question is its text's own.
+    of_question = func.coalesce(DELIVERY.c.slug, MESSAGE.c.slug, "")
+    slug = case((EVENT.c.kind == "interested", ""), else_=of_question)
     query = (
         select(EVENT.c.kind, slug, EVENT.c.name, func.count(EVENT.c.subscriber_id.distinct()))
         .select_from(EVENT)

@@ -25,8 +25,8 @@ from l3mail.staff import Letter
 SLUG = "report/weekly"
 WEEK = timedelta(weeks=1)
 
-Write = Callable[[Connection, Span, datetime], Letter]
-"""Writes the letter on a week, at a moment."""
+Write = Callable[[Span, datetime], Letter | None]
+"""Writes the letter on a week, at a moment; None while it is still being written."""
 
 
 def occurrence(span: Span, now: datetime) -> str:
@@ -49,7 +49,7 @@ def letter(document: Document) -> Letter:
 def placeholder(locale: str) -> Write:
     """Writes a letter that stands for the report where nobody will read it."""
 
-    def write(_connection: Connection, span: Span, _now: datetime) -> Letter:
+    def write(span: Span, _now: datetime) -> Letter:
         return Letter(SLUG, "report", locale, span.name, f"{span.name}\n")
 
     return write
@@ -79,14 +79,10 @@ class Mondays:
         unmailed = staff.missing(connection, about, self.to)
         if not unmailed:
             return Round()
-        planned = staff.plan(
-            connection,
-            self.write(connection, span, now),
-            about,
-            unmailed,
-            now,
-            due_at=self._due(now),
-        )
+        written = self.write(span, now)
+        if written is None:
+            return Round(more=True)
+        planned = staff.plan(connection, written, about, unmailed, now, due_at=self._due(now))
         return Round(planned=len(planned))
 
     def next_moment(

@@ -168,12 +168,14 @@ def courses(report: Report, words: Words) -> Iterator[Section]:
 
 def learners(course: CourseFigures, words: Words) -> str:
     """Who is where in a course, in one sentence."""
+    counts = dict(course.learners)
+    counts = {"active": 0, "paused": 0, "finished": 0} | counts | {"completed": course.completed}
+    states = [words.say(f"courses.{name}", n=n) for name, n in counts.items() if n]
     return words.say(
         "courses.learners",
         cadence=_cadence(course, words),
-        completed=course.completed,
+        states=", ".join(states) or words.say("courses.active", n=0),
         began=words.say("courses.began", n=course.began),
-        **dict(course.learners),
     )
 
 
@@ -351,7 +353,7 @@ def links(report: Report, words: Words) -> Iterator[Section]:
         rows = [
             (
                 words.say(f"links.{act.kind}", name=tamed(act.name)),
-                title_of(report.titles, act.slug),
+                title_of(report.titles, act.slug) or NONE,
                 cell(act.people, words),
             )
             for act in acts[:MOST_ROWS]
@@ -417,7 +419,7 @@ def calendar(report: Report, words: Words) -> Section:
         return Section("calendar", title, (Paragraph(words.say("calendar.nothing")),))
     columns = tuple(words.say(f"calendar.{name}") for name in ("when", "what", "people"))
     rows = [
-        (words.moment(one.due_at), label, NONE if one.people is None else words.number(one.people))
+        (words.slot(one.due_at), label, NONE if one.people is None else words.number(one.people))
         for one, label in _coming(report, coming, words)
     ]
     caption = words.say(

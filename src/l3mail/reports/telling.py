@@ -37,7 +37,11 @@ def tell(report: Report) -> Document:
         title=_title(report, words),
         subtitle=_subtitle(report, words),
         house=tamed(report.house),
-        lead=(_happened(report, words), _asked(wanted, words), _next(report, words)),
+        lead=(
+            _happened(report, words),
+            words.say("lead.needs", n=len(wanted)),
+            _next(report, words),
+        ),
         sections=tuple(body),
         footer=(made(report, words),),
     )
@@ -60,10 +64,7 @@ def _title(report: Report, words: Words) -> str:
 
 def _subtitle(report: Report, words: Words) -> str:
     span = report.span
-    if span.first_on == span.last_on:
-        days = words.day(span.first_on)
-    else:
-        days = words.say("title.days", first=words.day(span.first_on), last=words.day(span.last_on))
+    days = words.days(span.first_on, span.last_on)
     if span.is_over:
         return days
     local = report.now.astimezone(report.zone)
@@ -85,18 +86,10 @@ def _happened(report: Report, words: Words) -> str:
     beside = words.say("lead.beside", before=sections.before(report, words), n=confirmed.before)
     return words.say(
         "lead.both",
-        mails=words.say("lead.mails", accepted=accepted, n=planned)
-        if planned
-        else words.say("lead.nomails"),
-        people=words.say("lead.people", n=confirmed.now)
-        if confirmed.now
-        else words.say("lead.nobody"),
+        mails=words.say("lead.mails", accepted=accepted, n=planned),
+        people=words.say("lead.people", n=confirmed.now),
         beside=beside,
     )
-
-
-def _asked(wanted: list[str], words: Words) -> str:
-    return words.say("lead.needs", n=len(wanted)) if wanted else words.say("lead.noneeds")
 
 
 def _next(report: Report, words: Words) -> str:

@@ -1,7 +1,6 @@
 """A report as plain text of 72 columns: for terminals and as the text part of its mail.
 
-Pure. Numbers stand to the right, words to the left; what is longer than a line is wrapped, a long
-code alone on its line is left whole.
+Pure. Numbers stand to the right, words to the left; what is longer than a line is wrapped.
 """
 
 import textwrap
@@ -12,7 +11,7 @@ from l3mail.reports.documents import Block, Bullets, Chart, Document, Figures, P
 WIDTH = 72
 _GAP = "  "
 _NARROWEST_LABEL = 16
-_BAR = 24
+_NOTHING = frozenset({"0", "–"})
 
 
 def to_text(document: Document) -> str:
@@ -24,7 +23,7 @@ def to_text(document: Document) -> str:
         title = _wrapped(section.title)
         lines += ["", "", *title, rule * max(map(len, title))]
         for block in section.blocks:
-            lines += ["", *_block(block)]
+            lines += ["", *block_lines] if (block_lines := _block(block)) else []
     if document.footer:
         lines += ["", "-" * WIDTH, *_joined(_wrapped(line) for line in document.footer)]
     return "\n".join(line.rstrip() for line in lines) + "\n"
@@ -35,7 +34,7 @@ def _joined(paragraphs: Iterator[list[str]]) -> list[str]:
 
 
 def _wrapped(text: str, width: int = WIDTH, indent: str = "", then: str | None = None) -> list[str]:
-    """A text in lines; commands in it lose their backticks where a line is theirs alone."""
+    """A text in lines; a word longer than a line is cut."""
     return textwrap.wrap(
         text.replace("\u00a0", " "),
         width,
@@ -57,7 +56,7 @@ def _block(block: Block) -> list[str]:
         case Table():
             return _table(block)
         case Chart():
-            return _chart(block)
+            return []  # the table beside it says the same
 
 
 def _figures(block: Figures) -> list[str]:
@@ -71,19 +70,6 @@ def _figures(block: Figures) -> list[str]:
             then=" " * (widest + 2),
         )
     ]
-
-
-def _chart(chart: Chart) -> list[str]:
-    most = max((bar.whole for bar in chart.bars), default=0) or 1
-    width = max((len(bar.shown) for bar in chart.bars), default=0)
-    lines = [*_wrapped(f"{chart.title} (# {chart.whole})"), ""]
-    room = WIDTH - _BAR - width - 2 * len(_GAP)
-    for bar in chart.bars:
-        full = "#" * round(_BAR * bar.whole / most) or ("." if bar.whole else "")
-        label, *rest = _wrapped(bar.label, room)
-        lines.append(f"{label:<{room}}{_GAP}{bar.shown:>{width}}{_GAP}{full}")
-        lines += rest
-    return lines
 
 
 def _table(table: Table) -> list[str]:
@@ -139,11 +125,13 @@ def _row(
 
 
 def _listed(table: Table) -> list[str]:
-    """A table too wide for the page, each row a paragraph of its own."""
+    """A table too wide for the page, each row a paragraph of its own that leaves out its zeros."""
     lines: list[str] = []
     for label, *cells in table.rows:
         said = ", ".join(
-            f"{head} {cell}" for head, cell in zip(table.columns[1:], cells, strict=True)
+            f"{head} {cell}"
+            for head, cell in zip(table.columns[1:], cells, strict=True)
+            if cell not in _NOTHING
         )
         lines += [*_wrapped(label), *_wrapped(said, indent="  ")]
     return lines

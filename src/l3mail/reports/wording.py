@@ -37,11 +37,12 @@ class Words:
         self._tables = _languages()[self.language]
 
     def say(self, name: str, /, **gaps: object) -> str:
-        """The words called `table.key`, gaps filled; a number `n` chooses between one and many."""
+        """The words called `table.key`, gaps filled; a number `n` chooses none, one or many."""
         table, _, key = name.partition(".")
         words = self._tables[table][key]
         if not isinstance(words, str):
-            words = words["one" if gaps.get("n") == 1 else "many"]
+            several = "one" if gaps.get("n") == 1 else "many"
+            words = words["none"] if gaps.get("n") == 0 and "none" in words else words[several]
         filled = {gap: self.number(v) if isinstance(v, int) else v for gap, v in gaps.items()}
         return str(words).format(**filled)
 
@@ -55,7 +56,11 @@ class Words:
 
     def day(self, day: date) -> str:
         """A day with its year."""
-        return locales.date_in_words(day, self.tag).partition(", ")[2] or str(day)
+        return locales.days_in_words(day, day, self.tag)
+
+    def days(self, first: date, last: date) -> str:
+        """Days in a row, with their year."""
+        return locales.days_in_words(first, last, self.tag)
 
     def weekday(self, day: date) -> str:
         """A day by its weekday, without the year."""
@@ -66,6 +71,10 @@ class Words:
         local = at.astimezone(self._zone)
         time = locales.time_in_words(local, self.tag)
         return self.say("title.moment", day=self.weekday(local.date()), time=time)
+
+    def slot(self, at: datetime) -> str:
+        """A moment near the present, short enough for a column."""
+        return locales.slot_in_words(at.astimezone(self._zone), self.tag)
 
     def local_day(self, at: datetime) -> date:
         """The local day a moment is on."""

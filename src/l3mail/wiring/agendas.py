@@ -5,7 +5,7 @@ from datetime import time
 from l3mail.reports import Mondays, placeholder
 from l3mail.rounds import Agenda
 from l3mail.settings import Settings
-from l3mail.wiring.reporting import weekly_letter
+from l3mail.wiring.reporting import Scribe
 from l3mail.wiring.rules import asking_terms, make_rules
 
 
@@ -14,7 +14,7 @@ def make_agenda(settings: Settings, *, rehearsing: bool = False) -> Agenda:
 
     `rehearsing` plans the same rows, with a few words where the staff would get a long letter.
     """
-    write = placeholder(settings.workspace.locale) if rehearsing else weekly_letter(settings)
+    write = placeholder(settings.workspace.locale) if rehearsing else Scribe(settings).write
     mondays = Mondays(
         settings.readers, time.fromisoformat(settings.reports.at), settings.zone, write
     )
