@@ -18,6 +18,7 @@ from l3mail.reports.documents import Bar, Chart, Document
 
 _TEMPLATES = Path(__file__).with_name("templates")
 _COMMAND = re.compile(r"`([^`]+)`")
+_OPTION = re.compile(r"(?<=\s)--[a-z]+")
 
 CHART_WIDTH = 360
 """Of the drawing, in units of its own: a phone shows them as about one pixel each."""
@@ -68,7 +69,13 @@ def _environment() -> Environment:
 
 def spoken(text: str) -> Markup:
     """A sentence with its commands marked up; all else is text."""
-    return Markup(_COMMAND.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped just here
+    return Markup(_COMMAND.sub(_as_code, str(escape(text))))  # noqa: S704 - escaped just here
+
+
+def _as_code(command: re.Match[str]) -> str:
+    """A command whose options are not torn apart at the line's end."""
+    words = _OPTION.sub(r'<span style="white-space:nowrap">\g<0></span>', command[1])
+    return f"<code>{words}</code>"
 
 
 def drawn(chart: Chart) -> Sequence[Drawn]:

@@ -64,7 +64,7 @@ class Words:
 
     def weekday(self, day: date) -> str:
         """A day by its weekday, without the year."""
-        return locales.weekday_in_words(day, self.tag)
+        return locales.weekday_in_words(day, self.tag).replace(". ", ".\u00a0")
 
     def moment(self, at: datetime) -> str:
         """A moment near the present: weekday, day and time."""
