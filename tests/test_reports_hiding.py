@@ -75,7 +75,7 @@ def test_as_little_is_hidden_as_keeps_the_small_unknown(
 
 def test_a_label_of_the_other_column_is_no_number_of_this_one() -> None:
     found = breakdown({"web": 12, "vhs": 2, "fest": 3}, {"web": 8, "flyer": 6})
-    assert dict((label, (now, then)) for label, now, then in found.rows) == {
+    assert {label: (now, then) for label, now, then in found.rows} == {
         "web": (Cell(12), Cell(8)),
         "flyer": (SMALL, Cell(6)),
         "vhs": (SMALL, Cell(0)),
@@ -98,7 +98,7 @@ def test_no_number_below_five_is_shown_beside_another_column(
     """And a column shows the same whatever stands beside it: the next report repeats it."""
     found = breakdown(now, before)
     for number, counts in enumerate((now, before)):
-        cells = {row[0]: row[1 + number] for row in found.rows}
+        cells = {label: (one, other)[number] for label, one, other in found.rows}
         alone = hide(counts)
         for label, cell in cells.items():
             if cell.n:
