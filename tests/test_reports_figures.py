@@ -18,6 +18,7 @@ from l3mail.models import (
     ENROLLMENT,
     EVENT,
     LINK,
+    STREAM,
     SUBSCRIBER,
     SUBSCRIPTION,
     TRIGGER,
@@ -197,6 +198,13 @@ def test_who_came_and_left_is_compared_with_the_week_before(village: Village) ->
     ]
 
 
+def test_a_retired_offer_is_told_of_while_somebody_is_in_it(village: Village) -> None:
+    for slug in ("alt", "leer"):
+        village.change(STREAM, village.stream(slug), retired_at=village.now)
+    village.subscribe(village.person(), village.stream("alt"))
+    assert [one.slug for one in report(village).joining.offers] == ["alt"]
+
+
 def test_who_confirms_two_offers_is_one_person_of_one_source(village: Village) -> None:
     for person in crowd(village, 6, district="Gorbitz"):
         join(village, person, MONDAY_TEN - DAY, "flyer")
@@ -308,6 +316,19 @@ def test_the_next_days_hold_lessons_of_every_cadence_and_campaigns(village: Vill
         ("Thu 07:30", "tag/2", 2),
     ]
     assert (found.first_on, found.last_on) == (date(2026, 11, 23), date(2026, 11, 29))
+
+
+def test_lifecycle_mails_stand_between_the_others(village: Village) -> None:
+    soon, late = village.now + DAY, village.now + 9 * DAY
+
+    def expected(_connection: object, _now: datetime) -> list[tuple[datetime, str, int]]:
+        return [(village.now - DAY, "lifecycle/a", 1), (soon, "lifecycle/b", 7), (late, "c", 1)]
+
+    found = report(village, terms=Terms("Amt", "de", BERLIN, lifecycle=expected)).outlook.coming
+    assert [(one.due_at, one.slug, one.people) for one in found] == [
+        (village.now, "lifecycle/a", 1),
+        (soon, "lifecycle/b", 7),
+    ]
 
 
 def test_a_holiday_that_hits_lessons_is_told_two_weeks_before(village: Village) -> None:

@@ -24,7 +24,10 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class OfferFigures:
-    """One stream: who confirmed and left it in the span, and how many are in it now."""
+    """One stream: who confirmed and left it in the span, and how many are in it now.
+
+    A retired one is told of as long as somebody is in it or has just left.
+    """
 
     slug: str
     title: str
@@ -107,14 +110,15 @@ def _offers(connection: Connection, span: Span, before: Span) -> list[OfferFigur
     )
     sums = [func.sum(case((condition, 1), else_=0)) for condition in conditions]
     query = (
-        select(STREAM.c.slug, STREAM.c.title, STREAM.c.kind, *sums)
+        select(STREAM.c.slug, STREAM.c.title, STREAM.c.kind, STREAM.c.retired_at, *sums)
         .select_from(STREAM.outerjoin(SUBSCRIPTION, SUBSCRIPTION.c.stream_id == STREAM.c.id))
-        .group_by(STREAM.c.id, STREAM.c.slug, STREAM.c.title, STREAM.c.kind)
+        .group_by(STREAM.c.id)
         .order_by(STREAM.c.id)
     )
     return [
         OfferFigures(slug, title, kind, Pair(int(a), int(b)), Pair(int(c), int(d)), int(members))
-        for slug, title, kind, a, b, c, d, members in connection.execute(query)
+        for slug, title, kind, retired_at, a, b, c, d, members in connection.execute(query)
+        if retired_at is None or any((a, b, c, d, members))
     ]
 
 

@@ -3,7 +3,7 @@
 Reads only, and computes what no row says yet.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -24,6 +24,9 @@ from l3mail.models import (
     UtcDateTime,
 )
 from l3mail.newsletters import Questions
+
+Lifecycle = Callable[[Connection, datetime], Sequence[tuple[datetime, str, int]]]
+"""What triggers have due next, as (moment, slug, people); asked where there are any."""
 
 AHEAD = timedelta(days=7)
 HOLIDAYS_AHEAD = timedelta(days=14)
@@ -93,12 +96,15 @@ def look(
     connection: Connection,
     now: datetime,
     zone: ZoneInfo,
+    *,
     language: str,
     questions: Questions | None = None,
+    lifecycle: Lifecycle | None = None,
 ) -> Outlook:
     """Look ahead from now: today and six more days, for holidays a week further.
 
-    With `questions`, how many people a campaign would reach is counted, too.
+    With `questions`, how many people a campaign would reach is counted, too. Holidays are named in
+    `language`.
     """
     today = now.astimezone(zone).date()
     until, farther = (
@@ -107,6 +113,12 @@ def look(
     lessons = courses.timetable(connection, now, farther, zone)
     coming = [Coming(at, slug, "lesson", n) for at, slug, n in lessons if at < until]
     coming += _campaigns(connection, now, until, questions)
+    if lifecycle is not None:
+        coming += [
+            Coming(max(at, now), slug, "lifecycle", people)
+            for at, slug, people in lifecycle(connection, now)
+            if at < until
+        ]
     return Outlook(
         first_on=today,
         last_on=today + AHEAD - timedelta(days=1),

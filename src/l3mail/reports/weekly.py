@@ -20,7 +20,7 @@ from l3mail.reports import joining, learning, mails, outlook, spans
 from l3mail.reports.joining import Joining
 from l3mail.reports.learning import CourseFigures
 from l3mail.reports.mails import Mails
-from l3mail.reports.outlook import Outlook
+from l3mail.reports.outlook import Lifecycle, Outlook
 from l3mail.reports.spans import Span
 
 UNPUBLISHED = ("new", "changed", "broken")
@@ -31,7 +31,7 @@ class Terms:
     """What a report needs to know of its workspace.
 
     `problems` is why the settings let nothing out, `standings` how the texts in the files stand
-    to what is published; both empty where nobody looked.
+    to what is published; both empty where nobody looked. `lifecycle` is what triggers expect.
     """
 
     house: str
@@ -40,6 +40,7 @@ class Terms:
     problems: Sequence[str] = ()
     standings: Sequence[Standing] = ()
     questions: Questions | None = None
+    lifecycle: Lifecycle | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,14 @@ def look(connection: Connection, span: Span, now: datetime, terms: Terms) -> Rep
         mails=mails.look(connection, span, before),
         joining=joining.look(connection, span, before),
         courses=tuple(learning.look(connection, span)),
-        outlook=outlook.look(connection, now, terms.zone, terms.locale, terms.questions),
+        outlook=outlook.look(
+            connection,
+            now,
+            terms.zone,
+            language=terms.locale,
+            questions=terms.questions,
+            lifecycle=terms.lifecycle,
+        ),
         needs=tuple(needs.look(connection, now, terms.problems)),
         unpublished=tuple(one for one in terms.standings if one.state in UNPUBLISHED),
         proof=consents.verify(connection),
