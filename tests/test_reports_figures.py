@@ -177,8 +177,14 @@ def test_clicks_are_told_by_link_and_without_a_person_apart(village: Village) ->
 # -- people
 
 
-def join(village: Village, person: int, at: datetime, source: str | None = None) -> None:
-    number = village.subscribe(person, village.stream("newsletter", "newsletter"), source=source)
+def join(
+    village: Village,
+    person: int,
+    at: datetime,
+    source: str | None = None,
+    stream: str = "newsletter",
+) -> None:
+    number = village.subscribe(person, village.stream(stream, "newsletter"), source=source)
     village.change(SUBSCRIPTION, number, confirmed_at=at)
 
 
@@ -207,10 +213,9 @@ def test_a_retired_offer_is_told_of_while_somebody_is_in_it(village: Village) ->
 
 def test_who_confirms_two_offers_is_one_person_of_one_source(village: Village) -> None:
     for person in crowd(village, 6, district="Gorbitz"):
-        join(village, person, MONDAY_TEN - DAY, "flyer")
-        village.subscribe(person, village.stream(), source="flyer")
-    village.clock.set(MONDAY_TEN + WEEK)
-    found = report(village, "2026-W47").joining
+        for stream in ("newsletter", "kurs"):
+            join(village, person, MONDAY_TEN - DAY, "flyer", stream)
+    found = report(village).joining
     assert found.confirmed == Pair(6, 0)
     assert found.by_source.rows == (("flyer", Cell(6), Cell(0)),)
     assert found.by_district.rows == (("Gorbitz", Cell(6), Cell(0)),)

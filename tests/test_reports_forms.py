@@ -11,6 +11,8 @@ import pytest
 
 from l3mail.rendering import fill
 from l3mail.reports import Report, letter, needs_of, tell, to_json, to_mail, to_page, to_text
+from l3mail.reports.hiding import breakdown
+from l3mail.reports.joining import Pair
 from l3mail.reports.outlook import Coming
 from l3mail.reports.wording import Words, _languages
 from tests.fakes.reports import BERLIN, empty_report, full_report
@@ -222,6 +224,16 @@ def test_an_empty_house_gets_a_friendly_page_and_no_tables() -> None:
         assert "l3mail subscribers add" in mail
         assert "0" * 64 in text.replace("\n", "")
         assert len(text.splitlines()) < 50
+
+
+def test_where_nobody_signed_up_nothing_is_broken_down() -> None:
+    report = full_report()
+    nobody = replace(report, joining=replace(report.joining, confirmed=Pair(0, 0)))
+    assert "origins" not in [section.name for section in tell(nobody).sections]
+    few = breakdown({"VHS": 2}, {})
+    some = replace(report, joining=replace(report.joining, by_source=few))
+    assert "Nach Quelle: zu wenige Anmeldungen" in to_text(tell(some))
+    assert "VHS" not in to_text(tell(some)).partition("Nach Quelle")[2].partition("Stadtteil")[0]
 
 
 def test_a_broken_chain_is_the_first_thing_told() -> None:

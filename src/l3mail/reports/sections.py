@@ -374,9 +374,11 @@ def _more(rows: int, words: Words) -> list[Block]:
 # -- where people come from
 
 
-def origins(report: Report, words: Words) -> Section:
+def origins(report: Report, words: Words) -> Iterator[Section]:
     """Confirmed sign-ups by source and by district, as far as nobody can be made out."""
     blocks: list[Block] = []
+    if not (report.joining.confirmed.now or report.joining.confirmed.before):
+        return
     for name, one in (
         ("sources", report.joining.by_source),
         ("districts", report.joining.by_district),
@@ -388,7 +390,7 @@ def origins(report: Report, words: Words) -> Section:
             blocks.append(Paragraph(words.say(f"origins.too_few_{name}")))
     if report.joining.by_source.rows or report.joining.by_district.rows:
         blocks.append(Paragraph(words.say("origins.note"), is_note=True))
-    return Section("origins", words.say("origins.title"), tuple(blocks))
+    yield Section("origins", words.say("origins.title"), tuple(blocks))
 
 
 def _origin(report: Report, name: str, found: Breakdown, words: Words) -> Table:

@@ -28,7 +28,7 @@ def tell(report: Report) -> Document:
             *sections.courses(report, words),
             sections.mailings(report, words),
             *sections.links(report, words),
-            sections.origins(report, words),
+            *sections.origins(report, words),
             sections.calendar(report, words),
         ]
     body.append(sections.proof(report, words))
