@@ -250,14 +250,13 @@ def _links(connection: Connection, span: Span, only: str | None) -> list[LinkFig
     uncounted: Counter[tuple[str, str]] = Counter()
     for slug, name, url, n in connection.execute(counted):
         uncounted[slug, name_of(name, url)] += int(n)
-    found = sorted(
-        people.keys() | uncounted.keys(),
-        key=lambda key: (-len(people.get(key, ())) - uncounted[key], key),
-    )
-    return [
+    found = [
         LinkFigures(*key, at_least(len(people.get(key, ()))), uncounted[key])
-        for key in found[:MOST_LINKS]
+        for key in people.keys() | uncounted.keys()
     ]
+    # By what is shown alone: the order would tell which hidden number is the greater.
+    found.sort(key=lambda one: (-(one.people.n or 0) - one.uncounted, one.slug, one.name))
+    return found[:MOST_LINKS]
 
 
 def at_least(n: int) -> Cell:

@@ -117,7 +117,7 @@ def _kinds(report: Report, words: Words) -> Table:
         )
         for number, kind in enumerate(kinds)
     ]
-    due_before = f"{words.say('figures.due')}, {before(report, words)}"
+    due_before = f"{words.say('figures.due')} ({before(report, words)})"
     return Table(
         words.say("figures.kinds"), (words.say("figures.kind"), *heads, due_before), tuple(rows)
     )
