@@ -113,6 +113,9 @@ def test_dates_are_said_in_the_language_whatever_the_variant() -> None:
 def test_a_tag_is_written_in_one_way(tag: str, expected: str) -> None:
     assert canonical(tag) == expected
     assert canonical(expected) == expected
+
+
+@pytest.mark.parametrize(
     ("first", "last", "tag", "words"),
     [
         (date(2026, 11, 16), date(2026, 11, 22), "de", "16.–22. November 2026"),
