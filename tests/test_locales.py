@@ -13,9 +13,14 @@ from l3mail.locales import (
     chain,
     choose,
     date_in_words,
+    days_in_words,
     direction,
     moment_in_words,
+    number,
+    percentage,
     short_date,
+    slot_in_words,
+    weekday_in_words,
 )
 
 KNOWN = ("de", "de-simple", "en")
@@ -108,3 +113,28 @@ def test_dates_are_said_in_the_language_whatever_the_variant() -> None:
 def test_a_tag_is_written_in_one_way(tag: str, expected: str) -> None:
     assert canonical(tag) == expected
     assert canonical(expected) == expected
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "tag", "words"),
+    [
+        (date(2026, 11, 16), date(2026, 11, 22), "de", "16.–22. November 2026"),
+        (date(2026, 11, 30), date(2026, 12, 6), "de", "30. November – 6. Dezember 2026"),
+        (date(2026, 12, 28), date(2027, 1, 3), "de", "28. Dezember 2026 – 3. Januar 2027"),
+        (date(2026, 11, 16), date(2026, 11, 22), "en", "16–22 November 2026"),
+        (date(2026, 11, 16), date(2026, 11, 22), "en-US", "November 16–November 22, 2026"),
+        (date(2026, 11, 16), date(2026, 11, 16), "de", "16. November 2026"),
+    ],
+)
+def test_days_in_a_row_say_only_once_what_they_share(
+    first: date, last: date, tag: str, words: str
+) -> None:
+    assert days_in_words(first, last, tag) == words
+
+
+def test_numbers_and_short_moments_are_said_as_the_locale_does() -> None:
+    assert (number(12345, "de"), number(12345, "en")) == ("12.345", "12,345")
+    assert percentage(1, 8, "de") == "12\u00a0%"
+    assert slot_in_words(TEN, "de") == "Mo., 30.11., 10:00"
+    assert weekday_in_words(DAY, "de") == "Montag, 30. November"
+    assert weekday_in_words(DAY, "en-US") == "Monday, November 30"

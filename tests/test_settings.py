@@ -209,6 +209,18 @@ def test_database_url_is_absolute_and_names_its_driver(
     assert settings.database_url == expected.format(folder=tmp_path.resolve())
 
 
+def test_the_report_goes_to_its_readers_else_to_the_person_on_duty(tmp_path: Path) -> None:
+    duty = '[alerts]\nto = ["it@dresden.de"]\n'
+    (tmp_path / "l3mail.toml").write_text(duty, encoding="utf-8")
+    assert load_settings(tmp_path, {}).readers == {"it@dresden.de"}
+    own = duty + '[reports]\nto = ["amt@dresden.de"]\nat = "07:30"\n'
+    (tmp_path / "l3mail.toml").write_text(own, encoding="utf-8")
+    settings = load_settings(tmp_path, {})
+    assert settings.readers == {"amt@dresden.de"}
+    assert settings.staff == {"amt@dresden.de", "it@dresden.de"}
+    assert settings.reports.at == "07:30"
+
+
 def test_settings_and_sections_do_not_change(tmp_path: Path) -> None:
     settings = _load(tmp_path)
 

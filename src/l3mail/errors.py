@@ -230,3 +230,7 @@ class SubscriberError(L3mailError):
 
 class DemoError(L3mailError):
     """The demo's own people could not go on: a page or a mail was not as they need it."""
+
+
+class ReportError(L3mailError):
+    """A report is asked for that nobody can write."""

@@ -21,6 +21,8 @@ _RANGE = re.compile(
     r"\s*([A-Za-z]{2,3}(?:-[A-Za-z0-9]{1,8})*|\*)\s*(?:;\s*q=([01](?:\.\d{1,3})?)\s*)?"
 )
 _MOST_RANGES = 20
+_YEAR = re.compile(r"[,\s]*y+\b")
+_MONTH = re.compile(r"\s*M+\b")
 _HERE = {"en": "150", "pt": "PT"}
 """Where a language without a territory is spoken to people in Europe: day first, 24 hours."""
 
@@ -97,6 +99,62 @@ def moment_in_words(moment: datetime, tag: str) -> str:
 
     at = format_time(moment, "short", tzinfo=moment.tzinfo, locale=_spoken(tag))
     return f"{date_in_words(moment.date(), tag)}, {at}"
+
+
+def weekday_in_words(day: date, tag: str) -> str:
+    """Such as "Montag, 30. November": the day where the year is known."""
+    from babel.dates import format_date  # noqa: PLC0415 - costs 40 ms that falling back never needs
+
+    locale = _spoken(tag)
+    pattern = _YEAR.sub("", locale.date_formats["full"].pattern)
+    return format_date(day, pattern, locale=locale)
+
+
+def days_in_words(first: date, last: date, tag: str) -> str:
+    """Such as "23.–29. November 2026", or one day."""
+    from babel.dates import format_date  # noqa: PLC0415 - costs 40 ms that falling back never needs
+
+    locale = _spoken(tag)
+    whole = short = locale.date_formats["long"].pattern
+    if first.year == last.year:
+        short = _YEAR.sub("", short)
+        # Where the month goes before, "November 23–29" would need another order.
+        if first.month == last.month and short.startswith("d"):
+            short = _MONTH.sub("", short)
+    end = format_date(last, whole, locale=locale)
+    if first == last:
+        return end
+    dash = "–" if first.month == last.month else " – "
+    return format_date(first, short, locale=locale) + dash + end
+
+
+def slot_in_words(moment: datetime, tag: str) -> str:
+    """Such as "Mo., 30.11., 10:00", by the wall clock `moment` carries: for columns."""
+    from babel.dates import format_skeleton  # noqa: PLC0415 - costs 40 ms that falling back never needs
+
+    day = format_skeleton("MEd", moment.date(), locale=_spoken(tag))
+    return f"{day}, {time_in_words(moment, tag)}"
+
+
+def time_in_words(moment: datetime, tag: str) -> str:
+    """Such as "10:00", by the wall clock `moment` carries."""
+    from babel.dates import format_time  # noqa: PLC0415 - costs 40 ms that falling back never needs
+
+    return format_time(moment, "short", tzinfo=moment.tzinfo, locale=_spoken(tag))
+
+
+def number(n: int, tag: str) -> str:
+    """Such as "12.345"."""
+    from babel.numbers import format_decimal  # noqa: PLC0415 - costs 40 ms that falling back never needs
+
+    return format_decimal(n, locale=_spoken(tag))
+
+
+def percentage(part: int, whole: int, tag: str) -> str:
+    """Such as "85 %", rounded to whole ones; `whole` is not 0."""
+    from babel.numbers import format_percent  # noqa: PLC0415 - costs 40 ms that falling back never needs
+
+    return format_percent(part / whole, locale=_spoken(tag))
 
 
 def _spoken(tag: str) -> "Locale":

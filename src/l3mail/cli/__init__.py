@@ -20,6 +20,7 @@ from l3mail.cli import (
     house,
     newsletters,
     outbox,
+    reports,
     running,
     segments,
     sending,
@@ -89,6 +90,7 @@ outbox.register(app)
 house.register(app)
 doctor.register(app)
 service.register(app)
+reports.register(app)
 
 
 def _let_flow(part: typer.Typer) -> None:

@@ -63,7 +63,7 @@ def simulate(
     from l3mail.wiring import make_agenda
 
     house: House = context.obj
-    agenda = make_agenda(house.settings)
+    agenda = make_agenda(house.settings, rehearsing=True)
     terms = _terms(house, since, until, weeks)
     before = None if diff is None else _read(diff)
     with house.database() as database, _progress(terms) as tell:

@@ -18,7 +18,7 @@ from l3mail.courses.enrollments import (
     running,
     wake,
 )
-from l3mail.courses.expectations import LessonDate, dates
+from l3mail.courses.expectations import LessonDate, dates, timetable
 from l3mail.courses.lessons import BATCH, ENDED, Planned, advance, plan
 from l3mail.courses.overviews import (
     Overview,
@@ -61,6 +61,7 @@ __all__ = [
     "resume",
     "running",
     "structure_of",
+    "timetable",
     "wake",
     "whereabouts",
 ]

@@ -1,16 +1,18 @@
 """The dates a learner can expect, and those they had. Only reads."""
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Row, and_, literal, select
+from sqlalchemy import Connection, Row, and_, bindparam, func, literal, or_, select
 
+from l3mail.calendars import Timetable
 from l3mail.courses.enrollments import IS_PAUSED_MAIL, RUNNING, SENT, is_current
 from l3mail.courses.structures import timetables
 from l3mail.errors import NothingOpenError
-from l3mail.models import DELIVERY, ENROLLMENT, LESSON
+from l3mail.models import DELIVERY, ENROLLMENT, LESSON, UtcDateTime
 
 _MOMENT = timedelta(microseconds=1)
 
@@ -94,3 +96,76 @@ def _under_way(
     ).first()
     moment = enrollment.started_at if row is None else row.ended_at or row.due_at
     return moment, moment.astimezone(zone).date()
+
+
+def timetable(
+    connection: Connection, now: datetime, until: datetime, zone: ZoneInfo
+) -> list[tuple[datetime, str, int]]:
+    """Each moment from `now` until before `until` at which lessons are due: (moment, slug, people).
+
+    As if nothing were ever late: what is overdue is due now, a pause ends when it is to end, and
+    a lesson on its way is led on from. Planned deliveries are no longer in it.
+    """
+    lessons: dict[int, list[str]] = {}
+    for row in connection.execute(select(LESSON).order_by(LESSON.c.position)):
+        lessons.setdefault(row.structure_id, []).append(row.slug)
+    cohorts = connection.execute(_COHORTS, {"until": until}).all()
+    calendars = timetables(connection, {cohort.structure_id for cohort in cohorts}, zone)
+    due: Counter[tuple[datetime, str]] = Counter()
+    for cohort in cohorts:
+        slots = _slots(cohort, calendars[cohort.structure_id][0], now, zone)
+        under_way = cohort.state == "active" and cohort.next_due_at is None
+        coming = lessons[cohort.structure_id][cohort.next_position + int(under_way) :]
+        for at, slug in zip(slots, coming, strict=False):
+            if at >= until:
+                break
+            due[max(at, now), slug] += cohort.people
+    return sorted((at, slug, people) for (at, slug), people in due.items())
+
+
+_COHORT = (
+    ENROLLMENT.c.structure_id,
+    ENROLLMENT.c.state,
+    ENROLLMENT.c.anchor_on,
+    ENROLLMENT.c.next_position,
+    ENROLLMENT.c.next_due_at,
+    ENROLLMENT.c.paused_until,
+)
+_COHORTS = (
+    select(*_COHORT, func.count().label("people"))
+    .where(
+        or_(
+            and_(
+                ENROLLMENT.c.state == "active",
+                or_(
+                    ENROLLMENT.c.next_due_at.is_(None),
+                    ENROLLMENT.c.next_due_at < bindparam("until", type_=UtcDateTime),
+                ),
+            ),
+            and_(
+                ENROLLMENT.c.state == "paused",
+                ENROLLMENT.c.paused_until < bindparam("until", type_=UtcDateTime),
+            ),
+        )
+    )
+    .group_by(*_COHORT)
+)
+
+
+def _slots(
+    cohort: Row[Any], timetable: Timetable, now: datetime, zone: ZoneInfo
+) -> Iterator[datetime]:
+    """When those who stand at the same place are due, one lesson after another."""
+    due, since = cohort.next_due_at, now
+    if cohort.state == "paused":
+        due, since = None, max(cohort.paused_until, now) - _MOMENT
+    try:
+        if due is None:
+            today = now.astimezone(zone).date() if cohort.state == "active" else None
+            due = timetable.next_due(cohort.anchor_on, since, today)
+        while True:
+            yield due
+            from_here = max(due, now)
+            due = timetable.next_due(cohort.anchor_on, from_here, from_here.astimezone(zone).date())
+    except NothingOpenError:
+        return

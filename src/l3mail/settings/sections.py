@@ -327,6 +327,13 @@ class Alerts(_Section):
     heartbeat_url: _WebAddressOrNone = _key("", "a web address", "https://hc.example.org/ping")
 
 
+class Reports(_Section):
+    """`[reports]`: who gets the weekly report, and when on Monday; without `to`, `alerts.to`."""
+
+    to: tuple[_AddressText, ...] = _key((), "a list of addresses", ["bildung@example.org"])
+    at: str = _key("08:00", "a time of day", pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
+
+
 class Tracking(_Section):
     """`[tracking]`: off, counted per campaign only, or per person who consented (TDDDG § 25)."""
 
@@ -362,6 +369,7 @@ class Sections(_Section):
     streams: Mapping[_Slug, Stream] = {}
     attributes: Mapping[Annotated[str, AfterValidator(_attribute_name)], Attribute] = {}
     alerts: Alerts = Alerts()
+    reports: Reports = Reports()
     tracking: Tracking = Tracking()
     log: Log = Log()
 
@@ -404,7 +412,12 @@ class Settings(Sections):
     @property
     def staff(self) -> frozenset[str]:
         """The addresses that may get reports, alarms and questions of approval."""
-        return frozenset({*self.alerts.to, *self.alerts.approvers})
+        return frozenset({*self.alerts.to, *self.alerts.approvers, *self.reports.to})
+
+    @property
+    def readers(self) -> frozenset[str]:
+        """The addresses the weekly report goes to."""
+        return frozenset(self.reports.to or self.alerts.to)
 
     @property
     def relay_is_loopback(self) -> bool:

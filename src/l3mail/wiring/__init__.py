@@ -3,6 +3,7 @@
 The only place that knows both what the settings say and what the parts need.
 """
 
+from l3mail.wiring.agendas import make_agenda
 from l3mail.wiring.contents import (
     MEDIA_FOLDER,
     Publication,
@@ -24,7 +25,8 @@ from l3mail.wiring.mails import (
     unmeasured,
     workspace_uuid,
 )
-from l3mail.wiring.rules import asking_terms, declare_streams, load_tokens, make_agenda, make_rules
+from l3mail.wiring.reporting import report_terms, weekly_letter
+from l3mail.wiring.rules import asking_terms, declare_streams, load_tokens, make_rules
 from l3mail.wiring.senders import make_relay, make_sender
 from l3mail.wiring.surveys import Survey, survey_content
 
@@ -52,9 +54,11 @@ __all__ = [
     "publish_content",
     "read_content",
     "rendered",
+    "report_terms",
     "set_up",
     "store_media",
     "survey_content",
     "unmeasured",
+    "weekly_letter",
     "workspace_uuid",
 ]

@@ -8,7 +8,6 @@ from l3mail import (
     streams,
 )
 from l3mail.audiences import Terms as AskingTerms
-from l3mail.rounds import Agenda
 from l3mail.segments import Attribute
 from l3mail.settings import (
     Settings,
@@ -29,11 +28,6 @@ def asking_terms(settings: Settings) -> AskingTerms:
         attributes={n: Attribute(a.type, a.choices) for n, a in settings.attributes.items()},
         streams=tuple(settings.streams),
     )
-
-
-def make_agenda(settings: Settings) -> Agenda:
-    """What planning needs to know of this workspace."""
-    return Agenda(make_rules(settings), asking_terms(settings).question)
 
 
 def make_rules(settings: Settings) -> Rules:

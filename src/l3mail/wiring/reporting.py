@@ -1,0 +1,76 @@
+"""The weekly report of a workspace: what its settings and files have to say to it."""
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from l3mail import publishing, reports
+from l3mail.database import opened
+from l3mail.errors import L3mailError
+from l3mail.publishing import Standing
+from l3mail.reports import Span, Terms
+from l3mail.settings import Settings, sending_problems
+from l3mail.staff import Letter
+from l3mail.wiring.contents import compile_content
+from l3mail.wiring.rules import asking_terms
+
+PATIENCE_SECONDS = 0.02
+"""So long one step waits for a letter; whoever wants to write behind it hardly feels it."""
+
+
+def report_terms(connection: Connection, settings: Settings) -> Terms:
+    """What a report needs to know of this workspace, its files included."""
+    return Terms(
+        house=settings.workspace.name,
+        locale=settings.workspace.locale,
+        zone=settings.zone,
+        problems=tuple(sending_problems(settings)),
+        standings=tuple(_standings(connection, settings)),
+        questions=asking_terms(settings).question,
+    )
+
+
+def _standings(connection: Connection, settings: Settings) -> list[Standing]:
+    try:
+        _, texts = compile_content(settings)
+    except L3mailError:
+        # A report without this is better than none; `l3mail check` says what is wrong.
+        return []
+    return publishing.standings(connection, texts)
+
+
+def weekly_letter(connection: Connection, settings: Settings, span: Span, now: datetime) -> Letter:
+    """The real report as a letter; takes seconds in a large house."""
+    report = reports.look(connection, span, now, report_terms(connection, settings))
+    return reports.letter(reports.tell(report))
+
+
+class Scribe:
+    """Writes a workspace's letters beside whoever plans: seconds of reading hold up no writer."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Nothing is read before a letter is asked for."""
+        self._settings = settings
+        self._writing: tuple[str, Future[Letter]] | None = None
+
+    def write(self, span: Span, now: datetime) -> Letter | None:
+        """The letter on a week; None while it is being written, so ask again."""
+        if self._writing is None or self._writing[0] != span.name:
+            thread = ThreadPoolExecutor(1, thread_name_prefix="l3mail-report")
+            self._writing = span.name, thread.submit(self._letter, span, now)
+            thread.shutdown(wait=False)  # it ends with this letter
+        letter = self._writing[1]
+        try:
+            found = letter.result(PATIENCE_SECONDS)
+        except TimeoutError:
+            return None
+        except BaseException:
+            self._writing = None
+            raise
+        self._writing = None
+        return found
+
+    def _letter(self, span: Span, now: datetime) -> Letter:
+        with opened(self._settings.database_url) as database:
+            return database.read(lambda c: weekly_letter(c, self._settings, span, now))
