@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, func, select
 
 from l3mail import courses, newsletters
+from l3mail.audiences import Questions
 from l3mail.calendars import Closed, wall_to_utc
 from l3mail.errors import ClosedDaysError, L3mailError
 from l3mail.models import (
@@ -23,7 +24,6 @@ from l3mail.models import (
     TRIGGER,
     UtcDateTime,
 )
-from l3mail.newsletters import Questions
 
 Lifecycle = Callable[[Connection, datetime], Sequence[tuple[datetime, str, int]]]
 """What triggers have due next, as (moment, slug, people); asked where there are any."""

@@ -11,10 +11,10 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, select
 
 from l3mail import consents, needs
+from l3mail.audiences import Questions
 from l3mail.consents import Verification
 from l3mail.models import MESSAGE
 from l3mail.needs import Need
-from l3mail.newsletters import Questions
 from l3mail.publishing import Standing
 from l3mail.reports import joining, learning, mails, outlook, spans
 from l3mail.reports.joining import Joining
