@@ -7,7 +7,7 @@ import pytest
 
 from l3mail import courses, needs, newsletters, outbox
 from l3mail.models import TRIGGER
-from l3mail.needs import Cause, Need, in_words
+from l3mail.needs import Cause, Need, in_short, in_words
 from l3mail.rounds import Agenda
 from l3mail.subscribers import Rules
 from tests.fakes import parish
@@ -80,6 +80,22 @@ def test_a_broken_text_needs_a_person_only_where_somebody_is_to_get_it(village: 
     at = village.now + timedelta(hours=48)
     village.do(newsletters.schedule, ISSUE, at, segment=None, by="me", now=village.now)
     assert subjects() == ["kurs/02", ISSUE]
+
+
+@pytest.mark.parametrize("cause", Cause)
+def test_every_cause_has_a_name_for_subject_lines(cause: Cause) -> None:
+    names = {in_short(cause, "kurs/01", locale) for locale in ("de", "de-simple", "en")}
+    assert len(names) == 2
+    assert all("{" not in name and len(name) < 60 for name in names)
+
+
+def test_a_halt_of_our_own_says_why_and_one_of_an_operators_who(village: Village) -> None:
+    village.do(outbox.halt, "message", "kurs/01", outbox.BY_ITSELF, village.now)
+    village.do(outbox.halt, "kind", "lesson", "me", village.now)
+    assert told(village) == [
+        Need(Cause.HALTED, "kind lesson", 0, village.now, "me"),
+        Need(Cause.REJECTED, "kurs/01", 0, village.now),
+    ]
 
 
 def test_what_waits_for_approval_is_told_with_its_people_as_far_as_they_are_known(

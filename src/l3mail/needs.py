@@ -14,7 +14,6 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection
 
 from l3mail import courses, newsletters, outbox, rounds, triggers
-from l3mail.outbox import HaltInForce
 from l3mail.rounds import Agenda
 
 AHEAD = timedelta(hours=48)
@@ -29,9 +28,11 @@ class Cause(StrEnum):
 
     HALTED = "halted"
     REFUSED = "sending_refused"
+    REJECTED = "sender_rejected"
     WAITING = "waiting"
     UNCERTAIN = "uncertain"
     PAUSED = "paused"
+    STUCK = "stuck"
     APPROVAL = "approval"
     UNASKED = "unasked"
     FAILED = "failed"
@@ -66,30 +67,57 @@ def look(
 
     `problems` is why the settings let nothing out, if so; `broken` are slugs of texts whose
     files can't be published, with the file. Without an `agenda` nobody foresees for how many a
-    batch will be that is not due yet, or sees which triggers can't be asked.
+    batch will be that is not due yet, or sees which courses and triggers are stuck.
     """
-    waiting = outbox.needs(connection, now - FAILURES_OF)
-    found = [_halted(halt) for halt in outbox.halts(connection)]
+    found = pressing(connection, now, agenda)
+    found += [
+        Need(Cause.HALTED, f"{halt.scope} {halt.subject}".strip(), 0, halt.halted_at, by)
+        for halt in outbox.halts(connection)
+        if (by := halt.halted_by) != outbox.BY_ITSELF
+    ]
     found += [Need(Cause.REFUSED, because=problem) for problem in problems]
-    if waiting.waiting_since and waiting.waiting_since < now - PATIENCE:
-        found.append(Need(Cause.WAITING, at=waiting.waiting_since))
-    if waiting.doubted:
-        found.append(Need(Cause.UNCERTAIN, n=waiting.doubted))
+    found += _of_triggers(connection, now, agenda)
+    found += _broken(connection, now, broken)
+    rows = outbox.needs(connection, now - FAILURES_OF)
+    if rows.failed:
+        found.append(Need(Cause.FAILED, n=rows.failed))
+    if rows.held:
+        found.append(Need(Cause.HELD, n=rows.held))
+    order = list(Cause)
+    return sorted(found, key=lambda need: order.index(need.cause))
+
+
+def pressing(connection: Connection, now: datetime, agenda: Agenda | None) -> list[Need]:
+    """What somebody should be fetched for, the most pressing first.
+
+    Asked every few seconds, so of indexes and small tables alone. What an operator did by their
+    own hand is not among it, save for a paused campaign, which a colleague may wait for.
+    """
+    found = [
+        Need(Cause.REJECTED, halt.subject, 0, halt.halted_at)
+        for halt in outbox.halts(connection)
+        if halt.halted_by == outbox.BY_ITSELF
+    ]
+    waiting_since = outbox.waiting_since(connection)
+    if waiting_since and waiting_since < now - PATIENCE:
+        found.append(Need(Cause.WAITING, at=waiting_since))
+    if doubted := outbox.doubted(connection):
+        found.append(Need(Cause.UNCERTAIN, n=doubted))
     found += [
         Need(Cause.PAUSED, one.slug, one.waiting, one.paused_at, one.paused_reason or "")
-        for one in newsletters.campaigns(connection)
-        if one.status(now) == "paused"
+        for one in newsletters.campaigns(connection, paused=True)
     ]
-    found += _of_triggers(connection, now, agenda)
-    if waiting.failed:
-        found.append(Need(Cause.FAILED, n=waiting.failed))
+    if agenda is not None:
+        found += [
+            Need(Cause.STUCK, lost.course, lost.people, lost.since)
+            for lost in courses.stuck(connection, now, agenda.rules.zone)
+        ]
+        unasked = triggers.unasked(connection, rounds.trigger_terms(now, agenda))
+        found += [Need(Cause.UNASKED, slug, because=why) for slug, why in unasked]
     found += [
         Need(Cause.UNPUBLISHED, due.slug, due.people or 0, due.due_at)
         for due in rounds.unpublished(connection, now + AHEAD)
     ]
-    found += _broken(connection, now, broken)
-    if waiting.held:
-        found.append(Need(Cause.HELD, n=waiting.held))
     return found
 
 
@@ -115,24 +143,21 @@ def _of_triggers(connection: Connection, now: datetime, agenda: Agenda | None) -
     for batch in triggers.pending(connection, now):
         people = triggers.waiting_for(connection, batch, terms) if terms else batch.held
         found.append(Need(Cause.APPROVAL, batch.slug, people, batch.lapses_at))
-    unasked = triggers.unasked(connection, terms) if terms else []
-    return found + [Need(Cause.UNASKED, slug, because=why) for slug, why in unasked]
-
-
-def _halted(halt: HaltInForce) -> Need:
-    return Need(
-        Cause.HALTED, f"{halt.scope} {halt.subject}".strip(), 0, halt.halted_at, halt.halted_by
-    )
+    return found
 
 
 _WORDS: Mapping[str, Mapping[Cause, str]] = {
     "en": {
         Cause.HALTED: "{subject}, halted {at} by {because}: `l3mail resume` lifts it",
         Cause.REFUSED: "sending is refused: {because}",
+        Cause.REJECTED: "{subject} is halted since {at}, because the relay refuses our sender again"
+        " and again; once that is mended: `l3mail resume --message {subject}`",
         Cause.WAITING: "mails wait since {at}: is the relay up, is `l3mail run` running?",
         Cause.UNCERTAIN: "{n} uncertain: `l3mail outbox list --status uncertain`",
         Cause.PAUSED: "{subject} is paused ({because}), {n} wait:"
         " `l3mail newsletters resume` lets it go on",
+        Cause.STUCK: "{n} learners of {subject} find no open day since {at}: look at `closed` and"
+        " `skip_holidays` of its course.yaml, then `l3mail content publish`",
         Cause.APPROVAL: "{subject} waits for approval until {at}, {people}:"
         " `l3mail triggers approve {subject}`",
         Cause.UNASKED: "{subject} goes out to nobody ({because}): `l3mail triggers show {subject}`",
@@ -147,10 +172,14 @@ _WORDS: Mapping[str, Mapping[Cause, str]] = {
         Cause.HALTED: "{subject} ist seit {at} angehalten (von {because}):"
         " `l3mail resume` hebt das auf",
         Cause.REFUSED: "Versand ist gesperrt: {because}",
+        Cause.REJECTED: "{subject} ist seit {at} angehalten, weil der Mailserver unseren Absender"
+        " immer wieder ablehnt; ist das behoben: `l3mail resume --message {subject}`",
         Cause.WAITING: "E-Mails warten seit {at}: Läuft der Mailserver, läuft `l3mail run`?",
         Cause.UNCERTAIN: "{n} ungewiss: `l3mail outbox list --status uncertain`",
         Cause.PAUSED: "{subject} ruht ({because}), {n} warten:"
         " `l3mail newsletters resume` setzt fort",
+        Cause.STUCK: "{n} Lernende im Kurs {subject} finden seit {at} keinen offenen Tag: bitte"
+        " `closed` und `skip_holidays` in course.yaml ansehen, dann `l3mail content publish`",
         Cause.APPROVAL: "{subject} wartet bis {at} auf Freigabe, {people}:"
         " `l3mail triggers approve {subject}`",
         Cause.UNASKED: "{subject} geht an niemanden ({because}): `l3mail triggers show {subject}`",
@@ -169,11 +198,59 @@ def in_words(need: Need, zone: ZoneInfo, locale: str = "en") -> str:
 
     What stands in it as the rows have it is not yet safe to print.
     """
-    german = locale.partition("-")[0] == "de"
-    shape = "%d.%m.%Y, %H:%M Uhr" if german else "%a %Y-%m-%d %H:%M"
-    at = f"{need.at.astimezone(zone):{shape}}" if need.at else ""
-    words = _WORDS["de" if german else "en"][need.cause]
+    at = in_time(need.at, zone, locale) if need.at else ""
+    words = _WORDS[_language(locale)][need.cause]
+    german = _language(locale) == "de"
     person = "1 Person" if german else "1 person"
     several = f"{need.n} Personen" if german else f"{need.n} people"
     people = person if need.n == 1 else several
     return words.format(people=people, subject=need.subject, n=need.n, at=at, because=need.because)
+
+
+def in_time(moment: datetime, zone: ZoneInfo, locale: str = "en") -> str:
+    """A moment by the workspace's clocks, in the same words everywhere."""
+    shape = "%d.%m.%Y, %H:%M Uhr" if _language(locale) == "de" else "%a %Y-%m-%d %H:%M"
+    return f"{moment.astimezone(zone):{shape}}"
+
+
+_NAMES: Mapping[str, Mapping[Cause, str]] = {
+    "en": {
+        Cause.HALTED: "{subject} is halted",
+        Cause.REFUSED: "Sending is refused",
+        Cause.REJECTED: "Our sender is refused ({subject})",
+        Cause.WAITING: "Mails wait",
+        Cause.UNCERTAIN: "Uncertain mails",
+        Cause.PAUSED: "{subject} is paused",
+        Cause.STUCK: "No open day in {subject}",
+        Cause.APPROVAL: "{subject} waits for approval",
+        Cause.UNASKED: "{subject} goes out to nobody",
+        Cause.FAILED: "Failed mails",
+        Cause.UNPUBLISHED: "{subject} is not published",
+        Cause.BROKEN: "{subject} is broken",
+        Cause.HELD: "Held mails",
+    },
+    "de": {
+        Cause.HALTED: "{subject} ist angehalten",
+        Cause.REFUSED: "Versand ist gesperrt",
+        Cause.REJECTED: "Absender abgelehnt ({subject})",
+        Cause.WAITING: "E-Mails warten",
+        Cause.UNCERTAIN: "Ungewisse E-Mails",
+        Cause.PAUSED: "{subject} ruht",
+        Cause.STUCK: "Kein offener Tag im Kurs {subject}",
+        Cause.APPROVAL: "{subject} wartet auf Freigabe",
+        Cause.UNASKED: "{subject} geht an niemanden",
+        Cause.FAILED: "Gescheiterte E-Mails",
+        Cause.UNPUBLISHED: "{subject} ist nicht veröffentlicht",
+        Cause.BROKEN: "{subject} ist fehlerhaft",
+        Cause.HELD: "Zurückgehaltene E-Mails",
+    },
+}
+
+
+def in_short(cause: Cause, subject: str, locale: str = "en") -> str:
+    """What a need is called in a subject line or a list."""
+    return _NAMES[_language(locale)][cause].format(subject=subject)
+
+
+def _language(locale: str) -> str:
+    return "de" if locale.partition("-")[0] == "de" else "en"

@@ -5,7 +5,8 @@ Each step is one transaction of at most a batch of rows; whoever asks goes on as
 step wants more. Nothing is remembered between two rounds: a missed one costs nothing.
 """
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
@@ -261,18 +262,37 @@ def due_by(connection: Connection, until: datetime) -> list[Due]:
 
 
 def unpublished(connection: Connection, until: datetime) -> list[Due]:
-    """Lessons due until then of which no version is published: they would be held."""
+    """Lessons due until then of which no version is published: they would be held, or are."""
     text = exists(
         select(MESSAGE.c.id).where(
             MESSAGE.c.slug == LESSON.c.slug, MESSAGE.c.superseded_at.is_(None)
         )
     )
-    rows = connection.execute(
-        _WAITING_LESSONS.where(ENROLLMENT.c.next_due_at <= until, ~text)
-        .group_by(ENROLLMENT.c.next_due_at, LESSON.c.slug)
-        .order_by(ENROLLMENT.c.next_due_at, LESSON.c.slug)
+    # Lessons are few, learners many: as a rule there is nobody to be counted.
+    slugs = connection.execute(select(LESSON.c.slug).where(~text).distinct()).scalars().all()
+    if not slugs:
+        return []
+    coming = _WAITING_LESSONS.where(
+        ENROLLMENT.c.next_due_at <= until, LESSON.c.slug.in_(slugs)
+    ).group_by(ENROLLMENT.c.next_due_at, LESSON.c.slug)
+    people: Counter[tuple[datetime, str]] = Counter()
+    for query in (coming, *(_planned_in(state, slugs) for state in ("queued", "held"))):
+        for due_at, slug, n in connection.execute(query):
+            people[due_at, slug] += n
+    return [Due(*key, people[key]) for key in sorted(people)]
+
+
+def _planned_in(state: str, slugs: Collection[str]) -> Select[Any]:
+    return (
+        select(DELIVERY.c.due_at, DELIVERY.c.slug, func.count())
+        .where(
+            DELIVERY.c.state == state,
+            DELIVERY.c.enrollment_id.is_not(None),
+            DELIVERY.c.message_id.is_(None),
+            DELIVERY.c.slug.in_(slugs),
+        )
+        .group_by(DELIVERY.c.due_at, DELIVERY.c.slug)
     )
-    return [Due(*row) for row in rows]
 
 
 _WAITING_LESSONS = (

@@ -19,7 +19,7 @@ from l3mail.courses.enrollments import (
     wake,
 )
 from l3mail.courses.expectations import LessonDate, dates, timetable
-from l3mail.courses.lessons import BATCH, ENDED, Planned, advance, plan
+from l3mail.courses.lessons import BATCH, ENDED, Planned, Stuck, advance, plan, stuck
 from l3mail.courses.overviews import (
     Overview,
     Place,
@@ -44,6 +44,7 @@ __all__ = [
     "Place",
     "Planned",
     "Step",
+    "Stuck",
     "advance",
     "begin",
     "cancel",
@@ -61,6 +62,7 @@ __all__ = [
     "resume",
     "running",
     "structure_of",
+    "stuck",
     "timetable",
     "wake",
     "whereabouts",

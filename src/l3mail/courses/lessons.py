@@ -4,7 +4,7 @@ The calendar is asked once for a cohort, the database writes its rows in one sta
 deliveries and the place of enrollments, and nothing else of them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,7 +16,7 @@ from l3mail.courses.enrollments import IS_PAUSED_MAIL, IS_PLANNED, SENT, is_curr
 from l3mail.courses.structures import timetables
 from l3mail.database import upsert
 from l3mail.errors import NothingOpenError
-from l3mail.models import DELIVERY, ENROLLMENT, LESSON, STRUCTURE, UtcDateTime
+from l3mail.models import COURSE, DELIVERY, ENROLLMENT, LESSON, STRUCTURE, UtcDateTime
 from l3mail.planning import LESSONS, Candidate, bindings, in_cohort, lessons_due, mailable
 
 BATCH = 5_000
@@ -93,6 +93,36 @@ def plan(connection: Connection, now: datetime, zone: ZoneInfo, limit: int = BAT
             deliveries += queued
             moved += barred
     return Planned(deliveries, moved, stuck, more=deliveries + moved >= limit)
+
+
+@dataclass(frozen=True, slots=True)
+class Stuck:
+    """Learners whose course has no open day within reach; `since` their lesson is due."""
+
+    course: str
+    people: int
+    since: datetime
+
+
+def stuck(connection: Connection, now: datetime, zone: ZoneInfo) -> list[Stuck]:
+    """Whom `plan` can neither plan for nor put off, by course."""
+    overdue = _COHORTS.where(ENROLLMENT.c.next_due_at <= now)
+    rows = connection.execute(
+        overdue.join(COURSE, COURSE.c.id == ENROLLMENT.c.course_id)
+        .add_columns(COURSE.c.slug, func.count().label("people"))
+        .group_by(*_COHORTS.selected_columns, COURSE.c.slug)
+        .order_by(ENROLLMENT.c.next_due_at)
+    ).all()
+    found = timetables(connection, {row.structure_id for row in rows}, zone)
+    lost: dict[str, Stuck] = {}
+    for row in rows:
+        timetable, _ = found[row.structure_id]
+        try:
+            timetable.catch_up(row.anchor_on, row.next_due_at, now, row.last_lesson_on)
+        except NothingOpenError:
+            before = lost.get(row.slug, Stuck(row.slug, 0, row.next_due_at))
+            lost[row.slug] = replace(before, people=before.people + row.people)
+    return list(lost.values())
 
 
 _MOVE = (

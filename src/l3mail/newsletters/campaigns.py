@@ -277,13 +277,21 @@ def withdraw(connection: Connection, now: datetime, limit: int = BATCH) -> int:
     return len(rows.all())
 
 
+_IS_PAUSED = (CAMPAIGN.c.paused_at.is_not(None), CAMPAIGN.c.cancelled_at.is_(None))
+
+
 def find(connection: Connection, slug: str) -> Campaign | None:
     """The issue's campaign, the newest where earlier ones were cancelled."""
     return next(iter(campaigns(connection, slug)), None)
 
 
-def campaigns(connection: Connection, slug: str | None = None) -> list[Campaign]:
-    """The campaigns of one issue or of all, newest first, with their deliveries counted."""
+def campaigns(
+    connection: Connection, slug: str | None = None, *, paused: bool = False
+) -> list[Campaign]:
+    """The campaigns of one issue or of all, newest first, with their deliveries counted.
+
+    `paused` ones alone, where asked for.
+    """
     query = (
         select(CAMPAIGN, STREAM.c.slug.label("stream"))
         .join(STREAM, STREAM.c.id == CAMPAIGN.c.stream_id)
@@ -297,6 +305,10 @@ def campaigns(connection: Connection, slug: str | None = None) -> list[Campaign]
     if slug is not None:
         query = query.where(CAMPAIGN.c.slug == slug)
         ids = select(CAMPAIGN.c.id).where(CAMPAIGN.c.slug == slug)
+        counts = counts.where(DELIVERY.c.campaign_id.in_(ids))
+    if paused:
+        query = query.where(*_IS_PAUSED)
+        ids = select(CAMPAIGN.c.id).where(*_IS_PAUSED)
         counts = counts.where(DELIVERY.c.campaign_id.in_(ids))
     states: dict[int, dict[str, int]] = {}
     for row in connection.execute(counts):

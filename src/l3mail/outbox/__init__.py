@@ -21,18 +21,21 @@ from l3mail.outbox.claims import (
 )
 from l3mail.outbox.details import glimpse
 from l3mail.outbox.orders import (
+    BY_ITSELF,
     TAKEN_BACK,
     HaltInForce,
     Needs,
     Settlement,
     cancel,
     counts,
+    doubted,
     end_unapproved,
     flowing,
     halt,
     halts,
     is_halted,
     is_late,
+    is_stalled,
     listing,
     lookup,
     needs,
@@ -60,6 +63,7 @@ from l3mail.outbox.outcomes import (
 
 __all__ = [
     "AWAITING_APPROVAL",
+    "BY_ITSELF",
     "LEASE",
     "TAKEN_BACK",
     "TRIES_IN_DOUBT",
@@ -80,6 +84,7 @@ __all__ = [
     "claim",
     "claim_retries",
     "counts",
+    "doubted",
     "end_unapproved",
     "flowing",
     "give_back",
@@ -88,6 +93,7 @@ __all__ = [
     "halts",
     "is_halted",
     "is_late",
+    "is_stalled",
     "listing",
     "lookup",
     "needs",

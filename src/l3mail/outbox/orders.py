@@ -14,6 +14,7 @@ from sqlalchemy import (
     Connection,
     Select,
     delete,
+    exists,
     false,
     func,
     or_,
@@ -24,7 +25,15 @@ from sqlalchemy import (
 
 from l3mail.database import upsert
 from l3mail.errors import OutboxError, did_you_mean, quoted
-from l3mail.models import DELIVERY, DELIVERY_STATES, HALT, MESSAGE, SUBSCRIBER, UtcDateTime
+from l3mail.models import (
+    ACTIONS,
+    DELIVERY,
+    DELIVERY_STATES,
+    HALT,
+    MESSAGE,
+    SUBSCRIBER,
+    UtcDateTime,
+)
 from l3mail.outbox.outcomes import AWAITING_APPROVAL, UNPUBLISHED, Cause
 from l3mail.planning import LANE_OF_BULK, kept_back
 
@@ -41,6 +50,9 @@ The lease goes, and with the fence raised a sender that holds one starts nothing
 
 LATE_AFTER = timedelta(minutes=15)
 """So long may mail wait while nothing goes, before the relay counts as late."""
+
+BY_ITSELF = "l3mail"
+"""Who halted a message that no person halted: the sender, whose mail was refused as ours."""
 
 Settlement = Literal["arrived", "resend", "give-up"]
 
@@ -82,7 +94,7 @@ def needs(connection: Connection, since: datetime) -> Needs:
         return int(connection.execute(select(func.count()).where(*conditions)).scalar_one())
 
     return Needs(
-        doubted=count(DELIVERY.c.state == "uncertain", DELIVERY.c.next_attempt_at.is_(None)),
+        doubted=doubted(connection),
         held=count(
             DELIVERY.c.state == "held", DELIVERY.c.reason.is_distinct_from(AWAITING_APPROVAL)
         ),
@@ -93,6 +105,14 @@ def needs(connection: Connection, since: datetime) -> Needs:
         ),
         waiting_since=waiting_since(connection),
     )
+
+
+def doubted(connection: Connection) -> int:
+    """How many rows are uncertain that no rule will send again."""
+    query = select(func.count()).where(
+        DELIVERY.c.state == "uncertain", DELIVERY.c.next_attempt_at.is_(None)
+    )
+    return int(connection.execute(query).scalar_one())
 
 
 def waiting_since(connection: Connection) -> datetime | None:
@@ -122,6 +142,43 @@ def is_late(connection: Connection, now: datetime) -> bool:
     # Newest first: where mail flows, one of the newest rows says so.
     flowing = select(DELIVERY.c.id).where(DELIVERY.c.ended_at > before)
     return connection.execute(flowing.order_by(DELIVERY.c.id.desc()).limit(1)).first() is None
+
+
+_LET_GO = ("resume%", "newsletters re%", "outbox re%", "content %")
+"""Commands after which mail that waited long goes at last."""
+_LATEST_ACTIONS = 20
+_A_MOMENT = timedelta(minutes=1)
+
+
+def is_stalled(connection: Connection, now: datetime, patience: timedelta) -> bool:
+    """Whether mail that could go for so long is in nobody's hands: sender gone, or relay down.
+
+    Less than `waiting_since` says: what was planned or let go a moment ago is late, and yet about
+    to go, and so is what stands behind rows that a sender has leased.
+    """
+    stuck = select(DELIVERY.c.id).where(
+        DELIVERY.c.state == "queued",
+        DELIVERY.c.lane < LANE_OF_BULK,
+        DELIVERY.c.due_at < now - patience,
+        DELIVERY.c.planned_at < now - patience,
+        ~kept_back(),
+    )
+    at_work = select(DELIVERY.c.id).where(
+        DELIVERY.c.lease_owner.is_not(None), DELIVERY.c.lease_until > now
+    )
+    # The newest only: operators and their cron jobs write a row for each command.
+    latest = (
+        select(ACTIONS.c.at, ACTIONS.c.command)
+        .order_by(ACTIONS.c.id.desc())
+        .limit(_LATEST_ACTIONS)
+        .subquery()
+    )
+    let_go = select(latest.c.at).where(
+        latest.c.at > now - _A_MOMENT,
+        or_(*(latest.c.command.like(words) for words in _LET_GO)),
+    )
+    query = select(exists(stuck) & ~exists(at_work) & ~exists(let_go))
+    return bool(connection.execute(query).scalar_one())
 
 
 def listing(

@@ -247,7 +247,7 @@ class Sender:
             _follow_up(connection, finished, now)
             outbox.record(connection, finished, now, terms.policy)
             for slug in distrusted:
-                outbox.halt(connection, "message", slug, "l3mail", now)
+                outbox.halt(connection, "message", slug, outbox.BY_ITSELF, now)
             outbox.give_back(connection, terms.owner, unstarted)
             gate = Gate(terms.owner, now, terms.staff, terms.fallback_locale, terms.measures)
             started = outbox.begin(connection, claims, gate)
