@@ -9,7 +9,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -22,6 +22,7 @@ from l3mail.cli import app
 from l3mail.clocks import FixedClock, SystemClock
 from l3mail.database import Database, opened
 from l3mail.models import CAMPAIGN, ENROLLMENT
+from tests.fakes.listener import listening
 from tests.fakes.office import Office, await_lines, end
 from tests.fakes.sink import running_sink
 from tests.fakes.village import Village
@@ -131,6 +132,73 @@ def test_once_with_the_relay_down_says_so_and_keeps_what_it_planned(tmp_path: Pa
     assert result.stdout.startswith("2 planned, 0 accepted")
     assert "l3mail: the relay is down" in result.stderr.splitlines()[-1]
     assert {row["state"] for row in office.rows()} == {"queued"}
+
+
+def on_duty(port: int, url: str = "") -> str:
+    heart = f'heartbeat_url = "{url}"\n' if url else ""
+    return settings(port) + f'[alerts]\nto = ["it@stadt.example"]\n{heart}'
+
+
+def test_the_person_on_duty_is_written_to_and_the_outside_told_that_we_live(
+    tmp_path: Path, relay: tuple[int, Path]
+) -> None:
+    with listening() as listener:
+        office = Office(tmp_path, on_duty(relay[0], listener.url))
+        with opened(office.settings.database_url) as database:
+            town = village(database)
+            town.delivery(town.learner(), state="uncertain", next_attempt_at=None)
+        result = office.run("run", "--once")
+        assert result.stdout.startswith("1 planned, 1 accepted"), result.stderr
+        assert [path for _, path, _ in listener.heard] == ["/ping"]
+    (row,) = (row for row in office.rows() if row["purpose"] == "staff")
+    assert (row["slug"], row["address"], row["state"]) == (
+        "notice/alarm",
+        "it@stadt.example",
+        "accepted",
+    )
+
+
+def test_while_the_relay_is_down_the_heart_is_silent(tmp_path: Path) -> None:
+    with listening() as listener:
+        office = Office(tmp_path, on_duty(NOBODY_LISTENS, listener.url))
+        enroll(office)
+        assert office.run("run", "--once").returncode == 1
+        assert listener.heard == []
+
+
+def test_a_server_that_runs_tells_the_outside_that_it_lives(
+    tmp_path: Path, relay: tuple[int, Path]
+) -> None:
+    with listening() as listener:
+        office = Office(tmp_path, on_duty(relay[0], listener.url))
+        with running(office, "run") as (process, _):
+            while not listener.heard:
+                assert process.poll() is None
+            assert end(process, signal.SIGTERM) == 0
+        assert len(listener.heard) == 1
+
+
+def test_sign_ups_over_their_ceiling_are_told_to_the_person_on_duty(tmp_path: Path) -> None:
+    newsletter = '[signup]\noverall = 1\n[streams.newsletter]\ntitle = "Neues"\n'
+    office = Office(tmp_path, on_duty(NOBODY_LISTENS) + newsletter)
+    with running(office, "web") as (process, pages):
+        for name in ("ada", "bea", "cem"):
+            form = json.dumps({"email": f"{name}@schule.example", "stream": ["newsletter"]})
+            head = {"Content-Type": "application/json"}
+            url = f"{pages}/api/subscriptions"
+            with (
+                suppress(urllib.error.HTTPError),
+                urllib.request.urlopen(
+                    urllib.request.Request(url, form.encode(), head), timeout=30
+                ),
+            ):
+                pass
+        while not [row for row in office.rows() if row["purpose"] == "staff"]:
+            assert process.poll() is None
+        assert end(process, signal.SIGTERM) == 0
+    (row,) = (row for row in office.rows() if row["purpose"] == "staff")
+    assert row["slug"] == "notice/signups"
+    assert "more than 1 sign-ups" in office.log.read_text()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])

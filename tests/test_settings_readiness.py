@@ -57,6 +57,17 @@ def test_a_real_relay_gets_no_placeholder(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("key", ["to", "approvers"])
+def test_staff_are_people_and_no_placeholders(tmp_path: Path, key: str) -> None:
+    named = f'{READY}[alerts]\n{key} = ["it@dresden.de", "it@example.org"]\n'
+    assert sending_problems(_load(tmp_path, named)) == [
+        (
+            f'"alerts.{key}" names "it@example.org", a placeholder;'
+            " name somebody's address or nobody's"
+        )
+    ]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "key"),
     [

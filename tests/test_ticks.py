@@ -65,6 +65,25 @@ def test_a_tick_wakes_the_sender_when_there_is_something_to_send(town: Village) 
     assert woken == [2, 4, 5]
 
 
+def test_whoever_listens_hears_of_whole_ticks_only(
+    town: Village, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[int] = []
+    ticking = Ticker(
+        town.database, town.clock, AGENDA, after=lambda: heard.append(len(town.rows()))
+    )
+
+    async def away(_: Database, verb: Verb[Round]) -> Round:
+        raise DatabaseUnavailableError("database is locked")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Database, "writes", away)
+        asyncio.run(ticking.tick())
+    assert heard == []
+    asyncio.run(ticking.tick())
+    assert heard == [5]
+
+
 def test_others_write_between_the_batches_of_a_tick(town: Village) -> None:
     """A web write waits for one step, never for the whole tick."""
     seen: list[int] = []

@@ -5,16 +5,16 @@ decide. It holds no placeholder: what looks like one is text.
 """
 
 import re
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import Connection, select
 
 from l3mail import publishing
 from l3mail.database import upsert
-from l3mail.models import DELIVERY
+from l3mail.models import DELIVERY, MESSAGE
 
 _LANE = 0
 _BRACE = re.compile(r"\{(?=[{%#])")
@@ -22,7 +22,10 @@ _BRACE = re.compile(r"\{(?=[{%#])")
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """What is said, ready to read: plain `text` and perhaps `html` say the same."""
+    """What is said, ready to read: plain `text` and perhaps `html` say the same.
+
+    `facts` are kept with it for whoever writes the next one, and are no part of the mail.
+    """
 
     slug: str
     kind: Literal["report", "notice"]
@@ -30,6 +33,7 @@ class Letter:
     subject: str
     text: str
     html: str | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 def missing(connection: Connection, occurrence: str, addresses: Collection[str]) -> list[str]:
@@ -40,6 +44,17 @@ def missing(connection: Connection, occurrence: str, addresses: Collection[str])
         DELIVERY.c.address.in_(sorted(addresses)),
     )
     return sorted(set(addresses) - set(connection.execute(query).scalars()))
+
+
+def latest(connection: Connection, slugs: Collection[str]) -> tuple[int, dict[str, Any]] | None:
+    """The version written last under one of these slugs, and the facts kept with it."""
+    row = connection.execute(
+        select(MESSAGE.c.id, MESSAGE.c.compiled)
+        .where(MESSAGE.c.slug.in_(sorted(slugs)), MESSAGE.c.superseded_at.is_(None))
+        .order_by(MESSAGE.c.id.desc())
+        .limit(1)
+    ).first()
+    return None if row is None else (int(row.id), dict(row.compiled.get("facts") or {}))
 
 
 def plan(
@@ -60,23 +75,7 @@ def plan(
     unmailed = missing(connection, occurrence, addresses)
     if not unmailed:
         return []
-    version = publishing.publish(
-        connection,
-        slug=letter.slug,
-        locale=letter.locale,
-        source=letter.text,
-        compiled={
-            "subject": _literal(letter.subject),
-            "text": _literal(letter.text),
-            "html": None if letter.html is None else _literal(letter.html),
-            "kind": letter.kind,
-            "locale": letter.locale,
-            "stream": None,
-        },
-        by="l3mail",
-        now=now,
-        generated=True,
-    )
+    version = _write(connection, letter, now)
     rows = [
         {
             "purpose": "staff",
@@ -97,6 +96,32 @@ def plan(
         upsert(connection, DELIVERY).values(rows).on_conflict_do_nothing().returning(DELIVERY.c.id)
     )
     return sorted(connection.execute(statement).scalars())
+
+
+def remember(connection: Connection, letter: Letter, now: datetime) -> None:
+    """Keep a letter's facts, though it goes to nobody."""
+    _write(connection, letter, now)
+
+
+def _write(connection: Connection, letter: Letter, now: datetime) -> int:
+    return publishing.publish(
+        connection,
+        slug=letter.slug,
+        locale=letter.locale,
+        source=letter.text,
+        compiled={
+            "subject": _literal(letter.subject),
+            "text": _literal(letter.text),
+            "html": None if letter.html is None else _literal(letter.html),
+            "kind": letter.kind,
+            "locale": letter.locale,
+            "stream": None,
+            "facts": dict(letter.facts),
+        },
+        by="l3mail",
+        now=now,
+        generated=True,
+    )
 
 
 def _literal(text: str) -> str:

@@ -36,14 +36,19 @@ class Ticker:
         *,
         every: timedelta = EVERY,
         wake: Callable[[], None] = lambda: None,
+        after: Callable[[], object] = lambda: None,
     ) -> None:
-        """Nothing is planned before `run`; `wake` is called when there is something to send."""
+        """Nothing is planned before `run`; `wake` is called when there is something to send.
+
+        `after` is called at the end of each whole tick.
+        """
         self.last_tick_at: datetime | None = None
         self._database = database
         self._clock = clock
         self._agenda = agenda
         self._every = every
         self._wake = wake
+        self._after = after
         self._began = clock.monotonic()
         self._chores_at = clock.monotonic()
         self._stopping = asyncio.Event()
@@ -99,6 +104,7 @@ class Ticker:
         self.last_tick_at = self._clock.now()
         self._began = self._clock.monotonic()
         self._tell(done)
+        self._after()
         return done
 
     async def _plan(self) -> Round:

@@ -31,6 +31,7 @@ class Purpose(StrEnum):
     TRACK = "track"
     FORM = "form"
     METRICS = "metrics"
+    APPROVE = "approve"
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from l3mail.database import Database
+    from l3mail.heartbeats import Heart
     from l3mail.rounds import Round
     from l3mail.sending import Sender, Tally
 
@@ -110,13 +111,16 @@ def web(context: typer.Context, host: Host = None, port: Port = None) -> None:
 def _once(house: House, database: "Database", sender: "Sender") -> tuple["Round", "Tally"]:
     """Plan all that is due and send it; what that makes due at once, too."""
     from l3mail import rounds
-    from l3mail.wiring import make_agenda
+    from l3mail.wiring import make_watched_agenda
 
-    agenda = make_agenda(house.settings)
+    agenda = make_watched_agenda(house.settings)
     done = rounds.run(database, house.clock, agenda, chores=True)
     tally = asyncio.run(_with_signals(sender.stop, sender.run(once=True)))
     # Who had a lesson is led on now: nobody may be here to do it before the next one.
     after = rounds.run(database, house.clock, agenda)
+    beat = _heart(house, database, sender).beat()
+    if beat is not None:
+        beat.join()
     return done.then(after), tally
 
 
@@ -174,14 +178,16 @@ async def _live(
     """Tick, answer pages and, with a sender, send, until a signal or until one of them breaks."""
     from l3mail import outbox
     from l3mail.ticks import Ticker
-    from l3mail.wiring import declare_streams, make_agenda
+    from l3mail.wiring import declare_streams, make_watched_agenda
 
     # What the settings offer is on offer from now on, published anew or not.
     await database.writes(
         lambda connection: declare_streams(connection, house.settings, house.clock.now())
     )
     wake = sender.wake if sender else _nobody
-    ticker = Ticker(database, house.clock, make_agenda(house.settings), wake=wake)
+    agenda = make_watched_agenda(house.settings)
+    heart = _heart(house, database, sender)
+    ticker = Ticker(database, house.clock, agenda, wake=wake, after=heart.beat)
 
     def late(connection: "Connection", now: "datetime") -> list[str]:
         behind = []
@@ -212,6 +218,20 @@ async def _live(
     if sender:
         parts.append(asyncio.create_task(_sent(sender), name="the sender"))
     await _with_signals(stop, _together(parts, stop, stopping))
+
+
+def _heart(house: House, database: "Database", sender: "Sender | None") -> "Heart":
+    """What tells the outside that we live, while mail goes out."""
+    from l3mail import outbox
+    from l3mail.heartbeats import Heart
+
+    def is_well() -> bool:
+        if sender and sender.tally.relay_fault:
+            return False
+        now = house.clock.now()
+        return not database.read(lambda connection: outbox.is_late(connection, now))
+
+    return Heart(house.settings.alerts.heartbeat_url, house.clock, is_well)
 
 
 async def _sent(sender: "Sender") -> None:
@@ -291,6 +311,15 @@ def _application(
     from l3mail.wiring import load_tokens, make_rules
 
     settings = house.settings
+    told: set[asyncio.Task[None]] = set()
+
+    def alarm(words: str) -> None:
+        log.warning("%s", words)
+        task = asyncio.get_running_loop().create_task(_ring(house, database, wake))
+        # The loop holds a task by a thread only.
+        told.add(task)
+        task.add_done_callback(told.discard)
+
     return create_app(
         settings,
         database,
@@ -300,4 +329,18 @@ def _application(
         wake=wake,
         late=late,
         silent_for=silent_for,
+        alarm=alarm,
     )
+
+
+async def _ring(house: House, database: "Database", wake: Callable[[], None]) -> None:
+    """Write to the person on duty that sign-ups are over their ceiling."""
+    from l3mail import alarms
+    from l3mail.wiring import make_duty
+
+    duty, ceiling = make_duty(house.settings), house.settings.signup.overall
+    try:
+        if await database.writes(lambda c: alarms.ring(c, house.clock.now(), duty, ceiling)):
+            wake()
+    except Exception:
+        log.exception("the person on duty could not be told of it")

@@ -30,7 +30,7 @@ from l3mail.demo.visitors import Browser
 from l3mail.errors import DemoError
 from l3mail.models import DELIVERY, SUBSCRIBER
 from l3mail.settings import Settings
-from l3mail.wiring import asking_terms, make_agenda, make_sender, only_sender, open_database
+from l3mail.wiring import asking_terms, make_sender, make_watched_agenda, only_sender, open_database
 
 COMES_BACK_AFTER = timedelta(hours=1)
 
@@ -94,7 +94,7 @@ class Timelapse:
         self._settings = settings
         self._database = database
         self._clock = clock
-        self._agenda = make_agenda(settings)
+        self._agenda = make_watched_agenda(settings)
         self._browser = Browser(settings.web.base_url, clock.advance)
         self._deeds = Deeds()
         self._scanned = 0

@@ -92,6 +92,8 @@ class Delivery(Table, table=True):
         Index("delivery_failed", "id", **where("state = 'failed'")),
         Index("delivery_held", "id", **where("state = 'held'")),
         Index("delivery_campaign", "campaign_id", "state", **where("campaign_id IS NOT NULL")),
+        # The mails of one lesson slot, whatever course they belong to.
+        Index("delivery_slot", "due_at", "id", **where("enrollment_id IS NOT NULL")),
         Index("delivery_enrollment", "enrollment_id", **where("enrollment_id IS NOT NULL")),
         Index("delivery_signup", "signup_id", **where("signup_id IS NOT NULL")),
         Index("delivery_link_request", "link_request_id", **where("link_request_id IS NOT NULL")),

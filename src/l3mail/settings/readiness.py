@@ -51,6 +51,13 @@ def _unready_addresses(settings: Settings) -> Iterator[str]:
                 f'"sender.{key}" is {quoted(mailbox.address)}, a placeholder;'
                 f" set it{also} to an address of yours"
             )
+    for key, addresses in (("to", settings.alerts.to), ("approvers", settings.alerts.approvers)):
+        for address in addresses:
+            if _is_placeholder_host(address.rpartition("@")[2]):
+                yield (
+                    f'"alerts.{key}" names {quoted(address)}, a placeholder;'
+                    " name somebody's address or nobody's"
+                )
 
 
 def _unready_impressum(settings: Settings) -> Iterator[str]:

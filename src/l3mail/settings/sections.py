@@ -410,6 +410,11 @@ class Settings(Sections):
         return self.sender.from_.domain
 
     @property
+    def approvers(self) -> tuple[str, ...]:
+        """Who is asked to approve: those named, else the person on duty."""
+        return self.alerts.approvers or self.alerts.to
+
+    @property
     def staff(self) -> frozenset[str]:
         """The addresses that may get reports, alarms and questions of approval."""
         return frozenset({*self.alerts.to, *self.alerts.approvers, *self.reports.to})

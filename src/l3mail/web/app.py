@@ -21,7 +21,16 @@ from l3mail.errors import DatabaseClosedError, DatabaseUnavailableError
 from l3mail.settings import Settings
 from l3mail.subscribers import Rules
 from l3mail.tokens import Tokens
-from l3mail.web import acts, confirmations, health, leaving, letters, preferences, signups
+from l3mail.web import (
+    acts,
+    approving,
+    confirmations,
+    health,
+    leaving,
+    letters,
+    preferences,
+    signups,
+)
 from l3mail.web.door import Door, Visit, Visiting
 from l3mail.web.gate import Asgi, Gate, Scope
 from l3mail.web.limits import Ceilings
@@ -76,7 +85,7 @@ def create_app(
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.door = door
     # Letters first: `/unsubscribe/preview` is no token.
-    for part in (letters, signups, confirmations, leaving, preferences, acts, health):
+    for part in (letters, signups, confirmations, leaving, preferences, acts, approving, health):
         app.include_router(part.router)
     app.include_router(router)
     app.add_exception_handler(HTTPException, _show_refusal)

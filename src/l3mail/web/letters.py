@@ -22,7 +22,8 @@ from l3mail.outbox import Started
 from l3mail.publishing import Published
 from l3mail.tokens import Purpose
 from l3mail.web.door import Visit, Visiting
-from l3mail.wiring import LINKS, common_values, unmeasured
+from l3mail.wiring import INERT, LINKS
+from l3mail.wiring import neutral_values as values_of_nobody
 
 router = APIRouter()
 
@@ -35,7 +36,6 @@ MEDIA_CSP = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'non
 PAPER_CSP = "frame-ancestors 'none'"
 FOREVER = "public, max-age=31536000, immutable"
 HASH_BYTES = 8
-INERT = "/preview"
 
 _HASH = re.compile(r"[0-9a-f]{8,128}")
 _SHOWN = {"image/png", "image/jpeg", "image/gif", "image/webp", "image/svg+xml", "image/avif"}
@@ -132,20 +132,7 @@ def neutral_subject(visit: Visit, text: Published) -> str:
 
 def neutral_values(visit: Visit, text: Published, course: Mapping[str, Any]) -> dict[str, Any]:
     """What a text may name, without a person: personal links lead to the page of previews."""
-    settings = visit.door.settings
-    base = settings.web.base_url
-    return {
-        **rendering.placeholders({}, text.locale),
-        **common_values(settings),
-        **unmeasured(text.links),
-        "course": {"title": "", "slug": "", "lesson": 0, "lessons": 0} | dict(course),
-        "streams": [],
-        "links": {
-            **dict.fromkeys(LINKS, base + INERT),
-            "privacy": settings.impressum.privacy_url,
-            "home": f"{base}/subscribe",
-        },
-    }
+    return values_of_nobody(visit.door.settings, text, course)
 
 
 def _hasher() -> Any:

@@ -14,11 +14,14 @@ from l3mail.wiring.contents import (
     store_media,
 )
 from l3mail.wiring.databases import LOCK_FILE, only_sender, open_database
+from l3mail.wiring.duties import make_asking, make_duty, make_watched_agenda
 from l3mail.wiring.mails import (
+    INERT,
     LINKS,
     common_values,
     composer,
     links_of,
+    neutral_values,
     person_of,
     preview_values,
     rendered,
@@ -31,6 +34,7 @@ from l3mail.wiring.senders import make_relay, make_sender
 from l3mail.wiring.surveys import Survey, survey_content
 
 __all__ = [
+    "INERT",
     "LINKS",
     "LOCK_FILE",
     "MEDIA_FOLDER",
@@ -44,9 +48,13 @@ __all__ = [
     "links_of",
     "load_tokens",
     "make_agenda",
+    "make_asking",
+    "make_duty",
     "make_relay",
     "make_rules",
     "make_sender",
+    "make_watched_agenda",
+    "neutral_values",
     "only_sender",
     "open_database",
     "person_of",

@@ -1,6 +1,7 @@
 """How a delivery becomes a mail in this workspace: values, links, who writes."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -123,6 +124,29 @@ def unmeasured(links: Mapping[int, str]) -> dict[str, Any]:
     return {"hrefs": links, "pixel": ""}
 
 
+INERT = "/preview"
+"""Where links lead that nobody is to follow."""
+
+
+def neutral_values(
+    settings: Settings, text: Published, course: Mapping[str, Any] = MappingProxyType({})
+) -> dict[str, Any]:
+    """What a text may name, without a person: personal links lead to the page of previews."""
+    base = settings.web.base_url
+    return {
+        **rendering.placeholders({}, text.locale),
+        **common_values(settings),
+        **unmeasured(text.links),
+        "course": {"title": "", "slug": "", "lesson": 0, "lessons": 0} | dict(course),
+        "streams": [],
+        "links": {
+            **dict.fromkeys(LINKS, f"{base}{INERT}"),
+            "privacy": settings.impressum.privacy_url,
+            "home": f"{base}/subscribe",
+        },
+    }
+
+
 def rendered(settings: Settings, database: Database, delivery_id: int) -> bytes:
     """The bytes of one delivery's mail, as it was or would be sent; raises OutboxError."""
     fallback = settings.workspace.locale
@@ -150,7 +174,7 @@ def preview_values(
 ) -> dict[str, Any]:
     """The values of a mail that is only looked at: our links in it lead nowhere and do nothing."""
     source = text.source
-    inert = f"{settings.web.base_url}/preview"
+    inert = f"{settings.web.base_url}{INERT}"
     values = rendering.placeholders(person, source.locale) | common_values(settings)
     links = dict.fromkeys(LINKS, inert)
     values["links"] = links | {"privacy": settings.impressum.privacy_url, "home": inert}

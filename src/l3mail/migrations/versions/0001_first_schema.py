@@ -675,6 +675,13 @@ def upgrade() -> None:
             postgresql_where=sa.text("signup_id IS NOT NULL"),
         )
         batch_op.create_index(
+            "delivery_slot",
+            ["due_at", "id"],
+            unique=False,
+            sqlite_where=sa.text("enrollment_id IS NOT NULL"),
+            postgresql_where=sa.text("enrollment_id IS NOT NULL"),
+        )
+        batch_op.create_index(
             "delivery_staff_occurrence",
             ["address", "occurrence"],
             unique=True,
@@ -827,6 +834,11 @@ def downgrade() -> None:
             "delivery_staff_occurrence",
             sqlite_where=sa.text("subscriber_id IS NULL"),
             postgresql_where=sa.text("subscriber_id IS NULL"),
+        )
+        batch_op.drop_index(
+            "delivery_slot",
+            sqlite_where=sa.text("enrollment_id IS NOT NULL"),
+            postgresql_where=sa.text("enrollment_id IS NOT NULL"),
         )
         batch_op.drop_index(
             "delivery_signup",

@@ -1,0 +1,68 @@
+"""Alarms: mails to the person on duty when something begins, lasts or is over.
+
+`duty` tells of what needs a person, `clears` of lesson slots and campaigns that are through,
+`approvals` asks for a yes. All of it is planned from rows and leaves rows; nothing is remembered
+anywhere else.
+"""
+
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from l3mail.alarms.approvals import (
+    Asking,
+    Sample,
+    approver_number,
+    ask,
+    next_ask,
+    samples_of,
+    who_is,
+)
+from l3mail.alarms.clears import give, next_clear
+from l3mail.alarms.duty import Duty, next_sound, ring, sound
+from l3mail.rounds import Agenda, Planner, Round
+from l3mail.triggers import Terms
+
+__all__ = [
+    "Asking",
+    "Duty",
+    "Sample",
+    "approver_number",
+    "asker",
+    "planner",
+    "ring",
+    "samples_of",
+    "who_is",
+]
+
+
+def planner(duty: Duty) -> Planner:
+    """How mails to the person on duty are planned; nothing is while nobody is."""
+
+    def step(connection: Connection, now: datetime, agenda: Agenda) -> Round:
+        if not duty.to:
+            return Round()
+        alarms = sound(connection, now, duty, agenda)
+        return Round(planned=alarms + give(connection, now, duty))
+
+    def next_moment(connection: Connection, now: datetime, _agenda: Agenda) -> datetime | None:
+        if not duty.to:
+            return None
+        found = (next_sound(connection, now), next_clear(connection, now))
+        return min((moment for moment in found if moment is not None), default=None)
+
+    return Planner(step, next_moment)
+
+
+def asker(duty: Duty, asking: Asking) -> Planner:
+    """How approvers are asked; nobody is where none is named."""
+
+    def step(connection: Connection, now: datetime, agenda: Agenda) -> Round:
+        rules = agenda.rules
+        terms = Terms(now, rules.zone, agenda.questions, rules.fallback_locale)
+        return Round(planned=ask(connection, duty, asking, terms) if asking.approvers else 0)
+
+    def next_moment(connection: Connection, now: datetime, _agenda: Agenda) -> datetime | None:
+        return next_ask(connection, now, duty.zone) if asking.approvers else None
+
+    return Planner(step, next_moment)

@@ -1,0 +1,45 @@
+"""Who watches over this workspace, and how they are written to."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from l3mail import alarms
+from l3mail.alarms import Asking, Duty
+from l3mail.rounds import Agenda
+from l3mail.settings import Settings
+from l3mail.tokens import Purpose
+from l3mail.wiring.agendas import make_agenda
+from l3mail.wiring.mails import neutral_values
+from l3mail.wiring.rules import load_tokens
+
+
+def make_watched_agenda(settings: Settings) -> Agenda:
+    """The agenda of a house that lives, whose staff is told how it fares.
+
+    What is only foreseen is planned without: every alarm answers something that happened.
+    """
+    agenda, duty = make_agenda(settings), make_duty(settings)
+    mine = (alarms.planner(duty), alarms.asker(duty, make_asking(settings)))
+    return replace(agenda, planners=(*agenda.planners, *mine))
+
+
+def make_duty(settings: Settings) -> Duty:
+    """Who is on duty in this workspace."""
+    return Duty(
+        to=settings.alerts.to,
+        house=settings.workspace.name,
+        zone=settings.zone,
+        locale=settings.workspace.locale,
+    )
+
+
+def make_asking(settings: Settings) -> Asking:
+    """Who is asked to approve in this workspace, and how."""
+    tokens = load_tokens(settings)
+
+    def link(approval: int, approver: str, until: datetime) -> str:
+        number = alarms.approver_number(approver)
+        token = tokens.make(Purpose.APPROVE, approval, number, expires_at=until)
+        return f"{settings.web.base_url}/approve/{token}"
+
+    return Asking(settings.approvers, link, lambda text: neutral_values(settings, text))
