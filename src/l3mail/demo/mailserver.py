@@ -27,6 +27,7 @@ ROOM = 5
 SILENT_AT = 3
 
 _LINK = re.compile(r"https?://[^\s<>\"'()]+")
+_IMAGE = re.compile(r"<img\b[^>]*?\ssrc=\"([^\"]+)\"")
 _LANGUAGE = re.compile(r'<html[^>]* lang="([^"]*)"')
 
 
@@ -69,6 +70,27 @@ class Arrived:
         """Every web address in the mail, each once: in its headers, its text, its HTML."""
         said = [self.one_click, self._part("plain"), html.unescape(self._part("html"))]
         return sorted({found for part in said for found in _LINK.findall(part)})
+
+    @property
+    def images(self) -> list[str]:
+        """The images a mail program fetches to show the mail, each once."""
+        found = _IMAGE.findall(self._part("html"))
+        return list(dict.fromkeys(html.unescape(address) for address in found))
+
+    @property
+    def pixels(self) -> list[str]:
+        """Those images that say whose mail was opened."""
+        return [address for address in self.images if "/o/" in address]
+
+    @property
+    def measured(self) -> list[str]:
+        """The links that lead elsewhere by way of a page of ours that counts them."""
+        return [link for link in self.links if "/c/" in link]
+
+    def button(self, wish: str) -> str:
+        """Where the button for an interest leads; "" where the mail has none."""
+        ending = f"?of={wish}"
+        return next((link for link in self.links if link.endswith(ending)), "")
 
     def link(self, of: str) -> str:
         """The first link of the text part under a route, such as "confirm"; "" for none."""

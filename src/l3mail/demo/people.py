@@ -10,6 +10,7 @@ from l3mail.demo.mailserver import FULL, GREYLISTED, SILENT, UNKNOWN
 
 COURSE = "digital-kommunizieren"
 NEWSLETTER = "newsletter"
+LIFECYCLE = "lifecycle"
 ISSUE = "newsletter/2026-12"
 SEGMENT = "nord"
 DISTRICT = "Nord"
@@ -24,6 +25,8 @@ SCANNED = "hanna@bibliothek-west.example"
 """A scanner opens every link of every mail before she does."""
 SILENTLY = "uwe@schule-am-park.example"
 """Fills in the form and never opens the mail."""
+STAFF = "bildung@musterstadt.example"
+"""The office: gets the reports, may approve."""
 
 FIRST_SLOT = datetime(2026, 10, 5, 8, 0, tzinfo=UTC)  # Monday, 10:00 in Berlin
 BEGIN = FIRST_SLOT - timedelta(minutes=30)
@@ -43,13 +46,32 @@ _HOUSES = ("schule-am-park", "kita-sonne", "vhs-nord", "bibliothek-west")
 _DISTRICTS = (DISTRICT, "Mitte", "Süd", "")
 _HASTY = {"Clara"}
 """Sends the form faster than anybody types: the page asks for one step more."""
+_BIRTHDAYS = {
+    "Ada": "31.10.1990",  # a Saturday, and a holiday in Saxony
+    "Elif": "18.11.",  # says no year
+    "Fatima": "29.02.1992",
+    "Georg": "7.11.1961",  # without wanting lifecycle mailings: no greeting
+    "Ivan": "24.12.1974",
+}
+_WISHES = {
+    "Ada": ("video", "ki-leitfaden"),
+    "Elif": ("newsletter-vorlage",),
+    "Fatima": ("video",),
+    "Hanna": ("video",),
+    "Karim": ("video", "newsletter-vorlage"),
+    "Olga": ("ki-leitfaden",),
+}
+"""The interests each presses the button of, when reading the mail that has it."""
+_INSISTS = {"Elif"}
+"""Presses every button twice: it counts once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
     """Somebody who fills in the form at `asks_at`; the button is pressed at `confirms_at`.
 
-    Who has no mail to confirm by then comes back later; None: never.
+    Who has no mail to confirm by then comes back later; None: never. `tracking` is the box that
+    allows opens and clicks to be measured. Reading habits follow from `habit`, any number.
     """
 
     first_name: str
@@ -60,6 +82,21 @@ class Person:
     district: str = ""
     locale: str = "de"
     is_hasty: bool = False
+    birthday: str = ""
+    tracking: bool = False
+    wishes: tuple[str, ...] = ()
+    insists: bool = False
+    habit: int = 0
+
+    def reads_after(self, nth: int) -> timedelta | None:
+        """How long the `nth` mail of a stream lies unread; None: it is never read."""
+        if (self.habit + nth) % 6 == 5 and not self.wishes:
+            return None
+        return timedelta(minutes=25 + (self.habit * 37 + nth * 53) % 400)
+
+    def clicks(self, nth: int) -> bool:
+        """Whether the `nth` mail is one whose link is followed."""
+        return (self.habit + nth) % 3 == 0
 
 
 def everybody() -> list[Person]:
@@ -84,14 +121,21 @@ def _of_crowd(number: int, name: str, address: str) -> Person:
         # is one second late and begins a week later.
         asks_at = FIRST_SLOT - timedelta(minutes=20 - 3 * number)
         confirms_at = FIRST_SLOT + timedelta(seconds=number)
+    # Every mixture of wanting lifecycle mailings and allowing to measure is there.
+    joins = {NEWSLETTER: number % 2 == 0, LIFECYCLE: number % 4 < 2}
     return Person(
         first_name=name,
         address=address,
         asks_at=asks_at,
         confirms_at=confirms_at,
-        streams=(COURSE, NEWSLETTER) if number % 2 == 0 else (COURSE,),
+        streams=(COURSE, *(slug for slug, is_so in joins.items() if is_so)),
         district=_DISTRICTS[number // 2 % len(_DISTRICTS)],
         is_hasty=name in _HASTY,
+        birthday=_BIRTHDAYS.get(name, ""),
+        tracking=number % 4 in {0, 3},
+        wishes=_WISHES.get(name, ()),
+        insists=name in _INSISTS,
+        habit=number,
     )
 
 

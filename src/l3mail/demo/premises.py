@@ -14,6 +14,7 @@ import uvicorn
 
 from l3mail.clocks import Clock
 from l3mail.database import Database
+from l3mail.demo.people import STAFF
 from l3mail.errors import WorkspaceError
 from l3mail.settings import FILE, Settings, load_settings
 from l3mail.starter import lay_out
@@ -64,7 +65,9 @@ def _sample(relay_port: int, web_port: int) -> dict[str, dict[str, str]]:
         },
         "relay": {"host": '"127.0.0.1"', "port": str(relay_port), "connections": "4"},
         "web": {"base_url": f'"http://127.0.0.1:{web_port}"', "port": str(web_port)},
-        "signup": {"fields": '["first_name", "district"]'},
+        "signup": {"fields": '["first_name", "birthday", "district"]'},
+        "tracking": {"mode": '"consent"'},
+        "alerts": {"to": f'["{STAFF}"]', "approvers": f'["{STAFF}"]'},
     }
 
 

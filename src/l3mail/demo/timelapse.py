@@ -8,7 +8,7 @@ of `_at` in `_write_the_story`, and another claim in `evidence`.
 import asyncio
 import heapq
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -26,6 +26,7 @@ from l3mail.demo.evidence import Deeds, Evidence, Summary, look
 from l3mail.demo.mailserver import Arrived, Mailbox, running
 from l3mail.demo.people import COURSE, Person
 from l3mail.demo.premises import CreateApp
+from l3mail.demo.readers import Readers
 from l3mail.demo.visitors import Browser
 from l3mail.errors import DemoError
 from l3mail.models import DELIVERY, SUBSCRIBER
@@ -97,17 +98,19 @@ class Timelapse:
         self._agenda = make_watched_agenda(settings)
         self._browser = Browser(settings.web.base_url, clock.advance)
         self._deeds = Deeds()
-        self._scanned = 0
+        self._named = {person.address: person for person in people.everybody()}
+        self._readers = Readers(self._named, self._browser, self._deeds, clock.now)
+        self._known = 0
         self._story: list[_Planned] = []
         self._numbers = count()
         self._write_the_story()
 
     def _write_the_story(self) -> None:
-        for person in people.everybody():
+        for person in self._named.values():
             self._at(person.asks_at, partial(self._sign_up, person))
             if person.confirms_at is not None:
                 self._at(person.confirms_at, partial(self._confirm, person))
-        named = {person.address: person for person in people.everybody()}
+        named = self._named
         self._at(people.FORGETS_AT, partial(self._sign_up_again, named[people.FORGETS]))
         self._at(people.PAUSES_AT, partial(self._pause, named[people.PAUSES]))
         self._at(people.SCHEDULES_AT, self._schedule_issue)
@@ -148,7 +151,10 @@ class Timelapse:
             notes.append(f"{gone} never confirmed in seven days and is forgotten")
         notes.append(self._somebody_leaves())
         asyncio.run(make_sender(self._settings, self._database, self._clock).run(once=True))
-        notes.append(self._scan())
+        new, self._known = self.mailbox.arrived[self._known :], len(self.mailbox.arrived)
+        notes.append(self._scan(new))
+        for moment, act in self._readers.take(new):
+            self._at(moment, act)
         # Who had a lesson is led on at once, so that the next moment is known.
         rounds.run(self._database, self._clock, self._agenda)
         changed = Counter(
@@ -188,7 +194,7 @@ class Timelapse:
             self._at(later, partial(self._confirm, person))
             return f"{person.first_name} finds no mail yet"
         self._deeds.pressed[person.address] = self._clock.now()
-        dates = self._browser.confirm(link)
+        dates = self._browser.confirm(link, person)
         local = self._clock.now().astimezone(self._settings.zone)
         words = f"{person.first_name} confirms" + (f" at {local:%H:%M:%S}" if local.second else "")
         if person.locale != self._settings.workspace.locale:
@@ -226,15 +232,14 @@ class Timelapse:
         self._deeds.left[person.address] = self._clock.now()
         return f"{person.first_name} unsubscribes while the lesson is queued"
 
-    def _scan(self) -> str:
+    def _scan(self, new: Sequence[Arrived]) -> str:
         """Open every link of somebody's new mails, as mail gateways do before anybody reads."""
-        new, self._scanned = self.mailbox.arrived[self._scanned :], len(self.mailbox.arrived)
         mails = [one for one in new if one.address == people.SCANNED]
         is_first = mails and people.SCANNED not in self._deeds.opened
         for one in mails:
             answers = self._browser.scan(one.links)
             self._deeds.opened[one.address] += len(answers)
-            self._deeds.dead += sum(status != 200 for status in answers)
+            self._deeds.dead += sum(status >= 400 for status in answers)
         return "Hanna's mail scanner opens every link before she does" if is_first else ""
 
     def _link_of(self, person: Person, holding: Callable[[Arrived], str]) -> str:

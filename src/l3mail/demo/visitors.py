@@ -8,16 +8,18 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from html.parser import HTMLParser
-from http.client import HTTPResponse
+from http.client import HTTPMessage, HTTPResponse
+from typing import IO
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
-from urllib.request import ProxyHandler, Request, build_opener
+from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
 from l3mail.demo.people import Person
 from l3mail.errors import DemoError
 
 PATIENCE_SECONDS = 30
 TYPING = timedelta(seconds=20)
+_ELSEWHERE = {302, 303, 307}
 
 Field = tuple[str, str]
 
@@ -87,8 +89,8 @@ class Browser:
     def __init__(self, base_url: str, let_pass: Callable[[timedelta], None]) -> None:
         self._base_url = base_url
         self._let_pass = let_pass
-        # No proxy of this machine is asked: what we want is here.
-        self._opener = build_opener(ProxyHandler({}))
+        # No proxy of this machine is asked: what we want is here. What is elsewhere is not fetched.
+        self._opener = build_opener(ProxyHandler({}), _Stay())
 
     def get(self, url: str) -> Page:
         """Open a page."""
@@ -102,8 +104,9 @@ class Browser:
         """Fill in the form and send it; whether the page wanted one step more."""
         page = self.get(f"{self._base_url}/subscribe?locale={person.locale}")
         typed = {"email": person.address, "first_name": person.first_name}
-        typed["district"] = person.district
-        fields = page.form().filled(typed, tuple(("stream", slug) for slug in person.streams))
+        typed |= {"birthday": person.birthday, "district": person.district}
+        ticks = [("stream", slug) for slug in person.streams]
+        fields = page.form().filled(typed, (*ticks, *_allowing(person)))
         if not person.is_hasty:
             self._let_pass(TYPING)
         answer = self.post(page.url, fields)
@@ -113,10 +116,24 @@ class Browser:
         _require(answer)
         return asked_more
 
-    def confirm(self, link: str) -> list[str]:
-        """Open a link and press its button; the moments of the lessons that the page promises."""
+    def confirm(self, link: str, person: Person) -> list[str]:
+        """Open a link, tick what is asked again, press; the moments the page promises."""
         page = _require(self.get(link))
-        return _require(self.post(link, page.form().filled({}))).moments
+        return _require(self.post(link, page.form().filled({}, _allowing(person)))).moments
+
+    def press(self, link: str) -> None:
+        """Open a link of a mail's button and press the page's own."""
+        _require(self.post(link, _require(self.get(link)).form().filled({})))
+
+    def open_mail(self, images: Iterable[str]) -> int:
+        """What a mail program does when a mail is shown: fetch its images; how many."""
+        return len([_require(self.get(image)) for image in images])
+
+    def follow(self, link: str) -> None:
+        """Click a link that leads elsewhere by way of us; where it leads is not on this machine."""
+        page = self.get(link)
+        if page.status not in _ELSEWHERE:
+            raise DemoError(f"{_route(link)} answered {page.status} and leads nowhere")
 
     def pause(self, link: str, course: str, weeks: int) -> None:
         """Pause a course on the preferences page."""
@@ -145,6 +162,19 @@ class Browser:
                 return Page(url, answer.code, _html(answer))
         except URLError as fault:
             raise DemoError(f"the demo's own pages do not answer: {fault.reason}") from fault
+
+
+class _Stay(HTTPRedirectHandler):
+    """Takes being sent elsewhere for an answer."""
+
+    def redirect_request(  # noqa: PLR0917 - urllib's signature
+        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> None:
+        """Go nowhere."""
+
+
+def _allowing(person: Person) -> tuple[Field, ...]:
+    return (("tracking", "yes"),) if person.tracking else ()
 
 
 def _html(answer: HTTPResponse | HTTPError) -> str:

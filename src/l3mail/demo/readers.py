@@ -1,0 +1,66 @@
+"""How the demo's people read: when they open a mail, what they follow, which button they press.
+
+Owns the reading, and keeps what was read among the deeds. Must not know rows.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+
+from l3mail.demo.evidence import Deeds
+from l3mail.demo.mailserver import Arrived
+from l3mail.demo.people import Person
+from l3mail.demo.visitors import Browser
+
+Reading = tuple[datetime, Callable[[], str]]
+"""When somebody reads, and the reading; it returns what the timeline says of it, "" for nothing."""
+
+
+class Readers:
+    """Everybody with a mailbox, by address."""
+
+    def __init__(
+        self,
+        people: Mapping[str, Person],
+        browser: Browser,
+        deeds: Deeds,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._people = people
+        self._browser = browser
+        self._deeds = deeds
+        self._now = now
+        self._had: Counter[str] = Counter()
+        self._seen: set[str] = set()
+
+    def take(self, new: Sequence[Arrived]) -> list[Reading]:
+        """What comes of mails that have just arrived; who gets one twice reads it once."""
+        readings: list[Reading] = []
+        for one in new:
+            person = self._people.get(one.address)
+            if person is None or not one.stream or one.message_id in self._seen:
+                continue
+            self._seen.add(one.message_id)
+            nth = self._had[one.address]
+            self._had[one.address] += 1
+            after = person.reads_after(nth)
+            if after is not None:
+                act = partial(self._read, person, one, follows=person.clicks(nth))
+                readings.append((one.at + after, act))
+        return readings
+
+    def _read(self, person: Person, one: Arrived, *, follows: bool) -> str:
+        self._browser.open_mail(one.images)
+        self._deeds.read[one.message_id] = self._now()
+        if follows and one.measured:
+            self._browser.follow(one.measured[0])
+            self._deeds.followed[one.message_id] = self._now()
+        said = []
+        for wish in person.wishes:
+            if button := one.button(wish):
+                for _ in range(2 if person.insists else 1):
+                    self._browser.press(button)
+                self._deeds.wished[person.address, wish] = self._now()
+                said.append(f"{person.first_name} asks for {wish} by its button")
+        return "; ".join(said)
