@@ -38,6 +38,7 @@ class Arrived:
     address: str
     at: datetime
     mail: EmailMessage
+    content: bytes
 
     @property
     def subject(self) -> str:
@@ -135,7 +136,7 @@ class Mailbox:
         assert isinstance(content, bytes)
         mail = email.message_from_bytes(content, policy=email.policy.default)
         assert isinstance(mail, EmailMessage)
-        self.arrived.append(Arrived(address, self._now(), mail))
+        self.arrived.append(Arrived(address, self._now(), mail, content))
         (self.folder / f"{len(self.arrived):03}-{address}.eml").write_bytes(content)
         if address == SILENT and self._tried[address] == SILENT_AT:
             assert server.transport is not None

@@ -96,7 +96,7 @@ class Person:
 
     def clicks(self, nth: int) -> bool:
         """Whether the `nth` mail is one whose link is followed."""
-        return (self.habit + nth) % 3 == 0
+        return (self.habit + nth) % 3 == 1
 
 
 def everybody() -> list[Person]:
@@ -122,7 +122,7 @@ def _of_crowd(number: int, name: str, address: str) -> Person:
         asks_at = FIRST_SLOT - timedelta(minutes=20 - 3 * number)
         confirms_at = FIRST_SLOT + timedelta(seconds=number)
     # Every mixture of wanting lifecycle mailings and allowing to measure is there.
-    joins = {NEWSLETTER: number % 2 == 0, LIFECYCLE: number % 4 < 2}
+    joins = {NEWSLETTER: number % 2 == 0, LIFECYCLE: number % 4 < 2 or address == SCANNED}
     return Person(
         first_name=name,
         address=address,

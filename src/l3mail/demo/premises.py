@@ -14,7 +14,7 @@ import uvicorn
 
 from l3mail.clocks import Clock
 from l3mail.database import Database
-from l3mail.demo.people import STAFF
+from l3mail.demo import city
 from l3mail.errors import WorkspaceError
 from l3mail.settings import FILE, Settings, load_settings
 from l3mail.starter import lay_out
@@ -43,32 +43,24 @@ def clear(folder: Path) -> None:
 
 
 def furnish(folder: Path, *, relay_port: int, web_port: int, now: datetime) -> Settings:
-    """Lay out the starter workspace, fill in what is the city's, publish all of it."""
+    """Lay out the starter workspace, add what is the city's, publish all of it."""
     lay_out(folder)
     path = folder / FILE
-    values = _sample(relay_port, web_port)
+    values = city.settings(relay_port, web_port)
     path.write_text(filled(path.read_text(encoding="utf-8"), values), encoding="utf-8")
+    _write_texts(folder)
     settings = load_settings(folder, {})
     set_up(settings, by="demo", now=now)
     return settings
 
 
-def _sample(relay_port: int, web_port: int) -> dict[str, dict[str, str]]:
-    """By section and key, as TOML."""
-    return {
-        "sender": {"from": '"Bildung in Musterstadt <kurs@musterstadt.example>"'},
-        "impressum": {
-            "name": '"Landeshauptstadt Musterstadt, Amt für Bildung"',
-            "address": '"Rathausplatz 1, 12345 Musterstadt"',
-            "email": '"bildung@musterstadt.example"',
-            "privacy_url": '"https://musterstadt.example/datenschutz"',
-        },
-        "relay": {"host": '"127.0.0.1"', "port": str(relay_port), "connections": "4"},
-        "web": {"base_url": f'"http://127.0.0.1:{web_port}"', "port": str(web_port)},
-        "signup": {"fields": '["first_name", "birthday", "district"]'},
-        "tracking": {"mode": '"consent"'},
-        "alerts": {"to": f'["{STAFF}"]', "approvers": f'["{STAFF}"]'},
-    }
+def _write_texts(folder: Path) -> None:
+    """Add what the city has to say to the starter's texts, and its own."""
+    for name, line in city.LINKS.items():
+        with (folder / name).open("a", encoding="utf-8") as text:
+            text.write(f"\n{line}\n")
+    for name, whole in city.TEXTS.items():
+        (folder / name).write_text(whole, encoding="utf-8")
 
 
 def filled(text: str, values: dict[str, dict[str, str]]) -> str:

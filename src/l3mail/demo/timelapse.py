@@ -21,7 +21,7 @@ from sqlalchemy import Connection, exists, func, select
 from l3mail import actions, audiences, newsletters, rounds, streams
 from l3mail.clocks import FixedClock
 from l3mail.database import Database
-from l3mail.demo import people, premises
+from l3mail.demo import exhibition, people, premises
 from l3mail.demo.evidence import Deeds, Evidence, Summary, look
 from l3mail.demo.mailserver import Arrived, Mailbox, running
 from l3mail.demo.people import COURSE, Person
@@ -31,7 +31,14 @@ from l3mail.demo.visitors import Browser
 from l3mail.errors import DemoError
 from l3mail.models import DELIVERY, SUBSCRIBER
 from l3mail.settings import Settings
-from l3mail.wiring import asking_terms, make_sender, make_watched_agenda, only_sender, open_database
+from l3mail.wiring import (
+    MEDIA_FOLDER,
+    asking_terms,
+    make_sender,
+    make_watched_agenda,
+    only_sender,
+    open_database,
+)
 
 COMES_BACK_AFTER = timedelta(hours=1)
 
@@ -59,7 +66,7 @@ def play(folder: Path, tell: Callable[[Moment], None], create_app: CreateApp) ->
     """
     with opened(folder, create_app) as (timelapse, database):
         timelapse.run(tell)
-        return database.read(lambda connection: look(timelapse.evidence(connection), folder))
+        return database.read(lambda connection: timelapse.conclude(connection, folder))
 
 
 @contextmanager
@@ -129,6 +136,12 @@ class Timelapse:
     def evidence(self, connection: Connection) -> Evidence:
         """What there is to look at in the end."""
         return Evidence(connection, self.mailbox.arrived, self._deeds, self._settings.zone)
+
+    def conclude(self, connection: Connection, folder: Path) -> Summary:
+        """Say what is so in the end, and hang the mails in the demo's gallery."""
+        evidence = self.evidence(connection)
+        exhibition.hang(evidence, folder, self._settings.state_dir / MEDIA_FOLDER)
+        return look(evidence, folder)
 
     def _next_moment(self) -> datetime | None:
         """When somebody does something, or something falls due by itself."""
