@@ -27,6 +27,7 @@ from l3mail.models import (
     CONSENT,
     DELIVERY,
     ENROLLMENT,
+    MESSAGE,
     SIGNUP,
     STREAM,
     SUBSCRIBER,
@@ -68,7 +69,7 @@ def claims_after(
         whole = timelapse.evidence(connection)
         evidence = Evidence(connection, list(whole.arrived), deepcopy(whole.deeds), whole.zone)
         tamper(connection, evidence)
-        summary = look(evidence, timelapse.mailbox.folder)
+        summary = look(evidence, timelapse.mailbox.folder, timelapse.mailbox.folder / "index.html")
         found.update({claim.name: claim for claim in summary.claims})
         raise UndoneError
 
@@ -302,12 +303,37 @@ def test_people_did_what_the_story_says(lived: tuple[Timelapse, Database]) -> No
         "Bert confirms at 10:00:01: lesson 1 Mon 12 Oct 10:00",
         "Bert unsubscribes while the lesson is queued",
         "Jana pauses for 2 weeks",
+        "Elif asks for newsletter-vorlage by its button",
+        "Paul no longer allows opens and clicks to be measured",
     ):
         assert notes.count(words) == 1, words
     nos = {no for moment in LIVED for _, _, no in moment.mails if no}
     assert nos == {"450 4.2.1", "550 5.1.1", "552 5.2.2"}
     assert sum("is forgotten" in note for note in notes) == 2
     assert [moment.share for moment in LIVED] == sorted(moment.share for moment in LIVED)
+
+
+@pytest.mark.slow
+def test_the_gallery_holds_every_text_that_arrived_once(
+    tmp_path: Path, lived: tuple[Timelapse, Database]
+) -> None:
+    timelapse, database = lived
+    summary = database.read(lambda connection: timelapse.conclude(connection, tmp_path))
+    assert summary.gallery == tmp_path / "gallery" / "index.html"
+    index = summary.gallery.read_text(encoding="utf-8")
+    named = select(MESSAGE.c.slug, MESSAGE.c.locale).where(
+        MESSAGE.c.id.in_(select(DELIVERY.c.message_id).where(DELIVERY.c.state == "accepted"))
+    )
+    texts = database.read(lambda connection: connection.execute(named).all())
+    hung = Counter(re.findall(r"<code>([^<]+)</code></p>\n<p class=\"fine\">([\w-]+) ·", index))
+    assert hung == Counter((row.slug, row.locale) for row in texts)
+    shown = [path.read_text(encoding="utf-8") for path in (tmp_path / "gallery").rglob("*.html")]
+    assert not any("/o/" in address for html in shown for address in _SOURCES.findall(html))
+    banner = next(html for html in shown if 'alt="Zeichnung: Von einem Haus' in html)
+    assert "data:image/png;base64," in banner
+
+
+_SOURCES = re.compile(r'src="([^"]*)"')
 
 
 @pytest.mark.slow
@@ -382,9 +408,18 @@ def test_a_page_that_lost_its_field_or_its_form_is_noticed() -> None:
 def test_a_claim_that_fails_is_shown_and_fails_the_command() -> None:
     claims = (Claim("a", True, "0 mails came late"), Claim("b", False, "1 came " + "too " * 30))
     said: list[str] = []
+    summary = Summary(
+        folder=Path("here"),
+        gallery=Path("here/gallery/index.html"),
+        people=1,
+        mails=2,
+        states=Counter(failed=1),
+        claims=claims,
+    )
     with pytest.raises(typer.Exit) as ended:
-        house._conclude(said.append, Summary(Path("here"), 1, 2, Counter(failed=1), claims))
+        house._conclude(said.append, summary)
     assert ended.value.exit_code == 1
     assert "  ok  0 mails came late" in said
     assert any(line.startswith("  NO  1 came too") for line in said)
+    assert "  here/gallery/index.html" in said
     assert max(map(len, said)) <= 80

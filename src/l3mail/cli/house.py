@@ -155,7 +155,9 @@ def _conclude(say: "Callable[[str], None]", summary: "Summary") -> None:
     for claim in summary.claims:
         for line in _wrapped("  ok  " if claim.holds else "  NO  ", claim.words):
             say(line)
-    say(f"\nThe mails are in {summary.folder / 'mails'}. Three things to try:")
+    say("\nTo look at, in a browser:")
+    say(f"  {summary.gallery}")
+    say(f"The mails themselves are in {summary.folder / 'mails'}. Three things to try:")
     for command in (f"explain {LEAVES}", "outbox list --status failed", "web"):
         say(f"  {program()} --workspace {quote(str(summary.folder))} {command}")
     say("While the last one runs, the links in the mails work.")

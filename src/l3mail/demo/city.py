@@ -16,24 +16,31 @@ FOLLOW_UP_BY_CLICK: Final = "lifecycle/mehr-beispiele"
 
 LINKS: Final[Mapping[str, str]] = {
     "lessons/digital-kommunizieren/01-ziele.md": (
-        f"PS: [Drei Zielsätze aus Musterstadt zum Vergleichen]({_HOME}/lernen/ziele)"
+        f"PS: [Drei Zielsätze zum Vergleichen]({_HOME}/lernen/ziele) und"
+        f" [ein Blatt zum Ausfüllen]({_HOME}/lernen/ziele-blatt)"
     ),
     "lessons/digital-kommunizieren/01-ziele.de-simple.md": (
-        f"PS: [Beispiele für gute Ziele]({_HOME}/lernen/ziele)"
+        f"[Beispiele für gute Ziele]({_HOME}/lernen/ziele)"
     ),
     "lessons/digital-kommunizieren/01-ziele.en.md": (
         f"PS: [Three goals from Musterstadt to compare with yours]({_HOME}/en/goals)"
     ),
     "lessons/digital-kommunizieren/02-social-media.md": (
-        f'PS: [Beispiele von vier Lernorten]({_HOME}/lernen/beispiele "{BY_CLICK}")'
+        f'PS: [Beispiele von vier Lernorten]({_HOME}/lernen/beispiele "{BY_CLICK}") und'
+        f" [welcher Kanal wen erreicht]({_HOME}/lernen/kanaele)"
     ),
     "lessons/digital-kommunizieren/04-newsletter.md": (
-        f"PS: [Das Archiv unseres Newsletters]({_HOME}/newsletter)"
+        f"PS: [Das Archiv unseres Newsletters]({_HOME}/newsletter) und"
+        f" [die Termine der Stadt]({_HOME}/termine)"
     ),
     "lessons/digital-kommunizieren/06-netzwerk.md": (
-        f"PS: [Das Netzwerk der Lernorte in Musterstadt]({_HOME}/netzwerk)"
+        f"PS: [Das Netzwerk der Lernorte]({_HOME}/netzwerk) und"
+        f" [der Stammtisch]({_HOME}/netzwerk/stammtisch)"
     ),
-    "newsletters/2026-12.md": f"PS: [Alle Termine im Kalender der Stadt]({_HOME}/termine)",
+    "newsletters/2026-12.md": (
+        f"PS: [Alle Termine im Kalender der Stadt]({_HOME}/termine) und"
+        f" [das Archiv]({_HOME}/newsletter)"
+    ),
 }
 """A last line for texts of the starter, by file: where the city has more to say."""
 

@@ -23,6 +23,8 @@ FORGETS = "karim@vhs-nord.example"
 """Signs up again for what was confirmed long ago."""
 SCANNED = "hanna@bibliothek-west.example"
 """A scanner opens every link of every mail before she does."""
+WITHDRAWS = "paul@bibliothek-west.example"
+"""Has allowed measuring, and forbids it in mid-course."""
 SILENTLY = "uwe@schule-am-park.example"
 """Fills in the form and never opens the mail."""
 STAFF = "bildung@musterstadt.example"
@@ -35,6 +37,7 @@ END = FIRST_SLOT + timedelta(weeks=10)
 FORGETS_AT = datetime(2026, 10, 22, 15, 20, tzinfo=UTC)
 PAUSES_AT = datetime(2026, 10, 28, 18, 5, tzinfo=UTC)
 PAUSE_WEEKS = 2
+WITHDRAWS_AT = datetime(2026, 11, 5, 19, 40, tzinfo=UTC)
 SCHEDULES_AT = datetime(2026, 11, 27, 13, 0, tzinfo=UTC)
 ISSUE_AT = datetime(2026, 12, 1, 9, 0, tzinfo=UTC)  # Tuesday, 10:00 in Berlin
 

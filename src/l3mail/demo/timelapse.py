@@ -120,6 +120,7 @@ class Timelapse:
         named = self._named
         self._at(people.FORGETS_AT, partial(self._sign_up_again, named[people.FORGETS]))
         self._at(people.PAUSES_AT, partial(self._pause, named[people.PAUSES]))
+        self._at(people.WITHDRAWS_AT, partial(self._forbid, named[people.WITHDRAWS]))
         self._at(people.SCHEDULES_AT, self._schedule_issue)
         self._leaving = named[people.LEAVES]
 
@@ -140,8 +141,8 @@ class Timelapse:
     def conclude(self, connection: Connection, folder: Path) -> Summary:
         """Say what is so in the end, and hang the mails in the demo's gallery."""
         evidence = self.evidence(connection)
-        exhibition.hang(evidence, folder, self._settings.state_dir / MEDIA_FOLDER)
-        return look(evidence, folder)
+        gallery = exhibition.hang(evidence, folder, self._settings.state_dir / MEDIA_FOLDER)
+        return look(evidence, folder, gallery)
 
     def _next_moment(self) -> datetime | None:
         """When somebody does something, or something falls due by itself."""
@@ -224,6 +225,10 @@ class Timelapse:
         self._browser.pause(link, COURSE, people.PAUSE_WEEKS)
         self._deeds.paused[person.address] = people.PAUSE_WEEKS
         return f"{person.first_name} pauses for {people.PAUSE_WEEKS} weeks"
+
+    def _forbid(self, person: Person) -> str:
+        self._browser.forbid_measuring(self._link_of(person, lambda mail: mail.link("preferences")))
+        return f"{person.first_name} no longer allows opens and clicks to be measured"
 
     def _somebody_leaves(self) -> str:
         """Press the mail program's button in the moment between planning and sending."""

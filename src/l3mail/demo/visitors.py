@@ -19,6 +19,7 @@ from l3mail.errors import DemoError
 
 PATIENCE_SECONDS = 30
 TYPING = timedelta(seconds=20)
+READING = timedelta(seconds=50)
 _ELSEWHERE = {302, 303, 307}
 
 Field = tuple[str, str]
@@ -129,6 +130,10 @@ class Browser:
         """What a mail program does when a mail is shown: fetch its images; how many."""
         return len([_require(self.get(image)) for image in images])
 
+    def read(self) -> None:
+        """Take the time that reading a mail takes."""
+        self._let_pass(READING)
+
     def follow(self, link: str) -> None:
         """Click a link that leads elsewhere by way of us; where it leads is not on this machine."""
         page = self.get(link)
@@ -140,6 +145,14 @@ class Browser:
         page = _require(self.get(link))
         form = page.form(action="pause", course=course)
         _require(self.post(link, form.filled({"weeks": str(weeks)})))
+
+    def forbid_measuring(self, link: str) -> None:
+        """Take the tick off the box on the preferences page."""
+        sent = _require(self.get(link)).form(action="other").filled({})
+        ticked = [field for field in sent if field[0] == "tracking"]
+        if not ticked:
+            raise DemoError("the preferences page does not say that measuring is allowed")
+        _require(self.post(link, [field for field in sent if field not in ticked]))
 
     def leave(self, link: str) -> None:
         """What a mail program sends when its own button is pressed (RFC 8058)."""

@@ -33,10 +33,11 @@ CLAIMS: tuple[Callable[[Evidence], Claim], ...] = (
 )
 
 
-def look(evidence: Evidence, folder: Path) -> Summary:
+def look(evidence: Evidence, folder: Path, gallery: Path) -> Summary:
     """Every claim, and how many people, mails and deliveries it is about."""
     return Summary(
         folder=folder,
+        gallery=gallery,
         people=len(evidence.asked),
         mails=len(evidence.arrived),
         states=Counter(row.state for row in evidence.deliveries.values()),

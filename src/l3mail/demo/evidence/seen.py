@@ -37,9 +37,10 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What rows and mails say in the end."""
+    """What rows and mails say in the end; `gallery` is the page to open first."""
 
     folder: Path
+    gallery: Path
     people: int
     mails: int
     states: Counter[str]
