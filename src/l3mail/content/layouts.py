@@ -209,13 +209,14 @@ def _elements_known(mjml: str, lines: _Lines, faults: Faults) -> bool:
 
     def begins(name: str, _attributes: dict[str, str]) -> None:
         nonlocal depth_of_raw
-        line = lines.source(parser.CurrentLineNumber)
+        at = parser.CurrentLineNumber
         if depth_of_raw or name in {"mj-text", "mj-raw", "mj-button", "mj-table"}:
             depth_of_raw += 1
             if depth_of_raw > 1 and name.startswith("mj"):
-                faults.error(line, f"{quoted(name)} may not stand inside text")
+                faults.error(lines.source(at), f"{quoted(name)} may not stand inside text")
         elif name not in ELEMENTS and not name.startswith("mj-attributes"):
-            faults.error(line, f"{quoted(name)} is no element here; {suggestion(name, ELEMENTS)}")
+            nearest = suggestion(name, ELEMENTS)
+            faults.error(lines.source(at), f"{quoted(name)} is no element here; {nearest}")
 
     def ends(_name: str) -> None:
         nonlocal depth_of_raw
