@@ -1,6 +1,7 @@
 """The demo, lived through once: each of its claims can fail, and a second run finds its place."""
 
 import re
+import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from copy import deepcopy
@@ -372,6 +373,18 @@ def test_the_starters_settings_are_filled_in_where_they_stand() -> None:
     assert '[impressum]\nname = "Stadt"\naddress = ""' in done
     kept = [line for line in text.splitlines() if line.startswith("[")]
     assert [line for line in done.splitlines() if line.startswith("[")] == [*kept, "[signup]"]
+
+
+def test_a_section_that_is_only_shown_is_there_where_it_has_values() -> None:
+    text = (
+        '[web]\nport = 1\n\n# Measured?\n# [tracking]\n# mode = "off"\n\n# [log]\n# host = "text"\n'
+    )
+    done = filled(text, {"tracking": {"mode": '"consent"'}, "web": {"host": '"::1"'}})
+    assert tomllib.loads(done) == {
+        "web": {"port": 1, "host": "::1"},
+        "tracking": {"mode": "consent"},
+    }
+    assert '# Measured?\n[tracking]\nmode = "consent"\n\n# [log]\n' in done
 
 
 def test_an_old_demo_is_made_anew_and_nothing_else_is_touched(tmp_path: Path) -> None:

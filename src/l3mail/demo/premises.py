@@ -27,6 +27,7 @@ CreateApp = Callable[[Settings, Database, Tokens, Clock, Rules], Any]
 
 _MARK = ".l3mail-demo"
 _KEY = re.compile(r"#? ?([a-z_]+) = .*")
+_SECTION = re.compile(r"#? ?\[([a-z_.-]+)\]")
 
 
 def clear(folder: Path) -> None:
@@ -67,15 +68,19 @@ def filled(text: str, values: dict[str, dict[str, str]]) -> str:
     """The text of an l3mail.toml with these values, each on its own line, comments kept.
 
     A key takes the place of its line, or of the line that shows its default; one that has none
-    goes to the end of its section, and a section that is missing to the end.
+    goes to the end of its section, and a section that is missing to the end. A section that is
+    only shown, behind a #, is there where it has values.
     """
     left = {section: dict(keys) for section, keys in values.items()}
+    given = [
+        _SECTION.sub(r"[\1]", line) if _name(line) in left else line for line in text.splitlines()
+    ]
     lines: list[str] = []
     section = ""
-    for line in [*text.splitlines(), *(f"[{name}]" for name in left if f"[{name}]" not in text)]:
-        if line.startswith("["):
+    for line in [*given, *(f"[{key}]" for key in left if f"[{key}]" not in given)]:
+        if name := _name(line):
             _append_left(lines, left.get(section, {}))
-            section = line.strip("[]")
+            section = name
             if lines and lines[-1] and not lines[-1].startswith("#"):
                 lines.append("")
         key = _KEY.fullmatch(line)
@@ -83,6 +88,12 @@ def filled(text: str, values: dict[str, dict[str, str]]) -> str:
         lines.append(line if key is None or value is None else f"{key[1]} = {value}")
     _append_left(lines, left.get(section, {}))
     return "\n".join(lines) + "\n"
+
+
+def _name(line: str) -> str:
+    """The section a line begins or shows; "" for none."""
+    found = _SECTION.fullmatch(line)
+    return found[1] if found else ""
 
 
 def _append_left(lines: list[str], keys: dict[str, str]) -> None:
