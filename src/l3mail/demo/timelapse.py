@@ -34,6 +34,7 @@ from l3mail.settings import Settings
 from l3mail.wiring import (
     MEDIA_FOLDER,
     asking_terms,
+    load_tokens,
     make_sender,
     make_watched_agenda,
     only_sender,
@@ -136,7 +137,8 @@ class Timelapse:
 
     def evidence(self, connection: Connection) -> Evidence:
         """What there is to look at in the end."""
-        return Evidence(connection, self.mailbox.arrived, self._deeds, self._settings.zone)
+        tokens = load_tokens(self._settings)
+        return Evidence(connection, self.mailbox.arrived, self._deeds, self._settings.zone, tokens)
 
     def conclude(self, connection: Connection, folder: Path) -> Summary:
         """Say what is so in the end, and hang the mails in the demo's gallery."""

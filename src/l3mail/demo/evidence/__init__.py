@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from l3mail.demo.evidence import arrivals, lessons, memberships, occasions
+from l3mail.demo.evidence import arrivals, lessons, measuring, memberships, occasions
 from l3mail.demo.evidence.seen import Claim, Deeds, Evidence, Summary
 
 __all__ = ["CLAIMS", "Claim", "Deeds", "Evidence", "Summary", "look"]
@@ -30,6 +30,9 @@ CLAIMS: tuple[Callable[[Evidence], Claim], ...] = (
     lessons.sharp,
     lessons.not_crowded,
     occasions.issue,
+    measuring.private,
+    measuring.on_record,
+    measuring.judged,
 )
 
 

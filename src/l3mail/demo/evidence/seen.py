@@ -24,6 +24,7 @@ from l3mail.models import (
     SUBSCRIBER,
     SUBSCRIPTION,
 )
+from l3mail.tokens import Tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +79,14 @@ class Evidence:
         arrived: Sequence[Arrived],
         deeds: Deeds,
         zone: ZoneInfo,
+        tokens: Tokens,
     ) -> None:
         self.connection = connection
         self.arrived = arrived
         self.asked = deeds.asked.keys()
         self.deeds = deeds
         self.zone = zone
+        self.tokens = tokens
 
     def rows(self, query: Select[Any]) -> Sequence[Row[Any]]:
         """The rows of a query."""
