@@ -42,6 +42,9 @@ from l3mail.wiring import (
 )
 
 COMES_BACK_AFTER = timedelta(hours=1)
+_WAITING = ("queued", "sending", "deferred", "uncertain")
+_BY_NAME = {"newsletter", "lifecycle"}
+"""Kinds whose mails the timeline calls by their text."""
 
 Act = Callable[[], str]
 """What somebody does; the words the timeline has for it, "" for none."""
@@ -51,7 +54,7 @@ Act = Callable[[], str]
 class Moment:
     """One moment something was due at, and what then happened; `share` is how far the demo is.
 
-    `mails` counts deliveries that changed, by kind, state and the server's no.
+    `mails` counts deliveries that changed, by kind or text, state and the server's no.
     """
 
     at: datetime
@@ -166,13 +169,8 @@ class Timelapse:
         if gone := self._forgotten() - forgotten:
             notes.append(f"{gone} never confirmed in seven days and is forgotten")
         notes.append(self._somebody_leaves())
-        asyncio.run(make_sender(self._settings, self._database, self._clock).run(once=True))
-        new, self._known = self.mailbox.arrived[self._known :], len(self.mailbox.arrived)
-        notes.append(self._scan(new))
-        for moment, act in self._readers.take(new):
-            self._at(moment, act)
-        # Who had a lesson is led on at once, so that the next moment is known.
-        rounds.run(self._database, self._clock, self._agenda)
+        if self._is_anything_to_send():
+            notes.append(self._send())
         changed = Counter(
             now[:3]
             for number, now in self._states().items()
@@ -182,11 +180,31 @@ class Timelapse:
         local = at.astimezone(self._settings.zone)
         return Moment(local, tuple(note for note in notes if note), changed, share)
 
+    def _is_anything_to_send(self) -> bool:
+        waiting = select(exists(select(DELIVERY.c.id).where(DELIVERY.c.state.in_(_WAITING))))
+        found = self._database.read(lambda connection: connection.execute(waiting).scalar())
+        return bool(found)
+
+    def _send(self) -> str:
+        """Send what is due; machines look at it at once, people later."""
+        asyncio.run(make_sender(self._settings, self._database, self._clock).run(once=True))
+        new, self._known = self.mailbox.arrived[self._known :], len(self.mailbox.arrived)
+        for moment, act in self._readers.take(new):
+            self._at(moment, act)
+        # Who had a lesson is led on at once, so that the next moment is known.
+        rounds.run(self._database, self._clock, self._agenda)
+        return self._scan(new)
+
     def _states(self) -> dict[int, tuple[str, str, str, int]]:
-        """Of each delivery its kind, its state, the server's no if it said one, its attempts."""
+        """Of each delivery what it is, its state, the server's no if it said one, its attempts."""
         rows = self._database.read(lambda connection: connection.execute(select(DELIVERY)).all())
         return {
-            row.id: (row.kind, row.state, _no(row.reply_code, row.reply_status), row.attempts)
+            row.id: (
+                row.slug if row.kind in _BY_NAME else row.kind,
+                row.state,
+                _no(row.reply_code, row.reply_status),
+                row.attempts,
+            )
             for row in rows
         }
 
