@@ -4,11 +4,13 @@ import re
 from email.message import EmailMessage
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from l3mail.gallery import Exhibit, Part, hang, in_design, write
+from tests.fakes.chromium import CHROMIUM, browser, faults
 from tests.fakes.library import png
 
 DAY_AND_NIGHT = """<!doctype html><html lang="de"><head>
@@ -150,7 +152,7 @@ def test_a_mail_is_shown_small_and_wide_in_both_designs_with_what_matters() -> N
         "Kurz &amp; gut gesagt</p>",
         "<dt>List-Unsubscribe</dt><dd>&lt;https://kurse.example/unsubscribe/abc&gt;</dd>",
         f"<dd>{len(mail()) / 1024:.1f}\u00a0KB</dd>",
-        '<pre class="plain" lang="de">Guten Tag\n</pre>',
+        '<pre class="plain" tabindex="0" lang="de">Guten Tag\n</pre>',
     ):
         assert words in page, words
 
@@ -199,3 +201,26 @@ def test_a_gallery_is_written_to_a_folder_and_an_empty_one_says_so(tmp_path: Pat
     assert first == tmp_path / "gallery" / "index.html"
     assert "There is no mail to show yet." in first.read_text(encoding="utf-8")
     assert (tmp_path / "gallery" / "gallery.css").exists()
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+@pytest.mark.skipif(not CHROMIUM.exists(), reason=f"needs a browser: {CHROMIUM}")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_both_designs_show_whatever_the_viewer_prefers_and_axe_finds_nothing(
+    tmp_path: Path, scheme: str
+) -> None:
+    pixel = DAY_AND_NIGHT.replace("</p>", '<img src="http://127.0.0.1:1/o/token.gif"></p>')
+    text = "Guten Tag\n" * 90
+    write(hang([Part("Lessons", (exhibit(html=pixel, text=text),))], title="Gallery"), tmp_path)
+    size = {"width": 320, "height": 640}
+    with browser(tmp_path.as_uri(), color_scheme=scheme, viewport=size) as page:
+        for name in ("index.html", "kurs-01-start.de.html"):
+            page.goto(f"{tmp_path.as_uri()}/{name}")
+            assert faults(page) == []
+        grounds = {frame.url.split(".")[-2]: ground(frame) for frame in page.frames[1:]}
+    assert grounds == {"light": "rgba(0, 0, 0, 0)", "dark": "rgb(18, 24, 23)"}
+
+
+def ground(frame: Any) -> str:
+    return str(frame.evaluate("getComputedStyle(document.body).backgroundColor"))

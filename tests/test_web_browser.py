@@ -1,9 +1,7 @@
 """The pages in a real browser: axe finds nothing, no script is needed, a keyboard is enough."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +11,10 @@ from l3mail import courses
 from l3mail.courses import Outline
 from l3mail.models import MESSAGE, SIGNUP, SUBSCRIPTION
 from l3mail.tokens import Purpose
+from tests.fakes.chromium import CHROMIUM, browser, faults
 from tests.fakes.porch import TOKENS, declare_streams, open_settings, served
 from tests.fakes.village import Village
 
-CHROMIUM = Path("/usr/bin/chromium")
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 MORE = """
 [tracking]
 mode = "consent"
@@ -36,8 +25,6 @@ type = "choice"
 choices = ["schule", "vhs"]
 title = "Einrichtung"
 """
-WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.slow,
@@ -60,21 +47,6 @@ def base(sqlite_village: Village, tmp_path: Path) -> Iterator[str]:
     sqlite_village.do(courses.define, outline, sqlite_village.stream("kurs"), sqlite_village.now)
     with served(sqlite_village, open_settings(tmp_path, MORE)) as base:
         yield base
-
-
-@contextmanager
-def browser(base: str, **values: Any) -> Iterator[Any]:
-    """A page of Chromium's; `values` are those of a context."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
-        page = chromium.new_page(base_url=base, **{"locale": "de-DE"} | values)
-        asked: list[str] = []
-        page.on("request", lambda request: asked.append(request.url))
-        yield page
-        assert [url for url in asked if not url.startswith(base)] == []
-        chromium.close()
 
 
 def links(village: Village) -> dict[str, str]:
@@ -118,14 +90,6 @@ def open_zone() -> Any:
     from zoneinfo import ZoneInfo
 
     return ZoneInfo("Europe/Berlin")
-
-
-def faults(page: Any) -> list[str]:
-    """What axe has against a page, and whether it is wider than its window."""
-    axe = import_module("axe_playwright_python.sync_playwright")  # has no types
-    found = axe.Axe().run(page, options={"runOnly": WCAG}).response["violations"]
-    wide = page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
-    return [f"{fault['id']}: {fault['nodes'][0]['html']}" for fault in found] + ["wide"] * wide
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
