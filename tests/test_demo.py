@@ -12,7 +12,7 @@ from urllib.request import urlopen
 
 import pytest
 import typer
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from l3mail.cli import house
 from l3mail.clocks import FixedClock
@@ -26,8 +26,10 @@ from l3mail.demo.visitors import Browser, Page
 from l3mail.errors import DemoError, WorkspaceError
 from l3mail.models import (
     CONSENT,
+    COUNTER,
     DELIVERY,
     ENROLLMENT,
+    EVENT,
     MESSAGE,
     SIGNUP,
     STREAM,
@@ -68,9 +70,11 @@ def claims_after(
 
     def verb(connection: Connection) -> None:
         whole = timelapse.evidence(connection)
-        evidence = Evidence(connection, list(whole.arrived), deepcopy(whole.deeds), whole.zone)
+        evidence = Evidence(
+            connection, list(whole.arrived), deepcopy(whole.deeds), whole.zone, whole.tokens
+        )
         tamper(connection, evidence)
-        summary = look(evidence, timelapse.mailbox.folder, timelapse.mailbox.folder / "index.html")
+        summary = look(evidence, timelapse.mailbox.folder, Path("index.html"))
         found.update({claim.name: claim for claim in summary.claims})
         raise UndoneError
 
@@ -241,6 +245,39 @@ def delay_the_issue(connection: Connection, evidence: Evidence) -> None:
             put(evidence, number, later=DAY)
 
 
+def forbid_in_secret(connection: Connection, evidence: Evidence) -> None:
+    mine = (CONSENT.c.act == "tracking_granted", CONSENT.c.subscriber_id == ada(connection))
+    connection.execute(update(CONSENT).where(*mine).values(act="tracking_withdrawn"))
+
+
+def leave_out_a_pixel(connection: Connection, evidence: Evidence) -> None:
+    post = evidence.arrived
+    assert isinstance(post, list)
+    number = of_ada(evidence, "/03-video")
+    mail = deepcopy(post[number].mail)
+    mail.get_payload(1).set_content("<p>Ohne</p>", subtype="html")
+    post[number] = replace(post[number], mail=mail)
+
+
+def lose_a_click(connection: Connection, evidence: Evidence) -> None:
+    one = select(EVENT.c.id).where(EVENT.c.verdict == "human").limit(1).scalar_subquery()
+    connection.execute(delete(EVENT).where(EVENT.c.id == one))
+
+
+def count_one_too_many(connection: Connection, evidence: Evidence) -> None:
+    connection.execute(update(COUNTER).values(n=COUNTER.c.n + 1))
+
+
+def believe_the_scanner(connection: Connection, evidence: Evidence) -> None:
+    is_machine = EVENT.c.verdict == "machine"
+    connection.execute(update(EVENT).where(is_machine).values(verdict="human"))
+
+
+def doubt_people(connection: Connection, evidence: Evidence) -> None:
+    mine = (EVENT.c.subscriber_id == ada(connection), EVENT.c.kind == "opened")
+    connection.execute(update(EVENT).where(*mine).values(verdict="unsure"))
+
+
 TAMPERED = [
     ("confirmed", forget_a_confirmation),
     ("confirmed", keep_whom_nobody_confirmed),
@@ -269,6 +306,13 @@ TAMPERED = [
     ("issue", move_to_the_north),
     ("issue", move_away),
     ("issue", delay_the_issue),
+    ("private", forbid_in_secret),
+    ("private", leave_out_a_pixel),
+    ("on record", forbid_in_secret),
+    ("on record", lose_a_click),
+    ("on record", count_one_too_many),
+    ("judged", believe_the_scanner),
+    ("judged", doubt_people),
 ]
 
 

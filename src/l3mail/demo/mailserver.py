@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from email.message import EmailMessage
+from functools import cached_property
 from pathlib import Path
 
 from aiosmtpd.controller import Controller
@@ -31,7 +32,7 @@ _IMAGE = re.compile(r"<img\b[^>]*?\ssrc=\"([^\"]+)\"")
 _LANGUAGE = re.compile(r'<html[^>]* lang="([^"]*)"')
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Arrived:
     """One mail that was taken, and when; the same mail may come twice."""
 
@@ -40,17 +41,17 @@ class Arrived:
     mail: EmailMessage
     content: bytes
 
-    @property
+    @cached_property
     def subject(self) -> str:
         """The subject."""
         return str(self.mail["Subject"])
 
-    @property
+    @cached_property
     def message_id(self) -> str:
         """The Message-ID, without its brackets."""
         return str(self.mail["Message-ID"]).strip("<> ")
 
-    @property
+    @cached_property
     def stream(self) -> str:
         """The slug the mail's List-Id begins with; "" for a mail of no stream."""
         return str(self.mail["List-Id"] or "").rpartition("<")[2].partition(".")[0]
@@ -60,22 +61,22 @@ class Arrived:
         """Where the mail program's own button leads (RFC 8058); "" where there is none."""
         return str(self.mail["List-Unsubscribe"] or "").strip("<> ")
 
-    @property
+    @cached_property
     def language(self) -> str:
         """The language the HTML part says it is in."""
-        found = _LANGUAGE.search(self._part("html"))
+        found = _LANGUAGE.search(self.html)
         return found[1] if found else ""
 
-    @property
+    @cached_property
     def links(self) -> list[str]:
         """Every web address in the mail, each once: in its headers, its text, its HTML."""
-        said = [self.one_click, self._part("plain"), html.unescape(self._part("html"))]
+        said = [self.one_click, self.text, html.unescape(self.html)]
         return sorted({found for part in said for found in _LINK.findall(part)})
 
-    @property
+    @cached_property
     def images(self) -> list[str]:
         """The images a mail program fetches to show the mail, each once."""
-        found = _IMAGE.findall(self._part("html"))
+        found = _IMAGE.findall(self.html)
         return list(dict.fromkeys(html.unescape(address) for address in found))
 
     @property
@@ -95,8 +96,18 @@ class Arrived:
 
     def link(self, of: str) -> str:
         """The first link of the text part under a route, such as "confirm"; "" for none."""
-        found = re.search(rf"https?://[^\s<>]*/{of}/[^\s<>]+", self._part("plain"))
+        found = re.search(rf"https?://[^\s<>]*/{of}/[^\s<>]+", self.text)
         return found[0] if found else ""
+
+    @cached_property
+    def html(self) -> str:
+        """The HTML part."""
+        return self._part("html")
+
+    @cached_property
+    def text(self) -> str:
+        """The text part."""
+        return self._part("plain")
 
     def _part(self, subtype: str) -> str:
         part = self.mail.get_body((subtype,))

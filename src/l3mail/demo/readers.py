@@ -52,11 +52,11 @@ class Readers:
 
     def _read(self, person: Person, one: Arrived, *, follows: bool) -> str:
         self._browser.open_mail(one.images)
-        self._deeds.read[one.message_id] = self._now()
+        self._deeds.read[one.address, one.message_id] = self._now()
         self._browser.read()
         if follows and one.measured:
             self._browser.follow(one.measured[0])
-            self._deeds.followed[one.message_id] = self._now()
+            self._deeds.followed[one.address, one.message_id] = self._now()
         said = []
         for wish in person.wishes:
             if button := one.button(wish):

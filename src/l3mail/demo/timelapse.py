@@ -42,7 +42,8 @@ from l3mail.wiring import (
 )
 
 COMES_BACK_AFTER = timedelta(hours=1)
-_WAITING = ("queued", "sending", "deferred", "uncertain")
+_AT_ONCE = 5
+"""Times that sending may make more due at one moment, before time goes on all the same."""
 _BY_NAME = {"newsletter", "lifecycle"}
 """Kinds whose mails the timeline calls by their text."""
 
@@ -169,8 +170,7 @@ class Timelapse:
         if gone := self._forgotten() - forgotten:
             notes.append(f"{gone} never confirmed in seven days and is forgotten")
         notes.append(self._somebody_leaves())
-        if self._is_anything_to_send():
-            notes.append(self._send())
+        notes += self._send()
         changed = Counter(
             now[:3]
             for number, now in self._states().items()
@@ -180,20 +180,25 @@ class Timelapse:
         local = at.astimezone(self._settings.zone)
         return Moment(local, tuple(note for note in notes if note), changed, share)
 
-    def _is_anything_to_send(self) -> bool:
-        waiting = select(exists(select(DELIVERY.c.id).where(DELIVERY.c.state.in_(_WAITING))))
-        found = self._database.read(lambda connection: connection.execute(waiting).scalar())
-        return bool(found)
+    def _send(self) -> list[str]:
+        """Send what is due, as long as sending makes more due; machines look at it at once."""
+        notes: list[str] = []
+        while self._is_anything_due() and len(notes) < _AT_ONCE:
+            asyncio.run(make_sender(self._settings, self._database, self._clock).run(once=True))
+            new, self._known = self.mailbox.arrived[self._known :], len(self.mailbox.arrived)
+            for moment, act in self._readers.take(new):
+                self._at(moment, act)
+            notes.append(self._scan(new))
+            # Who had a lesson is led on at once, and the staff is told how it went.
+            rounds.run(self._database, self._clock, self._agenda)
+        return notes
 
-    def _send(self) -> str:
-        """Send what is due; machines look at it at once, people later."""
-        asyncio.run(make_sender(self._settings, self._database, self._clock).run(once=True))
-        new, self._known = self.mailbox.arrived[self._known :], len(self.mailbox.arrived)
-        for moment, act in self._readers.take(new):
-            self._at(moment, act)
-        # Who had a lesson is led on at once, so that the next moment is known.
-        rounds.run(self._database, self._clock, self._agenda)
-        return self._scan(new)
+    def _is_anything_due(self) -> bool:
+        is_due = (DELIVERY.c.state == "queued") & (DELIVERY.c.due_at <= self._clock.now())
+        again = DELIVERY.c.state.in_(("deferred", "uncertain"))
+        is_due |= again & (DELIVERY.c.next_attempt_at <= self._clock.now())
+        query = select(exists(select(DELIVERY.c.id).where(is_due)))
+        return bool(self._database.read(lambda connection: connection.execute(query).scalar()))
 
     def _states(self) -> dict[int, tuple[str, str, str, int]]:
         """Of each delivery what it is, its state, the server's no if it said one, its attempts."""

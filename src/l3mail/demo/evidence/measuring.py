@@ -62,10 +62,10 @@ def _knows_reader(seen: Evidence, one: Arrived) -> bool:
 def on_record(seen: Evidence) -> Claim:
     """Each opening and click of who allows it, and none of anybody else, who is only counted."""
     allowed = _Allowed(seen)
-    reader = {one.message_id: one.address for one in seen.arrived}
-    done = [("opened", *deed) for deed in seen.deeds.read.items()]
-    done += [("clicked", *deed) for deed in seen.deeds.followed.items()]
-    theirs = [(kind, allowed.by(reader[mail], at)) for kind, mail, at in done]
+    deeds = {"opened": seen.deeds.read, "clicked": seen.deeds.followed}
+    theirs = [
+        (kind, allowed.by(who, at)) for kind, done in deeds.items() for (who, _), at in done.items()
+    ]
     rows = seen.rows(
         select(EVENT.c.at, SUBSCRIBER.c.address)
         .join(SUBSCRIBER, SUBSCRIBER.c.id == EVENT.c.subscriber_id)

@@ -54,8 +54,8 @@ class Deeds:
 
     `asked` is in which language the form was filled in, `again` who filled it in once more,
     `pressed` and `left` when the button was pressed, `paused` for how many weeks. `opened` is how
-    often a scanner opened links, `dead` how often in vain. By Message-ID: when a mail was `read`
-    and a link of it `followed`; `wished` is when the button for an interest was pressed.
+    often a scanner opened links, `dead` how often in vain. By address and Message-ID: when a mail
+    was `read` and a link of it `followed`; `wished` is when the button for an interest was pressed.
     """
 
     asked: dict[str, str] = field(default_factory=dict)
@@ -65,8 +65,8 @@ class Deeds:
     paused: dict[str, int] = field(default_factory=dict)
     opened: Counter[str] = field(default_factory=Counter)
     dead: int = 0
-    read: dict[str, datetime] = field(default_factory=dict)
-    followed: dict[str, datetime] = field(default_factory=dict)
+    read: dict[tuple[str, str], datetime] = field(default_factory=dict)
+    followed: dict[tuple[str, str], datetime] = field(default_factory=dict)
     wished: dict[tuple[str, str], datetime] = field(default_factory=dict)
 
 
