@@ -278,6 +278,16 @@ def doubt_people(connection: Connection, evidence: Evidence) -> None:
     connection.execute(update(EVENT).where(*mine).values(verdict="unsure"))
 
 
+def foresee_nothing(connection: Connection, evidence: Evidence) -> None:
+    evidence.deeds.foreseen.clear()
+
+
+def foresee_too_much(connection: Connection, evidence: Evidence) -> None:
+    told = evidence.deeds.foreseen
+    mine = next(one for one in told if one.email == ADA and one.kind == "lesson")
+    told.append(replace(mine, due_at=mine.due_at + DAY))
+
+
 TAMPERED = [
     ("confirmed", forget_a_confirmation),
     ("confirmed", keep_whom_nobody_confirmed),
@@ -303,6 +313,9 @@ TAMPERED = [
     ("mondays", ignore_a_pause),
     ("sharp", come_late),
     ("crowded", hurry),
+    ("foreseen", foresee_nothing),
+    ("foreseen", foresee_too_much),
+    ("foreseen", come_late),
     ("issue", move_to_the_north),
     ("issue", move_away),
     ("issue", delay_the_issue),

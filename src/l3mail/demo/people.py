@@ -34,6 +34,8 @@ FIRST_SLOT = datetime(2026, 10, 5, 8, 0, tzinfo=UTC)  # Monday, 10:00 in Berlin
 BEGIN = FIRST_SLOT - timedelta(minutes=30)
 END = FIRST_SLOT + timedelta(weeks=10)
 
+FORESEES_AT = datetime(2026, 10, 20, 11, 30, tzinfo=UTC)
+"""When the office asks what is to come: everybody has confirmed by then."""
 FORGETS_AT = datetime(2026, 10, 22, 15, 20, tzinfo=UTC)
 PAUSES_AT = datetime(2026, 10, 28, 18, 5, tzinfo=UTC)
 PAUSE_WEEKS = 2

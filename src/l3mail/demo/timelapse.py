@@ -18,7 +18,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, exists, func, select
 
-from l3mail import actions, audiences, newsletters, rounds, streams
+from l3mail import actions, audiences, newsletters, rounds, simulations, streams
 from l3mail.clocks import FixedClock
 from l3mail.database import Database
 from l3mail.demo import exhibition, people, premises
@@ -35,6 +35,7 @@ from l3mail.wiring import (
     MEDIA_FOLDER,
     asking_terms,
     load_tokens,
+    make_agenda,
     make_sender,
     make_watched_agenda,
     only_sender,
@@ -123,6 +124,7 @@ class Timelapse:
             if person.confirms_at is not None:
                 self._at(person.confirms_at, partial(self._confirm, person))
         named = self._named
+        self._at(people.FORESEES_AT, self._foresee)
         self._at(people.FORGETS_AT, partial(self._sign_up_again, named[people.FORGETS]))
         self._at(people.PAUSES_AT, partial(self._pause, named[people.PAUSES]))
         self._at(people.WITHDRAWS_AT, partial(self._forbid, named[people.WITHDRAWS]))
@@ -292,6 +294,20 @@ class Timelapse:
         return link
 
     # -- what the office does
+
+    def _foresee(self) -> str:
+        """What `simulate` does."""
+        terms = simulations.Terms(
+            now=self._clock.now(),
+            until=people.END,
+            staff=self._settings.staff,
+            fallback_locale=self._settings.workspace.locale,
+        )
+        agenda = make_agenda(self._settings)
+        self._deeds.foreseen = self._database.read(
+            lambda connection: simulations.simulate(connection, terms, agenda)
+        )
+        return f"The office looks ahead: {len(self._deeds.foreseen)} mails are to come"
 
     def _schedule_issue(self) -> str:
         """What `segments save` and `newsletters schedule` do."""

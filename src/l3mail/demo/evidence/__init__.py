@@ -29,6 +29,7 @@ CLAIMS: tuple[Callable[[Evidence], Claim], ...] = (
     lessons.on_mondays,
     lessons.sharp,
     lessons.not_crowded,
+    lessons.foreseen,
     occasions.issue,
     measuring.private,
     measuring.on_record,

@@ -5,6 +5,8 @@ from datetime import date, datetime
 from itertools import pairwise
 
 from l3mail.demo.evidence.seen import Claim, Evidence
+from l3mail.demo.mailserver import FULL
+from l3mail.demo.people import FORESEES_AT, LEAVES, PAUSES
 
 _WEEK_DAYS = 7
 
@@ -60,3 +62,18 @@ def not_crowded(seen: Evidence) -> Claim:
     days = [[at.date() for _, at in journey] for journey in seen.journeys.values()]
     twice = sum(len(set(one)) < len(one) for one in days)
     return Claim("crowded", twice == 0, f"{twice} had two lessons on one day")
+
+
+def foreseen(seen: Evidence) -> Claim:
+    """What was foreseen came, at its moment, but for those who then left, paused or had no room."""
+    asked_at = FORESEES_AT
+    told = {(one.email, one.message, one.due_at) for one in seen.deeds.foreseen}
+    meant = {one for one in told if one[1] in seen.lessons}
+    came = {one for one in seen.arrivals(*seen.lessons) if one[2] > asked_at}
+    others = {who for who, _, _ in meant ^ came}
+    return Claim(
+        "foreseen",
+        bool(meant & came) and others == {LEAVES, PAUSES, FULL},
+        f"of {len(meant)} lessons foreseen on {seen.local(asked_at):%d %b} {len(meant & came)} came"
+        f" as foreseen, the rest changed with {len(others)} people",
+    )

@@ -24,6 +24,7 @@ from l3mail.models import (
     SUBSCRIBER,
     SUBSCRIPTION,
 )
+from l3mail.simulations import Forecast
 from l3mail.tokens import Tokens
 
 
@@ -56,6 +57,7 @@ class Deeds:
     `pressed` and `left` when the button was pressed, `paused` for how many weeks. `opened` is how
     often a scanner opened links, `dead` how often in vain. By address and Message-ID: when a mail
     was `read` and a link of it `followed`; `wished` is when the button for an interest was pressed.
+    `foreseen` is what the office was told is to come.
     """
 
     asked: dict[str, str] = field(default_factory=dict)
@@ -68,6 +70,7 @@ class Deeds:
     read: dict[tuple[str, str], datetime] = field(default_factory=dict)
     followed: dict[tuple[str, str], datetime] = field(default_factory=dict)
     wished: dict[tuple[str, str], datetime] = field(default_factory=dict)
+    foreseen: list[Forecast] = field(default_factory=list)
 
 
 class Evidence:
@@ -123,6 +126,15 @@ class Evidence:
             .join(STREAM, STREAM.c.id == SUBSCRIPTION.c.stream_id)
         )
         return {(row.address, row.slug): row for row in self.rows(query)}
+
+    def arrivals(self, *slugs: str) -> list[tuple[str, str, datetime]]:
+        """Of the mails with these texts: address, text, and when by the house's clock."""
+        found = []
+        for one in self.arrived:
+            row = self.delivery(one)
+            if row is not None and row.slug in slugs:
+                found.append((one.address, row.slug, self.local(one.at)))
+        return sorted(found)
 
     @cached_property
     def lessons(self) -> list[str]:
