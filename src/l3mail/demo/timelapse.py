@@ -43,6 +43,7 @@ from l3mail.wiring import (
 )
 
 COMES_BACK_AFTER = timedelta(hours=1)
+CHORES_EVERY = timedelta(hours=1)
 _AT_ONCE = 5
 """Times that sending may make more due at one moment, before time goes on all the same."""
 _BY_NAME = {"newsletter", "lifecycle"}
@@ -114,6 +115,7 @@ class Timelapse:
         self._named = {person.address: person for person in people.everybody()}
         self._readers = Readers(self._named, self._browser, self._deeds, clock.now)
         self._known = 0
+        self._chores_at = clock.now()
         self._story: list[_Planned] = []
         self._numbers = count()
         self._write_the_story()
@@ -168,7 +170,10 @@ class Timelapse:
         before, forgotten = self._states(), self._forgotten()
         while self._story and self._story[0].at <= self._clock.now():
             notes.append(heapq.heappop(self._story).act())
-        rounds.run(self._database, self._clock, self._agenda, chores=True)
+        is_time = at >= self._chores_at
+        rounds.run(self._database, self._clock, self._agenda, chores=is_time)
+        if is_time:
+            self._chores_at = at + CHORES_EVERY
         if gone := self._forgotten() - forgotten:
             notes.append(f"{gone} never confirmed in seven days and is forgotten")
         notes.append(self._somebody_leaves())
