@@ -71,6 +71,19 @@ _INSISTS = {"Elif"}
 """Presses every button twice: it counts once."""
 
 
+_READS_AFTER = (
+    timedelta(minutes=25),
+    timedelta(hours=1, minutes=40),
+    timedelta(hours=3, minutes=10),
+    timedelta(hours=6, minutes=50),
+    timedelta(hours=21, minutes=15),
+    None,
+)
+"""How long mails lie unread: the habits there are."""
+READING = timedelta(seconds=50)
+"""From opening a mail to the first click in it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Person:
     """Somebody who fills in the form at `asks_at`; the button is pressed at `confirms_at`.
@@ -95,9 +108,8 @@ class Person:
 
     def reads_after(self, nth: int) -> timedelta | None:
         """How long the `nth` mail of a stream lies unread; None: it is never read."""
-        if (self.habit + nth) % 6 == 5 and not self.wishes:
-            return None
-        return timedelta(minutes=25 + (self.habit * 37 + nth * 53) % 400)
+        after = _READS_AFTER[(self.habit + nth) % len(_READS_AFTER)]
+        return after or (_READS_AFTER[0] if self.wishes else None)
 
     def clicks(self, nth: int) -> bool:
         """Whether the `nth` mail is one whose link is followed."""

@@ -10,7 +10,7 @@ from functools import partial
 
 from l3mail.demo.evidence import Deeds
 from l3mail.demo.mailserver import Arrived
-from l3mail.demo.people import Person
+from l3mail.demo.people import READING, Person
 from l3mail.demo.visitors import Browser
 
 Reading = tuple[datetime, Callable[[], str]]
@@ -45,17 +45,23 @@ class Readers:
             nth = self._had[one.address]
             self._had[one.address] += 1
             after = person.reads_after(nth)
-            if after is not None:
-                act = partial(self._read, person, one, follows=person.clicks(nth))
-                readings.append((one.at + after, act))
+            if after is None:
+                continue
+            readings.append((one.at + after, partial(self._open, one)))
+            link = one.measured[0] if person.clicks(nth) and one.measured else ""
+            if link or any(map(one.button, person.wishes)):
+                act = partial(self._act, person, one, link)
+                readings.append((one.at + after + READING, act))
         return readings
 
-    def _read(self, person: Person, one: Arrived, *, follows: bool) -> str:
+    def _open(self, one: Arrived) -> str:
         self._browser.open_mail(one.images)
         self._deeds.read[one.address, one.message_id] = self._now()
-        self._browser.read()
-        if follows and one.measured:
-            self._browser.follow(one.measured[0])
+        return ""
+
+    def _act(self, person: Person, one: Arrived, link: str) -> str:
+        if link:
+            self._browser.follow(link)
             self._deeds.followed[one.address, one.message_id] = self._now()
         said = []
         for wish in person.wishes:

@@ -19,7 +19,6 @@ from l3mail.errors import DemoError
 
 PATIENCE_SECONDS = 30
 TYPING = timedelta(seconds=20)
-READING = timedelta(seconds=50)
 _ELSEWHERE = {302, 303, 307}
 
 Field = tuple[str, str]
@@ -129,10 +128,6 @@ class Browser:
     def open_mail(self, images: Iterable[str]) -> int:
         """What a mail program does when a mail is shown: fetch its images; how many."""
         return len([_require(self.get(image)) for image in images])
-
-    def read(self) -> None:
-        """Take the time that reading a mail takes."""
-        self._let_pass(READING)
 
     def follow(self, link: str) -> None:
         """Click a link that leads elsewhere by way of us; where it leads is not on this machine."""
