@@ -245,6 +245,50 @@ def delay_the_issue(connection: Connection, evidence: Evidence) -> None:
             put(evidence, number, later=DAY)
 
 
+def greet_late(connection: Connection, evidence: Evidence) -> None:
+    put(evidence, of_ada(evidence, "/birthday"), later=timedelta(hours=1))
+
+
+def be_born_a_day_later(connection: Connection, evidence: Evidence) -> None:
+    mine = SUBSCRIBER.c.id == ada(connection)
+    connection.execute(update(SUBSCRIBER).where(mine).values(birth_month=11, birth_day=1))
+
+
+def answer_a_day_early(connection: Connection, evidence: Evidence) -> None:
+    put(evidence, of_ada(evidence, "/video-checkliste"), later=-DAY)
+
+
+def answer_twice(connection: Connection, evidence: Evidence) -> None:
+    post = evidence.arrived
+    assert isinstance(post, list)
+    post.append(post[of_ada(evidence, "/video-checkliste")])
+
+
+def press_nothing(connection: Connection, evidence: Evidence) -> None:
+    del evidence.deeds.wished[ADA, "video"]
+
+
+def call_it_a_machine(connection: Connection, evidence: Evidence) -> None:
+    is_click = EVENT.c.kind == "clicked"
+    connection.execute(update(EVENT).where(is_click).values(verdict="machine"))
+
+
+def ask_no_office(connection: Connection, evidence: Evidence) -> None:
+    evidence.deeds.approved.clear()
+
+
+def thank_again(connection: Connection, evidence: Evidence) -> None:
+    post = evidence.arrived
+    assert isinstance(post, list)
+    post.append(post[of_ada(evidence, "/tag-des-ehrenamts")])
+
+
+def thank_one_less(connection: Connection, evidence: Evidence) -> None:
+    post = evidence.arrived
+    assert isinstance(post, list)
+    del post[of_ada(evidence, "/tag-des-ehrenamts")]
+
+
 def forbid_in_secret(connection: Connection, evidence: Evidence) -> None:
     mine = (CONSENT.c.act == "tracking_granted", CONSENT.c.subscriber_id == ada(connection))
     connection.execute(update(CONSENT).where(*mine).values(act="tracking_withdrawn"))
@@ -319,6 +363,15 @@ TAMPERED = [
     ("issue", move_to_the_north),
     ("issue", move_away),
     ("issue", delay_the_issue),
+    ("birthdays", greet_late),
+    ("birthdays", be_born_a_day_later),
+    ("wishes", answer_a_day_early),
+    ("wishes", answer_twice),
+    ("wishes", press_nothing),
+    ("by click", call_it_a_machine),
+    ("by click", ask_no_office),
+    ("yearly", thank_again),
+    ("yearly", thank_one_less),
     ("private", forbid_in_secret),
     ("private", leave_out_a_pixel),
     ("on record", forbid_in_secret),
@@ -361,8 +414,9 @@ def test_people_did_what_the_story_says(lived: tuple[Timelapse, Database]) -> No
         "Bert confirms at 10:00:01: lesson 1 Mon 12 Oct 10:00",
         "Bert unsubscribes while the lesson is queued",
         "Jana pauses for 2 weeks",
-        "Elif asks for newsletter-vorlage by its button",
+        "Elif presses the button for newsletter-vorlage",
         "Paul no longer allows opens and clicks to be measured",
+        "The office approves lifecycle/mehr-beispiele, due Wed 21 Oct 10:00",
     ):
         assert notes.count(words) == 1, words
     nos = {no for moment in LIVED for _, _, no in moment.mails if no}
@@ -379,9 +433,9 @@ def test_the_gallery_holds_every_text_that_arrived_once(
     summary = database.read(lambda connection: timelapse.conclude(connection, tmp_path))
     assert summary.gallery == tmp_path / "gallery" / "index.html"
     index = summary.gallery.read_text(encoding="utf-8")
-    named = select(MESSAGE.c.slug, MESSAGE.c.locale).where(
-        MESSAGE.c.id.in_(select(DELIVERY.c.message_id).where(DELIVERY.c.state == "accepted"))
-    )
+    # Of what is written anew for the staff each time, one of a kind.
+    sent = select(DELIVERY.c.message_id).where(DELIVERY.c.state == "accepted")
+    named = select(MESSAGE.c.slug, MESSAGE.c.locale).where(MESSAGE.c.id.in_(sent)).distinct()
     texts = database.read(lambda connection: connection.execute(named).all())
     hung = Counter(re.findall(r"<code>([^<]+)</code></p>\n<p class=\"fine\">([\w-]+) ·", index))
     assert hung == Counter((row.slug, row.locale) for row in texts)

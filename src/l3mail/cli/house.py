@@ -138,12 +138,18 @@ def _lines(moment: "Moment") -> "list[str]":
     for (kind, state, no), number in counts:
         if (kind, state) not in _EXPECTED:
             by_kind.setdefault(kind, []).append(f"{number} {state}" + (f" ({no})" if no else ""))
-    notes.append("; ".join(f"{kind}: {', '.join(states)}" for kind, states in by_kind.items()))
+    notes += [f"{kind}: {', '.join(states)}" for kind, states in by_kind.items()]
     return [line for note in notes for line in _wrapped(f"{moment.at:%a %d %b %H:%M}  ", note)]
 
 
 def _wrapped(head: str, text: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH, initial_indent=head, subsequent_indent=" " * len(head))
+    return textwrap.wrap(
+        text,
+        WIDTH,
+        initial_indent=head,
+        subsequent_indent=" " * len(head),
+        break_on_hyphens=False,
+    )
 
 
 def _conclude(say: "Callable[[str], None]", summary: "Summary") -> None:

@@ -55,6 +55,7 @@ of: {BY_CLICK}
 after: "1d"
 at: "10:00"
 once: ever
+approval: required
 ---
 
 {{{{ greeting }}}},

@@ -27,6 +27,15 @@ WITHDRAWS = "paul@bibliothek-west.example"
 """Has allowed measuring, and forbids it in mid-course."""
 SILENTLY = "uwe@schule-am-park.example"
 """Fills in the form and never opens the mail."""
+FOLLOW_UPS = {
+    "video": "lifecycle/video-checkliste",
+    "newsletter-vorlage": "lifecycle/newsletter-vorlage",
+    "ki-leitfaden": "lifecycle/ki-leitfaden",
+}
+"""What answers the button for an interest."""
+BIRTHDAY = "lifecycle/birthday"
+YEARLY = "lifecycle/tag-des-ehrenamts"
+YEARLY_AT = datetime(2026, 12, 5, 8, 0, tzinfo=UTC)  # Saturday, 9:00 in Berlin
 STAFF = "bildung@musterstadt.example"
 """The office: gets the reports, may approve."""
 
@@ -39,6 +48,8 @@ FORESEES_AT = datetime(2026, 10, 20, 11, 30, tzinfo=UTC)
 FORGETS_AT = datetime(2026, 10, 22, 15, 20, tzinfo=UTC)
 PAUSES_AT = datetime(2026, 10, 28, 18, 5, tzinfo=UTC)
 PAUSE_WEEKS = 2
+COFFEE = timedelta(minutes=25)
+"""So long what needs approval waits for the office."""
 WITHDRAWS_AT = datetime(2026, 11, 5, 19, 40, tzinfo=UTC)
 SCHEDULES_AT = datetime(2026, 11, 27, 13, 0, tzinfo=UTC)
 ISSUE_AT = datetime(2026, 12, 1, 9, 0, tzinfo=UTC)  # Tuesday, 10:00 in Berlin

@@ -69,5 +69,5 @@ class Readers:
                 for _ in range(2 if person.insists else 1):
                     self._browser.press(button)
                 self._deeds.wished[person.address, wish] = self._now()
-                said.append(f"{person.first_name} asks for {wish} by its button")
+                said.append(f"{person.first_name} presses the button for {wish}")
         return "; ".join(said)

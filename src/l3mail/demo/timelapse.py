@@ -18,7 +18,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, exists, func, select
 
-from l3mail import actions, audiences, newsletters, rounds, simulations, streams
+from l3mail import actions, audiences, newsletters, rounds, simulations, streams, triggers
 from l3mail.clocks import FixedClock
 from l3mail.database import Database
 from l3mail.demo import exhibition, people, premises
@@ -116,6 +116,7 @@ class Timelapse:
         self._readers = Readers(self._named, self._browser, self._deeds, clock.now)
         self._known = 0
         self._chores_at = clock.now()
+        self._shown: set[int] = set()
         self._story: list[_Planned] = []
         self._numbers = count()
         self._write_the_story()
@@ -176,8 +177,7 @@ class Timelapse:
             self._chores_at = at + CHORES_EVERY
         if gone := self._forgotten() - forgotten:
             notes.append(f"{gone} never confirmed in seven days and is forgotten")
-        notes.append(self._somebody_leaves())
-        notes += self._send()
+        notes += [self._somebody_leaves(), *self._put_before_office(), *self._send()]
         changed = Counter(
             now[:3]
             for number, now in self._states().items()
@@ -314,6 +314,31 @@ class Timelapse:
         )
         return f"The office looks ahead: {len(self._deeds.foreseen)} mails are to come"
 
+    def _put_before_office(self) -> list[str]:
+        """Let the office find what newly waits for its approval, after a cup of coffee."""
+        now = self._clock.now()
+        waiting = self._database.read(lambda connection: triggers.pending(connection, now))
+        new = [one for one in waiting if one.id not in self._shown]
+        self._shown |= {one.id for one in new}
+        for one in new:
+            self._at(now + people.COFFEE, partial(self._approve, one))
+        return [f"{one.slug} waits for a yes until {self._hour(one.lapses_at)}" for one in new]
+
+    def _approve(self, batch: triggers.Pending) -> str:
+        """What `triggers approve` does."""
+        now = self._clock.now()
+
+        def verb(connection: Connection) -> None:
+            triggers.decide(connection, batch.id, "approved", people.STAFF, now)
+            actions.note(connection, people.STAFF, f"triggers approve {batch.id}", {}, now)
+
+        self._database.write(verb)
+        self._deeds.approved[batch.slug].append(now)
+        return f"The office approves {batch.slug}, due {self._hour(batch.due_at)}"
+
+    def _hour(self, at: datetime) -> str:
+        return f"{at.astimezone(self._settings.zone):%a %d %b %H:%M}"
+
     def _schedule_issue(self) -> str:
         """What `segments save` and `newsletters schedule` do."""
         terms, now = asking_terms(self._settings), self._clock.now()
@@ -336,9 +361,8 @@ class Timelapse:
             return newsletters.audience(connection, stream_id, asked, now)
 
         audience = self._database.write(verb)
-        local = people.ISSUE_AT.astimezone(self._settings.zone)
         return (
-            f"The office schedules {people.ISSUE} for {local:%a %d %b %H:%M}, to segment"
+            f"The office schedules {people.ISSUE} for {self._hour(people.ISSUE_AT)}, to segment"
             f" {people.SEGMENT}: {audience.yes} of {audience.yes + audience.no} readers"
         )
 

@@ -3,7 +3,7 @@
 Owns the reading; claims nothing.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -57,7 +57,7 @@ class Deeds:
     `pressed` and `left` when the button was pressed, `paused` for how many weeks. `opened` is how
     often a scanner opened links, `dead` how often in vain. By address and Message-ID: when a mail
     was `read` and a link of it `followed`; `wished` is when the button for an interest was pressed.
-    `foreseen` is what the office was told is to come.
+    `foreseen` is what the office was told is to come, `approved` when it said yes to a text.
     """
 
     asked: dict[str, str] = field(default_factory=dict)
@@ -71,6 +71,7 @@ class Deeds:
     followed: dict[tuple[str, str], datetime] = field(default_factory=dict)
     wished: dict[tuple[str, str], datetime] = field(default_factory=dict)
     foreseen: list[Forecast] = field(default_factory=list)
+    approved: defaultdict[str, list[datetime]] = field(default_factory=lambda: defaultdict(list))
 
 
 class Evidence:
@@ -111,6 +112,12 @@ class Evidence:
         return self.deliveries.get(int(number)) if number.isdigit() else None
 
     @cached_property
+    def addresses(self) -> dict[int, str]:
+        """Whose number is whose."""
+        query = select(SUBSCRIBER.c.id, SUBSCRIBER.c.address)
+        return {row.id: row.address for row in self.rows(query) if row.address}
+
+    @cached_property
     def memberships(self) -> dict[tuple[str, str], Row[Any]]:
         """By address and stream."""
         query = (
@@ -135,6 +142,17 @@ class Evidence:
             if row is not None and row.slug in slugs:
                 found.append((one.address, row.slug, self.local(one.at)))
         return sorted(found)
+
+    def members(self, stream: str, at: datetime) -> set[str]:
+        """Who had confirmed a stream by a moment, and has not left it since."""
+        return {
+            address
+            for (address, slug), m in self.memberships.items()
+            if slug == stream
+            and m.state == "confirmed"
+            and m.confirmed_at is not None
+            and m.confirmed_at <= at
+        }
 
     @cached_property
     def lessons(self) -> list[str]:
