@@ -74,7 +74,7 @@ def claims_after(
             connection, list(whole.arrived), deepcopy(whole.deeds), whole.zone, whole.tokens
         )
         tamper(connection, evidence)
-        summary = look(evidence, timelapse.mailbox.folder, Path("index.html"))
+        summary = look(evidence, timelapse.mailbox.folder)
         found.update({claim.name: claim for claim in summary.claims})
         raise UndoneError
 
@@ -322,6 +322,22 @@ def doubt_people(connection: Connection, evidence: Evidence) -> None:
     connection.execute(update(EVENT).where(*mine).values(verdict="unsure"))
 
 
+def report_on_tuesday(connection: Connection, evidence: Evidence) -> None:
+    put(evidence, of_staff(evidence), later=DAY)
+
+
+def report_to_ada(connection: Connection, evidence: Evidence) -> None:
+    post, number = evidence.arrived, of_staff(evidence)
+    assert isinstance(post, list)
+    post[number] = replace(post[number], address=ADA)
+
+
+def of_staff(evidence: Evidence) -> int:
+    """Where in the post the first weekly report lies."""
+    numbers = (n for n, one in enumerate(evidence.arrived) if "Wochenbericht" in one.subject)
+    return next(numbers)
+
+
 def foresee_nothing(connection: Connection, evidence: Evidence) -> None:
     evidence.deeds.foreseen.clear()
 
@@ -357,6 +373,8 @@ TAMPERED = [
     ("mondays", ignore_a_pause),
     ("sharp", come_late),
     ("crowded", hurry),
+    ("reported", report_on_tuesday),
+    ("reported", report_to_ada),
     ("foreseen", foresee_nothing),
     ("foreseen", foresee_too_much),
     ("foreseen", come_late),
@@ -431,8 +449,8 @@ def test_the_gallery_holds_every_text_that_arrived_once(
 ) -> None:
     timelapse, database = lived
     summary = database.read(lambda connection: timelapse.conclude(connection, tmp_path))
-    assert summary.gallery == tmp_path / "gallery" / "index.html"
-    index = summary.gallery.read_text(encoding="utf-8")
+    assert summary.pages[0] == tmp_path / "gallery" / "index.html"
+    index = summary.pages[0].read_text(encoding="utf-8")
     # Of what is written anew for the staff each time, one of a kind.
     sent = select(DELIVERY.c.message_id).where(DELIVERY.c.state == "accepted")
     named = select(MESSAGE.c.slug, MESSAGE.c.locale).where(MESSAGE.c.id.in_(sent)).distinct()
@@ -446,6 +464,21 @@ def test_the_gallery_holds_every_text_that_arrived_once(
 
 
 _SOURCES = re.compile(r'src="([^"]*)"')
+
+
+@pytest.mark.slow
+def test_reports_are_pages_that_fetch_nothing(
+    tmp_path: Path, lived: tuple[Timelapse, Database]
+) -> None:
+    timelapse, database = lived
+    summary = database.read(lambda connection: timelapse.conclude(connection, tmp_path))
+    assert summary.pages[1] == tmp_path / "report" / "report-2026-W49.html"
+    written = sorted(path.name for path in (tmp_path / "report").iterdir())
+    weeks = [f"report-2026-W{week}.html" for week in range(41, 51)]
+    assert written == [*weeks, f"report-{people.COURSE}.html", "report-newsletter-2026-12.html"]
+    for name in written:
+        page = (tmp_path / "report" / name).read_text(encoding="utf-8")
+        assert not re.search(r"""(?:src|href)="(?!#|data:)""", page)
 
 
 @pytest.mark.slow
@@ -534,7 +567,7 @@ def test_a_claim_that_fails_is_shown_and_fails_the_command() -> None:
     said: list[str] = []
     summary = Summary(
         folder=Path("here"),
-        gallery=Path("here/gallery/index.html"),
+        pages=(Path("here/gallery/index.html"),),
         people=1,
         mails=2,
         states=Counter(failed=1),

@@ -162,7 +162,8 @@ def _conclude(say: "Callable[[str], None]", summary: "Summary") -> None:
         for line in _wrapped("  ok  " if claim.holds else "  NO  ", claim.words):
             say(line)
     say("\nTo look at, in a browser:")
-    say(f"  {summary.gallery}")
+    for page in summary.pages:
+        say(f"  {page}")
     say(f"The mails themselves are in {summary.folder / 'mails'}. Three things to try:")
     for command in (f"explain {LEAVES}", "outbox list --status failed", "web"):
         say(f"  {program()} --workspace {quote(str(summary.folder))} {command}")

@@ -38,7 +38,7 @@ def hang(seen: Evidence, folder: Path, media: Path) -> Path:
     """
     lead = (
         f"{len(seen.asked)} people, ten weeks, {len(seen.arrived)} mails: each text once,"
-        " as the first of its readers got it."
+        " as the first of its readers got it; of what the staff gets, the longest of a kind."
     )
     files = gallery.hang(_parts(seen), title=_TITLE, lead=lead, media=media)
     return gallery.write(files, folder / GALLERY)
@@ -48,16 +48,23 @@ def _parts(seen: Evidence) -> list[Part]:
     texts = {row.id: row for row in seen.rows(select(MESSAGE.c.id, MESSAGE.c.locale))}
     taken = (row for row in seen.deliveries.values() if row.state == "accepted")
     readers = Counter(row.message_id for row in taken)
-    first: dict[int, tuple[Row[Any], Arrived]] = {}
+    chosen: dict[int | str, tuple[Row[Any], Arrived]] = {}
     for one in seen.arrived:
         row = seen.delivery(one)
-        if row is not None and row.message_id is not None:
-            first.setdefault(row.message_id, (row, one))
+        if row is None or row.message_id is None:
+            continue
+        if row.purpose == "staff":
+            # Each is written anew: of a kind the one with the most to say.
+            known = chosen.setdefault(row.slug, (row, one))
+            if len(one.content) > len(known[1].content):
+                chosen[row.slug] = (row, one)
+        else:
+            chosen.setdefault(row.message_id, (row, one))
     parts = []
     for title, belongs in _PARTS:
-        chosen = [
-            (_place(row, texts[number].locale), row, one)
-            for number, (row, one) in first.items()
+        room = [
+            (_place(row, texts[row.message_id].locale), row, one)
+            for row, one in chosen.values()
             if belongs(row)
         ]
         exhibits = (
@@ -68,7 +75,7 @@ def _parts(seen: Evidence) -> list[Part]:
                 mail=one.content,
                 note=_note(seen.local(one.at), readers[row.message_id]),
             )
-            for _, row, one in sorted(chosen, key=lambda found: found[0])
+            for _, row, one in sorted(room, key=lambda found: found[0])
         )
         parts.append(Part(title, tuple(exhibits)))
     return parts

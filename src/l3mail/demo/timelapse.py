@@ -21,7 +21,7 @@ from sqlalchemy import Connection, exists, func, select
 from l3mail import actions, audiences, newsletters, rounds, simulations, streams, triggers
 from l3mail.clocks import FixedClock
 from l3mail.database import Database
-from l3mail.demo import exhibition, people, premises
+from l3mail.demo import exhibition, paperwork, people, premises
 from l3mail.demo.evidence import Deeds, Evidence, Summary, look
 from l3mail.demo.mailserver import Arrived, Mailbox, running
 from l3mail.demo.people import COURSE, Person
@@ -150,10 +150,14 @@ class Timelapse:
         return Evidence(connection, self.mailbox.arrived, self._deeds, self._settings.zone, tokens)
 
     def conclude(self, connection: Connection, folder: Path) -> Summary:
-        """Say what is so in the end, and hang the mails in the demo's gallery."""
+        """Say what is so in the end, hang the mails in a gallery, and write the reports."""
         evidence = self.evidence(connection)
-        gallery = exhibition.hang(evidence, folder, self._settings.state_dir / MEDIA_FOLDER)
-        return look(evidence, folder, gallery)
+        media = self._settings.state_dir / MEDIA_FOLDER
+        pages = (
+            exhibition.hang(evidence, folder, media),
+            paperwork.write(connection, self._settings, self._clock.now(), folder),
+        )
+        return look(evidence, folder, pages)
 
     def _next_moment(self) -> datetime | None:
         """When somebody does something, or something falls due by itself."""
@@ -308,7 +312,7 @@ class Timelapse:
             staff=self._settings.staff,
             fallback_locale=self._settings.workspace.locale,
         )
-        agenda = make_agenda(self._settings)
+        agenda = make_agenda(self._settings, rehearsing=True)
         self._deeds.foreseen = self._database.read(
             lambda connection: simulations.simulate(connection, terms, agenda)
         )

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from l3mail.demo.evidence import arrivals, lessons, measuring, memberships, occasions
+from l3mail.demo.evidence import arrivals, lessons, measuring, memberships, occasions, reporting
 from l3mail.demo.evidence.seen import Claim, Deeds, Evidence, Summary
 
 __all__ = ["CLAIMS", "Claim", "Deeds", "Evidence", "Summary", "look"]
@@ -38,14 +38,15 @@ CLAIMS: tuple[Callable[[Evidence], Claim], ...] = (
     measuring.private,
     measuring.on_record,
     measuring.judged,
+    reporting.reported,
 )
 
 
-def look(evidence: Evidence, folder: Path, gallery: Path) -> Summary:
+def look(evidence: Evidence, folder: Path, pages: tuple[Path, ...] = ()) -> Summary:
     """Every claim, and how many people, mails and deliveries it is about."""
     return Summary(
         folder=folder,
-        gallery=gallery,
+        pages=pages,
         people=len(evidence.asked),
         mails=len(evidence.arrived),
         states=Counter(row.state for row in evidence.deliveries.values()),

@@ -39,10 +39,10 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What rows and mails say in the end; `gallery` is the page to open first."""
+    """What rows and mails say in the end; `pages` are those to open in a browser."""
 
     folder: Path
-    gallery: Path
+    pages: tuple[Path, ...]
     people: int
     mails: int
     states: Counter[str]
