@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from l3mail.reports import tell, to_mail, to_page
+from tests.fakes.chromium import ARGUMENTS, CHROMIUM, faults
 from tests.fakes.reports import empty_report, full_report
-from tests.test_web_browser import ARGUMENTS, CHROMIUM, faults
 
 pytestmark = [
     pytest.mark.browser,
