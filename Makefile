@@ -39,7 +39,7 @@ check-types: setup
 check-imports: setup
 	@"$(BIN)/lint-imports"
 
-demo: setup ## a course in time-lapse on this machine, its mails in state/demo
+demo: setup ## ten weeks in time-lapse on this machine; mails, gallery, reports in state/demo
 	@"$(BIN)/l3mail" demo
 
 bench: setup ## measure; prints ratios of one run
