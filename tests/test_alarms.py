@@ -23,8 +23,8 @@ from l3mail.rendering import fill
 from l3mail.rounds import Agenda
 from l3mail.segments import Question
 from l3mail.subscribers import Rules
+from tests.fakes.chromium import CHROMIUM, browser, faults
 from tests.fakes.village import BACKENDS, MONDAY_TEN, PEPPER, POLICY, Village, ground
-from tests.test_web_browser import CHROMIUM, browser, faults
 
 BERLIN = ZoneInfo("Europe/Berlin")
 OFFICE = "amt@stadt.example"

@@ -10,10 +10,10 @@ import pytest
 from l3mail import alarms, triggers
 from l3mail.models import ACTIONS, APPROVAL
 from l3mail.tokens import Purpose
+from tests.fakes.chromium import CHROMIUM, browser, faults
 from tests.fakes.parish import berlin, declare, friend, terms
 from tests.fakes.porch import TOKENS, Porch, form_of, open_porch, open_settings, served, title_of
 from tests.fakes.village import Village
-from tests.test_web_browser import CHROMIUM, browser, faults
 
 HEAD, DEPUTY = "leitung@stadt.example", "vertretung@stadt.example"
 ALERTS = f'[alerts]\nto = ["it@stadt.example"]\napprovers = ["{HEAD}", "{DEPUTY}"]\n'
