@@ -565,6 +565,15 @@ def test_courses_of_one_slot_share_a_mail(town: Village) -> None:
     assert "- kurs: 3 geplant" in text(town)
 
 
+def test_a_welcome_is_no_slot(town: Village) -> None:
+    person = town.learner("zoe@schule.example")
+    journey = town.do(courses.enroll, "kurs", person, town.now, BERLIN)
+    welcomed_at = town.now - MINUTE
+    town.delivery(person, "welcome", enrollment_id=journey, due_at=welcomed_at)
+    lesson_ends(town)
+    assert clear(town) == []
+
+
 def test_what_was_before_somebody_was_on_duty_is_not_told(village: Village) -> None:
     school(village, learners=2)
     nobody = replace(DUTY, to=())

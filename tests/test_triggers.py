@@ -222,10 +222,10 @@ def test_a_click_counts_when_it_seems_to_be_a_human_s(
 def test_a_click_that_was_judged_late_is_answered_all_the_same(town: Village) -> None:
     declare(town, trigger="clicked", of="video", after="1d", at="10:00")
     fact = click(town, friend(town), verdict="raw")
-    assert plan(town, "2027-05-03 12:00") == Planned()
+    assert plan(town, "2027-05-02 12:00") == Planned()
     town.change(EVENT, fact, verdict="human")
     assert plan(town) == Planned(1)
-    assert due(town) == [(1, "2027-05-03 10:00")]
+    assert due(town) == [(1, "2027-05-02 10:00")]
 
 
 def test_a_slug_means_any_link_of_that_text_and_any_answer_in_it(town: Village) -> None:
@@ -303,12 +303,14 @@ SLOTS = {
         "2027-03-28 10:00",
     ),
     "a day later over the autumn's": ("2027-10-30 10:00", "1d", "2027-10-31 10:00"),
-    "just too late for it": ("2027-03-27 10:01", "1d", "2027-03-29 10:00"),
+    "a day later, however late": ("2027-03-27 23:59", "1d", "2027-03-28 10:00"),
+    "a day later, however early": ("2027-05-03 00:00", "1d", "2027-05-04 10:00"),
+    "a day and hours later": ("2027-05-03 10:01", "25h", "2027-05-05 10:00"),
 }
 
 
 @pytest.mark.parametrize(("fact", "after", "expected"), SLOTS.values(), ids=SLOTS)
-def test_with_a_time_of_day_the_first_one_after_the_span_is_meant(
+def test_with_a_time_of_day_days_are_those_of_the_calendar(
     village: Village, fact: str, after: str | None, expected: str
 ) -> None:
     village.clock.set(berlin(fact) - timedelta(days=3))

@@ -26,7 +26,10 @@ STALE_AFTER = timedelta(days=1)
 
 _UNTIL = "until"
 _MOMENT_BEFORE = timedelta(microseconds=1)
-_OF_SLOT = DELIVERY.c.enrollment_id.is_not(None)
+# A welcome belongs to a journey, too, and comes at any hour.
+_OF_SLOT = and_(
+    DELIVERY.c.enrollment_id.is_not(None), DELIVERY.c.kind.in_(("lesson", "evaluation"))
+)
 _UNDER_WAY = or_(
     DELIVERY.c.state.in_(("queued", "sending", "deferred", "held")),
     and_(DELIVERY.c.state == "uncertain", DELIVERY.c.next_attempt_at.is_not(None)),

@@ -203,11 +203,7 @@ def occasion_on(rule: Rule, day: date, zone: ZoneInfo) -> Occasion:
 
 
 def facts_of(rule: Rule, occasion: Occasion, zone: ZoneInfo) -> tuple[datetime, datetime]:
-    """After and up to which moments the facts lie that an occasion answers.
-
-    Whole days of `after` are local days there, so that "a day later at ten" is the next day's
-    ten o'clock also when the clocks change in between.
-    """
+    """After and up to which moments the facts lie that an occasion answers."""
     assert rule.at is not None
     slots = _slots(rule, zone)
     before = slots.due_slots(occasion.due_at - 3 * _DAY, occasion.due_at - timedelta.resolution)
@@ -215,16 +211,22 @@ def facts_of(rule: Rule, occasion: Occasion, zone: ZoneInfo) -> tuple[datetime, 
 
 
 def latest_fact(rule: Rule, due_at: datetime, zone: ZoneInfo) -> datetime:
-    """The last moment at which a fact could happen that is due by `due_at`, one of its slots."""
+    """The last moment at which a fact could happen that is due by `due_at`, one of its slots.
+
+    Whole days of `after` are days of the calendar: "1d" at ten answers all of yesterday at ten,
+    late in the evening too, and whether or not the clocks change in between.
+    """
     if rule.at is None:
         return due_at - rule.delay
     days, rest = divmod(rule.delay, _DAY)
     day = due_at.astimezone(zone).date() - days * _DAY
+    if days and not rest:
+        return wall_to_utc(day + _DAY, time(), zone) - timedelta.resolution
     return (wall_to_utc(day, rule.at, zone) if days else due_at) - rest
 
 
 def due_after(rule: Rule, fact_at: datetime, zone: ZoneInfo) -> datetime:
-    """When the mail is due that answers a fact: the first `at` not before it and `after`."""
+    """When the mail is due that answers a fact: the first `at` once `after` has passed."""
     if rule.at is None:
         return fact_at + rule.delay
     slots = _slots(rule, zone)

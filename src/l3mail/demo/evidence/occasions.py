@@ -82,7 +82,7 @@ def wishes(seen: Evidence) -> Claim:
         "wishes",
         got == sorted(meant) and asked.keys() == seen.deeds.wished.keys() != set(),
         f"{len(seen.deeds.wished)} asked for material by a button; {len(got)} mails answered,"
-        f" {len(set(got) & set(meant))} at 10:00 from a day later",
+        f" {len(set(got) & set(meant))} at 10:00 on the day after",
     )
 
 
@@ -114,10 +114,8 @@ def by_click(seen: Evidence) -> Claim:
 
 
 def _answer_to(seen: Evidence, at: datetime) -> datetime:
-    """The first ten o'clock a day after a moment, or later."""
-    local = seen.local(at) + _DAY
-    day = local.date() if local.time() <= _TEN else local.date() + _DAY
-    return datetime.combine(day, _TEN, seen.zone)
+    """Ten o'clock on the day after."""
+    return datetime.combine(seen.local(at).date() + _DAY, _TEN, seen.zone)
 
 
 def yearly(seen: Evidence) -> Claim:
