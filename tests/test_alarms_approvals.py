@@ -84,7 +84,7 @@ def test_what_is_asked(village: Village) -> None:
         "Freigeben? Lektion\n\n"
         "lifecycle/gruss (2027) soll am 08.09.2027, 09:00 Uhr an 2 Personen gehen und wartet auf"
         " Ihre Freigabe.\n\n"
-        "So beginnt sie\n- Lektion\n- Liebe Leute,\n- heute ist Tag. Mehr: …\n\n"
+        "So beginnt sie\n\n> Liebe Leute,\n>\n> heute ist Tag. Mehr: …\n\n"
         f"Ganz ansehen und entscheiden:\nhttps://l3.example/approve/{number}-leitung\n\n"
         "Der Link gilt für Sie persönlich; bitte leiten Sie ihn nicht weiter. Oder mit einem"
         f" Befehl: `l3mail triggers approve {number}` oder `l3mail triggers reject {number}`.\n\n"
@@ -93,6 +93,7 @@ def test_what_is_asked(village: Village) -> None:
     )
     html = part(village, row, "html")
     assert f'<a href="https://l3.example/approve/{number}-leitung">' in html
+    assert "<blockquote>\n<p>Liebe Leute,</p>\n<p>heute ist Tag. Mehr: …</p>\n" in html
 
 
 def test_each_approver_gets_a_link_of_their_own_also_one_named_later(village: Village) -> None:

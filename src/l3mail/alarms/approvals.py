@@ -147,8 +147,9 @@ def _sheet(duty: Duty, batch: Pending, samples: list[Sample], people: int, link:
                 ]
             ),
             Part(
-                [sample.subject, *lines[:_FIRST_LINES]],
+                lines[:_FIRST_LINES],
                 duty.say({"de": "So beginnt sie", "en": "It begins so"}),
+                is_quote=True,
             ),
             Part(
                 [duty.say({"de": "Ganz ansehen und entscheiden", "en": "Read it and decide"})],
