@@ -1,22 +1,25 @@
 """The demo, lived through once: each of its claims can fail, and a second run finds its place."""
 
 import re
+import sqlite3
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
 import typer
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
+from l3mail import courses, rounds, simulations
 from l3mail.cli import house
 from l3mail.clocks import FixedClock
 from l3mail.database import Database
+from l3mail.database import opened as opened_database
 from l3mail.demo import people
 from l3mail.demo.evidence import CLAIMS, Claim, Evidence, Summary, look
 from l3mail.demo.mailserver import Arrived
@@ -31,15 +34,20 @@ from l3mail.models import (
     ENROLLMENT,
     EVENT,
     MESSAGE,
+    METADATA,
     SIGNUP,
     STREAM,
     SUBSCRIBER,
     SUBSCRIPTION,
 )
-from l3mail.settings import FILE, load_settings
+from l3mail.outbox import Outcome
+from l3mail.planning import LANES
+from l3mail.settings import DATABASE_FILE, FILE, Settings, load_settings
+from l3mail.simulations import Terms as Supposed
 from l3mail.starter import starter
 from l3mail.web import create_app
-from l3mail.wiring import open_database
+from l3mail.wiring import make_agenda, open_database
+from tests.fakes.village import Village
 
 DAY = timedelta(days=1)
 ADA = "ada@schule-am-park.example"
@@ -580,3 +588,81 @@ def test_a_claim_that_fails_is_shown_and_fails_the_command() -> None:
     assert any(line.startswith("  NO  1 came too") for line in said)
     assert "  here/gallery/index.html" in said
     assert max(map(len, said)) <= 80
+
+
+# -- the year after
+
+
+@pytest.fixture
+def year_after(
+    lived: tuple[Timelapse, Database], folder: Path, tmp_path: Path
+) -> Iterator[tuple[Village, Settings]]:
+    """The demo's people in a copy of its database; all begin the course anew, one after another."""
+    settings = lived[0]._settings
+    copy = tmp_path / DATABASE_FILE
+    with sqlite3.connect(settings.state_dir / DATABASE_FILE) as source:
+        source.execute("VACUUM INTO ?", (str(copy),))
+    source.close()
+    members = (
+        select(SUBSCRIPTION.c.subscriber_id)
+        .join(STREAM, STREAM.c.id == SUBSCRIPTION.c.stream_id)
+        .where(STREAM.c.slug == people.COURSE, SUBSCRIPTION.c.state == "confirmed")
+        .order_by(SUBSCRIPTION.c.subscriber_id)
+    )
+    with opened_database(f"sqlite:///{copy}") as database:
+        village = Village(database, FixedClock(people.END), staff=settings.staff)
+        for n, (person,) in enumerate(village.ask(members)):
+            begins = people.END + n * timedelta(days=9, hours=5)
+            village.do(courses.enroll, people.COURSE, person, begins, settings.zone)
+        yield village, settings
+
+
+def live_until(village: Village, until: datetime, settings: Settings) -> None:
+    """The real planner and the real outbox, with a relay that takes everything."""
+    agenda = make_agenda(settings, rehearsing=True)
+    moment: datetime | None = village.now
+    while moment is not None and moment <= until:
+        village.clock.set(moment)
+        rounds.run(village.database, village.clock, agenda)
+        begun = [one for lane in LANES for one in village.begin(village.claim(lane=lane))]
+        for started in begun:
+            village.record(started, Outcome.ACCEPTED)
+        if not begun:
+            moment = village.do(rounds.next_moment, moment, agenda)
+
+
+def test_a_year_over_the_demo_s_people_comes_as_it_was_foreseen(
+    year_after: tuple[Village, Settings],
+) -> None:
+    village, settings = year_after
+    agenda = make_agenda(settings, rehearsing=True)
+    until = village.now + timedelta(days=365)
+    supposed = Supposed(village.now, until, staff=settings.staff)
+    before = {table.name: village.rows(table) for table in METADATA.sorted_tables}
+    foreseen = village.database.read(
+        lambda connection: simulations.simulate(connection, supposed, agenda)
+    )
+    assert {table.name: village.rows(table) for table in METADATA.sorted_tables} == before
+    live_until(village, until, settings)
+    rows = village.ask(
+        select(
+            DELIVERY.c.due_at,
+            func.coalesce(SUBSCRIBER.c.address, DELIVERY.c.address),
+            DELIVERY.c.slug,
+            DELIVERY.c.kind,
+            DELIVERY.c.state,
+        )
+        .select_from(DELIVERY.outerjoin(SUBSCRIBER, SUBSCRIBER.c.id == DELIVERY.c.subscriber_id))
+        .where(DELIVERY.c.id > max(row["id"] for row in before["delivery"]))
+    )
+    # What nobody approves is foreseen as held, and lapses.
+    states = {"accepted": "planned", "lapsed": "held"}
+    came = sorted((*row[:4], states[row.state]) for row in rows)
+    told = [(one.due_at, one.email, one.message, one.kind, one.status) for one in foreseen]
+    assert told == came
+    kinds = Counter(one.kind for one in foreseen)
+    assert kinds["lesson"] == 6 * kinds["evaluation"] > 100
+    assert kinds["report"] == 52
+    assert {"lifecycle/birthday", "lifecycle/tag-des-ehrenamts", "lifecycle/weltbildungstag"} <= {
+        one.message for one in foreseen
+    }
