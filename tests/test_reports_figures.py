@@ -1,6 +1,7 @@
 """What a report counts, from rows made by hand, on both databases."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -19,18 +20,23 @@ from l3mail.models import (
     EVENT,
     LINK,
     STREAM,
+    STRUCTURE,
     SUBSCRIBER,
     SUBSCRIPTION,
     TRIGGER,
 )
 from l3mail.needs import Cause
+from l3mail.outbox import AWAITING_APPROVAL
 from l3mail.publishing import Standing
-from l3mail.reports import Report, Terms, look, look_at_course, look_at_issue, spans
+from l3mail.reports import Report, Terms, look, look_at_course, look_at_issue, needs_of, spans
 from l3mail.reports.hiding import Cell
 from l3mail.reports.joining import Pair
 from l3mail.reports.mails import Reach
+from l3mail.rounds import Agenda
+from l3mail.subscribers import Rules
+from tests.fakes import parish
 from tests.fakes.village import BACKENDS, MONDAY_TEN, Village, ground
-from tests.test_courses import enroll, school, tick
+from tests.test_courses import KURS, enroll, school, tick
 
 BERLIN = ZoneInfo("Europe/Berlin")
 TERMS = Terms("Amt", "de", BERLIN)
@@ -323,19 +329,6 @@ def test_the_next_days_hold_lessons_of_every_cadence_and_campaigns(village: Vill
     assert (found.first_on, found.last_on) == (date(2026, 11, 23), date(2026, 11, 29))
 
 
-def test_lifecycle_mails_stand_between_the_others(village: Village) -> None:
-    soon, late = village.now + DAY, village.now + 9 * DAY
-
-    def expected(_connection: object, _now: datetime) -> list[tuple[datetime, str, int]]:
-        return [(village.now - DAY, "lifecycle/a", 1), (soon, "lifecycle/b", 7), (late, "c", 1)]
-
-    found = report(village, terms=Terms("Amt", "de", BERLIN, lifecycle=expected)).outlook.coming
-    assert [(one.due_at, one.slug, one.people) for one in found] == [
-        (village.now, "lifecycle/a", 1),
-        (soon, "lifecycle/b", 7),
-    ]
-
-
 def test_a_holiday_that_hits_lessons_is_told_two_weeks_before(village: Village) -> None:
     village.clock.set(datetime(2027, 3, 16, 7, tzinfo=UTC))
     school(village)
@@ -345,22 +338,34 @@ def test_a_holiday_that_hits_lessons_is_told_two_weeks_before(village: Village) 
     assert (holiday.on, holiday.name, holiday.lessons) == (date(2027, 3, 29), "Ostermontag", 2)
 
 
-def test_learners_whom_nothing_reaches_and_questions_that_wait_are_told(village: Village) -> None:
+def test_courses_without_open_days_and_batches_that_wait_are_told_once(village: Village) -> None:
     school(village)
     enrollment = enroll(village, village.learner())
-    since = village.now - 3 * DAY
-    village.change(ENROLLMENT, enrollment, next_due_at=since)
+    school(village, replace(KURS, rules={"closed": ["2026-11-23..2099-12-31"]}))
+    village.change(ENROLLMENT, enrollment, structure_id=village.rows(STRUCTURE)[-1]["id"])
     trigger = village.insert(
         TRIGGER, slug="lifecycle/x", kind="clicked", stream_id=village.stream(), rule={}
     )
     approval = village.insert(
-        APPROVAL, trigger_id=trigger, occasion="1", due_at=village.now, requested_at=village.now
+        APPROVAL,
+        trigger_id=trigger,
+        occasion="1",
+        due_at=village.now,
+        requested_at=village.now,
+        lapses_at=village.now + DAY,
     )
     person = village.rows(SUBSCRIBER)[0]["id"]
-    village.delivery(person, "lifecycle", state="held", approval_id=approval)
-    found = report(village).outlook
-    assert [(one.course, one.learners, one.since) for one in found.stuck] == [("kurs", 1, since)]
-    assert [(one.slug, one.people) for one in found.questions] == [("lifecycle/x", 1)]
+    village.delivery(
+        person, "lifecycle", state="held", reason=AWAITING_APPROVAL, approval_id=approval
+    )
+    agenda = Agenda(Rules(b"p" * 32, BERLIN, "de"), parish.ASKING.question)
+    found = report(village, terms=replace(TERMS, agenda=agenda))
+    assert [(one.cause, one.subject, one.n) for one in found.needs] == [
+        (Cause.STUCK, "kurs", 1),
+        (Cause.APPROVAL, "lifecycle/x", 1),
+    ]
+    told = needs_of(found)
+    assert [sum(name in line for line in told) for name in ("kurs", "lifecycle/x")] == [1, 1]
 
 
 # -- the whole

@@ -289,6 +289,15 @@ def test_the_json_keeps_its_names() -> None:
     assert set(view["courses"][0]["lessons"][0]) == JSON_SHAPE["lesson"]
     (few,) = [one for one in view["mails"]["mailings"] if one["kind"] == "lifecycle"]
     assert (few["measurable"], few["opened"], few["opened_rate"]) == (2, None, None)
+    assert view["next"]["approvals"] == [
+        {
+            "message": "lifecycle/birthday",
+            "people": 3,
+            "lapses_at": "2026-11-24T10:00:00+01:00",
+        }
+    ]
+    (stuck,) = view["next"]["stuck"]
+    assert (stuck["learners"], stuck["since"]) == (2, "2026-11-19T10:00:00+01:00")
     assert view["next"]["calendar"][0]["due_at"] == "2026-11-23T10:00:00+01:00"
 
 

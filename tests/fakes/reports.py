@@ -14,7 +14,7 @@ from l3mail.reports.hiding import Cell, breakdown
 from l3mail.reports.joining import Act, Joining, OfferFigures, Pair
 from l3mail.reports.learning import CourseFigures, LessonFigures
 from l3mail.reports.mails import Judged, KindOfMail, LinkFigures, Mailing, Mails, Reach
-from l3mail.reports.outlook import Coming, Holiday, Outlook, Question, Stuck
+from l3mail.reports.outlook import Coming, Holiday, Outlook
 from tests.fakes.village import MONDAY_TEN
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -37,7 +37,7 @@ def empty_report(**values: Any) -> Report:
                 NAUGHT, NAUGHT, NAUGHT, (), breakdown({}, {}), breakdown({}, {}), (), 0
             ),
             courses=(),
-            outlook=Outlook(date(2026, 11, 23), date(2026, 11, 29), (), (), (), ()),
+            outlook=Outlook(date(2026, 11, 23), date(2026, 11, 29), (), ()),
             needs=(),
             unpublished=(),
             proof=Verification(0, None, b"\x00" * 32),
@@ -89,10 +89,13 @@ def full_report(name: str = "Flyer", **values: Any) -> Report:
                 Coming(MONDAY_TEN + timedelta(days=1), "newsletter/2026-12", "newsletter", None),
             ),
             (Holiday(date(2026, 12, 1), name, 214),),
-            (Question("lifecycle/birthday", 3, MONDAY_TEN, None),),
-            (Stuck(name, 2, MONDAY_TEN - timedelta(days=4)),),
         ),
-        needs=(Need(Cause.PAUSED, name, 3, MONDAY_TEN, name), Need(Cause.UNCERTAIN, n=2)),
+        needs=(
+            Need(Cause.UNCERTAIN, n=2),
+            Need(Cause.PAUSED, name, 3, MONDAY_TEN, name),
+            Need(Cause.STUCK, name, 2, MONDAY_TEN - timedelta(days=4)),
+            Need(Cause.APPROVAL, "lifecycle/birthday", 3, MONDAY_TEN + timedelta(days=1)),
+        ),
         unpublished=(Standing(name, "de", "changed"), Standing("kurs/02", "de", "broken")),
         proof=Verification(1800, None, bytes(range(32))),
         titles={"kurs/01": name},

@@ -7,7 +7,6 @@ told in a language by `telling` and `sections`, and take form in `pages`, `texts
 
 from l3mail.reports.documents import Document
 from l3mail.reports.mondays import SLUG, Mondays, Write, letter, occurrence, placeholder
-from l3mail.reports.outlook import AHEAD, Lifecycle
 from l3mail.reports.pages import to_mail, to_page
 from l3mail.reports.spans import Span, days, last_week, week, week_of
 from l3mail.reports.subjects import (
@@ -24,12 +23,10 @@ from l3mail.reports.views import to_json
 from l3mail.reports.weekly import Report, Terms, look
 
 __all__ = [
-    "AHEAD",
     "SLUG",
     "CourseReport",
     "Document",
     "IssueReport",
-    "Lifecycle",
     "Mondays",
     "Report",
     "Span",

@@ -1,37 +1,23 @@
-"""What comes next: seven days of mails, holidays they would fall on, questions that wait.
+"""What comes next: seven days of mails, and holidays they would fall on.
 
 Reads only, and computes what no row says yet.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
-from l3mail import courses, newsletters
-from l3mail.audiences import Questions
+from l3mail import courses, newsletters, rounds, triggers
 from l3mail.calendars import Closed, wall_to_utc
 from l3mail.errors import ClosedDaysError, L3mailError
-from l3mail.models import (
-    APPROVAL,
-    CAMPAIGN,
-    COURSE,
-    DELIVERY,
-    ENROLLMENT,
-    STRUCTURE,
-    TRIGGER,
-    UtcDateTime,
-)
-
-Lifecycle = Callable[[Connection, datetime], Sequence[tuple[datetime, str, int]]]
-"""What triggers have due next, as (moment, slug, people); asked where there are any."""
+from l3mail.models import CAMPAIGN, STRUCTURE
+from l3mail.rounds import Agenda
 
 AHEAD = timedelta(days=7)
 HOLIDAYS_AHEAD = timedelta(days=14)
-STUCK_FOR = timedelta(hours=48)
-"""A lesson nobody planned for so long, with the house running, finds no day to go out on."""
 
 _NATIONAL = {
     "Europe/Berlin": "DE",
@@ -62,34 +48,13 @@ class Holiday:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """A batch of lifecycle mails that waits for a person's yes."""
-
-    slug: str
-    people: int
-    due_at: datetime
-    lapses_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Stuck:
-    """Learners of a course who are due since `since` and get nothing."""
-
-    course: str
-    learners: int
-    since: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class Outlook:
-    """The days from `first_on` to `last_on`, and what else is known of what comes."""
+    """The days from `first_on` to `last_on`, and the holidays of a week more."""
 
     first_on: date
     last_on: date
     coming: Sequence[Coming]
     holidays: Sequence[Holiday]
-    questions: Sequence[Question]
-    stuck: Sequence[Stuck]
 
 
 def look(
@@ -98,13 +63,12 @@ def look(
     zone: ZoneInfo,
     *,
     language: str,
-    questions: Questions | None = None,
-    lifecycle: Lifecycle | None = None,
+    agenda: Agenda | None = None,
 ) -> Outlook:
     """Look ahead from now: today and six more days, for holidays a week further.
 
-    With `questions`, how many people a campaign would reach is counted, too. Holidays are named in
-    `language`.
+    With an `agenda` also what triggers expect, and for how many a campaign would be. Holidays are
+    named in `language`.
     """
     today = now.astimezone(zone).date()
     until, farther = (
@@ -112,25 +76,22 @@ def look(
     )
     lessons = courses.timetable(connection, now, farther, zone)
     coming = [Coming(at, slug, "lesson", n) for at, slug, n in lessons if at < until]
-    coming += _campaigns(connection, now, until, questions)
-    if lifecycle is not None:
+    coming += _campaigns(connection, now, until, agenda)
+    if agenda is not None:
+        expected = triggers.foreseen(connection, rounds.trigger_terms(now, agenda), until)
         coming += [
-            Coming(max(at, now), slug, "lifecycle", people)
-            for at, slug, people in lifecycle(connection, now)
-            if at < until
+            Coming(max(one.due_at, now), one.slug, "lifecycle", one.people) for one in expected
         ]
     return Outlook(
         first_on=today,
         last_on=today + AHEAD - timedelta(days=1),
         coming=tuple(sorted(coming, key=lambda one: (one.due_at, one.kind, one.slug))),
         holidays=tuple(_holidays(connection, lessons, zone, language)),
-        questions=tuple(_questions(connection)),
-        stuck=tuple(_stuck(connection, now)),
     )
 
 
 def _campaigns(
-    connection: Connection, now: datetime, until: datetime, questions: Questions | None
+    connection: Connection, now: datetime, until: datetime, agenda: Agenda | None
 ) -> list[Coming]:
     rows = connection.execute(
         select(CAMPAIGN).where(
@@ -143,9 +104,9 @@ def _campaigns(
     found = []
     for row in rows:
         people = None
-        if questions is not None:
+        if agenda is not None:
             try:
-                asked = questions(connection, row.segment, now) if row.segment else None
+                asked = agenda.questions(connection, row.segment, now) if row.segment else None
                 people = newsletters.audience(connection, row.stream_id, asked, now, but=row.id).yes
             except L3mailError:
                 pass  # what pauses the campaign when it is due is told then
@@ -178,30 +139,3 @@ def _holidays(
         if name:
             found.append(Holiday(day, name, people))
     return found
-
-
-def _questions(connection: Connection) -> list[Question]:
-    waiting = (
-        select(func.count(DELIVERY.c.id))
-        .where(DELIVERY.c.approval_id == APPROVAL.c.id, DELIVERY.c.state == "held")
-        .correlate(APPROVAL)
-        .scalar_subquery()
-    )
-    rows = connection.execute(
-        select(TRIGGER.c.slug, waiting, APPROVAL.c.due_at, APPROVAL.c.lapses_at)
-        .join(TRIGGER, TRIGGER.c.id == APPROVAL.c.trigger_id)
-        .where(APPROVAL.c.decision.is_(None))
-        .order_by(APPROVAL.c.due_at, APPROVAL.c.id)
-    )
-    return [Question(*row) for row in rows]
-
-
-def _stuck(connection: Connection, now: datetime) -> list[Stuck]:
-    rows = connection.execute(
-        select(COURSE.c.slug, func.count(), func.min(ENROLLMENT.c.next_due_at, type_=UtcDateTime))
-        .join(COURSE, COURSE.c.id == ENROLLMENT.c.course_id)
-        .where(ENROLLMENT.c.state == "active", ENROLLMENT.c.next_due_at < now - STUCK_FOR)
-        .group_by(COURSE.c.slug)
-        .order_by(COURSE.c.slug)
-    )
-    return [Stuck(*row) for row in rows]

@@ -130,24 +130,6 @@ def _needs_in_words(report: Report, words: Words) -> list[str]:
     if report.proof.broken_at is not None:
         told.insert(0, words.say("needs.proof", seq=str(report.proof.broken_at)))
     told += [
-        words.say(
-            "needs.question",
-            what=sections.title_of(report.titles, one.slug),
-            n=one.people,
-            at=words.moment(one.due_at),
-        )
-        for one in report.outlook.questions
-    ]
-    told += [
-        words.say(
-            "needs.stuck",
-            course=tamed(one.course),
-            n=one.learners,
-            at=words.weekday(words.local_day(one.since)),
-        )
-        for one in report.outlook.stuck
-    ]
-    told += [
         words.say("needs.holiday", day=words.weekday(one.on), name=tamed(one.name), n=one.lessons)
         for one in report.outlook.holidays
     ]

@@ -4,10 +4,12 @@ A hidden number is null, with `hidden` saying why: `small`, or `covered` where i
 one away. Nothing here holds what the other forms hide.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from l3mail.needs import Cause, Need
 from l3mail.reports.documents import Document
 from l3mail.reports.hiding import Breakdown, Cell
 from l3mail.reports.joining import Joining, Pair
@@ -37,7 +39,7 @@ def to_json(report: Report, document: Document, needs: list[str]) -> dict[str, A
         "mails": mails(report.mails),
         "people": _people(report.joining),
         "courses": [course(one) for one in report.courses],
-        "next": _next(report.outlook, zone),
+        "next": _next(report.outlook, report.needs, zone),
         "proof": {
             "acts": report.proof.acts,
             "verified": report.proof.broken_at is None,
@@ -171,7 +173,7 @@ def course(one: CourseFigures) -> dict[str, Any]:
     }
 
 
-def _next(outlook: Outlook, zone: ZoneInfo) -> dict[str, Any]:
+def _next(outlook: Outlook, needs: Sequence[Need], zone: ZoneInfo) -> dict[str, Any]:
     return {
         "from": outlook.first_on.isoformat(),
         "until": outlook.last_on.isoformat(),
@@ -189,17 +191,14 @@ def _next(outlook: Outlook, zone: ZoneInfo) -> dict[str, Any]:
             for one in outlook.holidays
         ],
         "approvals": [
-            {
-                "message": one.slug,
-                "people": one.people,
-                "due_at": _iso(one.due_at, zone),
-                "lapses_at": one.lapses_at and _iso(one.lapses_at, zone),
-            }
-            for one in outlook.questions
+            {"message": one.subject, "people": one.n, "lapses_at": one.at and _iso(one.at, zone)}
+            for one in needs
+            if one.cause is Cause.APPROVAL
         ],
         "stuck": [
-            {"course": one.course, "learners": one.learners, "since": _iso(one.since, zone)}
-            for one in outlook.stuck
+            {"course": one.subject, "learners": one.n, "since": one.at and _iso(one.at, zone)}
+            for one in needs
+            if one.cause is Cause.STUCK
         ],
     }
 

@@ -11,7 +11,6 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, select
 
 from l3mail import consents, needs
-from l3mail.audiences import Questions
 from l3mail.consents import Verification
 from l3mail.models import MESSAGE
 from l3mail.needs import Need
@@ -20,8 +19,9 @@ from l3mail.reports import joining, learning, mails, outlook, spans
 from l3mail.reports.joining import Joining
 from l3mail.reports.learning import CourseFigures
 from l3mail.reports.mails import Mails
-from l3mail.reports.outlook import Lifecycle, Outlook
+from l3mail.reports.outlook import Outlook
 from l3mail.reports.spans import Span
+from l3mail.rounds import Agenda
 
 UNPUBLISHED = ("new", "changed", "broken")
 
@@ -31,7 +31,8 @@ class Terms:
     """What a report needs to know of its workspace.
 
     `problems` is why the settings let nothing out, `standings` how the texts in the files stand
-    to what is published; both empty where nobody looked. `lifecycle` is what triggers expect.
+    to what is published; both empty where nobody looked. Without an `agenda` nobody foresees what
+    triggers expect, or sees what is stuck.
     """
 
     house: str
@@ -39,8 +40,7 @@ class Terms:
     zone: ZoneInfo
     problems: Sequence[str] = ()
     standings: Sequence[Standing] = ()
-    questions: Questions | None = None
-    lifecycle: Lifecycle | None = None
+    agenda: Agenda | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +88,9 @@ def look(connection: Connection, span: Span, now: datetime, terms: Terms) -> Rep
         joining=joining.look(connection, span, before),
         courses=tuple(learning.look(connection, span)),
         outlook=outlook.look(
-            connection,
-            now,
-            terms.zone,
-            language=terms.locale,
-            questions=terms.questions,
-            lifecycle=terms.lifecycle,
+            connection, now, terms.zone, language=terms.locale, agenda=terms.agenda
         ),
-        needs=tuple(needs.look(connection, now, terms.problems)),
+        needs=tuple(needs.look(connection, now, terms.problems, agenda=terms.agenda)),
         unpublished=tuple(one for one in terms.standings if one.state in UNPUBLISHED),
         proof=consents.verify(connection),
         titles=titles(connection, terms.locale),

@@ -5,7 +5,7 @@ Reads by the statements that planning uses, and changes nothing.
 
 from calendar import isleap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -147,6 +147,18 @@ def upcoming(connection: Connection, terms: Terms) -> list[Expected]:
         except L3mailError:
             continue  # `unasked` tells of it
     return sorted(found, key=lambda one: (one.due_at, one.slug))
+
+
+def foreseen(connection: Connection, terms: Terms, until: datetime) -> list[Expected]:
+    """All that triggers have due before `until`: `upcoming`, asked again from moment to moment."""
+    found = upcoming(connection, terms)
+    moment = terms.now
+    while later := [one.due_at for one in found if moment < one.due_at < until]:
+        moment = min(later)
+        following = upcoming(connection, replace(terms, now=moment))
+        # What is due at that moment stands in the list already.
+        found += [one for one in following if one.due_at > moment and one not in found]
+    return [one for one in found if one.due_at < until]
 
 
 def _expected(connection: Connection, trigger: Trigger, terms: Terms) -> Iterator[Expected]:

@@ -1,20 +1,20 @@
 """The weekly report of a workspace: what its settings and files have to say to it."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import Connection
 
-from l3mail import publishing, reports, triggers
+from l3mail import publishing, reports
 from l3mail.database import opened
 from l3mail.errors import L3mailError
 from l3mail.publishing import Standing
-from l3mail.reports import Lifecycle, Span, Terms
+from l3mail.reports import Span, Terms
+from l3mail.rounds import Agenda
 from l3mail.settings import Settings, sending_problems
 from l3mail.staff import Letter
 from l3mail.wiring.contents import compile_content
-from l3mail.wiring.rules import asking_terms
+from l3mail.wiring.rules import asking_terms, make_rules
 
 PATIENCE_SECONDS = 0.02
 """So long one step waits for a letter; whoever wants to write behind it hardly feels it."""
@@ -28,28 +28,8 @@ def report_terms(connection: Connection, settings: Settings) -> Terms:
         zone=settings.zone,
         problems=tuple(sending_problems(settings)),
         standings=tuple(_standings(connection, settings)),
-        questions=asking_terms(settings).question,
-        lifecycle=_lifecycle(settings),
+        agenda=Agenda(make_rules(settings), asking_terms(settings).question),
     )
-
-
-def _lifecycle(settings: Settings) -> Lifecycle:
-    """What triggers have due until a week's calendar ends, one moment after the other."""
-
-    def expected(connection: Connection, now: datetime) -> list[tuple[datetime, str, int]]:
-        terms = triggers.Terms(
-            now, settings.zone, asking_terms(settings).question, settings.workspace.locale
-        )
-        found = triggers.upcoming(connection, terms)
-        until, moment = now + reports.AHEAD, now
-        while later := [one.due_at for one in found if moment < one.due_at <= until]:
-            moment = min(later)
-            following = triggers.upcoming(connection, replace(terms, now=moment))
-            # What is due at that moment stands in the list already.
-            found += [one for one in following if one.due_at > moment and one not in found]
-        return [(one.due_at, one.slug, one.people) for one in found]
-
-    return expected
 
 
 def _standings(connection: Connection, settings: Settings) -> list[Standing]:
