@@ -1,14 +1,17 @@
-"""What a workspace's report knows of its triggers, on both databases."""
+"""What a workspace's report knows, on both databases, and who writes it."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from l3mail import reports
+from l3mail import reports, rounds
+from l3mail.models import DELIVERY, WORKSPACE
 from l3mail.settings import Settings, load_settings, make_state
-from l3mail.wiring import report_terms
+from l3mail.staff import Letter
+from l3mail.wiring import make_watched_agenda, report_terms, reporting
 from tests.fakes import parish
-from tests.fakes.village import Village
+from tests.fakes.village import MONDAY_TEN, Village
 
 SETTINGS = '[streams.lifecycle]\ntitle = "Grüße"\nkind = "lifecycle"\n'
 
@@ -41,4 +44,45 @@ def test_the_calendar_names_every_day_of_the_week_on_which_somebody_is_greeted(
         ("2027-09-06 09:00", 1),
         ("2027-09-08 09:00", 2),
         ("2027-09-12 09:00", 1),
+    ]
+
+
+def test_a_letter_that_ran_out_of_time_is_a_fault_and_the_next_try_writes_anew(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = Letter("report/weekly", "report", "de", "KW 47", "Text")
+    letters = [None, written]
+
+    def write(*_: object) -> Letter:
+        letter = letters.pop(0)
+        if letter is None:
+            raise TimeoutError
+        return letter
+
+    monkeypatch.setattr(reporting, "weekly_letter", write)
+    monkeypatch.setattr(reporting, "PATIENCE_SECONDS", 60)
+    scribe = reporting.Scribe(settings)
+    span = reports.week("2026-W47", settings.zone, MONDAY_TEN)
+    with pytest.raises(TimeoutError):
+        scribe.write(span, MONDAY_TEN)
+    assert scribe.write(span, MONDAY_TEN) == written
+
+
+def test_a_report_that_cannot_be_written_keeps_no_alarm_back(
+    village: Village, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> Letter:
+        raise RuntimeError("no report today")
+
+    monkeypatch.setattr(reporting, "weekly_letter", fail)
+    monkeypatch.setattr(reporting, "PATIENCE_SECONDS", 60)
+    village.delivery(village.learner(), state="uncertain", next_attempt_at=None)
+    village.change(WORKSPACE, 1, created_at=MONDAY_TEN - timedelta(weeks=1))
+    duty = settings.model_copy(
+        update={"alerts": settings.alerts.model_copy(update={"to": ("it@amt.example",)})}
+    )
+    with pytest.raises(RuntimeError, match="no report today"):
+        rounds.run(village.database, village.clock, make_watched_agenda(duty))
+    assert [row["slug"] for row in village.rows(DELIVERY) if row["purpose"] == "staff"] == [
+        "notice/alarm"
     ]

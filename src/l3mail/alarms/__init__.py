@@ -20,8 +20,7 @@ from l3mail.alarms.approvals import (
 )
 from l3mail.alarms.clears import give, next_clear
 from l3mail.alarms.duty import Duty, next_sound, ring, sound
-from l3mail.rounds import Agenda, Planner, Round
-from l3mail.triggers import Terms
+from l3mail.rounds import Agenda, Planner, Round, trigger_terms
 
 __all__ = [
     "Asking",
@@ -58,9 +57,9 @@ def asker(duty: Duty, asking: Asking) -> Planner:
     """How approvers are asked; nobody is where none is named."""
 
     def step(connection: Connection, now: datetime, agenda: Agenda) -> Round:
-        rules = agenda.rules
-        terms = Terms(now, rules.zone, agenda.questions, rules.fallback_locale)
-        return Round(planned=ask(connection, duty, asking, terms) if asking.approvers else 0)
+        if not asking.approvers:
+            return Round()
+        return Round(planned=ask(connection, duty, asking, trigger_terms(now, agenda)))
 
     def next_moment(connection: Connection, now: datetime, _agenda: Agenda) -> datetime | None:
         return next_ask(connection, now, duty.zone) if asking.approvers else None

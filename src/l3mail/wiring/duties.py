@@ -20,7 +20,8 @@ def make_watched_agenda(settings: Settings) -> Agenda:
     """
     agenda, duty = make_agenda(settings), make_duty(settings)
     mine = (alarms.planner(duty), alarms.asker(duty, make_asking(settings)))
-    return replace(agenda, planners=(*agenda.planners, *mine))
+    # First, so that a report that can't be written keeps no alarm back.
+    return replace(agenda, planners=(*mine, *agenda.planners))
 
 
 def make_duty(settings: Settings) -> Duty:

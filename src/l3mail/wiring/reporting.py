@@ -1,6 +1,6 @@
 """The weekly report of a workspace: what its settings and files have to say to it."""
 
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -62,15 +62,11 @@ class Scribe:
             self._writing = span.name, thread.submit(self._letter, span, now)
             thread.shutdown(wait=False)  # it ends with this letter
         letter = self._writing[1]
-        try:
-            found = letter.result(PATIENCE_SECONDS)
-        except TimeoutError:
+        # Not by the time-out of `result`: a time-out while it was written would look the same.
+        if not wait({letter}, PATIENCE_SECONDS).done:
             return None
-        except BaseException:
-            self._writing = None
-            raise
         self._writing = None
-        return found
+        return letter.result()
 
     def _letter(self, span: Span, now: datetime) -> Letter:
         with opened(self._settings.database_url) as database:
