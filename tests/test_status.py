@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -18,7 +18,6 @@ from l3mail.clocks import FixedClock, SystemClock
 from l3mail.content import compile_text
 from l3mail.database import opened
 from l3mail.models import DELIVERY, ENROLLMENT
-from l3mail.outbox import Needs
 from l3mail.rounds import Due
 from l3mail.segments import Question
 from l3mail.settings import load_settings
@@ -52,8 +51,17 @@ def schedule(village: Village, at: datetime) -> int:
     return village.do(newsletters.schedule, ISSUE, at, segment=None, by="me", now=village.now)
 
 
-def needs(village: Village) -> Needs:
-    return village.do(outbox.needs, village.now - timedelta(hours=24))
+class Waiting(NamedTuple):
+    doubted: int = 0
+    held: int = 0
+    failed: int = 0
+    since: datetime | None = None
+
+
+def waiting(village: Village) -> Waiting:
+    needs = village.do(outbox.needs, village.now - timedelta(hours=24))
+    doubted, since = village.do(outbox.doubted), village.do(outbox.waiting_since)
+    return Waiting(doubted, needs.held, needs.failed, since)
 
 
 def next_due(village: Village, limit: int = 5) -> list[Due]:
@@ -95,32 +103,32 @@ def test_a_lesson_without_a_published_version_is_told_of_in_time(village: Villag
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        ({"state": "uncertain", "next_attempt_at": None}, Needs(1, 0, 0, None)),
-        ({"state": "uncertain", "next_attempt_at": MONDAY_TEN}, Needs(0, 0, 0, None)),
-        ({"state": "held", "reason": "cap"}, Needs(0, 1, 0, None)),
-        ({"state": "failed", "reason": "sender", "ended_at": MONDAY_TEN}, Needs(0, 0, 1, None)),
-        ({"state": "failed", "reason": None, "ended_at": MONDAY_TEN}, Needs(0, 0, 1, None)),
-        ({"state": "failed", "reason": "person", "ended_at": MONDAY_TEN}, Needs(0, 0, 0, None)),
+        ({"state": "uncertain", "next_attempt_at": None}, Waiting(doubted=1)),
+        ({"state": "uncertain", "next_attempt_at": MONDAY_TEN}, Waiting()),
+        ({"state": "held", "reason": "cap"}, Waiting(held=1)),
+        ({"state": "failed", "reason": "sender", "ended_at": MONDAY_TEN}, Waiting(failed=1)),
+        ({"state": "failed", "reason": None, "ended_at": MONDAY_TEN}, Waiting(failed=1)),
+        ({"state": "failed", "reason": "person", "ended_at": MONDAY_TEN}, Waiting()),
         (
             {"state": "failed", "reason": "sender", "ended_at": MONDAY_TEN - timedelta(days=1)},
-            Needs(0, 0, 0, None),
+            Waiting(),
         ),
-        ({"state": "queued", "due_at": MONDAY_TEN}, Needs(0, 0, 0, MONDAY_TEN)),
-        ({"state": "queued", "lane": 2}, Needs(0, 0, 0, None)),
-        ({"state": "deferred", "next_attempt_at": MONDAY_TEN}, Needs(0, 0, 0, None)),
-        ({"state": "accepted", "ended_at": MONDAY_TEN}, Needs(0, 0, 0, None)),
+        ({"state": "queued", "due_at": MONDAY_TEN}, Waiting(since=MONDAY_TEN)),
+        ({"state": "queued", "lane": 2}, Waiting()),
+        ({"state": "deferred", "next_attempt_at": MONDAY_TEN}, Waiting()),
+        ({"state": "accepted", "ended_at": MONDAY_TEN}, Waiting()),
     ],
-    ids=lambda value: str(value) if isinstance(value, Needs) else str(value.get("state")),
+    ids=lambda value: str(value) if isinstance(value, Waiting) else str(value.get("state")),
 )
-def test_what_needs_a_person(village: Village, values: dict[str, Any], expected: Needs) -> None:
+def test_what_needs_a_person(village: Village, values: dict[str, Any], expected: Waiting) -> None:
     village.delivery(village.learner(), **values)
-    assert needs(village) == expected
+    assert waiting(village) == expected
 
 
 def test_what_a_halt_keeps_back_does_not_count_as_waiting(village: Village) -> None:
     village.delivery(village.learner())
     village.do(outbox.halt, "everything", "", "me", village.now)
-    assert needs(village).waiting_since is None
+    assert waiting(village).since is None
 
 
 # -- the command

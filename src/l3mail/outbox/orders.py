@@ -1,4 +1,4 @@
-"""What operators ask of the outbox: list, show, halt, resume, retry, resolve, cancel.
+"""What operators ask of the outbox: list, halt, resume, retry, resolve, cancel, and what waits.
 
 Each changing verb touches only rows in a state where the order makes sense and returns the
 ids it changed, so that the rest can be named to the operator.
@@ -75,16 +75,14 @@ def counts(connection: Connection) -> dict[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What of the outbox waits for a person, and since when what should be gone is waiting.
+    """What of the outbox waits for a person, though not at once.
 
-    `doubted` rows are uncertain and not sent again by themselves; `failed` ones ended since the
-    moment asked for, without those whose address is dead, which nobody can mend.
+    `held` rows are those no approval is asked for; `failed` ones ended since the moment asked for,
+    without those whose address is dead, which nobody can mend.
     """
 
-    doubted: int
     held: int
     failed: int
-    waiting_since: datetime | None
 
 
 def needs(connection: Connection, since: datetime) -> Needs:
@@ -94,7 +92,6 @@ def needs(connection: Connection, since: datetime) -> Needs:
         return int(connection.execute(select(func.count()).where(*conditions)).scalar_one())
 
     return Needs(
-        doubted=doubted(connection),
         held=count(
             DELIVERY.c.state == "held", DELIVERY.c.reason.is_distinct_from(AWAITING_APPROVAL)
         ),
@@ -103,7 +100,6 @@ def needs(connection: Connection, since: datetime) -> Needs:
             DELIVERY.c.ended_at > since,
             DELIVERY.c.reason.is_distinct_from(str(Cause.PERSON)),
         ),
-        waiting_since=waiting_since(connection),
     )
 
 
@@ -129,7 +125,16 @@ def is_late(connection: Connection, now: datetime) -> bool:
     A long queue that drains is not late, however old its rows are.
     """
     before = now - LATE_AFTER
-    waits = select(DELIVERY.c.id).where(
+    if connection.execute(_waits(before).limit(1)).first() is None:
+        return False
+    # Newest first: where mail flows, one of the newest rows says so.
+    flowing = select(DELIVERY.c.id).where(DELIVERY.c.ended_at > before)
+    return connection.execute(flowing.order_by(DELIVERY.c.id.desc()).limit(1)).first() is None
+
+
+def _waits(before: datetime) -> Select[Any]:
+    """Mail that should be gone and could have gone since then."""
+    return select(DELIVERY.c.id).where(
         DELIVERY.c.state == "queued",
         DELIVERY.c.lane < LANE_OF_BULK,
         DELIVERY.c.due_at < before,
@@ -137,11 +142,6 @@ def is_late(connection: Connection, now: datetime) -> bool:
         DELIVERY.c.planned_at < before,
         ~kept_back(),
     )
-    if connection.execute(waits.limit(1)).first() is None:
-        return False
-    # Newest first: where mail flows, one of the newest rows says so.
-    flowing = select(DELIVERY.c.id).where(DELIVERY.c.ended_at > before)
-    return connection.execute(flowing.order_by(DELIVERY.c.id.desc()).limit(1)).first() is None
 
 
 _LET_GO = ("resume%", "newsletters re%", "outbox re%", "content %")
@@ -156,13 +156,6 @@ def is_stalled(connection: Connection, now: datetime, patience: timedelta) -> bo
     Less than `waiting_since` says: what was planned or let go a moment ago is late, and yet about
     to go, and so is what stands behind rows that a sender has leased.
     """
-    stuck = select(DELIVERY.c.id).where(
-        DELIVERY.c.state == "queued",
-        DELIVERY.c.lane < LANE_OF_BULK,
-        DELIVERY.c.due_at < now - patience,
-        DELIVERY.c.planned_at < now - patience,
-        ~kept_back(),
-    )
     at_work = select(DELIVERY.c.id).where(
         DELIVERY.c.lease_owner.is_not(None), DELIVERY.c.lease_until > now
     )
@@ -177,7 +170,7 @@ def is_stalled(connection: Connection, now: datetime, patience: timedelta) -> bo
         latest.c.at > now - _A_MOMENT,
         or_(*(latest.c.command.like(words) for words in _LET_GO)),
     )
-    query = select(exists(stuck) & ~exists(at_work) & ~exists(let_go))
+    query = select(exists(_waits(now - patience)) & ~exists(at_work) & ~exists(let_go))
     return bool(connection.execute(query).scalar_one())
 
 
