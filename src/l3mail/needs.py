@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from l3mail import courses, newsletters, outbox, rounds, triggers
+from l3mail import courses, locales, newsletters, outbox, rounds, triggers
 from l3mail.rounds import Agenda
+
+T = TypeVar("T")
 
 AHEAD = timedelta(hours=48)
 """How long before it is due a text should be published."""
@@ -191,6 +194,8 @@ _WORDS: Mapping[str, Mapping[Cause, str]] = {
         Cause.HELD: "{n} zurückgehalten: `l3mail outbox list --status held`",
     },
 }
+_PEOPLE = {"en": ("1 person", "{n} people"), "de": ("1 Person", "{n} Personen")}
+_MOMENT = {"en": "%a %Y-%m-%d %H:%M", "de": "%d.%m.%Y, %H:%M Uhr"}
 
 
 def in_words(need: Need, zone: ZoneInfo, locale: str = "en") -> str:
@@ -199,18 +204,15 @@ def in_words(need: Need, zone: ZoneInfo, locale: str = "en") -> str:
     What stands in it as the rows have it is not yet safe to print.
     """
     at = in_time(need.at, zone, locale) if need.at else ""
-    words = _WORDS[_language(locale)][need.cause]
-    german = _language(locale) == "de"
-    person = "1 Person" if german else "1 person"
-    several = f"{need.n} Personen" if german else f"{need.n} people"
-    people = person if need.n == 1 else several
+    one, several = in_language(_PEOPLE, locale)
+    people = one if need.n == 1 else several.format(n=need.n)
+    words = in_language(_WORDS, locale)[need.cause]
     return words.format(people=people, subject=need.subject, n=need.n, at=at, because=need.because)
 
 
 def in_time(moment: datetime, zone: ZoneInfo, locale: str = "en") -> str:
     """A moment by the workspace's clocks, in the same words everywhere."""
-    shape = "%d.%m.%Y, %H:%M Uhr" if _language(locale) == "de" else "%a %Y-%m-%d %H:%M"
-    return f"{moment.astimezone(zone):{shape}}"
+    return f"{moment.astimezone(zone):{in_language(_MOMENT, locale)}}"
 
 
 _NAMES: Mapping[str, Mapping[Cause, str]] = {
@@ -249,8 +251,9 @@ _NAMES: Mapping[str, Mapping[Cause, str]] = {
 
 def in_short(cause: Cause, subject: str, locale: str = "en") -> str:
     """What a need is called in a subject line or a list."""
-    return _NAMES[_language(locale)][cause].format(subject=subject)
+    return in_language(_NAMES, locale)[cause].format(subject=subject)
 
 
-def _language(locale: str) -> str:
-    return "de" if locale.partition("-")[0] == "de" else "en"
+def in_language(words: Mapping[str, T], locale: str) -> T:
+    """What the staff of a house with this locale is told: its own words, else the English ones."""
+    return words[locales.choose((locale,), words.keys(), "en")]

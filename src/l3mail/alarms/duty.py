@@ -41,14 +41,9 @@ class Duty:
     zone: ZoneInfo
     locale: str
 
-    @property
-    def is_german(self) -> bool:
-        """Whether the workspace speaks German; every other one is written to in English."""
-        return self.locale.partition("-")[0] == "de"
-
     def say(self, words: Mapping[str, T]) -> T:
         """The German or the English one of a pair."""
-        return words["de" if self.is_german else "en"]
+        return needs.in_language(words, self.locale)
 
     def time(self, moment: datetime) -> str:
         """A moment by the workspace's clocks."""
