@@ -1,21 +1,25 @@
 """What is asked at every tick reads its index and no table: on SQLite, by its own account."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import Connection, event
 
-from l3mail import courses, events, newsletters, outbox, triggers
+from l3mail import alarms, courses, events, newsletters, outbox, rounds, triggers
+from l3mail.alarms import Asking, Duty
 from l3mail.events import Visit
 from l3mail.models import CAMPAIGN, TRIGGER
 from l3mail.outbox import Claim, Gate
+from l3mail.reports import Mondays, placeholder
+from l3mail.rounds import Agenda, Round
 from l3mail.segments import Question
+from l3mail.subscribers import Rules
 from l3mail.triggers import Terms
 from tests.fakes.parish import berlin, declare, happen, terms
-from tests.fakes.village import POLICY, Village
+from tests.fakes.village import PEPPER, POLICY, Village
 from tests.test_triggers import everything_happens
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -29,6 +33,21 @@ def _unasked(*_: object) -> Question:
 
 def _triggers(moment: str) -> Callable[[Connection, Village], object]:
     return lambda c, _: triggers.plan(c, Terms(berlin(moment), BERLIN, _unasked, "de"))
+
+
+def _watched() -> Agenda:
+    """All that a house plans whose staff is told how it fares."""
+    office = "it@amt.example"
+    duty = Duty((office,), "Amt", BERLIN, "de")
+    asking = Asking((office,), lambda *_: "", lambda _: {})
+    mondays = Mondays(frozenset({office}), time(8), BERLIN, placeholder("de"))
+    planners = (alarms.planner(duty), alarms.asker(duty, asking), mondays.planner())
+    return Agenda(Rules(PEPPER, BERLIN, "de"), _unasked, planners=planners)
+
+
+def _nothing_due(connection: Connection, village: Village) -> None:
+    while rounds.due(connection, village.now, _watched()) != Round():
+        pass
 
 
 TICK: dict[str, Callable[[Connection, Village], object]] = {
@@ -53,6 +72,9 @@ TICK: dict[str, Callable[[Connection, Village], object]] = {
     "triggers, a day later": _triggers("2026-11-25 12:00"),
     "wake": lambda c, v: courses.wake(c, v.now, BERLIN, 500),
     "advance": lambda c, v: courses.advance(c, v.now, BERLIN),
+    "a whole round": lambda c, v: rounds.due(c, v.now, _watched()),
+    "a round of nothing": _nothing_due,
+    "late": lambda c, v: outbox.is_late(c, v.now),
 }
 
 
