@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from l3mail.cli.context import House, Json, print_json
+from l3mail.cli.moments import told
 from l3mail.cli.sending import halt_words
 from l3mail.errors import printable
 
@@ -113,12 +114,12 @@ def _print(house: House, found: _Findings, wanted: "Sequence[str]", now: datetim
     if since and since < now - HURRY and not any(need.cause == "waiting" for need in found.needs):
         relay = house.settings.relay
         typer.echo(
-            f"       oldest waiting since {_local(house, since)}:"
+            f"       oldest waiting since {told(since, house.settings.zone)}:"
             f" is the relay {relay.host}:{relay.port} up, is `l3mail run` running?"
         )
     for due in found.upcoming:
         people = "" if due.people is None else f"  {due.people} due"
-        typer.echo(f"next   {_local(house, due.due_at)}  {due.slug}{people}")
+        typer.echo(f"next   {told(due.due_at, house.settings.zone)}  {due.slug}{people}")
     if not found.upcoming:
         typer.echo("next   nothing is due")
     for line in _content_lines(found.content):
@@ -187,10 +188,6 @@ def _view(
         },
         "needs": list(wanted),
     }
-
-
-def _local(house: House, instant: datetime) -> str:
-    return f"{instant.astimezone(house.settings.zone):%a %Y-%m-%d %H:%M}"
 
 
 def _iso(house: House, instant: datetime | None) -> str | None:

@@ -410,12 +410,9 @@ def slug_of(name: str) -> str:
 
 
 def _terms(house: House) -> "Terms":
-    from l3mail.triggers import Terms
-    from l3mail.wiring import asking_terms
+    from l3mail.wiring import trigger_terms
 
-    settings = house.settings
-    question = asking_terms(settings).question
-    return Terms(house.clock.now(), settings.zone, question, settings.workspace.locale)
+    return trigger_terms(house.settings, house.clock.now())
 
 
 def _short(instant: str | None) -> str:

@@ -3,7 +3,6 @@
 Owns the rows of `trigger`. Whom one reaches is asked elsewhere.
 """
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, and_, or_, select, update
 
 from l3mail.database import upsert
-from l3mail.errors import TriggerError, quoted
+from l3mail.errors import TriggerError, did_you_mean, quoted
 from l3mail.models import MESSAGE, STREAM, TRIGGER
 from l3mail.triggers import rules
 from l3mail.triggers.rules import Rule
@@ -176,12 +175,7 @@ def find(connection: Connection, slug: str) -> Trigger:
     """One trigger; raises TriggerError naming the nearest where there is none."""
     known = {one.slug: one for one in listing(connection)}
     if slug not in known:
-        near = difflib.get_close_matches(slug, known, n=1, cutoff=0.4)
-        hint = (
-            f"did you mean {quoted(near[0])}?"
-            if near
-            else "`l3mail triggers list` shows what there is"
-        )
+        hint = did_you_mean(slug, known, "`l3mail triggers list` shows what there is", cutoff=0.4)
         raise TriggerError(f"there is no trigger {quoted(slug)}; {hint}")
     return known[slug]
 

@@ -17,10 +17,9 @@ from l3mail.alarms import Sample
 from l3mail.errors import TokenError, TriggerError
 from l3mail.models import APPROVAL, TRIGGER
 from l3mail.tokens import Purpose, Token
-from l3mail.triggers import Terms
 from l3mail.web.door import Visit, Visiting, one
-from l3mail.web.letters import VIEW_CSP, neutral_values
-from l3mail.wiring import asking_terms
+from l3mail.web.letters import VIEW_CSP
+from l3mail.wiring import neutral_values, trigger_terms
 
 router = APIRouter()
 _DECISIONS: dict[str, Literal["approved", "rejected"]] = {
@@ -115,10 +114,8 @@ def _find(connection: Connection, visit: Visit, approval: int) -> _Question | _A
     if batch is None:
         return _answer(visit, row)
     settings = visit.door.settings
-    terms = Terms(
-        visit.now, settings.zone, asking_terms(settings).question, settings.workspace.locale
-    )
-    samples = alarms.samples_of(connection, batch, lambda text: neutral_values(visit, text, {}))
+    terms = trigger_terms(settings, visit.now)
+    samples = alarms.samples_of(connection, batch, lambda text: neutral_values(settings, text))
     return _Question(
         people=triggers.waiting_for(connection, batch, terms),
         due=visit.moment(batch.due_at),

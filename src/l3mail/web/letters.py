@@ -7,7 +7,6 @@ are inert, so that a colleague it is shared with can't unsubscribe anybody.
 import hashlib
 import mimetypes
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,7 @@ from l3mail.outbox import Started
 from l3mail.publishing import Published
 from l3mail.tokens import Purpose
 from l3mail.web.door import Visit, Visiting
-from l3mail.wiring import INERT, LINKS
-from l3mail.wiring import neutral_values as values_of_nobody
+from l3mail.wiring import INERT, LINKS, neutral_values
 
 router = APIRouter()
 
@@ -72,7 +70,7 @@ async def show_mail(visit: Visiting, token: str) -> Response:
         return visit.stale()
     delivery, text = found
     visit.speak(text.locale)
-    values = neutral_values(visit, text, delivery.course)
+    values = neutral_values(visit.door.settings, text, delivery.course)
     try:
         if text.compiled.get("html"):
             html = rendering.fill(text.compiled, "html", values)
@@ -127,12 +125,7 @@ def find_media(folder: Path, digest: str, name: str) -> Path | None:
 
 def neutral_subject(visit: Visit, text: Published) -> str:
     """A mail's subject to nobody in particular; raises RenderingError."""
-    return rendering.fill(text.compiled, "subject", neutral_values(visit, text, {}))
-
-
-def neutral_values(visit: Visit, text: Published, course: Mapping[str, Any]) -> dict[str, Any]:
-    """What a text may name, without a person: personal links lead to the page of previews."""
-    return values_of_nobody(visit.door.settings, text, course)
+    return rendering.fill(text.compiled, "subject", neutral_values(visit.door.settings, text))
 
 
 def _hasher() -> Any:

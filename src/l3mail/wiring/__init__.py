@@ -29,7 +29,13 @@ from l3mail.wiring.mails import (
     workspace_uuid,
 )
 from l3mail.wiring.reporting import report_terms, weekly_letter
-from l3mail.wiring.rules import asking_terms, declare_streams, load_tokens, make_rules
+from l3mail.wiring.rules import (
+    asking_terms,
+    declare_streams,
+    load_tokens,
+    make_rules,
+    trigger_terms,
+)
 from l3mail.wiring.senders import make_relay, make_sender
 from l3mail.wiring.surveys import Survey, survey_content
 
@@ -66,6 +72,7 @@ __all__ = [
     "set_up",
     "store_media",
     "survey_content",
+    "trigger_terms",
     "unmeasured",
     "weekly_letter",
     "workspace_uuid",

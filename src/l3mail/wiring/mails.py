@@ -6,21 +6,14 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from l3mail import (
-    content,
-    outbox,
-    publishing,
-    rendering,
-)
+from l3mail import content, outbox, publishing, rendering
 from l3mail.database import Database
 from l3mail.errors import OutboxError
 from l3mail.models import SUBSCRIBER, WORKSPACE
 from l3mail.outbox import Started
 from l3mail.publishing import Published
 from l3mail.sending import Compose
-from l3mail.settings import (
-    Settings,
-)
+from l3mail.settings import Settings
 from l3mail.tokens import Purpose, Tokens
 from l3mail.wiring.rules import load_tokens
 
@@ -47,9 +40,7 @@ def composer(settings: Settings, database: Database) -> Compose:
         )
         values = rendering.placeholders(delivery.person, text.locale) | common_values(settings)
         values |= {"links": links, "streams": delivery.asked.get("streams", [])}
-        values["course"] = {"title": "", "slug": "", "lesson": 0, "lessons": 0} | dict(
-            delivery.course
-        )
+        values["course"] = {**NO_COURSE, **delivery.course}
         values |= measured(delivery, text, settings, tokens)
         return rendering.compose(text.compiled, values, head)
 
@@ -64,6 +55,11 @@ def common_values(settings: Settings) -> dict[str, Any]:
         "base_url": settings.web.base_url,
     }
 
+
+NO_COURSE: Mapping[str, Any] = MappingProxyType(
+    {"title": "", "slug": "", "lesson": 0, "lessons": 0}
+)
+"""What a mail that belongs to no course says of it."""
 
 LINKS = ("unsubscribe", "preferences", "view", "confirm", "refuse", "interest", "course")
 """The personal links a mail may hold, each under its own route; `privacy` and `home` are all's."""
@@ -129,7 +125,7 @@ INERT = "/preview"
 
 
 def neutral_values(
-    settings: Settings, text: Published, course: Mapping[str, Any] = MappingProxyType({})
+    settings: Settings, text: Published, course: Mapping[str, Any] = NO_COURSE
 ) -> dict[str, Any]:
     """What a text may name, without a person: personal links lead to the page of previews."""
     base = settings.web.base_url
@@ -137,7 +133,7 @@ def neutral_values(
         **rendering.placeholders({}, text.locale),
         **common_values(settings),
         **unmeasured(text.links),
-        "course": {"title": "", "slug": "", "lesson": 0, "lessons": 0} | dict(course),
+        "course": {**NO_COURSE, **course},
         "streams": [],
         "links": {
             **dict.fromkeys(LINKS, f"{base}{INERT}"),
@@ -180,7 +176,7 @@ def preview_values(
     values["links"] = links | {"privacy": settings.impressum.privacy_url, "home": inert}
     values |= unmeasured(text.hrefs)
     values["streams"] = [stream.title for stream in settings.streams.values()]
-    values["course"] = {"title": "", "slug": "", "lesson": 0, "lessons": 0}
+    values["course"] = NO_COURSE
     for course in library.curricula:
         if course.slug == source.course:
             lessons = [slug for slug, kind in course.lessons if kind == "lesson"]

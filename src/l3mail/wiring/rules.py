@@ -4,19 +4,13 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from l3mail import (
-    streams,
-)
+from l3mail import streams
 from l3mail.audiences import Terms as AskingTerms
 from l3mail.segments import Attribute
-from l3mail.settings import (
-    Settings,
-    load_pepper,
-    load_retired_keys,
-    load_secret_keys,
-)
+from l3mail.settings import Settings, load_pepper, load_retired_keys, load_secret_keys
 from l3mail.subscribers import Rules
 from l3mail.tokens import Tokens
+from l3mail.triggers import Terms as TriggerTerms
 
 
 def asking_terms(settings: Settings) -> AskingTerms:
@@ -28,6 +22,12 @@ def asking_terms(settings: Settings) -> AskingTerms:
         attributes={n: Attribute(a.type, a.choices) for n, a in settings.attributes.items()},
         streams=tuple(settings.streams),
     )
+
+
+def trigger_terms(settings: Settings, now: datetime) -> TriggerTerms:
+    """What triggers depend on in this workspace, at a moment."""
+    question = asking_terms(settings).question
+    return TriggerTerms(now, settings.zone, question, settings.workspace.locale)
 
 
 def make_rules(settings: Settings) -> Rules:
