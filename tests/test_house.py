@@ -143,3 +143,10 @@ def test_committed_files_name_no_registry_and_no_path_of_a_workplace() -> None:
     ]
 
     assert not found
+
+
+def test_the_readme_tells_developers_of_every_part() -> None:
+    _, _, told = (ROOT / "README.md").read_text(encoding="utf-8").partition("## For developers")
+    parts = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or path.is_dir()}
+    parts = {part for part in parts if not part.startswith("_")}
+    assert not {part for part in parts if f"`{part}`" not in told}
