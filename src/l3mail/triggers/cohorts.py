@@ -266,6 +266,6 @@ def _occurrence(trigger: Trigger, rule: Rule, year: int) -> str:
     """What the mail is about, unique for a person; of one that answers a fact, its beginning."""
     if rule.once == "ever":
         return f"trigger:{trigger.slug}:ever"
-    if rule.once == "yearly" or rule.kind in {"birthday", "yearly", "anniversary"}:
+    if rule.once == "yearly" or rule.is_yearly:
         return f"yearly:{trigger.slug}:{year}"
     return f"trigger:{trigger.slug}:"

@@ -22,7 +22,10 @@ from l3mail.content.matter import parse_duration
 from l3mail.errors import TriggerError, quoted
 from l3mail.segments.questions import SETTLED_AFTER
 
-DAILY: Final = frozenset({"birthday", "yearly", "anniversary", "inactive"})
+YEARLY: Final = frozenset({"birthday", "yearly", "anniversary"})
+"""Kinds whose day comes once a year for everybody."""
+
+DAILY: Final = YEARLY | {"inactive"}
 """Kinds that the calendar decides, a local day at a time; the others answer to a single fact."""
 
 NINE: Final = time(9)
@@ -79,6 +82,11 @@ class Rule:
     def is_daily(self) -> bool:
         """Whether the calendar decides, and no single fact."""
         return self.kind in DAILY
+
+    @property
+    def is_yearly(self) -> bool:
+        """Whether everybody's day comes once a year."""
+        return self.kind in YEARLY
 
     @property
     def delay(self) -> timedelta:

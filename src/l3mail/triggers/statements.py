@@ -128,7 +128,7 @@ class Shape:
         return cls(
             kind=rule.kind,
             of_text=rule.of_text,
-            by_fact=rule.once is None and rule.kind not in {"birthday", "yearly", "anniversary"},
+            by_fact=rule.once is None and not rule.is_yearly,
             own_moment=rule.at is None,
             pinned=rule.needs_approval,
             late=late,

@@ -6,9 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from l3mail import (
-    migrations,
-)
+from l3mail import migrations
 from l3mail.database import Database, opened
 from l3mail.errors import SenderBusyError
 from l3mail.settings import (

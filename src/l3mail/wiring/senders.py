@@ -9,10 +9,7 @@ from l3mail.database import Database
 from l3mail.errors import SettingsError
 from l3mail.outbox import Uncertainty
 from l3mail.sending import Relay, Sender, Terms
-from l3mail.settings import (
-    Settings,
-    sending_problems,
-)
+from l3mail.settings import Settings, sending_problems
 from l3mail.wiring.mails import composer
 
 
