@@ -118,6 +118,9 @@ def test_an_address_has_a_form_to_send_to_know_and_to_show(text: str, expected: 
         pytest.param("anna@[IPv6:::1]", "bracketed IP", id="IPv6 literal"),
         pytest.param("Anna <anna@dresden.de>", "display name", id="display name"),
         pytest.param("<anna@dresden.de>", "display name", id="angle brackets"),
+        pytest.param(
+            "Jürgen Böse <j.boese@dresden.de>", "only j.boese@dresden.de is", id="out of Outlook"
+        ),
         pytest.param("anna@dresden.de\r\n", "invalid characters", id="CRLF after"),
         pytest.param("anna@dresden.de\t", "invalid characters", id="tab after"),
         pytest.param("an\u202ena@dresden.de", "unsafe characters", id="bidi override"),

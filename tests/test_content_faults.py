@@ -275,6 +275,7 @@ def test_a_stream_nobody_declared_is_an_error(shelf: Shelf) -> None:
     shelf.text("newsletters/2026-12.md", matter=f"{LESSON}\nstream: newsleter")
     (told,) = shelf.findings
     assert told.startswith('newsletters/2026-12.md:3: the stream "newsleter" is not declared')
+    assert 'did you mean "newsletter"?' in told
 
 
 def test_a_text_over_102_kilobytes_is_an_error(shelf: Shelf) -> None:

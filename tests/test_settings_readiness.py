@@ -57,6 +57,13 @@ def test_a_real_relay_gets_no_placeholder(tmp_path: Path) -> None:
     ]
 
 
+def test_an_https_address_out_of_the_book_is_called_a_placeholder(tmp_path: Path) -> None:
+    mine = READY.replace("https://kurse.dresden.de", "https://lernen.musterstadt.example")
+    [line] = sending_problems(_load(tmp_path, mine))
+
+    assert line.startswith('"web.base_url" is "https://lernen.musterstadt.example", a placeholder,')
+
+
 @pytest.mark.parametrize("key", ["to", "approvers"])
 def test_staff_are_people_and_no_placeholders(tmp_path: Path, key: str) -> None:
     named = f'{READY}[alerts]\n{key} = ["it@dresden.de", "it@example.org"]\n'

@@ -29,6 +29,8 @@ _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u00a1-\U0010ffff-]+"
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _WIRE = re.compile(rf"(?P<local>{_ATOM}(?:\.{_ATOM})*)@{_LABEL}(?:\.{_LABEL})+")
 
+_WITH_NAME = re.compile(r"[^<>]*<([^<>\s]+@[^<>\s]+)>")
+
 _HEADER_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
@@ -86,7 +88,7 @@ def parse_address(text: str) -> Address:
             globally_deliverable=True,
         )
     except ValueError as error:  # its own kind, or idna's
-        raise AddressError(text, _reason(error)) from error
+        raise AddressError(text, _in_brackets(typed) or _reason(error)) from error
     local, domain = valid.local_part, valid.ascii_domain
     address = f"{local}@{domain}"
     unsafe = _unsafe_on_the_wire(address)
@@ -182,6 +184,14 @@ def _unsafe_on_the_wire(address: str) -> str:
     if len(address.encode("utf-8")) > _ADDRESS_OCTETS:
         return f"it has more than {_ADDRESS_OCTETS} octets"
     return ""
+
+
+def _in_brackets(typed: str) -> str:
+    """What to say of `Ada <ada@schule.example>`, as mail programs copy an address; else nothing."""
+    found = _WITH_NAME.fullmatch(typed)
+    if not found:
+        return ""
+    return f"display name and angle brackets are no part of it, only {printable(found[1], 160)} is"
 
 
 def _reason(error: ValueError) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from l3mail.content.blocks import Body, build_body
-from l3mail.content.findings import Faults, Finding
+from l3mail.content.findings import Faults, Finding, suggestion
 from l3mail.content.images import Medium, find_medium
 from l3mail.content.layouts import (
     FOLDER as LAYOUTS,
@@ -211,7 +211,7 @@ class _Compilation:
             self.faults.error(
                 line,
                 f"the stream {quoted(str(stream))} is not declared;"
-                f" write [streams.{stream}] into l3mail.toml or take another of {sorted(known)}",
+                f" {suggestion(str(stream), known)} A new one: [streams.{stream}] in l3mail.toml",
             )
 
     def _frame_values(self, body: object, *, escape: bool) -> dict[str, Any]:

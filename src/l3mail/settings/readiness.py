@@ -39,9 +39,11 @@ def unready(settings: Settings) -> list[str]:
 def _unready_addresses(settings: Settings) -> Iterator[str]:
     base_url = settings.web.base_url
     if not _is_public_https(base_url):
+        host = urlsplit(base_url).hostname or ""
+        placeholder = ", a placeholder" if _is_placeholder_host(host) else ""
         yield (
-            f'"web.base_url" is {quoted(base_url)}, and links in mails need a public https'
-            " address; set it or L3MAIL_BASE_URL"
+            f'"web.base_url" is {quoted(base_url)}{placeholder}, and links in mails need a public'
+            " https address; set it or L3MAIL_BASE_URL"
         )
     mailboxes = (("from", settings.sender.from_), ("reply_to", settings.sender.reply_to))
     for key, mailbox in mailboxes:
