@@ -307,6 +307,7 @@ def leave_out_a_pixel(connection: Connection, evidence: Evidence) -> None:
     assert isinstance(post, list)
     number = of_ada(evidence, "/03-video")
     mail = deepcopy(post[number].mail)
+    mail.get_payload(0).set_content("Ohne")
     mail.get_payload(1).set_content("<p>Ohne</p>", subtype="html")
     post[number] = replace(post[number], mail=mail)
 
