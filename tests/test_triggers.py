@@ -488,6 +488,21 @@ def test_a_day_is_marked_as_planned_when_nobody_of_it_is_left(town: Village) -> 
     assert plan(town) == Planned()
 
 
+AHEAD = {"anniversary": {}, "yearly": {"on": "05-10"}, "inactive": {"after": "9d"}}
+
+
+@pytest.mark.parametrize("kind", AHEAD)
+def test_a_clock_that_ran_ahead_takes_nobody_s_mail_once_it_is_right(
+    town: Village, kind: str
+) -> None:
+    declare(town, trigger=kind, **AHEAD[kind])
+    agree_to_tracking(town, friend(town, joined=berlin("2026-05-10 12:00")))
+    assert plan(town, "2028-05-09 10:00").deliveries == 0
+    assert plan(town, "2027-05-10 10:00") == Planned(1)
+    assert plan(town, "2027-05-10 10:05") == Planned()
+    assert shown(town.row(TRIGGER, 1)["planned_until"]) == "2027-05-10 09:00"
+
+
 # -- whom nobody may mail, and whom a segment leaves out
 
 
