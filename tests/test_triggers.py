@@ -357,6 +357,16 @@ def test_once_ever_means_the_first_fact_also_where_two_fall_due_together(town: V
     assert plan(town, "2028-05-03 13:00") == Planned()
 
 
+def test_a_rule_that_becomes_once_ever_counts_the_mails_of_before(town: Village) -> None:
+    declare(town, trigger="interested", of="video", after="1d")
+    happen(town, friend(town, joined=LONG_AGO), "interested", name="video")
+    assert plan(town, "2027-05-02 12:00") == Planned(1)
+    declare(town, trigger="interested", of="video", after="3d", once="ever")
+    happen(town, friend(town, "bea", joined=LONG_AGO), "interested", name="video")
+    assert plan(town, "2027-05-05 12:00") == Planned(1)
+    assert due(town) == [(1, "2027-05-02 12:00"), (2, "2027-05-05 12:00")]
+
+
 def test_a_full_batch_of_one_person_s_facts_keeps_nobody_waiting(town: Village) -> None:
     declare(town, trigger="interested", of="video", once="ever")
     ada, bea = friend(town), friend(town, "bea")
