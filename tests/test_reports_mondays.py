@@ -1,8 +1,10 @@
 """The weekly report mails itself: on Monday, once, however late, and to the staff alone."""
 
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -12,11 +14,12 @@ from l3mail import reports, rounds, simulations, wiring
 from l3mail.audiences import Terms as AskingTerms
 from l3mail.database import Database
 from l3mail.models import DELIVERY, MESSAGE, WORKSPACE
-from l3mail.reports import Mondays, Span, placeholder
+from l3mail.reports import Mondays, Span, placeholder, spans
 from l3mail.rounds import Agenda
 from l3mail.settings import load_settings
 from l3mail.staff import Letter
 from l3mail.subscribers import Rules
+from l3mail.wiring.reporting import Scribe
 from tests.fakes.desk import Desk, at_a_desk
 from tests.fakes.village import BACKENDS, PEPPER, Village, ground
 from tests.test_courses import enroll, school
@@ -202,6 +205,33 @@ def test_a_fault_in_writing_is_told_and_tried_again(
         rounds.run(desk.village.database, desk.village.clock, agenda_)
     monkeypatch.setattr(reports, "look", look)
     assert rounds.run(desk.village.database, desk.village.clock, agenda_).planned == 1
+
+
+def test_nobody_waits_for_a_letter_when_the_house_stops(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python waits at its end for every thread that is no daemon, a database's readers too."""
+    settings, village = load_settings(desk.folder, {}), desk.village
+    begun, go_on = threading.Event(), threading.Event()
+    look = reports.look
+
+    def slow(*terms: Any) -> Any:
+        begun.set()
+        go_on.wait()
+        return look(*terms)
+
+    monkeypatch.setattr(reports, "look", slow)
+    scribe = Scribe(settings)
+    span, before = spans.last_week(village.now, settings.zone), set(threading.enumerate())
+    assert scribe.write(span, village.now) is None
+    begun.wait()
+    writing = set(threading.enumerate()) - before
+    assert writing
+    assert all(thread.daemon for thread in writing)
+    go_on.set()
+    while (letter := scribe.write(span, village.now)) is None:
+        pass
+    assert letter.kind == "report"
 
 
 def test_simulate_lists_the_report_as_a_real_run_does(desk: Desk) -> None:

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from typer.testing import CliRunner
 
-from l3mail import courses, newsletters
+from l3mail import courses, newsletters, rounds
 from l3mail.cli import app
 from l3mail.clocks import FixedClock, SystemClock
 from l3mail.database import Database, opened
@@ -121,6 +121,21 @@ def test_once_plans_and_sends_what_is_due_and_leads_on(
         assert enrollment["next_due_at"] > SystemClock().now()
     again = office.run("run", "--once", "--json")
     assert json.loads(again.stdout)["planned"] == 0
+    assert len(relay[1].read_text().splitlines()) == 2
+
+
+def test_once_sends_what_is_planned_though_a_step_is_at_fault(
+    tmp_path: Path, relay: tuple[int, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    office = Office(tmp_path, settings(relay[0]))
+    enroll(office)
+
+    def faulty(*_: object) -> rounds.Round:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(rounds, "STEPS", (faulty, *rounds.STEPS))
+    result = CliRunner().invoke(app, ["--workspace", str(tmp_path), "run", "--once"])
+    assert isinstance(result.exception, ZeroDivisionError)
     assert len(relay[1].read_text().splitlines()) == 2
 
 

@@ -135,6 +135,23 @@ def test_a_fault_of_ours_ends_one_tick_and_not_the_next(
     assert asyncio.run(ticking.tick()) == Round(planned=3)
 
 
+def test_a_step_that_fails_keeps_no_other_waiting(
+    town: Village, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What can't be told of clicks, or of a week, silences neither lessons nor alarms."""
+    ticking = ticker(town)
+
+    def faulty(connection: Connection, now: datetime, agenda: Agenda) -> Round:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(rounds, "STEPS", (faulty, *rounds.STEPS))
+    for planned in (2, 4, 5):
+        assert asyncio.run(ticking.tick()) is None
+        assert len(town.rows()) == planned
+    assert "ZeroDivisionError" in caplog.text
+    assert ticking.last_tick_at is None
+
+
 def test_a_ticker_is_late_after_a_while_without_a_whole_tick(town: Village) -> None:
     ticking = ticker(town)
     asyncio.run(ticking.tick())

@@ -357,6 +357,16 @@ def test_once_ever_means_the_first_fact_also_where_two_fall_due_together(town: V
     assert plan(town, "2028-05-03 13:00") == Planned()
 
 
+def test_a_rule_that_becomes_once_ever_counts_the_mails_of_before(town: Village) -> None:
+    declare(town, trigger="interested", of="video", after="1d")
+    happen(town, friend(town, joined=LONG_AGO), "interested", name="video")
+    assert plan(town, "2027-05-02 12:00") == Planned(1)
+    declare(town, trigger="interested", of="video", after="3d", once="ever")
+    happen(town, friend(town, "bea", joined=LONG_AGO), "interested", name="video")
+    assert plan(town, "2027-05-05 12:00") == Planned(1)
+    assert due(town) == [(1, "2027-05-02 12:00"), (2, "2027-05-05 12:00")]
+
+
 def test_a_full_batch_of_one_person_s_facts_keeps_nobody_waiting(town: Village) -> None:
     declare(town, trigger="interested", of="video", once="ever")
     ada, bea = friend(town), friend(town, "bea")
@@ -486,6 +496,21 @@ def test_a_day_is_marked_as_planned_when_nobody_of_it_is_left(town: Village) -> 
     assert shown(town.row(TRIGGER, 1)["planned_until"]) == "2027-05-10 09:00"
     town.change(DELIVERY, 3, occurrence="another")
     assert plan(town) == Planned()
+
+
+AHEAD = {"anniversary": {}, "yearly": {"on": "05-10"}, "inactive": {"after": "9d"}}
+
+
+@pytest.mark.parametrize("kind", AHEAD)
+def test_a_clock_that_ran_ahead_takes_nobody_s_mail_once_it_is_right(
+    town: Village, kind: str
+) -> None:
+    declare(town, trigger=kind, **AHEAD[kind])
+    agree_to_tracking(town, friend(town, joined=berlin("2026-05-10 12:00")))
+    assert plan(town, "2028-05-09 10:00").deliveries == 0
+    assert plan(town, "2027-05-10 10:00") == Planned(1)
+    assert plan(town, "2027-05-10 10:05") == Planned()
+    assert shown(town.row(TRIGGER, 1)["planned_until"]) == "2027-05-10 09:00"
 
 
 # -- whom nobody may mail, and whom a segment leaves out

@@ -74,6 +74,10 @@ class Database:
         """Run `verb` on a snapshot that it can't change."""
         return self._read(verb).result()
 
+    def read_here(self, verb: Verb[T]) -> T:
+        """`read` in the caller's own thread, for one nobody waits for when the process ends."""
+        return _transact(self._read_engine, verb)
+
     async def writes(self, verb: Verb[T]) -> T:
         """`write` for coroutines."""
         return await asyncio.wrap_future(self._write(verb))

@@ -17,6 +17,7 @@ from l3mail import courses, events, newsletters, subscribers, triggers
 from l3mail.audiences import Questions
 from l3mail.clocks import Clock
 from l3mail.database import Database, Verb
+from l3mail.errors import DatabaseUnavailableError
 from l3mail.models import CAMPAIGN, DELIVERY, ENROLLMENT, LESSON, MESSAGE, UtcDateTime
 from l3mail.planning import NOW
 from l3mail.subscribers import Rules
@@ -184,12 +185,22 @@ def steps(clock: Clock, agenda: Agenda, *, chores: bool = False) -> list[Verb[Ro
 
 
 def run(database: Database, clock: Clock, agenda: Agenda, *, chores: bool = False) -> Round:
-    """Round after round until no step wants more: all that is due is planned."""
+    """Round after round until no step wants more: all that is due is planned.
+
+    A fault of ours in one step ends with the round: the other steps are done first.
+    """
     total = Round()
     while True:
-        done = Round()
+        done, fault = Round(), None
         for verb in steps(clock, agenda, chores=chores):
-            done += database.write(verb)
+            try:
+                done += database.write(verb)
+            except DatabaseUnavailableError:
+                raise
+            except Exception as one:  # noqa: BLE001 - raised below
+                fault = fault or one
+        if fault is not None:
+            raise fault
         total = total.then(done)
         if not done.more:
             return total

@@ -90,8 +90,8 @@ class Ticker:
     async def tick(self) -> Round | None:
         """Plan all that is due, a bounded step at a time; None where it could not be done.
 
-        A fault is logged and ends this tick only. Whatever it did is committed, and the next
-        one goes on from there.
+        A fault is logged and ends this tick only, with the round it is in: no other step waits
+        for what one can't do. Whatever it did is committed, and the next one goes on from there.
         """
         try:
             done = await self._plan()
@@ -111,16 +111,24 @@ class Ticker:
         total = Round()
         chores = self._clock.monotonic() >= self._chores_at
         while not self._stopping.is_set():
-            done = Round()
+            done, fault = Round(), None
             for verb in rounds.steps(self._clock, self._agenda, chores=chores):
                 if self._stopping.is_set():
                     break
-                step = await self._database.writes(verb)
+                try:
+                    step = await self._database.writes(verb)
+                except DatabaseUnavailableError:
+                    raise
+                except Exception as one:  # noqa: BLE001 - raised below, when the others are done
+                    fault = fault or one
+                    continue
                 done += step
                 if step.planned:
                     self._wake()
                 # Pages and dialogues go on in between, also where a write took no time.
                 await asyncio.sleep(0)
+            if fault is not None:
+                raise fault
             total = total.then(done)
             if not done.more:
                 if chores:

@@ -14,7 +14,7 @@ import typer
 
 from l3mail.cli.context import House, Json, print_json, start_logging
 from l3mail.cli.sending import warn_of_halts
-from l3mail.errors import L3mailError, WorkspaceError
+from l3mail.errors import DatabaseUnavailableError, L3mailError, WorkspaceError
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -114,8 +114,16 @@ def _once(house: House, database: "Database", sender: "Sender") -> tuple["Round"
     from l3mail.wiring import make_watched_agenda
 
     agenda = make_watched_agenda(house.settings)
-    done = rounds.run(database, house.clock, agenda, chores=True)
+    done, fault = rounds.Round(), None
+    try:
+        done = rounds.run(database, house.clock, agenda, chores=True)
+    except DatabaseUnavailableError:
+        raise
+    except Exception as one:  # noqa: BLE001 - raised below: what is planned goes out all the same
+        fault = one
     tally = asyncio.run(_with_signals(sender.stop, sender.run(once=True)))
+    if fault is not None:
+        raise fault
     # Who had a lesson is led on now: nobody may be here to do it before the next one.
     after = rounds.run(database, house.clock, agenda)
     beat = _heart(house, database, sender).beat()

@@ -80,8 +80,11 @@ def due(connection: Connection, trigger: Trigger, rule: Rule, terms: Terms) -> l
     since = trigger.active_since
     if rule.is_daily:
         found = []
+        # What a clock that ran ahead put into the future says nothing of the days until then.
+        is_past = trigger.planned_until is not None and trigger.planned_until <= terms.now
+        planned_until = trigger.planned_until if is_past else None
         for occasion in rules.occasions(rule, terms.now, terms.zone, since):
-            planned = trigger.planned_until and occasion.due_at <= trigger.planned_until
+            planned = planned_until and occasion.due_at <= planned_until
             if planned and rule.kind == "yearly" and occasion.on == terms.today:
                 found.append(_late(trigger, rule, occasion))
             elif not planned or rule.kind == "birthday":

@@ -122,15 +122,13 @@ def resume(connection: Connection, slug: str, now: datetime) -> bool:
     return changed.first() is not None
 
 
-def note_planned(connection: Connection, trigger: Trigger, until: datetime) -> None:
+def note_planned(connection: Connection, trigger: Trigger, until: datetime, now: datetime) -> None:
     """Remember the last day's mailing of which nobody is left to plan."""
+    noted = TRIGGER.c.planned_until
     connection.execute(
         update(TRIGGER)
         .where(
-            and_(
-                TRIGGER.c.id == trigger.id,
-                or_(TRIGGER.c.planned_until.is_(None), TRIGGER.c.planned_until < until),
-            )
+            and_(TRIGGER.c.id == trigger.id, or_(noted.is_(None), noted < until, noted > now)),
         )
         .values(planned_until=until)
     )

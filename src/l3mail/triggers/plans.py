@@ -70,7 +70,7 @@ def _plan(connection: Connection, trigger: Trigger, terms: Terms, limit: int) ->
         if planned >= limit:
             return planned
     if found and found[-1].occasion is not None and rule.is_daily and rule.kind != "birthday":
-        declaring.note_planned(connection, trigger, found[-1].occasion.due_at)
+        declaring.note_planned(connection, trigger, found[-1].occasion.due_at, terms.now)
     if rule.needs_approval:
         _show(connection, trigger, terms)
     return planned

@@ -119,6 +119,7 @@ class Shape:
     of_text: bool = False
     by_fact: bool = False
     own_moment: bool = False
+    ever: bool = False
     pinned: bool = False
     late: bool = False
 
@@ -130,6 +131,7 @@ class Shape:
             of_text=rule.of_text,
             by_fact=rule.once is None and not rule.is_yearly,
             own_moment=rule.at is None,
+            ever=rule.once == "ever",
             pinned=rule.needs_approval,
             late=late,
         )
@@ -163,11 +165,11 @@ def mails_due(shape: Shape) -> Select[Any]:
     if shape.by_fact:
         assert facts.id is not None
         occurrence = occurrence + facts.id
-    planned = exists(
-        select(_PLANNED.c.id).where(
-            _PLANNED.c.subscriber_id == SUBSCRIBER.c.id, _PLANNED.c.occurrence == occurrence
-        )
-    )
+    same: Column = _PLANNED.c.occurrence == occurrence
+    if shape.ever:
+        # Whoever had it by an earlier rule of the same text, which counted otherwise, has had it.
+        same = or_(same, _PLANNED.c.slug == bindparam("slug", type_=String))
+    planned = exists(select(_PLANNED.c.id).where(_PLANNED.c.subscriber_id == SUBSCRIBER.c.id, same))
     due_at: Column = bindparam("due_at", type_=UtcDateTime)
     lapses_at: Column = bindparam("lapses_at", type_=UtcDateTime)
     if shape.own_moment:

@@ -1,6 +1,7 @@
 """The weekly report of a workspace: what its settings and files have to say to it."""
 
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+import threading
+from concurrent.futures import Future, wait
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -58,9 +59,7 @@ class Scribe:
     def write(self, span: Span, now: datetime) -> Letter | None:
         """The letter on a week; None while it is being written, so ask again."""
         if self._writing is None or self._writing[0] != span.name:
-            thread = ThreadPoolExecutor(1, thread_name_prefix="l3mail-report")
-            self._writing = span.name, thread.submit(self._letter, span, now)
-            thread.shutdown(wait=False)  # it ends with this letter
+            self._writing = span.name, self._begin(span, now)
         letter = self._writing[1]
         # Not by the time-out of `result`: a time-out while it was written would look the same.
         if not wait({letter}, PATIENCE_SECONDS).done:
@@ -68,6 +67,19 @@ class Scribe:
         self._writing = None
         return letter.result()
 
+    def _begin(self, span: Span, now: datetime) -> Future[Letter]:
+        letter: Future[Letter] = Future()
+
+        def fulfil() -> None:
+            try:
+                letter.set_result(self._letter(span, now))
+            except BaseException as fault:  # noqa: BLE001 - raised where the letter is asked for
+                letter.set_exception(fault)
+
+        # A daemon: whoever stops the house does not wait for a letter that is begun anew later.
+        threading.Thread(target=fulfil, name="l3mail-report", daemon=True).start()
+        return letter
+
     def _letter(self, span: Span, now: datetime) -> Letter:
         with opened(self._settings.database_url) as database:
-            return database.read(lambda c: weekly_letter(c, self._settings, span, now))
+            return database.read_here(lambda c: weekly_letter(c, self._settings, span, now))
