@@ -190,7 +190,10 @@ def test_rates_stand_only_where_enough_is_measured() -> None:
     said = " ".join(text.replace("\u00a0", " ").split())
     assert "messbar 190 (48 %), geöffnet 101 (53 %), geklickt 33 (17 %), Klicks ohne" in said
     assert "Messbar sind 192 von 401 angenommenen E-Mails (48 % von allen)" in said
-    assert "lifecycle/birthday fällig 3, angenommen 3, messbar 2 (67 %) Messbar sind" in said
+    assert (
+        "lifecycle/birthday fällig 3, angenommen 3, messbar 2 (67 %), Klicks ohne Person verdeckt"
+        in said
+    )
 
 
 def test_where_nobody_is_measured_no_empty_columns_stand() -> None:

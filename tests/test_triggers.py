@@ -219,6 +219,27 @@ def test_a_click_counts_when_it_seems_to_be_a_human_s(
     assert [moment for _, moment in due(town)] == ["2027-05-01 12:10"] * count
 
 
+@pytest.mark.parametrize(("of", "mails"), [("video", 2), ("kurs/02-video", 2)])
+def test_who_clicks_again_in_the_same_mail_is_answered_once(
+    town: Village, of: str, mails: int
+) -> None:
+    declare(town, trigger="clicked", of=of)
+    ada = friend(town)
+    for _ in range(2):
+        message = town.publish("kurs/02-video")
+        delivery = town.delivery(ada, slug="kurs/02-video", state="accepted", message_id=message)
+        first = click(town, ada, delivery_id=delivery)
+        link = next(row["link_id"] for row in town.rows(EVENT) if row["id"] == first)
+        for _ in range(2):
+            happen(
+                town, ada, "clicked", verdict="human", delivery_id=delivery, link_id=link,
+                message_id=message,
+            )  # fmt: skip
+        click(town, ada, "netzwerk", delivery_id=delivery)
+    assert plan(town, "2027-05-01 13:00") == Planned(mails)
+    assert plan(town) == Planned()
+
+
 def test_a_click_that_was_judged_late_is_answered_all_the_same(town: Village) -> None:
     declare(town, trigger="clicked", of="video", after="1d", at="10:00")
     fact = click(town, friend(town), verdict="raw")

@@ -20,6 +20,8 @@ from tests.fakes.village import MONDAY_TEN
 BERLIN = ZoneInfo("Europe/Berlin")
 NAUGHT = Pair(0, 0)
 
+HIDDEN = Cell(None, "covered")
+
 
 def empty_report(**values: Any) -> Report:
     """A house nobody has joined yet."""
@@ -59,10 +61,17 @@ def full_report(name: str = "Flyer", **values: Any) -> Report:
         mails=Mails(
             (KindOfMail("lesson", 1242, states, 900, 880),),
             (
-                Mailing("newsletter/2026-12", "newsletter", 400, Reach(398, 190, 101, 33), 60, 25),
-                Mailing("lifecycle/birthday", "lifecycle", 3, Reach(3, 2, 1, 1), 0, 0),
+                Mailing(
+                    "newsletter/2026-12",
+                    "newsletter",
+                    400,
+                    Reach(398, 190, 101, 33),
+                    Cell(60),
+                    Cell(25),
+                ),
+                Mailing("lifecycle/birthday", "lifecycle", 3, Reach(3, 2, 1, 1), HIDDEN, HIDDEN),
             ),
-            (LinkFigures("newsletter/2026-12", name, Cell(12), 4),),
+            (LinkFigures("newsletter/2026-12", name, Cell(12), Cell(4)),),
             Judged(12, 3, 1),
         ),
         joining=Joining(

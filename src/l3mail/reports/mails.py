@@ -55,14 +55,17 @@ class Reach:
 
 @dataclass(frozen=True, slots=True)
 class Mailing:
-    """One issue or lifecycle mailing; the `uncounted` acts are those of no known person."""
+    """One issue or lifecycle mailing; the `uncounted` acts are those of no known person.
+
+    They are hidden where so few people were not measured that all of them are one's or another's.
+    """
 
     slug: str
     kind: str
     planned: int
     reach: Reach
-    uncounted_openings: int
-    uncounted_clicks: int
+    uncounted_openings: Cell
+    uncounted_clicks: Cell
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ class LinkFigures:
     slug: str
     name: str
     people: Cell
-    uncounted: int
+    uncounted: Cell
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,17 +112,18 @@ def look(connection: Connection, span: Span, before: Span, only: str | None = No
     """Look at the mails that fell due in a span, or those of one slug; not at mail to staff."""
     found = _groups(connection, span, before, only)
     responses = _responses(connection, span)
+    unmeasured = _unmeasured(connection, span)
     uncounted = _uncounted(connection, span)
     kinds = [
         kind
         for kind in (_kind(name, found) for name in KINDS)
         if kind.planned + kind.planned_before
     ]
-    mailings = _mailings(found, responses, uncounted)
+    mailings = _mailings(found, responses, uncounted, unmeasured)
     return Mails(
         tuple(kinds),
         tuple(mailings),
-        tuple(_links(connection, span, only)),
+        tuple(_links(connection, span, only, unmeasured)),
         _judged(connection, span),
     )
 
@@ -166,6 +170,7 @@ def _mailings(
     found: Iterable[_Group],
     responses: Mapping[tuple[str, str], int],
     uncounted: Mapping[tuple[str, str], int],
+    unmeasured: Mapping[str, int],
 ) -> list[Mailing]:
     planned: Counter[tuple[str, str]] = Counter()
     accepted: Counter[str] = Counter()
@@ -186,8 +191,8 @@ def _mailings(
                 responses.get((slug, "opened"), 0),
                 responses.get((slug, "clicked"), 0),
             ),
-            uncounted_openings=uncounted.get((slug, "opened"), 0),
-            uncounted_clicks=uncounted.get((slug, "clicked"), 0),
+            uncounted_openings=_of_many(uncounted.get((slug, "opened"), 0), unmeasured[slug]),
+            uncounted_clicks=_of_many(uncounted.get((slug, "clicked"), 0), unmeasured[slug]),
         )
         for (kind, slug), n in sorted(
             planned.items(), key=lambda one: (one[0][0] != "newsletter", one)
@@ -212,6 +217,30 @@ def _responses(connection: Connection, span: Span) -> dict[tuple[str, str], int]
     return {(slug, kind): n for slug, kind, n in connection.execute(query)}
 
 
+def _unmeasured(connection: Connection, span: Span) -> Counter[str]:
+    """By text that anything of the span was counted of: how many had it and were not measured."""
+    counted = (
+        select(MESSAGE.c.slug)
+        .join(COUNTER, COUNTER.c.message_id == MESSAGE.c.id)
+        .where(COUNTER.c.day.between(span.first_on, span.last_on))
+    )
+    query = (
+        select(DELIVERY.c.slug, func.count(DELIVERY.c.subscriber_id.distinct()))
+        .where(
+            DELIVERY.c.slug.in_(counted),
+            DELIVERY.c.state == "accepted",
+            DELIVERY.c.tracked.is_(False),
+        )
+        .group_by(DELIVERY.c.slug)
+    )
+    return Counter({slug: int(n) for slug, n in connection.execute(query)})
+
+
+def _of_many(n: int, people: int) -> Cell:
+    """A count of what nobody is known by, hidden where few could have done it."""
+    return Cell(n) if people >= FEWEST else Cell(None, "covered")
+
+
 def _uncounted(connection: Connection, span: Span) -> dict[tuple[str, str], int]:
     query = (
         select(MESSAGE.c.slug, COUNTER.c.kind, func.sum(COUNTER.c.n))
@@ -222,7 +251,9 @@ def _uncounted(connection: Connection, span: Span) -> dict[tuple[str, str], int]
     return {(slug, kind): int(n) for slug, kind, n in connection.execute(query)}
 
 
-def _links(connection: Connection, span: Span, only: str | None) -> list[LinkFigures]:
+def _links(
+    connection: Connection, span: Span, only: str | None, unmeasured: Mapping[str, int]
+) -> list[LinkFigures]:
     keys = (MESSAGE.c.slug, LINK.c.name, LINK.c.url)
     clicks = (
         select(*keys, EVENT.c.subscriber_id)
@@ -251,11 +282,13 @@ def _links(connection: Connection, span: Span, only: str | None) -> list[LinkFig
     for slug, name, url, n in connection.execute(counted):
         uncounted[slug, name_of(name, url)] += int(n)
     found = [
-        LinkFigures(*key, at_least(len(people.get(key, ()))), uncounted[key])
+        LinkFigures(
+            *key, at_least(len(people.get(key, ()))), _of_many(uncounted[key], unmeasured[key[0]])
+        )
         for key in people.keys() | uncounted.keys()
     ]
     # By what is shown alone: the order would tell which hidden number is the greater.
-    found.sort(key=lambda one: (-(one.people.n or 0) - one.uncounted, one.slug, one.name))
+    found.sort(key=lambda one: (-(one.people.n or 0) - (one.uncounted.n or 0), one.slug, one.name))
     return found[:MOST_LINKS]
 
 

@@ -306,14 +306,14 @@ def _mailings_table(found: Sequence[Mailing], titles: Mapping[str, str], words: 
     columns = ["due", "accepted"]
     if any(one.reach.measurable for one in found):
         columns += ["measurable", "opened", "clicked"]
-    if any(one.uncounted_clicks for one in found):
+    if any(one.uncounted_clicks.n for one in found):
         columns.append("uncounted")
 
     def told(one: Mailing, column: str) -> str:
         if column == "due":
             return words.number(one.planned)
         if column == "uncounted":
-            return words.number(one.uncounted_clicks)
+            return cell(one.uncounted_clicks, words)
         return _reach(one.reach, column, words)
 
     heads = [
@@ -330,14 +330,14 @@ def links_table(mails: Mails, titles: Mapping[str, str], words: Words) -> tuple[
     found = mails.links
     if not found:
         return ()
-    has_uncounted = any(link.uncounted for link in found)
+    has_uncounted = any(link.uncounted.n for link in found)
     heads = ["link", "text", "people", *(["uncounted"] if has_uncounted else [])]
     rows = [
         (
             tamed(link.name),
             title_of(titles, link.slug),
             cell(link.people, words),
-            *([words.number(link.uncounted)] if has_uncounted else []),
+            *([cell(link.uncounted, words)] if has_uncounted else []),
         )
         for link in found
     ]

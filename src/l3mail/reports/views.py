@@ -68,8 +68,8 @@ def mails(found: Mails) -> dict[str, Any]:
                 "kind": one.kind,
                 "planned": one.planned,
                 **reach(one.reach),
-                "openings_without_person": one.uncounted_openings,
-                "clicks_without_person": one.uncounted_clicks,
+                "openings_without_person": one.uncounted_openings.n,
+                "clicks_without_person": one.uncounted_clicks.n,
             }
             for one in found.mailings
         ],
@@ -78,7 +78,7 @@ def mails(found: Mails) -> dict[str, Any]:
                 "message": link.slug,
                 "link": link.name,
                 **_cell(link.people),
-                "clicks_without_person": link.uncounted,
+                "clicks_without_person": link.uncounted.n,
             }
             for link in found.links
         ],

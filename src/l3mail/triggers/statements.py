@@ -85,6 +85,7 @@ _DELIVERY = DELIVERY.alias("delivery_of_event")
 _MESSAGE = MESSAGE.alias("message_of_event")
 _LINK = LINK.alias("link_of_event")
 _ENROLLMENT = ENROLLMENT.alias("enrollment_of_trigger")
+_EARLIER = EVENT.alias("earlier_click")
 _SIGN = EVENT.alias("sign_of_life")
 _PLANNED = DELIVERY.alias("delivery_planned")
 _PINNED = APPROVAL_MESSAGE.alias("message_approved")
@@ -378,12 +379,31 @@ def _finished() -> _Facts:
     )
 
 
+def _clicked_before(shape: Shape) -> Column:
+    """Whether a click only repeats one in the same mail: on its link, or on any where all count."""
+    same = [] if shape.of_text else [_EARLIER.c.link_id == _EVENT.c.link_id]
+    return exists(
+        select(_EARLIER.c.id)
+        .where(
+            _EARLIER.c.delivery_id == _EVENT.c.delivery_id,
+            _EARLIER.c.kind == "clicked",
+            _EARLIER.c.verdict == "human",
+            or_(
+                _EARLIER.c.at < _EVENT.c.at,
+                and_(_EARLIER.c.at == _EVENT.c.at, _EARLIER.c.id < _EVENT.c.id),
+            ),
+            *same,
+        )
+        .correlate(_EVENT)
+    )
+
+
 def _happened(shape: Shape) -> _Facts:
     """Events: clicks that seem to be a human's, interests and answers, which need no judging."""
     named = bindparam("fact_of", type_=String)
     conditions: list[Column] = [_EVENT.c.kind == shape.kind, *_between(_EVENT.c.at)]
     if shape.kind == "clicked":
-        conditions.append(_EVENT.c.verdict == "human")
+        conditions += [_EVENT.c.verdict == "human", not_(_clicked_before(shape))]
     if shape.of_text:
         slug = func.coalesce(
             select(_DELIVERY.c.slug)
