@@ -280,6 +280,21 @@ def test_a_link_leads_on_when_nothing_can_be_written(
     assert light_box.facts() == []
 
 
+def test_what_is_not_counted_is_told_once_and_summed_up_when_it_is_over(
+    light_box: Letterbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(type(light_box.village.database), "writes", away)
+        for _ in range(3):
+            light_box.ask(f"/c/{light_box.mine}/1")
+    for _ in range(2):
+        light_box.ask(f"/c/{light_box.mine}/1")
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        "visits are not counted until the database can be written: locked",
+        "visits are counted again; 3 were not",
+    ]
+
+
 def test_nobody_waits_for_a_write_that_takes_its_time(
     light_box: Letterbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -67,6 +67,7 @@ class Tracks:
         """Stand before `app`."""
         self._door = door
         self._app = app
+        self._lost = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -176,10 +177,18 @@ class Tracks:
         return writing
 
     async def _write(self, verb: Callable[[Connection], None]) -> None:
+        """Write a visit down, or tell once that this can't be done, and how many it cost."""
         try:
             await self._door.database.writes(verb)
         except (DatabaseUnavailableError, DatabaseClosedError) as fault:
-            _LOG.warning("a visit was not counted: %s", fault)
+            if not self._lost:
+                detail = getattr(fault, "detail", str(fault))
+                _LOG.warning("visits are not counted until the database can be written: %s", detail)
+            self._lost += 1
+        else:
+            if self._lost:
+                _LOG.warning("visits are counted again; %d were not", self._lost)
+                self._lost = 0
 
 
 def _verdict(scope: Scope) -> Verdict:
