@@ -1,5 +1,6 @@
 """Fixtures every test may ask for; `database` runs a test on SQLite and on PostgreSQL."""
 
+import logging
 import shutil
 from collections.abc import Iterator
 from functools import cache
@@ -16,6 +17,16 @@ from tests.fakes.village import MONDAY_TEN, Village
 # A busy machine is no fault of the code under test.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+
+@pytest.fixture(autouse=True)
+def logs_of_its_own() -> Iterator[None]:
+    """What a command that ran in this process made of the logs does not outlive its test."""
+    ours = logging.getLogger("l3mail")
+    level, handlers = ours.level, ours.handlers[:]
+    yield
+    ours.setLevel(level)
+    ours.handlers[:] = handlers
 
 
 @cache
