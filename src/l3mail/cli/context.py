@@ -112,6 +112,13 @@ def confirm(question: str, *, yes: bool) -> None:
         raise typer.Exit(1)
 
 
+def require_states(wanted: Sequence[str] | None, known: Sequence[str]) -> None:
+    """Refuse, as wrong usage, a --status that is none of the known ones."""
+    for state in wanted or ():
+        if state not in known:
+            raise typer.BadParameter(f"{state!r} is no state; known are {', '.join(known)}")
+
+
 def print_json(value: object) -> None:
     """JSON for programs: UTF-8, instants in ISO form."""
     typer.echo(json.dumps(value, ensure_ascii=False, indent=2, default=_plain))

@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from l3mail.cli import directory
-from l3mail.cli.context import DryRun, House, Json, Yes, confirm, print_json, print_table
+from l3mail.cli.context import (
+    DryRun,
+    House,
+    Json,
+    Yes,
+    confirm,
+    print_json,
+    print_table,
+    require_states,
+)
 from l3mail.cli.journeys import Done, each
 from l3mail.cli.moments import parse_moment, told
 from l3mail.errors import CourseError, printable
@@ -407,10 +416,7 @@ def _next(connection: "Connection", house: House, enrollment: int, word: str) ->
 def _states(status: "Sequence[str] | None") -> list[str]:
     from l3mail.models import ENROLLMENT_STATES
 
-    for state in status or ():
-        if state not in ENROLLMENT_STATES:
-            known = ", ".join(ENROLLMENT_STATES)
-            raise typer.BadParameter(f"{state!r} is no state; known are {known}")
+    require_states(status, ENROLLMENT_STATES)
     return list(status or ())
 
 

@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from l3mail.cli.context import DryRun, House, Json, Yes, confirm, counted, print_json, print_table
+from l3mail.cli.context import (
+    DryRun,
+    House,
+    Json,
+    Yes,
+    confirm,
+    counted,
+    print_json,
+    print_table,
+    require_states,
+)
 from l3mail.cli.scheduling import Name, audience_view, iso, local, people, schedule, slug_of
 from l3mail.errors import NewsletterError, printable, quoted
 
@@ -48,9 +58,7 @@ def list_(
     Example: l3mail newsletters list --status scheduled
     """
     house: House = context.obj
-    for state in status or ():
-        if state not in STATES:
-            raise typer.BadParameter(f"{state!r} is no state; known are {', '.join(STATES)}")
+    require_states(status, STATES)
     rows = [
         row
         for row in _rows(house)

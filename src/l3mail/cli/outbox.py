@@ -15,6 +15,7 @@ from l3mail.cli.context import (
     counted,
     print_json,
     print_table,
+    require_states,
 )
 from l3mail.cli.moments import told
 from l3mail.errors import L3mailError, OutboxError, printable
@@ -61,11 +62,7 @@ def list_(
     from l3mail.models import DELIVERY_STATES
 
     house: House = context.obj
-    for state in status or ():
-        if state not in DELIVERY_STATES:
-            raise typer.BadParameter(
-                f"{state!r} is no state; known are {', '.join(DELIVERY_STATES)}"
-            )
+    require_states(status, DELIVERY_STATES)
     with house.database() as database:
         rows = database.read(
             lambda connection: outbox.listing(

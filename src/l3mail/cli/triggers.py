@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from l3mail.cli.context import DryRun, House, Json, Yes, confirm, print_json, print_table
+from l3mail.cli.context import (
+    DryRun,
+    House,
+    Json,
+    Yes,
+    confirm,
+    print_json,
+    print_table,
+    require_states,
+)
 from l3mail.cli.moments import told
 from l3mail.cli.scheduling import iso, people
 from l3mail.errors import L3mailError, TriggerError, printable, quoted
@@ -53,9 +62,7 @@ def list_(
     Example: l3mail triggers list --status active
     """
     house: House = context.obj
-    for state in status or ():
-        if state not in STATES:
-            raise typer.BadParameter(f"{state!r} is no state; known are {', '.join(STATES)}")
+    require_states(status, STATES)
 
     def verb(connection: "Connection") -> list[dict[str, Any]]:
         from l3mail import triggers
