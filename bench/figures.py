@@ -1,0 +1,63 @@
+"""What a figure is: a name, what it should reach, and what was measured."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from statistics import median
+
+
+class Size(StrEnum):
+    """How much is measured: `full` is what goals are judged by, `quick` shows that it works."""
+
+    FULL = "full"
+    QUICK = "quick"
+
+
+class MissingError(Exception):
+    """What a figure is measured against is not on this machine; the figure says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What a figure should reach: `goal` and, beyond it, `moonshot`.
+
+    `unit` stands behind the number ("x", "ms", "MB", "s"); `less_is_better` turns both round.
+    """
+
+    name: str
+    goal: float | None
+    moonshot: float | None = None
+    unit: str = "x"
+    less_is_better: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A goal and what one run came to; `detail` says what was set against what, in absolute terms.
+
+    Without a measured value `detail` says what was missing.
+    """
+
+    goal: Goal
+    measured: float | None
+    detail: str
+
+    @property
+    def verdict(self) -> str:
+        """`moonshot`, `met`, `missed`, `not measured`, or `reported` where nothing is to reach."""
+        if self.measured is None:
+            return "not measured"
+        if self._reaches(self.goal.moonshot):
+            return "moonshot"
+        if self.goal.goal is None:
+            return "reported"
+        return "met" if self._reaches(self.goal.goal) else "missed"
+
+    def _reaches(self, limit: float | None) -> bool:
+        if limit is None or self.measured is None:
+            return False
+        return self.measured <= limit if self.goal.less_is_better else self.measured >= limit
+
+
+def middle(values: list[float]) -> float:
+    """The median of paired rounds: one disturbed round does not move it."""
+    return median(values)
