@@ -7,14 +7,14 @@ from alembic.autogenerate.api import AutogenContext
 from sqlmodel.sql.sqltypes import AutoString
 
 from l3mail.models import METADATA
-from l3mail.models.columns import Id, Json, UtcDateTime
+from l3mail.models.columns import Id, Json, UtcDateTime, Word
 
 
 def render(kind: str, item: Any, _context: AutogenContext) -> str | Literal[False]:
     """Spell our column types by their short names in generated revisions."""
     if kind == "type" and isinstance(item, Id | Json | UtcDateTime):
         return f"{type(item).__name__}()"
-    if kind == "type" and isinstance(item, AutoString):
+    if kind == "type" and isinstance(item, AutoString | Word):
         return "sa.String()"
     return False
 

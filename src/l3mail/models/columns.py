@@ -6,9 +6,21 @@ Owns how instants, identifiers and JSON reach SQLite and PostgreSQL. Knows no ta
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, CheckConstraint, DateTime, Integer, MetaData, text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Integer,
+    MetaData,
+    String,
+    literal_column,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Dialect
+from sqlalchemy.sql.expression import ColumnElement
+from sqlalchemy.sql.operators import OperatorType
 from sqlalchemy.types import TypeDecorator, TypeEngine
 from sqlmodel import Field, SQLModel
 
@@ -59,6 +71,35 @@ class Json(TypeDecorator[Any]):
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         """Choose the spelling per dialect."""
         return dialect.type_descriptor(JSONB() if dialect.name == "postgresql" else JSON())
+
+
+class Word(TypeDecorator[str]):
+    """One of a closed list of words, written into statements as it stands.
+
+    Indexes over one word's rows (`state = 'queued'`) serve only statements that say the word: for
+    one that is bound, SQLite prepares the statement anew at every call to look what it is, and a
+    generic plan of PostgreSQL never sees it.
+    """
+
+    impl = String
+    cache_ok = True
+
+    class Comparator(TypeDecorator.Comparator[str]):
+        """Compares with plain words spelt out, and with everything else as ever."""
+
+        def operate(self, op: OperatorType, *other: Any, **kwargs: Any) -> ColumnElement[Any]:
+            """Spell out the words on the other side, also those of a list."""
+            return super().operate(op, *(_spelt(value) for value in other), **kwargs)
+
+    comparator_factory = Comparator
+
+
+def _spelt(value: Any) -> Any:
+    if isinstance(value, str) and value.isascii() and value.isidentifier():
+        return literal_column(f"'{value}'", String())
+    if isinstance(value, tuple | list | set | frozenset):
+        return [_spelt(word) for word in sorted(value)]
+    return value
 
 
 class Table(SQLModel):
@@ -115,6 +156,11 @@ def json(*, optional: bool = False) -> Any:
 def counted(start: int = 0) -> Any:
     """Integer that plain INSERTs may leave out."""
     return Field(default=start, sa_column_kwargs={"server_default": text(str(start))})
+
+
+def word() -> Any:
+    """One of the words that `one_of` lists for the column."""
+    return Field(sa_type=Word)
 
 
 def where(condition: str) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from l3mail.models.columns import (
     one_of,
     reference,
     where,
+    word,
 )
 
 ENROLLMENT_STATES = ("active", "paused", "finished", "cancelled")
@@ -132,7 +133,7 @@ class Enrollment(Table, table=True):
     subscriber_id: int = reference("subscriber.id", index=True)
     course_id: int = reference("course.id")
     structure_id: int = reference("structure.id")
-    state: str
+    state: str = word()
     anchor_on: date
     next_position: int = counted(0)
     next_due_at: datetime | None = instant(optional=True)

@@ -21,6 +21,7 @@ from l3mail.models.columns import (
     one_of,
     reference,
     where,
+    word,
 )
 
 PURPOSES = ("stream", "request", "staff")
@@ -106,7 +107,7 @@ class Delivery(Table, table=True):
     )
 
     id: int | None = identifier()
-    purpose: str
+    purpose: str = word()
     kind: str
     occurrence: str
     subscriber_id: int | None = reference("subscriber.id", optional=True)
@@ -123,7 +124,7 @@ class Delivery(Table, table=True):
     tracked: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
     details: dict[str, Any] = json()
     lane: int = counted(1)
-    state: str
+    state: str = word()
     reason: str | None = None
     due_at: datetime = instant()
     planned_at: datetime = instant()

@@ -22,6 +22,7 @@ from l3mail.models.columns import (
     one_of,
     reference,
     where,
+    word,
 )
 
 SUBSCRIPTION_STATES = ("unconfirmed", "confirmed", "unsubscribed")
@@ -107,7 +108,7 @@ class Subscription(Table, table=True):
     id: int | None = identifier()
     subscriber_id: int = reference("subscriber.id")
     stream_id: int = reference("stream.id")
-    state: str
+    state: str = word()
     generation: int = counted(1)
     source: str | None = None
     created_at: datetime = instant()

@@ -138,9 +138,11 @@ def claim_retries(connection: Connection, owner: str, now: datetime, *, limit: i
 
 _TIMELY = or_(DELIVERY.c.lapses_at.is_(None), DELIVERY.c.lapses_at > NOW)
 _HELD = and_(
+    DELIVERY.c.id.in_(bindparam("ids", expanding=True)),
     tuple_(DELIVERY.c.id, DELIVERY.c.fence).in_(bindparam("claims", expanding=True)),
     DELIVERY.c.state == "queued",
-    DELIVERY.c.lease_owner == bindparam("owner"),
+    # No bare column: SQLite would walk all that the owner has leased to find these few.
+    func.coalesce(DELIVERY.c.lease_owner, "") == bindparam("owner"),
     DELIVERY.c.lease_until > NOW,
 )
 _AGREES = exists(
@@ -205,6 +207,7 @@ def begin(connection: Connection, claims: Sequence[Claim], gate: Gate) -> list[S
     if not claims:
         return []
     values = bindings(gate.now, gate.staff, gate.fallback_locale) | {
+        "ids": [claimed.id for claimed in claims],
         "claims": [(claimed.id, claimed.fence) for claimed in claims],
         "owner": gate.owner,
         "lease": gate.now + LEASE,
@@ -212,7 +215,7 @@ def begin(connection: Connection, claims: Sequence[Claim], gate: Gate) -> list[S
     }
     if connection.dialect.name == "postgresql":
         # Whoever leaves holds their row: what begins here has not left, or waits and sees it.
-        connection.execute(_HOLD, {"ids": [claimed.id for claimed in claims]})
+        connection.execute(_HOLD, {"ids": values["ids"]})
     started = [row.id for row in connection.execute(_BEGIN, values)]
     if len(started) < len(claims):
         for statement in _SET_ASIDE:
