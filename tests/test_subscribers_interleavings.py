@@ -171,6 +171,7 @@ class Lives(RuleBasedStateMachine):
         if not refused:
             person.confirmed |= set(slugs)
             person.waiting -= set(slugs)
+            self.strike(person, set(slugs))
 
     @rule(who=WHO, keep=st.booleans())
     def erase(self, who: int, keep: bool) -> None:
