@@ -11,6 +11,7 @@ PostgreSQL: the same verbs on a small pool.
 """
 
 import asyncio
+import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -209,7 +210,9 @@ def _first_line(fault: DBAPIError) -> str:
 
 
 def _sqlite(url: str, *, read_only: bool = False, foreign_keys: bool = True) -> Engine:
-    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
+    engine = create_engine(
+        url, connect_args={"timeout": BUSY_TIMEOUT_SECONDS}, json_deserializer=_from_json
+    )
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
@@ -231,6 +234,11 @@ def _sqlite(url: str, *, read_only: bool = False, foreign_keys: bool = True) -> 
         connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _from_json(written: str) -> Any:
+    # Most of what is kept so is empty, and each mail reads some of it.
+    return {} if written == "{}" else json.loads(written)
 
 
 def _postgres(url: str) -> Engine:

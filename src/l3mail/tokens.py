@@ -5,6 +5,7 @@ moment it ends; what the numbers mean, and whether they are still good, its read
 """
 
 import hashlib
+import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -55,16 +56,18 @@ class Tokens:
         """Take the keys; at least one must be there to sign."""
         if not keys:
             raise ValueError("tokens need a key")
-        self._signers = {
-            purpose: Signer(
-                # itsdangerous wants the newest last, and signs with that.
-                [*reversed(retired if purpose is Purpose.UNSUBSCRIBE else ()), *reversed(keys)],
-                salt=f"l3mail.{purpose}",
-                key_derivation="hmac",
-                digest_method=hashlib.sha256,
+        self._signers = {}
+        for purpose in Purpose:
+            believed = [*keys, *(retired if purpose is Purpose.UNSUBSCRIBE else ())]
+            derived = [
+                hmac.digest(key.encode(), f"l3mail.{purpose}".encode(), "sha256")
+                for key in believed
+            ]
+            # itsdangerous wants the newest last, and signs with that. It would derive the same
+            # keys, at every signature anew.
+            self._signers[purpose] = Signer(
+                derived[::-1], key_derivation="none", digest_method=hashlib.sha256
             )
-            for purpose in Purpose
-        }
 
     def make(self, purpose: Purpose, *numbers: int, expires_at: datetime | None = None) -> str:
         """Sign `numbers` for `purpose`; the result is safe in a URL's path.

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, func, select
 
 from l3mail.models import (
     COURSE,
@@ -53,14 +53,23 @@ TEXT: ColumnElement[int] = func.coalesce(
 An answer to a sign-up speaks the sign-up's: the person has none before confirming.
 """
 
+_ELSEWHERE: dict[str, ColumnElement[Any]] = {
+    "address": func.coalesce(SUBSCRIBER.c.address, DELIVERY.c.address, ""),
+    "address_key": SUBSCRIBER.c.address_key,
+    "stream": STREAM.c.slug,
+    "stream_title": STREAM.c.title,
+}
+_MADE_HERE = frozenset({"asked", "course", "person"})
+_PLAIN = [name for name in Started.__dataclass_fields__ if name not in _MADE_HERE]
+_PERSON_IN_ROW = slice(len(_PLAIN), len(_PLAIN) + len(_PERSON))
+_COLUMNS: list[ColumnElement[Any]] = [
+    (_ELSEWHERE[name] if name in _ELSEWHERE else DELIVERY.c[name]).label(name) for name in _PLAIN
+]
 _STEP = LESSON.alias("step")
-_DETAILS = (
+_DETAILS: Select[Any] = (
     select(
-        DELIVERY,
-        STREAM.c.slug.label("stream"),
-        STREAM.c.title.label("stream_title"),
-        SUBSCRIBER.c.address.label("subscriber_address"),
-        SUBSCRIBER.c.address_key,
+        # First what a Started takes as it is, in its order: this runs once for each mail.
+        *_COLUMNS,
         *(SUBSCRIBER.c[name] for name in _PERSON),
         func.coalesce(SIGNUP.c.expires_at, LINK_REQUEST.c.expires_at).label("expires_at"),
         SIGNUP.c.streams.label("asked_streams"),
@@ -91,7 +100,6 @@ _DETAILS = (
 )
 _LOAD = _DETAILS.where(DELIVERY.c.id.in_(bindparam("ids", expanding=True))).order_by(DELIVERY.c.id)
 _TITLES = select(STREAM.c.slug, STREAM.c.title)
-_MADE_HERE = frozenset({"address", "person", "asked", "course"})
 
 
 def load(connection: Connection, ids: Sequence[int]) -> list[Started]:
@@ -107,8 +115,6 @@ def _read(connection: Connection, rows: Sequence[Row[Any]]) -> list[Started]:
 
 
 def _started(row: Row[Any], titles: Mapping[str, str]) -> Started:
-    values = row._mapping
-    plain = {name: values[name] for name in Started.__dataclass_fields__ if name not in _MADE_HERE}
     asked = course = {}
     if row.expires_at is not None:
         named = [titles.get(slug, slug) for slug in row.asked_streams or ()]
@@ -116,13 +122,9 @@ def _started(row: Row[Any], titles: Mapping[str, str]) -> Started:
     if row.course_slug is not None:
         course = {"slug": row.course_slug, "title": row.course_title, "lessons": row.lessons}
         course["lesson"] = row.lesson or 0
-    return Started(
-        address=row.subscriber_address or row.address or "",
-        person={} if row.subscriber_id is None else {name: values[name] for name in _PERSON},
-        asked=asked,
-        course=course,
-        **plain,
-    )
+    person = dict(zip(_PERSON, row[_PERSON_IN_ROW], strict=True)) if row.subscriber_id else {}
+    fields: tuple[Any, ...] = (*row[: len(_PLAIN)], asked, course, person)
+    return Started(*fields)
 
 
 def glimpse(connection: Connection, delivery_id: int, fallback_locale: str) -> Started | None:
@@ -131,10 +133,12 @@ def glimpse(connection: Connection, delivery_id: int, fallback_locale: str) -> S
     For showing a mail: nothing is checked or changed.
     """
     row = connection.execute(
-        _DETAILS.add_columns(TEXT.label("text")).where(DELIVERY.c.id == delivery_id),
+        _DETAILS.add_columns(TEXT.label("text"), DELIVERY.c.due_at).where(
+            DELIVERY.c.id == delivery_id
+        ),
         {"fallback_locale": fallback_locale},
     ).first()
-    if row is None or row.text is None or not (row.subscriber_address or row.address):
+    if row is None or row.text is None or not row.address:
         return None
     began = row.first_started_at or row.due_at
     (delivery,) = _read(connection, [row])
