@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, insert, select, true, update
 
 from l3mail import migrations, publishing
 from l3mail.addresses import address_key, parse_address
@@ -98,13 +98,14 @@ class Office:
                 ]
             )
 
-    def expire_leases(self) -> None:
-        """As if the time of a lease had passed."""
+    def expire_leases(self, of: "subprocess.Popen[bytes] | None" = None) -> None:
+        """As if the time of a lease had passed: of every one, or of those one process holds."""
+        whose = DELIVERY.c.lease_owner.contains(f":{of.pid}:") if of else true()
         with opened(self.settings.database_url) as database:
             database.write(
                 lambda connection: connection.execute(
                     update(DELIVERY)
-                    .where(DELIVERY.c.lease_until.is_not(None))
+                    .where(DELIVERY.c.lease_until.is_not(None), whose)
                     .values(lease_until=THEN)
                 )
             )

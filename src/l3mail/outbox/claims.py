@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import (
     Boolean,
+    ColumnElement,
     Connection,
     Select,
     and_,
@@ -374,10 +375,16 @@ def take_over(
         DELIVERY.c.lease_owner.is_not(None),
         DELIVERY.c.lease_owner != owner if alone else DELIVERY.c.lease_until <= now,
     )
+
+    def theirs(state: str) -> ColumnElement[bool]:
+        # Rows that a process frozen in mid-transaction holds must not hold up everybody: next time.
+        rows = select(DELIVERY.c.id).where(gone, DELIVERY.c.state == state)
+        return DELIVERY.c.id.in_(select(rows.with_for_update(skip_locked=True).cte(state).c.id))
+
     resend = [kind for kind, choice in policy.items() if choice is Uncertainty.RESEND]
     uncertain = connection.execute(
         update(DELIVERY)
-        .where(gone, DELIVERY.c.state == "sending")
+        .where(theirs("sending"))
         .values(
             state="uncertain",
             reason="its sender ended in mid-dialogue",
@@ -400,9 +407,7 @@ def take_over(
         .returning(DELIVERY.c.id)
     ).all()
     # Queued ones only: on PostgreSQL a row may have begun since the statement above looked.
-    connection.execute(
-        update(DELIVERY).where(gone, DELIVERY.c.state == "queued").values(**_NO_LEASE)
-    )
+    connection.execute(update(DELIVERY).where(theirs("queued")).values(**_NO_LEASE))
     return len(uncertain)
 
 
