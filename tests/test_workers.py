@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.office import Office, await_lines, end
-from tests.fakes.postgres import drop_database, fresh_database, postgres_url
+from tests.fakes.postgres import crash, drop_database, fresh_database, postgres_url
 from tests.fakes.sink import running_sink
 
 pytestmark = [pytest.mark.slow, pytest.mark.postgres]
@@ -143,3 +143,31 @@ def test_a_worker_frozen_past_its_lease_starts_nothing_when_it_wakes(
     assert set(at_last.values()) == {1}
     # What it had under way came to its end, and the rows learnt it.
     assert {n for n, state in states(office).items() if state == "accepted"} == set(at_last)
+
+
+def test_a_database_that_dies_in_mid_commit_again_and_again_costs_no_mail(
+    tmp_path: Path, url: str, record_property: Callable[[str, object], None]
+) -> None:
+    mails, crashes = 400, 5
+    seed = random.SystemRandom().randrange(2**32)
+    record_property("seed", seed)
+    chance = random.Random(seed)
+    with running_sink(tmp_path, "--delay-ms", "5", "--seed", str(seed), "--pipelining") as (
+        port,
+        log,
+    ):
+        office = Office(
+            tmp_path, SETTINGS.format(port=port, connections=CONNECTIONS), database_url=url
+        )
+        office.fill(mails)
+        worker = office.start("worker")
+        for _ in range(crashes):
+            seen = log.read_bytes().count(b"\n")
+            await_lines(log, seen + chance.randrange(mails // crashes), worker)
+            crash()
+        await_lines(log, mails - 1, worker)
+        assert end(worker, signal.SIGTERM) == 0
+        arrived = arrivals(log)
+    # Nobody was killed: whether a commit that failed was durable is read again, not guessed.
+    assert Counter(states(office).values()) == {"accepted": mails}
+    assert arrived == dict.fromkeys(states(office), 1)

