@@ -370,7 +370,7 @@ class Interleavings(RuleBasedStateMachine):
         found = self.village.take_over(sender.owner, alone=alone)
         for mail in self.mails.values():
             ran_out = mail.until is not None and mail.until <= self.village.now
-            if mail.owner and (mail.owner != sender.owner if alone else ran_out):
+            if mail.owner and mail.owner != sender.owner and (alone or ran_out):
                 if mail.state == "sending":
                     found -= 1
                     mail.become("uncertain", self.resend_at(mail, mail.attempts))

@@ -54,6 +54,22 @@ class Running:
     def stop(self) -> None:
         self.loop.call_soon_threadsafe(self.sender.stop)
 
+    def turns(self, count: int) -> None:
+        """Wait until the sender has looked at its rows so often."""
+        for _ in range(count):
+            turn = threading.Event()
+            beat = self.sender._turn
+
+            async def told(turn: threading.Event = turn, beat: Any = beat) -> bool:
+                busy: bool = await beat()
+                turn.set()
+                return busy
+
+            self.sender._turn = told  # type: ignore[method-assign]
+            self.loop.call_soon_threadsafe(self.sender.wake)
+            assert turn.wait(10)
+            self.sender._turn = beat  # type: ignore[method-assign]
+
     def join(self) -> None:
         self.stop()
         self.thread.join(20)
@@ -521,6 +537,31 @@ def test_leases_are_renewed_while_a_dialogue_takes_long(village: Village) -> Non
         relay.wait_until(lambda book: len(book.accepted) == 1)
         running.join()
     assert village.state(delivery) == "accepted"
+
+
+@pytest.mark.parametrize(
+    "by", [-timedelta(hours=1), timedelta(hours=1), timedelta(days=1)], ids=str
+)
+def test_a_clock_that_is_set_in_mid_dialogue_loses_and_repeats_nothing(
+    village: Village, by: timedelta
+) -> None:
+    fill(village, 12)
+    pace = replace(PACE, heartbeat=0.0)
+    with Relay() as relay:
+        relay.hold("taken")
+        running = Running(lambda: sender_for(village, relay_of(relay), connections=3, pace=pace))
+        relay.wait_for_held(3)
+        village.clock.set(village.now + by)
+        running.turns(5)
+        village.clock.set(village.now + timedelta(minutes=15))
+        running.turns(5)
+        relay.release()
+        relay.wait_until(lambda book: len(book.accepted) >= 12 or not running.thread.is_alive())
+        running.join()
+    assert sorted(taken.rcpt_to[0] for taken in relay.accepted) == sorted(
+        f"p{n}@schule.example" for n in range(12)
+    )
+    assert outbox_counts(village)["accepted"] == 12
 
 
 def test_a_text_may_fail_in_any_way(sqlite_village: Village) -> None:
