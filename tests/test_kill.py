@@ -1,7 +1,7 @@
 """Senders that are killed in mid-dialogue: nothing lost, nothing twice in silence.
 
-`L3MAIL_KILLS=500 pytest tests/test_kill.py --junit-xml=kills.xml` is the long form; the file then
-holds its seed and how many mails were accepted and uncertain.
+`L3MAIL_KILLS=500 L3MAIL_STOPS=200 pytest tests/test_kill.py --junit-xml=kills.xml` is the long
+form; the file then holds its seed and how many mails were accepted and uncertain.
 """
 
 import json
@@ -19,6 +19,7 @@ from tests.fakes.postgres import drop_database, fresh_database, postgres_url
 from tests.fakes.sink import running_sink
 
 KILLS = int(os.environ.get("L3MAIL_KILLS", "25"))
+STOPS = int(os.environ.get("L3MAIL_STOPS", "3"))
 CONNECTIONS = 8
 # What a sender hands over between two kills, at most: the queue must outlast them all.
 PER_KILL = 60
@@ -84,3 +85,27 @@ def test_killed_senders_lose_nothing_and_repeat_nothing_in_silence(
     assert set(uncertain) <= {0, 1}, "an uncertain mail was sent again"
     assert 0 < len(uncertain) <= KILLS * CONNECTIONS
     assert len(json.loads(listed.stdout)) == len(uncertain)
+
+
+@pytest.mark.slow
+def test_a_sender_asked_to_stop_again_and_again_leaves_nothing_uncertain(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    seed = random.SystemRandom().randrange(2**32)
+    record_property("seed", seed)
+    chance = random.Random(seed)
+    with running_sink(tmp_path, "--delay-ms", "20", "--seed", str(seed)) as (port, log):
+        office = Office(tmp_path, SETTINGS.format(port=port, connections=CONNECTIONS))
+        office.fill(STOPS * PER_KILL)
+        for _ in range(STOPS):
+            worker = office.start("worker")
+            seen = log.read_bytes().count(b"\n")
+            await_lines(log, seen + chance.randrange(PER_KILL), worker)
+            assert end(worker, signal.SIGTERM) == 0
+            assert {row["state"] for row in office.rows()} <= {"queued", "accepted"}
+            assert all(row["lease_owner"] is None for row in office.rows())
+        assert office.run("worker", "--once").returncode == 0
+        arrived = arrivals(log)
+    assert {row["state"] for row in office.rows()} == {"accepted"}
+    assert set(arrived.values()) == {1}
+    assert len(arrived) == STOPS * PER_KILL
