@@ -2,13 +2,15 @@
 #
 # What you may set: PYTHON=python3.12 (which Python), VENV=.venv (where the environment goes),
 # PREFIX=~/.local (where `make install` installs), PYTEST_ARGS="-k suppression -x", WORKERS=0
-# (tests in one process), UPGRADE=1.
+# (tests in one process), QUICK=1 and FIGURES="engine startup" (`make bench`), UPGRADE=1.
 
 PYTHON =
 VENV = .venv
 PREFIX = $(HOME)/.local
 PYTEST_ARGS =
 WORKERS = auto
+QUICK =
+FIGURES =
 UPGRADE =
 
 BIN = $(VENV)/bin
@@ -42,10 +44,8 @@ check-imports: setup
 demo: setup ## ten weeks in time-lapse on this machine; mails, gallery, reports in state/demo
 	@"$(BIN)/l3mail" demo
 
-bench: setup ## measure; prints ratios of one run
-	@set -e; none=1; for script in bench/[a-z]*.py; do \
-		if [ -f "$$script" ]; then none=; echo "== $$script"; "$(BIN)/python" "$$script"; fi; \
-	done; if [ "$$none" ]; then echo "There is nothing to measure in bench/ yet."; fi
+bench: setup ## measure, in ratios of one run (QUICK=1: does it work? FIGURES="engine idle")
+	@"$(BIN)/python" -m bench $(if $(QUICK),--quick) $(FIGURES)
 
 # Leaves the Python to use in $$python: PYTHON if given, else the first of these names that is new
 # enough. Making environments needs ensurepip, which Debian keeps in a package of its own.

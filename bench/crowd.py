@@ -4,12 +4,14 @@ Owns the test message: ten sections, about 31 KB of HTML and 4 KB of text, ten p
 links. People are made in bulk: making them is not what is measured.
 """
 
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 
 from sqlalchemy import Connection, insert, select
 
@@ -47,6 +49,11 @@ title = "Bildung im Stadtteil"
 kind = "newsletter"
 """
 
+MEASURED = """
+[tracking]
+mode = "consent"
+"""
+
 _PARAGRAPH = (
     "Im Stadtteil {n} öffnet die Bibliothek jetzt auch am Samstag. Wer lesen, rechnen oder das"
     " Telefon besser verstehen möchte, findet dort Menschen, die zuhören und es zeigen. Niemand"
@@ -65,20 +72,33 @@ class Crowd:
 
 
 @contextmanager
-def crowd(people: int, *, port: int = 25, connections: int = 20) -> Iterator[Crowd]:
-    """Make a workspace whose newsletter is due to `people`, everything planned and queued."""
+def crowd(
+    people: int,
+    *,
+    port: int = 25,
+    connections: int = 20,
+    tracked: bool = False,
+    text: str | None = None,
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[Crowd]:
+    """Make a workspace whose newsletter is due to `people`; `plan` then queues it.
+
+    `tracked` means that all agreed to be measured, so every link in their mail is their own;
+    `text` is sent instead of the test message; `environment` may name another database.
+    """
     with tempfile.TemporaryDirectory(prefix="l3mail-bench-") as folder:
         workspace = Path(folder) / "workspace"
         lay_out(workspace)
         (workspace / "l3mail.toml").write_text(
-            SETTINGS.format(port=port, connections=connections), encoding="utf-8"
+            SETTINGS.format(port=port, connections=connections) + (MEASURED if tracked else ""),
+            encoding="utf-8",
         )
-        (workspace / "newsletters" / "2027-01.md").write_text(issue(), encoding="utf-8")
-        settings = load_settings(workspace, {})
+        (workspace / "newsletters" / "2027-01.md").write_text(text or issue(), encoding="utf-8")
+        settings = load_settings(workspace, environment)
         clock = FixedClock(SystemClock().now())
         set_up(settings, by="bench", now=clock.now())
         with open_database(settings) as database:
-            gather(settings, database, people, clock.now())
+            gather(settings, database, people, clock.now(), tracked=tracked)
             schedule(database, clock.now())
             yield Crowd(settings, database, clock)
 
@@ -98,7 +118,9 @@ def issue() -> str:
     return head + "{{ greeting }},\n\n" + "\n\n".join(sections) + "\n"
 
 
-def gather(settings: Settings, database: Database, people: int, now: datetime) -> None:
+def gather(
+    settings: Settings, database: Database, people: int, now: datetime, *, tracked: bool = False
+) -> None:
     """Add people who are confirmed for the newsletter."""
     pepper = load_pepper(settings.state_dir)
 
@@ -116,6 +138,7 @@ def gather(settings: Settings, database: Database, people: int, now: datetime) -
                     "address_key": address_key(address, pepper),
                     "first_name": "Änne" if n % 2 else "Max",
                     "last_name": f"Beispiel{n}",
+                    "tracking": tracked,
                     "created_at": now,
                 }
             )
@@ -151,3 +174,10 @@ def schedule(database: Database, now: datetime) -> None:
 def plan(crowd: Crowd) -> int:
     """Plan all that is due; how many deliveries that makes."""
     return rounds.run(crowd.database, crowd.clock, make_agenda(crowd.settings)).planned
+
+
+def keep(crowd: Crowd, stock: Path) -> None:
+    """Keep the workspace as it is now, to begin every round with a copy of it."""
+    # Closed, its log is part of the file: what is copied is whole.
+    crowd.database.close()
+    shutil.copytree(crowd.settings.folder, stock)

@@ -1,4 +1,8 @@
-"""What a figure is: a name, what it should reach, and what was measured."""
+"""What a figure is: a name, what it should reach, and what was measured.
+
+A measuring module has its goals as constants, so that they can be told where nothing could be
+measured, and a function `figures(size)` that yields one Figure for each.
+"""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -34,16 +38,22 @@ class Goal:
 class Figure:
     """A goal and what one run came to; `detail` says what was set against what, in absolute terms.
 
-    Without a measured value `detail` says what was missing.
+    Without a measured value `detail` says what was missing, or how it `failed`.
     """
 
     goal: Goal
     measured: float | None
     detail: str
+    failed: bool = False
 
     @property
     def verdict(self) -> str:
-        """`moonshot`, `met`, `missed`, `not measured`, or `reported` where nothing is to reach."""
+        """`moonshot`, `met`, `missed`, or `reported` where nothing is to reach.
+
+        Without a value `not measured`, or `failed`.
+        """
+        if self.failed:
+            return "failed"
         if self.measured is None:
             return "not measured"
         if self._reaches(self.goal.moonshot):

@@ -6,6 +6,7 @@ own. No mail server is started: the sink throws away what it gets.
 
 import contextlib
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -19,7 +20,12 @@ from pathlib import Path
 from bench.figures import MissingError
 
 PACKAGES = ("postfix", "libdb5.3", "libicu72")
+HOW_TO_GET_IT = (
+    "unpack Debian's packages " + ", ".join(PACKAGES) + " with `dpkg-deb -x` into one folder (no"
+    " need to install a mail server) and name it in L3MAIL_POSTFIX"
+)
 SESSIONS = 20
+LONGEST_COUNT = 200
 
 
 @dataclass(frozen=True)
@@ -45,14 +51,14 @@ def postfix() -> Postfix:
     root = Path(kept) if kept else _unpacked()
     source, sink = root / "usr/sbin/smtp-source", root / "usr/sbin/smtp-sink"
     if not (source.exists() and sink.exists()):
-        raise MissingError("smtp-source and smtp-sink: neither on the PATH nor to be unpacked")
+        raise MissingError(f"smtp-source and smtp-sink are not here: {HOW_TO_GET_IT}")
     libraries = [root / "usr/lib/postfix", *root.glob("usr/lib/*-linux-gnu*")]
     return Postfix(str(source), str(sink), ":".join(map(str, libraries)))
 
 
 def _unpacked() -> Path:
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
-        raise MissingError("smtp-source and smtp-sink: Debian's package postfix has them")
+        raise MissingError(f"smtp-source and smtp-sink are not here: {HOW_TO_GET_IT}")
     folder = Path(tempfile.mkdtemp(prefix="l3mail-postfix-"))
     folder.chmod(0o755)  # apt fetches as a user of its own
     for package in PACKAGES:
@@ -65,26 +71,47 @@ def _unpacked() -> Path:
     return root
 
 
+@dataclass(frozen=True)
+class Sink:
+    """A sink that counts what it takes."""
+
+    port: int
+    _log: Path
+
+    def taken(self) -> int:
+        """How many mails it has taken so far, by its own account."""
+        with self._log.open("rb") as log:
+            # A line for every mail: only the last one matters.
+            log.seek(max(0, self._log.stat().st_size - LONGEST_COUNT))
+            counts = re.findall(rb"mesg=(\d+)\r", log.read())
+        return int(counts[-1]) if counts else 0
+
+
 @contextlib.contextmanager
 def sink() -> Iterator[int]:
     """A sink that takes everything, at a free port of this machine."""
+    with counting_sink() as taking:
+        yield taking.port
+
+
+@contextlib.contextmanager
+def counting_sink() -> Iterator[Sink]:
+    """The same, with its count of mails."""
     programs = postfix()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
     command = [programs.sink, *_as_somebody(), "-c", f"127.0.0.1:{port}", "1000"]
-    process = subprocess.Popen(
-        command,
-        env=programs.environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        _wait_for(port, process)
-        yield port
-    finally:
-        process.terminate()
-        process.wait()
+    with tempfile.NamedTemporaryFile(prefix="l3mail-sink-") as log:
+        process = subprocess.Popen(
+            command, env=programs.environment, stdout=log, stderr=subprocess.DEVNULL
+        )
+        try:
+            _wait_for(port, process)
+            yield Sink(port, Path(log.name))
+        finally:
+            process.terminate()
+            process.wait()
 
 
 def _as_somebody() -> list[str]:
