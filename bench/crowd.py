@@ -4,6 +4,7 @@ Owns the test message: ten sections, about 31 KB of HTML and 4 KB of text, ten p
 links. People are made in bulk: making them is not what is measured.
 """
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -26,6 +27,8 @@ from l3mail.wiring import make_agenda, open_database, set_up
 
 ISSUE = "newsletter/2027-01"
 CHUNK = 10_000
+ROOT = Path(__file__).resolve().parent.parent
+"""Where our own programs run: `python -m bench.…` is found there."""
 
 SETTINGS = """
 [workspace]
@@ -101,6 +104,15 @@ def crowd(
             gather(settings, database, people, clock.now(), tracked=tracked)
             schedule(database, clock.now())
             yield Crowd(settings, database, clock)
+
+
+def surroundings(more: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
+    """The environment of programs that are measured: none of l3mail's own variables but `more`.
+
+    Whoever works with a real workspace may have its database and relay in theirs.
+    """
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("L3MAIL_")}
+    return plain | dict(more)
 
 
 def issue() -> str:

@@ -19,7 +19,7 @@ from email.policy import default
 from pathlib import Path
 
 from bench import naive, reference
-from bench.crowd import crowd, keep, plan
+from bench.crowd import ROOT, crowd, keep, plan, surroundings
 from bench.figures import Figure, Goal, Size, middle
 from bench.sender import send
 from l3mail.wiring import rendered
@@ -157,7 +157,9 @@ def naive_rate(stock: Path, sink: reference.Sink, mails: int) -> float:
     with tempfile.TemporaryDirectory(prefix="l3mail-bench-") as folder:
         place = Path(shutil.copytree(stock, Path(folder) / "naive"))
         command = [sys.executable, "-m", "bench.naive", str(place), str(sink.port)]
-        said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+        said = subprocess.run(
+            command, check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=surroundings()
+        ).stdout
     result = json.loads(said)
     require_all(mails, accepted=result["sent"], taken=sink.taken() - before)
     return float(mails / result["seconds"])

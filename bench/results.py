@@ -15,10 +15,10 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from bench.crowd import ROOT
 from bench.figures import Figure
 from l3mail.clocks import SystemClock
 
-ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "RESULTS.md"
 ABOUT = (
     "Written by `make bench`; every ratio compares two things measured in the same minutes on the"

@@ -19,9 +19,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from sqlalchemy import func, select
 
+from bench.crowd import ROOT, surroundings
 from l3mail import rounds
 from l3mail.clocks import SystemClock
 from l3mail.models import DELIVERY
@@ -54,7 +56,7 @@ def send(
     workspace: Path,
     *options: str,
     senders: int = 1,
-    environment: Mapping[str, str] | None = None,
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Sent]:
     """Let so many senders empty the workspace's outbox at once; they begin together."""
     command = [sys.executable, "-m", "bench.sender", str(workspace), *options]
@@ -66,7 +68,8 @@ def send(
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     text=True,
-                    env={**os.environ, **(environment or {})},
+                    cwd=ROOT,
+                    env=surroundings(environment),
                 )
             )
             for _ in range(senders)

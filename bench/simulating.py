@@ -6,7 +6,6 @@ as operators run it, as a process of its own, with its output as JSON.
 """
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -18,7 +17,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, insert, select
 
-from bench.crowd import CHUNK, MEASURED, SETTINGS
+from bench.crowd import CHUNK, MEASURED, ROOT, SETTINGS, surroundings
 from bench.figures import Figure, Goal, Size
 from l3mail.addresses import address_key, parse_address
 from l3mail.clocks import SystemClock
@@ -60,7 +59,9 @@ def figures(size: Size) -> Iterator[Figure]:
         command = [sys.executable, "-m", "l3mail", "--workspace", str(workspace)]
         command += ["simulate", "--weeks", str(WEEKS), "--json"]
         began = time.perf_counter()
-        told = subprocess.run(command, check=True, stdout=subprocess.PIPE, env=os.environ).stdout
+        told = subprocess.run(
+            command, check=True, stdout=subprocess.PIPE, cwd=ROOT, env=surroundings()
+        ).stdout
         seconds = time.perf_counter() - began
     mails = json.loads(told)
     kinds = Counter(mail["kind"] for mail in mails)

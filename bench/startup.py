@@ -4,7 +4,6 @@ The other app has the same groups and commands and nothing behind them: what is 
 own modules cost before a command runs. Each start is a process of its own, in turns.
 """
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from typing import Any
 
 import typer
 
+from bench.crowd import ROOT, surroundings
 from bench.figures import Figure, Goal, Size, middle
 from l3mail.cli import app
 
@@ -89,6 +89,7 @@ def _seconds(command: tuple[str, ...]) -> float:
         [sys.executable, *command],
         check=True,
         stdout=subprocess.DEVNULL,
-        env={**os.environ, "COLUMNS": "80"},
+        cwd=ROOT,
+        env=surroundings({"COLUMNS": "80"}),
     )
     return time.perf_counter() - began

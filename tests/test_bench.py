@@ -289,7 +289,11 @@ def test_baseline_sends_what_the_engine_sends(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_senders_in_their_own_processes_send_everything_once(tmp_path: Path) -> None:
+def test_senders_in_their_own_processes_send_everything_once_and_to_nobody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("L3MAIL_SMTP_HOST", "relay.stadt.example")
+    monkeypatch.setenv("L3MAIL_DATABASE_URL", "sqlite:////nowhere/l3mail.db")
     with running_sink(tmp_path) as (port, log), crowd(30, port=port, connections=2) as people:
         people.database.close()
         [sent] = send(people.settings.folder, "--plan")
