@@ -4,6 +4,7 @@ Found on the PATH, or below L3MAIL_POSTFIX, or unpacked from Debian's package in
 own. No mail server is started: the sink throws away what it gets.
 """
 
+import atexit
 import contextlib
 import os
 import re
@@ -60,6 +61,7 @@ def _unpacked() -> Path:
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
         raise MissingError(f"smtp-source and smtp-sink are not here: {HOW_TO_GET_IT}")
     folder = Path(tempfile.mkdtemp(prefix="l3mail-postfix-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     folder.chmod(0o755)  # apt fetches as a user of its own
     for package in PACKAGES:
         subprocess.run(

@@ -51,7 +51,7 @@ def figures(size: Size) -> Iterator[Figure]:
     yield Figure(
         ONCE,
         wrong,
-        f"{scale.rounds} rounds of {scale.mails:,} mails: rows accepted and mails the sink took",
+        f"{2 * scale.rounds} runs of {scale.mails:,} mails, by rows accepted and the sink's count",
     )
     ratio = middle([two / one for one, two in zip(rates[1], rates[2], strict=True)])
     yield Figure(
