@@ -80,9 +80,13 @@ def table(figures: Sequence[Figure]) -> Table:
     for heading in ("goal", "moonshot", "measured"):
         laid_out.add_column(heading, justify="right", no_wrap=True)
     laid_out.add_column("verdict", no_wrap=True)
+    before = ""
     for figure in figures:
         name, goal, moonshot, measured, verdict = cells(figure)
-        about = Text.assemble(name, ("\n" + figure.detail, "dim") if figure.detail else "")
+        # What several figures lack is told once.
+        told = figure.detail != before and figure.detail
+        about = Text.assemble(name, (f"\n{told}", "dim") if told else "")
+        before = figure.detail
         judged = Text(verdict, _STYLES[verdict])
         laid_out.add_row(about, goal, moonshot, measured, judged)
     return laid_out

@@ -117,6 +117,16 @@ def test_table_fits_eighty_columns_and_says_goal_measured_and_verdict() -> None:
     assert "make setup" in text
 
 
+def test_table_tells_once_what_several_figures_lack() -> None:
+    lines = io.StringIO()
+    figures = [Figure(goal, None, "no program") for goal in (RATIO, SECONDS)]
+
+    Console(file=lines, width=80).print(results.table(figures))
+
+    assert lines.getvalue().count("no program") == 1
+    assert lines.getvalue().count("not measured") == 2
+
+
 def test_full_run_is_written_down_with_its_machine_and_commit(
     measuring: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
