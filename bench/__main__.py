@@ -37,12 +37,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     whole = size is Size.FULL and not options.names
     facts = results.facts(f"{size}, {'all parts' if whole else ' '.join(p.name for p in wanted)}")
     figures, interrupted = measure(wanted, size, progress)
-    told.print(results.table(figures))
+    told.print(results.table(figures, size))
     failed = any(figure.failed for figure in figures)
     complete = whole and not failed and not interrupted
     path = options.results or (results.RESULTS if complete else None)
     if path is not None:
-        path.write_text(results.as_markdown(figures, facts), encoding="utf-8")
+        path.write_text(results.as_markdown(figures, size, facts), encoding="utf-8")
         told.print(f"Written to {path}", soft_wrap=True)
     elif whole:
         told.print("Nothing is written down: the run is not complete.")
@@ -66,7 +66,7 @@ def measure(
             with progress.status("measuring"):
                 for figure in parts.run(part.name, size, progress.out):
                     figures.append(figure)
-                    name, *_, measured, verdict = results.cells(figure)
+                    name, *_, measured, verdict = results.cells(figure, size)
                     progress.print(f"      {name}: {measured}, {verdict}", markup=False)
             progress.print(f"      in {time.monotonic() - began:.0f} s")
     except KeyboardInterrupt:

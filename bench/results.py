@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.crowd import ROOT
-from bench.figures import Figure
+from bench.figures import Figure, Size
 from l3mail.clocks import SystemClock
 
 RESULTS = ROOT / "bench" / "RESULTS.md"
@@ -36,6 +36,8 @@ LIBRARIES = (
     "typer",
     "uvicorn",
 )
+WORKS = "works"
+"""What a quick run shows, and all it shows."""
 _STYLES = {
     "moonshot": "bold green",
     "met": "green",
@@ -43,6 +45,7 @@ _STYLES = {
     "failed": "bold red",
     "not measured": "yellow",
     "reported": "",
+    WORKS: "",
 }
 
 
@@ -66,14 +69,20 @@ def limit(figure: Figure, value: float | None) -> str:
     return f"{'≤' if figure.goal.less_is_better else '≥'} {value:g}"
 
 
-def cells(figure: Figure) -> tuple[str, str, str, str, str]:
-    """Name, goal, moonshot, measured, verdict."""
+def cells(figure: Figure, size: Size) -> tuple[str, str, str, str, str]:
+    """Name, goal, moonshot, measured, verdict; a goal is judged by the full measurement only."""
     goal = figure.goal
+    judged = size is Size.FULL or figure.measured is None
     reach = (limit(figure, goal.goal), limit(figure, goal.moonshot))
-    return (goal.name, *reach, amount(figure.measured, goal.unit), figure.verdict)
+    return (
+        goal.name,
+        *reach,
+        amount(figure.measured, goal.unit),
+        figure.verdict if judged else WORKS,
+    )
 
 
-def table(figures: Sequence[Figure]) -> Table:
+def table(figures: Sequence[Figure], size: Size) -> Table:
     """All figures for a terminal; what was set against what stands below each name."""
     laid_out = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     laid_out.add_column("figure", ratio=1)
@@ -82,7 +91,7 @@ def table(figures: Sequence[Figure]) -> Table:
     laid_out.add_column("verdict", no_wrap=True)
     before = ""
     for figure in figures:
-        name, goal, moonshot, measured, verdict = cells(figure)
+        name, goal, moonshot, measured, verdict = cells(figure, size)
         # What several figures lack is told once.
         told = figure.detail != before and figure.detail
         about = Text.assemble(name, (f"\n{told}", "dim") if told else "")
@@ -92,7 +101,7 @@ def table(figures: Sequence[Figure]) -> Table:
     return laid_out
 
 
-def as_markdown(figures: Sequence[Figure], facts: Mapping[str, str]) -> str:
+def as_markdown(figures: Sequence[Figure], size: Size, facts: Mapping[str, str]) -> str:
     """The same as a file, with the machine it was measured on."""
     lines = [
         "# What l3mail costs, measured",
@@ -105,7 +114,7 @@ def as_markdown(figures: Sequence[Figure], facts: Mapping[str, str]) -> str:
         "|---|---:|---:|---:|---|---|",
     ]
     for figure in figures:
-        row = [*cells(figure), figure.detail]
+        row = [*cells(figure, size), figure.detail]
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
     return "\n".join([*lines, ""])
 

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -30,11 +31,20 @@ from l3mail.wiring import open_database, set_up
 YEAR = Goal(
     "simulate: one year, 10 k learners, all triggers", 60, 10, unit="s", less_is_better=True
 )
-LEARNERS = {Size.FULL: 10_000, Size.QUICK: 500}
-WEEKS = 52
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How many learners begin within so many weeks, and how many weeks are simulated."""
+
+    learners: int
+    beginning_weeks: int
+    weeks: int
+
+
+SCALES = {Size.FULL: Scale(10_000, 20, 52), Size.QUICK: Scale(200, 2, 10)}
 
 COURSE_SLUG = "digital-kommunizieren"
-BEGINNING_WEEKS = 20
 JOINED_WITHIN = timedelta(days=300)
 TRIGGERS = {
     "birthday": "",
@@ -52,12 +62,12 @@ LIFECYCLE = '\n[streams.lifecycle]\ntitle = "Grüße"\nkind = "lifecycle"\n'
 
 def figures(size: Size) -> Iterator[Figure]:
     """The seconds of one run of the command."""
-    learners = LEARNERS[size]
+    scale = SCALES[size]
     with tempfile.TemporaryDirectory(prefix="l3mail-bench-") as folder:
         workspace = Path(folder) / "workspace"
-        people(settle(workspace), learners)
+        gather(settle(workspace), scale)
         command = [sys.executable, "-m", "l3mail", "--workspace", str(workspace)]
-        command += ["simulate", "--weeks", str(WEEKS), "--json"]
+        command += ["simulate", "--weeks", str(scale.weeks), "--json"]
         began = time.perf_counter()
         told = subprocess.run(
             command, check=True, stdout=subprocess.PIPE, cwd=ROOT, env=surroundings()
@@ -65,11 +75,14 @@ def figures(size: Size) -> Iterator[Figure]:
         seconds = time.perf_counter() - began
     mails = json.loads(told)
     kinds = Counter(mail["kind"] for mail in mails)
-    if kinds["lesson"] != 6 * learners:
-        raise RuntimeError(f"{learners} learners were to have six lessons each: {kinds}")
+    if kinds["lesson"] != 6 * scale.learners:
+        raise RuntimeError(f"{scale.learners} learners were to have six lessons each: {kinds}")
     counts = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())
     yield Figure(
-        YEAR, seconds, f"{learners:,} learners, {len(TRIGGERS)} kinds of trigger: {counts}"
+        YEAR,
+        seconds,
+        f"{scale.learners:,} learners for {scale.weeks} weeks, {len(TRIGGERS)} kinds of trigger:"
+        f" {counts}",
     )
 
 
@@ -88,7 +101,7 @@ def settle(workspace: Path) -> Settings:
     return load_settings(workspace, {})
 
 
-def people(settings: Settings, learners: int) -> None:
+def gather(settings: Settings, scale: Scale) -> None:
     """Learners who have joined, begun or are to begin, and asked for something."""
     now = SystemClock().now()
     set_up(settings, by="bench", now=now)
@@ -122,10 +135,10 @@ def people(settings: Settings, learners: int) -> None:
                         "stream_id": streams[slug],
                         "state": "confirmed",
                         "created_at": now,
-                        "confirmed_at": now - JOINED_WITHIN * (n / learners),
+                        "confirmed_at": now - JOINED_WITHIN * (n / scale.learners),
                     }
                 )
-            started_at = now + timedelta(weeks=n % BEGINNING_WEEKS)
+            started_at = now + timedelta(weeks=n % scale.beginning_weeks)
             anchor_on = timetable.anchor(started_at)
             rows["enrollment"].append(
                 {
@@ -145,8 +158,8 @@ def people(settings: Settings, learners: int) -> None:
             connection.execute(insert(table), rows[name])
 
     with open_database(settings) as database:
-        for first in range(1, learners + 1, CHUNK):
-            last = min(first + CHUNK, learners + 1)
+        for first in range(1, scale.learners + 1, CHUNK):
+            last = min(first + CHUNK, scale.learners + 1)
             database.write(lambda connection, a=first, b=last: verb(connection, a, b))  # type: ignore[misc]
 
 
