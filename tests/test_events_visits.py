@@ -1,5 +1,6 @@
 """Openings and clicks in the database: facts of who agrees, counts of the rest, verdicts later."""
 
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -11,6 +12,7 @@ from sqlalchemy import select, text
 from l3mail import events, migrations, rounds, segments, subscribers
 from l3mail.database import opened
 from l3mail.events import Verdict, Visit
+from l3mail.events.visits import MOST_A_DAY
 from l3mail.models import COUNTER, EVENT, SUBSCRIBER
 from l3mail.rounds import Agenda, Round
 from l3mail.segments import Question, Vocabulary
@@ -147,6 +149,42 @@ def test_who_withdrew_or_was_erased_after_the_mail_was_sent_is_only_counted(
     mail.record(mail.visit(1), mail.visit())
     assert mail.verdicts() == ["raw"]
     assert sorted(mail.counts().values()) == [1, 1]
+
+
+# However often somebody comes
+
+
+def test_of_five_thousand_hits_on_one_link_only_the_first_are_kept(mail: Mail) -> None:
+    for begin in range(0, 5_000, 500):
+        mail.record(*(mail.visit(1, after=n / 100) for n in range(begin, begin + 500)))
+    assert len(mail.verdicts()) == MOST_A_DAY
+    mail.village.clock.advance(timedelta(hours=1))
+    assert settle(mail.village) == MOST_A_DAY
+    assert Counter(mail.verdicts()) == {"human": 1, "unsure": MOST_A_DAY - 1}
+
+
+def test_each_link_the_pixel_and_each_local_day_has_a_ceiling_of_its_own(mail: Mail) -> None:
+    for hour in (21, 22, 23):  # midnight is at 23:00 UTC
+        mail.village.clock.set(datetime(2026, 11, 23, hour, 30, tzinfo=UTC))
+        for link in (None, 1, 2):
+            mail.record(*[mail.visit(link, verdict="machine")] * (MOST_A_DAY - 10))
+    assert len(mail.verdicts()) == 3 * (MOST_A_DAY + MOST_A_DAY - 10)
+    other = Mail(mail.village)
+    other.record(other.visit(1))
+    assert other.verdicts() == ["raw"]
+
+
+def test_who_comes_by_another_link_of_a_mail_over_its_ceiling_is_unclear(mail: Mail) -> None:
+    """What would show a machine by its shape may be among what was not kept."""
+    mail.record(*[mail.visit(1)] * MOST_A_DAY, mail.visit(2))
+    assert mail.verdicts()[MOST_A_DAY:] == ["raw"]  # nothing was left out
+    mail.record(mail.visit(1), mail.visit(2), mail.visit(3, verdict="machine"), mail.visit())
+    assert mail.verdicts()[MOST_A_DAY + 1 :] == ["unsure", "machine", "unsure"]
+
+
+def test_a_count_of_nobody_has_no_ceiling(mail: Mail) -> None:
+    mail.record(*[mail.visit(1, delivery_id=None)] * 300)
+    assert list(mail.counts().values()) == [300]
 
 
 # Settling

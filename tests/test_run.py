@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,9 +20,15 @@ from typer.testing import CliRunner
 
 from l3mail import courses, newsletters, rounds
 from l3mail.cli import app
+from l3mail.cli.context import House
+from l3mail.cli.running import _lateness
 from l3mail.clocks import FixedClock, SystemClock
 from l3mail.database import Database, opened
-from l3mail.models import CAMPAIGN, ENROLLMENT
+from l3mail.models import CAMPAIGN, ENROLLMENT, EVENT
+from l3mail.ticks import Ticker
+from l3mail.tokens import Purpose
+from l3mail.upkeep import ground
+from l3mail.wiring import load_tokens, make_agenda
 from tests.fakes.listener import listening
 from tests.fakes.office import Office, await_lines, end
 from tests.fakes.sink import running_sink
@@ -100,7 +107,7 @@ def running(office: Office, *arguments: str) -> Iterator["tuple[subprocess.Popen
 def answer(url: str) -> tuple[int, str]:
     try:
         with urllib.request.urlopen(url, timeout=30) as response:
-            return response.status, response.read().decode()
+            return response.status, response.read().decode("utf-8", "replace")
     except urllib.error.HTTPError as refused:
         return refused.code, refused.read().decode()
 
@@ -263,6 +270,52 @@ def test_web_says_that_the_relay_is_late_though_it_sends_nothing_itself(tmp_path
         assert (status, json.loads(text)["late"]) == (503, ["the relay is late"])
         assert 'l3mail_deliveries{state="queued"} 1' in answer(f"{pages}/metrics")[1]
         assert end(process, signal.SIGTERM) == 0
+
+
+@pytest.mark.parametrize(("command", "ending"), [("run", "TERM"), ("web", "INT"), ("web", "KILL")])
+def test_visits_are_in_when_it_ends_and_one_who_kills_it_loses_the_last_moment_at_most(
+    tmp_path: Path, relay: tuple[int, Path], command: str, ending: str
+) -> None:
+    office = Office(tmp_path, settings(relay[0]) + '[tracking]\nmode = "consent"\n')
+    with opened(office.settings.database_url) as database:
+        town = village(database)
+        message = town.publish("kurs/01")
+        town.number_links(message, "https://a.example")
+        mail = town.delivery(town.learner(tracking=True), message_id=message, state="accepted")
+    token = load_tokens(office.settings).make(Purpose.TRACK, mail)
+    with running(office, command) as (process, pages):
+        for _ in range(20):
+            assert answer(f"{pages}/o/{token}.gif")[0] == 200
+        if ending == "KILL":
+            while not visits(office):
+                assert process.poll() is None
+        assert end(process, signal.Signals[f"SIG{ending}"]) == (-9 if ending == "KILL" else 0)
+    assert visits(office) == 20 or ending == "KILL"
+    assert "Traceback" not in office.log.read_text()
+
+
+def visits(office: Office) -> int:
+    with opened(office.settings.database_url) as database:
+        return len(village(database).rows(EVENT))
+
+
+def test_health_says_in_words_that_the_disk_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    office = Office(tmp_path, settings(NOBODY_LISTENS))
+    assert ground.lack_of_space(office.settings) == ""
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=3 * 1024 * 1024))
+    assert ground.lack_of_space(office.settings) == "the disk is full: 3 MB free"
+    with opened(office.settings.database_url) as database:
+        town = village(database)
+        ticker = Ticker(database, town.clock, make_agenda(office.settings))
+        house = House(tmp_path)
+        late = town.do(_lateness(house, database, ticker, None), town.now)
+        assert late == ["the disk is full: 3 MB free"]
+        ticker.fault = "database or disk is full"
+        late = town.do(_lateness(house, database, ticker, None), town.now)
+        assert late[0] == "the database can't be written: database or disk is full"
 
 
 def test_a_second_run_is_refused_and_names_the_first(

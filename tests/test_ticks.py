@@ -12,14 +12,14 @@ import pytest
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from sqlalchemy import Connection
 
-from l3mail import newsletters, rounds
+from l3mail import newsletters, rounds, ticks
 from l3mail.database import Database, Verb
-from l3mail.errors import DatabaseUnavailableError, L3mailError
-from l3mail.models import CAMPAIGN
+from l3mail.errors import DatabaseClosedError, DatabaseUnavailableError, L3mailError
+from l3mail.models import CAMPAIGN, WORKSPACE
 from l3mail.rounds import Agenda, Round
 from l3mail.segments import Question
 from l3mail.subscribers import Rules
-from l3mail.ticks import EVERY, LATE_AFTER, Ticker
+from l3mail.ticks import EVERY, LATE_AFTER, PULSE_EVERY, Ticker
 from tests.fakes import parish
 from tests.fakes.village import PEPPER, Village
 
@@ -117,6 +117,59 @@ def test_a_database_that_is_away_puts_the_tick_off(
     assert ticking.last_tick_at is None
     assert asyncio.run(ticking.tick()) == Round(planned=5)
     assert ticking.last_tick_at == town.now
+
+
+def test_a_full_disk_is_noticed_though_nothing_is_due(
+    sqlite_village: Village, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticking = ticker(sqlite_village)
+
+    def full(connection: Connection) -> None:
+        raise DatabaseUnavailableError("database or disk is full")
+
+    assert asyncio.run(ticking.tick()) == Round()
+    with monkeypatch.context() as patched:
+        patched.setattr(ticks, "_touch", full)
+        assert asyncio.run(ticking.tick()) == Round()  # a row was written a moment ago
+        sqlite_village.clock.advance(PULSE_EVERY)
+        for _ in range(2):  # and at once again, as long as it fails
+            assert asyncio.run(ticking.tick()) is None
+            assert ticking.fault == "database or disk is full"
+    assert asyncio.run(ticking.tick()) == Round()
+    assert ticking.fault == ""
+    assert PULSE_EVERY + EVERY < LATE_AFTER
+
+
+def test_the_row_that_is_written_to_see_whether_one_can_stays_as_it_is(village: Village) -> None:
+    before = village.rows(WORKSPACE)
+    asyncio.run(ticker(village).tick())
+    assert village.rows(WORKSPACE) == before
+
+    def only_read(connection: Connection) -> None:
+        connection.exec_driver_sql("PRAGMA query_only = ON")
+
+    if village.database.is_sqlite:
+        village.do(only_read)
+        with pytest.raises(DatabaseClosedError):
+            village.do(ticks._touch)
+        assert asyncio.run(ticker(village).tick()) is None
+
+
+def test_what_is_to_come_before_a_tick_does_or_the_tick_is_put_off(town: Village) -> None:
+    order: list[str] = []
+
+    async def before() -> None:
+        order.append("before")
+        if len(order) > 1:
+            raise DatabaseUnavailableError("away")
+
+    ticking = Ticker(
+        town.database, town.clock, AGENDA, wake=lambda: order.append("planned"), before=before
+    )
+    assert asyncio.run(ticking.tick()) == Round(planned=5)
+    assert order == ["before", "planned", "planned", "planned"]
+    assert asyncio.run(ticking.tick()) is None
+    assert ticking.fault == "away"
 
 
 def test_a_fault_of_ours_ends_one_tick_and_not_the_next(

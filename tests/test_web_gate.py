@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import Connection
 
 from l3mail.database import Verb
 from l3mail.errors import DatabaseUnavailableError
@@ -415,6 +416,22 @@ def test_a_database_that_is_away_is_a_page_that_says_wait(
             assert answer.headers["retry-after"]
             assert title_of(answer.text) == "Einen Augenblick bitte"
     assert porch.client.post("/api/subscriptions", json={}).json()["status"] == "busy"
+
+
+def test_on_a_full_disk_a_form_is_asked_to_wait_and_pages_go_on(porch: Porch) -> None:
+    def fill(connection: Connection) -> None:
+        used = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {used}")
+
+    porch.village.do(fill)
+    statuses = [porch.sign_up(f"{n:03}@schule.example").status_code for n in range(40)]
+    full = statuses.index(503)
+    assert set(statuses[full:]) == {503}
+    answer = porch.sign_up("late@schule.example")
+    assert answer.headers["retry-after"] == "30"
+    assert title_of(answer.text) == "Einen Augenblick bitte"
+    assert porch.client.get("/subscribe").status_code == 200
+    assert porch.signups() == full  # all of it, or nothing
 
 
 def test_the_sender_is_woken_where_mail_was_queued(sqlite_village: Village, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from l3mail import outbox
+from l3mail.events import Guestbook, Visit
 from l3mail.models import DELIVERY
 from l3mail.subscribers import Rules
 from l3mail.tokens import Purpose
@@ -24,7 +25,9 @@ def porch(sqlite_village: Village, tmp_path: Path) -> Iterator[Porch]:
         yield porch
 
 
-def asking_from(porch: Porch, host: str, silent: timedelta | None = None) -> TestClient:
+def asking_from(
+    porch: Porch, host: str, silent: timedelta | None = None, book: Guestbook | None = None
+) -> TestClient:
     """A client whose socket comes from an address."""
     village, settings = porch.village, porch.settings
     rules = Rules(PEPPER, settings.zone, "de")
@@ -36,6 +39,7 @@ def asking_from(porch: Porch, host: str, silent: timedelta | None = None) -> Tes
         rules,
         late=lambda _connection, _now: ["the relay is late"] if silent else [],
         silent_for=lambda: silent,
+        book=book,
     )
     return TestClient(app, base_url=BASE_URL, client=(host, 40000))
 
@@ -104,6 +108,16 @@ def test_numbers_are_counts_that_prometheus_reads(porch: Porch) -> None:
         assert f"# TYPE {name} gauge" in lines
         assert any(line.startswith(f"# HELP {name} ") for line in lines)
     assert "@" not in answer.text
+
+
+def test_visits_that_wait_or_were_let_go_are_told(porch: Porch) -> None:
+    village = porch.village
+    book = Guestbook(village.database, mode="aggregate", zone=porch.settings.zone, most=4)
+    for _ in range(7):
+        book.add(Visit("opened", village.now, village.publish()))
+    text = asking_from(porch, "127.0.0.1", book=book).get("/metrics").text
+    assert "l3mail_visits_waiting 4\n" in text
+    assert "l3mail_visits_lost 3\n" in text
 
 
 def test_beside_no_tick_of_its_own_a_process_tells_none(porch: Porch) -> None:

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, insert, select
 
 from l3mail import courses, newsletters, outbox, rounds
 from l3mail.clocks import FixedClock
+from l3mail.events import Guestbook
 from l3mail.models import (
     CONSENT,
     DELIVERY,
@@ -72,10 +73,15 @@ class Journey:
     def open(self) -> Iterator["Journey"]:
         with open_database(self.settings) as self.database:
             rules, tokens = make_rules(self.settings), load_tokens(self.settings)
-            self.app = create_app(self.settings, self.database, tokens, self.clock, rules)
+            self.book = Guestbook(
+                self.database, mode=self.settings.tracking.mode, zone=self.settings.zone
+            )
+            self.app = create_app(
+                self.settings, self.database, tokens, self.clock, rules, book=self.book
+            )
             base = self.settings.web.base_url
-            with TestClient(self.app, base_url=base, follow_redirects=False) as self.client:
-                yield self
+            self.client = TestClient(self.app, base_url=base, follow_redirects=False)
+            yield self
 
     def rows(self, table: Any = DELIVERY) -> list[dict[str, Any]]:
         return self.database.read(
@@ -83,6 +89,7 @@ class Journey:
         )
 
     def dump(self) -> dict[str, list[dict[str, Any]]]:
+        self.book.flush()
         return {table.name: self.rows(table) for table in METADATA.sorted_tables}
 
     def mail(self, kind: str) -> EmailMessage:

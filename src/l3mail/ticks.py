@@ -6,21 +6,25 @@ scheduler says when to wake; what the time is says the clock. Knows neither web 
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from sqlalchemy import Connection, update
 
 from l3mail import rounds
 from l3mail.clocks import Clock
 from l3mail.database import Database
-from l3mail.errors import DatabaseUnavailableError
+from l3mail.errors import DatabaseClosedError, DatabaseUnavailableError
+from l3mail.models import WORKSPACE
 from l3mail.rounds import Agenda, Round
 
 log = logging.getLogger("l3mail.ticks")
 
 EVERY = timedelta(seconds=5)
 CHORES_EVERY = timedelta(hours=1)
+PULSE_EVERY = timedelta(seconds=30)
+"""Where nothing is due nothing is written, and a full disk would show only when something is."""
 LATE_AFTER = timedelta(minutes=1)
 """So long without a whole tick, and something is wrong that a person should know of."""
 
@@ -36,21 +40,27 @@ class Ticker:
         *,
         every: timedelta = EVERY,
         wake: Callable[[], None] = lambda: None,
+        before: Callable[[], Awaitable[object]] | None = None,
         after: Callable[[], object] = lambda: None,
     ) -> None:
         """Nothing is planned before `run`; `wake` is called when there is something to send.
 
-        `after` is called at the end of each whole tick.
+        `before` is awaited at the beginning of each tick, `after` called at the end of each whole
+        one.
         """
         self.last_tick_at: datetime | None = None
+        self.fault = ""
+        """The database's words for why the last tick was put off, if it was."""
         self._database = database
         self._clock = clock
         self._agenda = agenda
         self._every = every
         self._wake = wake
+        self._before = before
         self._after = after
         self._began = clock.monotonic()
         self._chores_at = clock.monotonic()
+        self._pulse_at = clock.monotonic()
         self._stopping = asyncio.Event()
         self._stuck = 0
         self._unasked = 0
@@ -94,18 +104,30 @@ class Ticker:
         for what one can't do. Whatever it did is committed, and the next one goes on from there.
         """
         try:
+            if self._before is not None:
+                await self._before()
+            await self._beat()
             done = await self._plan()
-        except DatabaseUnavailableError as fault:
+        except (DatabaseUnavailableError, DatabaseClosedError) as fault:
             log.warning("this tick is put off: %s", fault)
+            self.fault = getattr(fault, "detail", "this user may not")
+            self._pulse_at = self._clock.monotonic()
             return None
         except Exception:
             log.exception("a fault of ours ended this tick; the next one goes on")
             return None
+        self.fault = ""
         self.last_tick_at = self._clock.now()
         self._began = self._clock.monotonic()
         self._tell(done)
         self._after()
         return done
+
+    async def _beat(self) -> None:
+        """Write something now and then, and at once where the last write failed."""
+        if self._clock.monotonic() >= self._pulse_at:
+            await self._database.writes(_touch)
+            self._pulse_at = self._clock.monotonic() + PULSE_EVERY.total_seconds()
 
     async def _plan(self) -> Round:
         total = Round()
@@ -157,3 +179,8 @@ class Ticker:
             log.error("%d triggers plan nothing: their rule can't be asked", done.unasked)
         self._stuck = done.stuck
         self._unasked = done.unasked
+
+
+def _touch(connection: Connection) -> None:
+    """Write a row as it is: nothing changes, but the disk must have taken it."""
+    connection.execute(update(WORKSPACE).values(uuid=WORKSPACE.c.uuid))

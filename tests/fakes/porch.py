@@ -16,6 +16,7 @@ from httpx import Response
 from sqlalchemy import Table, func, select
 
 from l3mail import streams
+from l3mail.events import Guestbook
 from l3mail.models import METADATA, SIGNUP
 from l3mail.settings import Settings, load_settings
 from l3mail.subscribers import Rules
@@ -51,10 +52,13 @@ base_url = "{BASE_URL}"
 class Porch:
     """A running door; `client` visits it, and `later` lets the form grow old enough."""
 
-    def __init__(self, village: Village, client: TestClient, settings: Settings) -> None:
+    def __init__(
+        self, village: Village, client: TestClient, settings: Settings, book: Guestbook
+    ) -> None:
         self.village = village
         self.client = client
         self.settings = settings
+        self.book = book
         self.links: list[str] = []
 
     def token(self, purpose: Purpose, *numbers: int, **values: Any) -> str:
@@ -79,7 +83,8 @@ class Porch:
         return answer
 
     def dump(self) -> dict[str, list[dict[str, Any]]]:
-        """Every row of every table."""
+        """Every row of every table, visits that waited among them."""
+        self.book.flush()
         return {table.name: self.village.rows(table) for table in METADATA.sorted_tables}
 
     def signups(self) -> int:
@@ -107,9 +112,11 @@ def open_porch(
     settings = open_settings(folder, more, base_url)
     declare_streams(village)
     rules = Rules(pepper=PEPPER, zone=settings.zone, fallback_locale=settings.workspace.locale)
-    app = create_app(settings, village.database, TOKENS, village.clock, rules, **values)
-    with TestClient(app, base_url=BASE_URL, follow_redirects=False) as client:
-        yield Porch(village, client, settings)
+    book = Guestbook(village.database, mode=settings.tracking.mode, zone=settings.zone)
+    app = create_app(settings, village.database, TOKENS, village.clock, rules, book=book, **values)
+    # Outside of its lifespan: what waits in the book is written when a test says so.
+    client = TestClient(app, base_url=BASE_URL, follow_redirects=False)
+    yield Porch(village, client, settings, book)
 
 
 @contextmanager

@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from l3mail.database import Database
+    from l3mail.events import Guestbook
     from l3mail.heartbeats import Heart
     from l3mail.rounds import Round
     from l3mail.sending import Sender, Tally
+    from l3mail.ticks import Ticker
 
     Late = Callable[[Connection, datetime], list[str]]
 
@@ -184,7 +186,7 @@ async def _live(
     house: House, database: "Database", door: socket.socket, sender: "Sender | None"
 ) -> None:
     """Tick, answer pages and, with a sender, send, until a signal or until one of them breaks."""
-    from l3mail import outbox
+    from l3mail.events import Guestbook
     from l3mail.ticks import Ticker
     from l3mail.wiring import declare_streams, make_watched_agenda
 
@@ -195,20 +197,24 @@ async def _live(
     wake = sender.wake if sender else _nobody
     agenda = make_watched_agenda(house.settings)
     heart = _heart(house, database, sender)
-    ticker = Ticker(database, house.clock, agenda, wake=wake, after=heart.beat)
+    book = Guestbook(database, mode=house.settings.tracking.mode, zone=house.settings.zone)
 
-    def late(connection: "Connection", now: "datetime") -> list[str]:
-        behind = []
-        if ticker.is_late():
-            behind.append("the tick is late")
-        if sender and sender.tally.relay_fault:
-            behind.append("the relay is down")
-        elif outbox.is_late(connection, now):
-            # Beside a worker this is all that can be seen of the relay from here.
-            behind.append("the relay is late")
-        return behind
+    async def write_visits() -> None:
+        # What came within seconds of each other is judged together, so all of it must be in.
+        if not await book.flushes():
+            raise DatabaseUnavailableError("visits wait to be written")
 
-    server = _server(_application(house, database, late, wake, ticker.silent_for))
+    ticker = Ticker(database, house.clock, agenda, wake=wake, before=write_visits, after=heart.beat)
+
+    application = _application(
+        house,
+        database,
+        book,
+        late=_lateness(house, database, ticker, sender),
+        wake=wake,
+        silent_for=ticker.silent_for,
+    )
+    server = _server(application)
 
     stopping = asyncio.Event()
 
@@ -226,6 +232,33 @@ async def _live(
     if sender:
         parts.append(asyncio.create_task(_sent(sender), name="the sender"))
     await _with_signals(stop, _together(parts, stop, stopping))
+
+
+def _lateness(
+    house: House, database: "Database", ticker: "Ticker", sender: "Sender | None"
+) -> "Late":
+    """What says what is behind, in words for everybody: `/healthz` has no door."""
+    from l3mail import outbox
+    from l3mail.upkeep.ground import lack_of_space
+
+    def late(connection: "Connection", now: "datetime") -> list[str]:
+        behind = []
+        if ticker.fault:
+            # PostgreSQL's own words may name hosts and users.
+            why = f": {ticker.fault}" if database.is_sqlite else "; the log says why"
+            behind.append(f"the database can't be written{why}")
+        elif ticker.is_late():
+            behind.append("the tick is late")
+        if lack := lack_of_space(house.settings):
+            behind.append(lack)
+        if sender and sender.tally.relay_fault:
+            behind.append("the relay is down")
+        elif outbox.is_late(connection, now):
+            # Beside a worker this is all that can be seen of the relay from here.
+            behind.append("the relay is late")
+        return behind
+
+    return late
 
 
 def _heart(house: House, database: "Database", sender: "Sender | None") -> "Heart":
@@ -302,7 +335,7 @@ def _server(application: Any) -> Any:
             access_log=False,  # addresses and tokens stand in it
             server_header=False,
             proxy_headers=False,
-            http=impatient(),
+            http=impatient(shortcut=application.shortcut),
             timeout_graceful_shutdown=LAST_ANSWERS_SECONDS,
         )
     )
@@ -311,6 +344,8 @@ def _server(application: Any) -> Any:
 def _application(
     house: House,
     database: "Database",
+    book: "Guestbook",
+    *,
     late: "Late",
     wake: Callable[[], None],
     silent_for: "Callable[[], timedelta]",
@@ -338,6 +373,7 @@ def _application(
         late=late,
         silent_for=silent_for,
         alarm=alarm,
+        book=book,
     )
 
 

@@ -16,13 +16,12 @@ from l3mail.clocks import Clock
 from l3mail.database import Database
 from l3mail.demo import city
 from l3mail.errors import WorkspaceError
+from l3mail.events import Guestbook
 from l3mail.settings import FILE, Settings, load_settings
 from l3mail.starter import lay_out
-from l3mail.subscribers import Rules
-from l3mail.tokens import Tokens
 from l3mail.wiring import load_tokens, make_rules, set_up
 
-CreateApp = Callable[[Settings, Database, Tokens, Clock, Rules], Any]
+CreateApp = Callable[..., Any]
 """How the pages are made: `web.create_app`."""
 
 _MARK = ".l3mail-demo"
@@ -119,9 +118,11 @@ def open_door(
     database: Database,
     clock: Clock,
     door: socket.socket,
-) -> Iterator[None]:
-    """Answer pages at the socket, in a thread of their own."""
-    app = create_app(settings, database, load_tokens(settings), clock, make_rules(settings))
+) -> Iterator[Guestbook]:
+    """Answer pages at the socket, in a thread of their own; what came in is to be flushed."""
+    book = Guestbook(database, mode=settings.tracking.mode, zone=settings.zone)
+    tokens, rules = load_tokens(settings), make_rules(settings)
+    app = create_app(settings, database, tokens, clock, rules, book=book)
     config = uvicorn.Config(
         app, log_config=None, access_log=False, proxy_headers=False, ws="none", lifespan="off"
     )
@@ -129,7 +130,7 @@ def open_door(
     thread = threading.Thread(target=server.run, kwargs={"sockets": [door]}, name="pages")
     thread.start()
     try:
-        yield
+        yield book
     finally:
         server.should_exit = True
         thread.join()

@@ -29,6 +29,7 @@ from l3mail.demo.premises import CreateApp
 from l3mail.demo.readers import Readers
 from l3mail.demo.visitors import Browser
 from l3mail.errors import DemoError
+from l3mail.events import Guestbook
 from l3mail.models import DELIVERY, SUBSCRIBER
 from l3mail.settings import Settings
 from l3mail.wiring import (
@@ -87,9 +88,9 @@ def opened(folder: Path, create_app: CreateApp) -> Iterator[tuple["Timelapse", D
         with (
             open_database(settings) as database,
             only_sender(database),
-            premises.open_door(create_app, settings, database, clock, door),
+            premises.open_door(create_app, settings, database, clock, door) as book,
         ):
-            yield Timelapse(settings, database, clock, mailbox), database
+            yield Timelapse(settings, database, clock, mailbox, book), database
 
 
 @dataclass(order=True)
@@ -103,9 +104,15 @@ class Timelapse:
     """One run of the demo."""
 
     def __init__(
-        self, settings: Settings, database: Database, clock: FixedClock, mailbox: Mailbox
+        self,
+        settings: Settings,
+        database: Database,
+        clock: FixedClock,
+        mailbox: Mailbox,
+        book: Guestbook,
     ) -> None:
         self.mailbox = mailbox
+        self._book = book
         self._settings = settings
         self._database = database
         self._clock = clock
@@ -162,6 +169,7 @@ class Timelapse:
     def _next_moment(self) -> datetime | None:
         """When somebody does something, or something falls due by itself."""
         now = self._clock.now()
+        self._book.flush()
         due = self._database.read(
             lambda connection: rounds.next_moment(connection, now, self._agenda)
         )
@@ -176,7 +184,7 @@ class Timelapse:
         while self._story and self._story[0].at <= self._clock.now():
             notes.append(heapq.heappop(self._story).act())
         is_time = at >= self._chores_at
-        rounds.run(self._database, self._clock, self._agenda, chores=is_time)
+        self._plan(chores=is_time)
         if is_time:
             self._chores_at = at + CHORES_EVERY
         if gone := self._forgotten() - forgotten:
@@ -201,8 +209,13 @@ class Timelapse:
                 self._at(moment, act)
             notes.append(self._scan(new))
             # Who had a lesson is led on at once, and the staff is told how it went.
-            rounds.run(self._database, self._clock, self._agenda)
+            self._plan()
         return notes
+
+    def _plan(self, *, chores: bool = False) -> None:
+        """Plan all that is due; visits of before are in, so that they are judged together."""
+        self._book.flush()
+        rounds.run(self._database, self._clock, self._agenda, chores=chores)
 
     def _is_anything_due(self) -> bool:
         is_due = (DELIVERY.c.state == "queued") & (DELIVERY.c.due_at <= self._clock.now())

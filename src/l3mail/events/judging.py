@@ -16,7 +16,8 @@ a visit tells who came. The rules, the first that fits:
 | click on one of several links | | human: many never load images, and gateways try more |
 
 Ten, two and three seconds count themselves. What a request tells by itself (HEAD, a prefetch, a
-client without a name) was judged before; it is a clue here and is not judged again.
+client without a name) was judged before; it is a clue here and is not judged again. Nor is what
+came to a mail after one of its links was over its ceiling for the day: `visits` wrote it `unsure`.
 """
 
 from collections import Counter

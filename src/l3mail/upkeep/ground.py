@@ -31,6 +31,7 @@ from l3mail.upkeep.checks import Check, fail, ok, warn
 from l3mail.wiring import compile_content
 
 MEGABYTE = 1024 * 1024
+FULL = 10 * MEGABYTE
 LITTLE_SPACE = 100 * MEGABYTE
 MODEST_SPACE = 1024 * MEGABYTE
 SKEW = timedelta(minutes=1)
@@ -138,6 +139,15 @@ def look_at_disk(settings: Settings) -> Check:
     if free < max(MODEST_SPACE, 2 * _size(settings)):
         return warn("disk", f"{words}; a backup needs as much as the database, so make some room")
     return ok("disk", words)
+
+
+def lack_of_space(settings: Settings) -> str:
+    """That the disk is all but full, in words that name no folder; "" where there is room."""
+    try:
+        free = shutil.disk_usage(settings.state_dir).free
+    except OSError:
+        return "the disk does not answer"
+    return f"the disk is full: {free // MEGABYTE:,} MB free" if free < FULL else ""
 
 
 def _file(settings: Settings) -> Path | None:

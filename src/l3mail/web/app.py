@@ -3,9 +3,11 @@
 Owns the list of what there is, and holds nothing of a workspace: `create_app` makes each anew.
 """
 
+import asyncio
 import ipaddress
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -18,6 +20,7 @@ from starlette.exceptions import HTTPException
 from l3mail.clocks import Clock
 from l3mail.database import Database
 from l3mail.errors import DatabaseClosedError, DatabaseUnavailableError
+from l3mail.events import Guestbook
 from l3mail.settings import Settings
 from l3mail.subscribers import Rules
 from l3mail.tokens import Tokens
@@ -35,6 +38,7 @@ from l3mail.web.door import Door, Visit, Visiting
 from l3mail.web.gate import Asgi, Gate, Scope
 from l3mail.web.limits import Ceilings
 from l3mail.web.pages import Pages
+from l3mail.web.shortcut import Shortcut
 from l3mail.web.tracks import Tracks
 from l3mail.web.words import read_words
 
@@ -57,14 +61,19 @@ def create_app(
     late: Callable[[Connection, datetime], Sequence[str]] = lambda _connection, _now: (),
     silent_for: Callable[[], timedelta | None] = lambda: None,
     alarm: Callable[[str], None] = _LOG.warning,
-) -> Asgi:
+    book: Guestbook | None = None,
+) -> Gate:
     """The application for one workspace, to be run with `proxy_headers` and `access_log` off.
 
     `wake` is called, in the event loop, after something was queued. `late` says what is behind
     (the tick, the relay), one text each; `/healthz` answers 503 as long as it says anything.
     `silent_for` says how long ago the last tick was, where ticks are of this process.
-    `alarm` is told, once an hour at most, that sign-ups are over their ceiling.
+    `alarm` is told, once an hour at most, that sign-ups are over their ceiling. Visits go into
+    `book`, or into one of its own, and from there into the database for as long as the
+    application's lifespan is.
     """
+    if book is None:
+        book = Guestbook(database, mode=settings.tracking.mode, zone=settings.zone)
     prefix = urlsplit(settings.web.base_url).path
     words = read_words(settings.folder)
     door = Door(
@@ -81,8 +90,26 @@ def create_app(
         late=late,
         silent_for=silent_for,
         alarm=alarm,
+        book=book,
     )
-    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app = _application(door)
+
+    def refuse(scope: Scope, status: int) -> Asgi:
+        return Visit(door, Request(scope)).note(_WORDS[status], status)
+
+    tracks = Tracks(door, app)
+    return Gate(tracks, refuse, prefix, Shortcut(tracks.at_once, prefix))
+
+
+def _application(door: Door) -> FastAPI:
+    """All pages of a door, and what is said when one fails."""
+    app = FastAPI(
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=_keeping(door.book),
+    )
     app.state.door = door
     # Letters first: `/unsubscribe/preview` is no token.
     for part in (letters, signups, confirmations, leaving, preferences, acts, approving, health):
@@ -92,11 +119,24 @@ def create_app(
     for fault in (DatabaseUnavailableError, DatabaseClosedError):
         app.add_exception_handler(fault, _show_busy)
     app.add_exception_handler(Exception, _show_broken)
+    return app
 
-    def refuse(scope: Scope, status: int) -> Asgi:
-        return Visit(door, Request(scope)).note(_WORDS[status], status)
 
-    return Gate(Tracks(door, app), refuse, prefix)
+def _keeping(book: Guestbook) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """A lifespan in which visits are written down; the last ones at its end."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        keeping = asyncio.create_task(book.keep())
+        try:
+            yield
+        finally:
+            keeping.cancel()
+            with suppress(asyncio.CancelledError):
+                await keeping
+            await book.flushes()
+
+    return lifespan
 
 
 @router.get("/")

@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 
 from l3mail.clocks import Clock
 from l3mail.database import Database
+from l3mail.events import Guestbook
 from l3mail.locales import accepted, choose, date_in_words, moment_in_words
 from l3mail.settings import Settings
 from l3mail.subscribers import Rules
@@ -48,6 +49,7 @@ class Door:
     late: Callable[[Connection, datetime], Sequence[str]]
     silent_for: Callable[[], timedelta | None]
     alarm: Callable[[str], None]
+    book: Guestbook
 
     @property
     def prefix(self) -> str:

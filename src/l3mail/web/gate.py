@@ -5,7 +5,7 @@ know pages, people or the database.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
 Message = MutableMapping[str, Any]
@@ -13,6 +13,7 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
 
 LARGEST_BODY = 64 * 1024
 LARGEST_HEADERS = 16 * 1024
@@ -40,11 +41,19 @@ _HEADERS = {
 class Gate:
     """Wraps the application; what is too large is answered by `refuse`, with its status.
 
-    `prefix` is the path of BASE_URL, should a proxy leave it on.
+    `prefix` is the path of BASE_URL, should a proxy leave it on. `shortcut` is for a server that
+    can do with it.
     """
 
-    def __init__(self, app: Asgi, refuse: Callable[[Scope, int], Asgi], prefix: str = "") -> None:
+    def __init__(
+        self,
+        app: Asgi,
+        refuse: Callable[[Scope, int], Asgi],
+        prefix: str = "",
+        shortcut: Any = None,
+    ) -> None:
         """Stand before `app`."""
+        self.shortcut = shortcut
         self._app = app
         self._refuse = refuse
         self._prefix = prefix
@@ -112,15 +121,19 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
+def completed(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """An answer's headers, and those of the house that it did not set itself."""
+    headers = list(headers)
+    given = {name.lower() for name, _ in headers}
+    return headers + [(name, value) for name, value in _HEADERS.items() if name not in given]
+
+
 def _guarded(send: Send, *, is_head: bool) -> Send:
     """A `send` that adds the headers an answer did not set itself, and gives HEAD no body."""
 
     async def guarded(message: Message) -> None:
         if message["type"] == "http.response.start":
-            headers = list(message.get("headers", []))
-            given = {name.lower() for name, _ in headers}
-            headers += [(name, value) for name, value in _HEADERS.items() if name not in given]
-            message = {**message, "headers": headers}
+            message = {**message, "headers": completed(message.get("headers", []))}
         elif is_head and message["type"] == "http.response.body":
             message = {**message, "body": b""}
         await send(message)

@@ -83,6 +83,10 @@ def _lines(numbers: _Numbers, visit: Visit) -> Iterator[str]:
         yield f"l3mail_last_tick_seconds {silent.total_seconds():.0f}"
     yield from _gauge("halted", "Whether a halt is in force.")
     yield f"l3mail_halted {numbers.halted:d}"
+    yield from _gauge("visits_waiting", "Openings and clicks that are still to be written.")
+    yield f"l3mail_visits_waiting {len(visit.door.book)}"
+    yield from _gauge("visits_lost", "Those that did not wait for the database, since the start.")
+    yield f"l3mail_visits_lost {visit.door.book.lost}"
     yield from _gauge("late", "Whether /healthz answers 503.")
     yield f"l3mail_late {numbers.late:d}"
 

@@ -2,30 +2,30 @@
 
 Owns what they answer and what a request says of its visitor: whether it was a machine, and
 nothing else. Neither an address nor a program's name is kept, not even in a log. A click leads to
-an address that stands in the database, whatever became of the person or of the writing down.
+an address that stands in the database, whatever became of the person; what is written down of a
+visit, and whether, is decided later, by `events`.
 """
 
-import asyncio
-import logging
 import re
-from collections.abc import Callable
-from datetime import datetime
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import quote
 
 from fastapi import Request
-from sqlalchemy import Connection
 
-from l3mail import events, publishing
+from l3mail import publishing
 from l3mail.errors import DatabaseClosedError, DatabaseUnavailableError, TokenError
 from l3mail.events import Verdict
-from l3mail.publishing import Target
+from l3mail.events import Visit as Visited
 from l3mail.tokens import Purpose
 from l3mail.web.door import Door, Visit
-from l3mail.web.gate import IS_HEAD, Asgi, Receive, Scope, Send
+from l3mail.web.gate import IS_HEAD, Asgi, Headers, Receive, Scope, Send
 
-PATIENCE_SECONDS = 0.5
-"""How long an answer waits for its visit to be written down; the writing goes on after it."""
+MOST_KNOWN = 10_000
+"""Paths whose meaning is kept at hand; it never changes, so the oldest only make room."""
 
 GIF = (
     b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00,"
@@ -50,7 +50,19 @@ _PIXEL_HEADERS = [
     # Mail programs on other sites show our pictures.
     (b"cross-origin-resource-policy", b"cross-origin"),
 ]
-_LOG = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Answer:
+    """What is answered at once; `written` is room for its bytes, for who sends them often."""
+
+    status: int
+    headers: Headers
+    body: bytes = b""
+    written: tuple[bytes, bytes] | None = None
+
+
+_PICTURE = Answer(200, _PIXEL_HEADERS, GIF)
 
 
 class _Measured(NamedTuple):
@@ -60,149 +72,142 @@ class _Measured(NamedTuple):
     message_id: int | None = None
 
 
+class _Known(NamedTuple):
+    """What a path of ours means: the answer, and what its visit is written down with."""
+
+    answer: Answer
+    measured: _Measured
+    link_id: int | None = None
+
+
 class Tracks:
-    """Answers `/o` and `/c`, and leaves everything else to `app`."""
+    """Answers `/o` and `/c`, and leaves everything else to `app`; visits go into a book."""
 
     def __init__(self, door: Door, app: Asgi) -> None:
         """Stand before `app`."""
         self._door = door
         self._app = app
-        self._lost = 0
+        self._known: OrderedDict[str, _Known] = OrderedDict()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         path = scope.get("path", "")
         if not path.startswith(("/o/", "/c/")):
             await self._app(scope, receive, send)
-        elif scope["method"] != "GET":
-            answer = self._visit(scope).note("method", 405)
-            answer.headers["Allow"] = "GET, HEAD"
-            await answer(scope, receive, send)
-        elif path.startswith("/o/"):
-            await self._open(scope, send)
-        else:
-            await self._click(scope, receive, send)
-
-    async def _open(self, scope: Scope, send: Send) -> None:
-        """The pixel, for whatever asks for one."""
-        now = self._door.clock.now()
-        found = _PIXEL.fullmatch(scope["path"])
-        measured = self._read(found["token"], now) if found else None
-        writing = None
-        if measured is not None:
-            verdict = _verdict(scope)
-
-            def verb(connection: Connection) -> None:
-                target = publishing.target(connection, None, **measured._asdict())
-                if target is not None:
-                    self._record(connection, target, measured, verdict, now)
-
-            writing = await self._begin(verb)
-        await _answer(send, 200, _PIXEL_HEADERS, GIF)
-        if writing is not None:
-            await writing
-
-    async def _click(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Lead on to where the link leads; a page with a way on for what is no link of ours."""
-        now = self._door.clock.now()
-        found = _LINK.fullmatch(scope["path"])
-        measured = self._read(found["token"], now) if found else None
-        if found is None or measured is None:
-            await self._visit(scope).stale()(scope, receive, send)
             return
-        number = int(found["number"])
+        if scope["method"] != "GET":
+            page = self._visit(scope).note("method", 405)
+            page.headers["Allow"] = "GET, HEAD"
+            await page(scope, receive, send)
+            return
         try:
-            target = await self._door.database.reads(
-                lambda connection: publishing.target(connection, number, **measured._asdict())
-            )
+            if path.startswith("/c/"):
+                await self._look_up(path)
         except (DatabaseUnavailableError, DatabaseClosedError):
-            answer = self._visit(scope).note("busy", 503)
-            answer.headers["Retry-After"] = RETRY_SECONDS
-            await answer(scope, receive, send)
+            page = self._visit(scope).note("busy", 503)
+            page.headers["Retry-After"] = RETRY_SECONDS
+            await page(scope, receive, send)
             return
-        if target is None:
+        await self._door.book.room()
+        answer = self._answer(path, scope["headers"], is_head=scope[IS_HEAD])
+        if answer is None:
             await self._visit(scope).stale()(scope, receive, send)
             return
-        verdict = _verdict(scope)
-        writing = await self._begin(
-            lambda connection: self._record(connection, target, measured, verdict, now)
+        start = {"type": "http.response.start", "status": answer.status}
+        await send({**start, "headers": answer.headers})
+        await send({"type": "http.response.body", "body": answer.body})
+
+    def at_once(self, path: str, headers: Sequence[tuple[bytes, bytes]]) -> Answer | None:
+        """What a GET of a path is answered without waiting for anything, if that can be.
+
+        Notes the visit. Names of `headers` are in small letters.
+        """
+        return None if self._door.book.is_crowded else self._answer(path, headers)
+
+    def _answer(
+        self, path: str, headers: Sequence[tuple[bytes, bytes]], *, is_head: bool = False
+    ) -> Answer | None:
+        known = self._known.get(path)
+        if known is None:
+            known = self._read_pixel(path)
+            if known is None:
+                return None if path.startswith("/c/") else _PICTURE
+            self._keep(path, known)
+        self._door.book.add(
+            Visited(
+                kind="opened" if known.link_id is None else "clicked",
+                at=self._door.clock.now(),
+                message_id=known.measured.message_id,
+                link_id=known.link_id,
+                delivery_id=known.measured.delivery_id,
+                verdict="machine" if is_head else _verdict(path, headers),
+            )
         )
-        headers = [
-            (b"location", quote(target.url, safe=_KEPT).encode()),
-            (b"content-length", b"0"),
-            (b"cache-control", b"no-store"),
-            (b"referrer-policy", b"no-referrer"),
-        ]
-        await _answer(send, 302, headers, b"")
-        await writing
+        return known.answer
+
+    def _read_pixel(self, path: str) -> _Known | None:
+        found = _PIXEL.fullmatch(path)
+        measured = self._read(found["token"]) if found else None
+        return None if measured is None else _Known(_PICTURE, measured)
+
+    async def _look_up(self, path: str) -> None:
+        """Have at hand where a link leads, if it is one of ours."""
+        if path in self._known:
+            return
+        found = _LINK.fullmatch(path)
+        measured = self._read(found["token"]) if found else None
+        if found is None or measured is None:
+            return
+        number, of = int(found["number"]), measured._asdict()
+        target = await self._door.database.reads(
+            lambda connection: publishing.target(connection, number, **of)
+        )
+        if target is None:
+            return
+        meant = _Measured(measured.delivery_id, target.message_id)
+        self._keep(path, _Known(_leading_to(target.url), meant, target.link_id))
+
+    def _keep(self, path: str, known: _Known) -> None:
+        self._known[path] = known
+        if len(self._known) > MOST_KNOWN:
+            self._known.popitem(last=False)
 
     def _visit(self, scope: Scope) -> Visit:
         return Visit(self._door, Request(scope))
 
-    def _read(self, text: str, now: datetime) -> _Measured | None:
+    def _read(self, text: str) -> _Measured | None:
         try:
-            numbers = self._door.tokens.read(Purpose.TRACK, text, now).numbers
+            token = self._door.tokens.read(Purpose.TRACK, text, self._door.clock.now())
         except TokenError:
             return None
-        match numbers:
+        match token.numbers:
+            # What would end has no place among what is kept at hand.
+            case _ if token.expires_at is not None:
+                return None
             case (delivery,):
                 return _Measured(delivery_id=delivery)
             case (0, message):
                 return _Measured(message_id=message)
         return None
 
-    def _record(
-        self,
-        connection: Connection,
-        target: Target,
-        measured: _Measured,
-        verdict: Verdict,
-        now: datetime,
-    ) -> None:
-        settings = self._door.settings
-        visit = events.Visit(
-            kind="opened" if target.link_id is None else "clicked",
-            at=now,
-            message_id=target.message_id,
-            link_id=target.link_id,
-            delivery_id=measured.delivery_id,
-            verdict=verdict,
-        )
-        events.record_visits(connection, [visit], mode=settings.tracking.mode, zone=settings.zone)
 
-    async def _begin(self, verb: Callable[[Connection], None]) -> "asyncio.Task[None]":
-        """Write something down, and wait for it a little; await the rest after the answer."""
-        writing = asyncio.create_task(self._write(verb))
-        await asyncio.wait({writing}, timeout=PATIENCE_SECONDS)
-        return writing
-
-    async def _write(self, verb: Callable[[Connection], None]) -> None:
-        """Write a visit down, or tell once that this can't be done, and how many it cost."""
-        try:
-            await self._door.database.writes(verb)
-        except (DatabaseUnavailableError, DatabaseClosedError) as fault:
-            if not self._lost:
-                detail = getattr(fault, "detail", str(fault))
-                _LOG.warning("visits are not counted until the database can be written: %s", detail)
-            self._lost += 1
-        else:
-            if self._lost:
-                _LOG.warning("visits are counted again; %d were not", self._lost)
-                self._lost = 0
+@lru_cache(1_000)
+def _leading_to(url: str) -> Answer:
+    """The answer that leads on; the same one for all who have a link there."""
+    headers = [
+        (b"location", quote(url, safe=_KEPT).encode()),
+        (b"content-length", b"0"),
+        (b"cache-control", b"no-store"),
+        (b"referrer-policy", b"no-referrer"),
+    ]
+    return Answer(302, headers)
 
 
-def _verdict(scope: Scope) -> Verdict:
+def _verdict(path: str, headers: Sequence[tuple[bytes, bytes]]) -> Verdict:
     """What a request says by itself of who sent it."""
-    if scope[IS_HEAD]:
-        return "machine"
     nameless = False
-    for name, value in scope["headers"]:
+    for name, value in headers:
         if name in _PURPOSES and _AHEAD.search(value):
             return "machine"
         nameless = nameless or (name == b"user-agent" and value.strip() == NAMELESS)
-    return "unsure" if nameless and scope["path"].startswith("/o/") else "raw"
-
-
-async def _answer(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    return "unsure" if nameless and path.startswith("/o/") else "raw"
