@@ -23,7 +23,7 @@ MOST_WAITING = 10_000
 """Visits that wait at most; while the database is away the oldest make room for the newest."""
 MOST_AT_ONCE = 2_500
 """Visits in one transaction: other writes, an unsubscribe among them, wait behind it."""
-PATIENCE_SECONDS = 1.0
+PATIENCE_SECONDS = 3.0
 """How long a visit is kept at the door while those before it are written."""
 
 _LOG = logging.getLogger(__name__)
