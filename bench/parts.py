@@ -21,6 +21,7 @@ PARTS: tuple[Part, ...] = (
     Part("engine", 4),
     Part("memory", 6),
     Part("workers", 3),
+    Part("tracking", 1),
     Part("startup", 0.5),
     Part("simulating", 1.5),
 )
