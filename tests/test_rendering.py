@@ -22,7 +22,7 @@ HEAD = Head(
     to="ada@schule.example",
     list_id="kurs.stadt.example",
 )
-LONG_LOOP = "{% for n in range(1000) %}{% for m in range(1000) %}xxxx{% endfor %}{% endfor %}"
+LONG_LOOP = "{% for n in range(1000) %}{% for m in range(100) %}" + "x" * 20 + "{% endfor %}" * 2
 LONG_NAME = "Landeshauptstadt Dresden, Amt fuer Schulen und lebenslanges Lernen in der Stadt"
 TEXT = {
     "subject": "Lektion 1 für {{ first_name }}",
