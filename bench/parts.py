@@ -22,6 +22,7 @@ PARTS: tuple[Part, ...] = (
     Part("memory", 6),
     Part("workers", 3),
     Part("tracking", 1),
+    Part("rendering", 0.5),
     Part("startup", 0.5),
     Part("simulating", 1.5),
 )
