@@ -159,6 +159,8 @@ def header_safe(value: str) -> str:
     """
     if "=?" in value:
         raise HeaderInjectionError(value, 'the start of an encoded word, "=?"')
+    if value.isascii() and value.isprintable():
+        return value
     if _HEADER_CONTROLS.search(value):
         raise HeaderInjectionError(value, "a line break or another control character")
     if _SURROGATES.search(value):

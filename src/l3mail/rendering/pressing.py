@@ -194,10 +194,24 @@ class _Press(Sandbox):
 
     code_generator_class = _Generator
 
-    def say(self, value: object) -> str:
-        """A value as it stands in the encoded text."""
-        text = str(escape(value) if self.autoescape else value)
-        return _encode_again(text) if len(text) < _SHORT else encode(text)
+    def __init__(self, *, html: bool) -> None:
+        super().__init__(html=html)
+        self.say = _say_escaped if html else _say
+
+
+def _say(value: object) -> str:
+    """A value as it stands in the encoded text."""
+    text = str(value)
+    return _encode_again(text) if len(text) < _SHORT else encode(text)
+
+
+def _say_escaped(value: object) -> str:
+    """The same in HTML: as markupsafe has it, without an object of its own for each."""
+    if type(value) is not str:
+        return _say(escape(value))
+    text = value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = text.replace('"', "&#34;").replace("'", "&#39;")
+    return _encode_again(text) if len(text) < _SHORT else encode(text)
 
 
 @cache

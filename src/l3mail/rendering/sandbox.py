@@ -171,6 +171,8 @@ def sandbox(*, html: bool) -> Sandbox:
 
 def _default(value: Any, instead: Any = "") -> Any:
     """What to say for a value nobody gave: our placeholders are empty, not undefined."""
+    if type(value) is str:
+        return value or instead
     return instead if isinstance(value, Undefined) or value in {"", None} else value
 
 
