@@ -30,7 +30,8 @@ _LINE = 76
 """Characters of an encoded line (RFC 2045 section 6.7 (5))."""
 
 _SHORT = 256
-_BATCH = 64
+# A batch of values is encoded before anybody counts: none of them may be long.
+_BATCH, _LONG = 64, 20_000
 _DOTS = re.compile(r"^\.+", re.MULTILINE)
 # binascii encodes a space before a line end without asking whether it still has room.
 _OVERLONG = re.compile(r"^(.{74,75})(=20|=09)$", re.MULTILINE)
@@ -176,6 +177,12 @@ def encode(text: str) -> str:
 _encode_again = lru_cache(maxsize=256)(encode)
 
 
+def _encode_once(text: str) -> str:
+    if len(text) > _LONG:
+        raise _UnpressedError
+    return encode(text)
+
+
 class _Generator(CodeGenerator):
     """Writes templates that say everything encoded: literal text now, values when they are said."""
 
@@ -202,7 +209,7 @@ class _Press(Sandbox):
 def _say(value: object) -> str:
     """A value as it stands in the encoded text."""
     text = str(value)
-    return _encode_again(text) if len(text) < _SHORT else encode(text)
+    return _encode_again(text) if len(text) < _SHORT else _encode_once(text)
 
 
 def _say_escaped(value: object) -> str:
@@ -211,7 +218,7 @@ def _say_escaped(value: object) -> str:
         return _say(escape(value))
     text = value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     text = text.replace('"', "&#34;").replace("'", "&#39;")
-    return _encode_again(text) if len(text) < _SHORT else encode(text)
+    return _encode_again(text) if len(text) < _SHORT else _encode_once(text)
 
 
 @cache
