@@ -5,9 +5,11 @@ from dataclasses import FrozenInstanceError
 from random import Random
 
 import pytest
+from email_validator import SPECIAL_USE_DOMAIN_NAMES
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from l3mail import addresses
 from l3mail.addresses import (
     NAME_LIMIT,
     Address,
@@ -464,3 +466,55 @@ def test_value_that_could_add_a_header_is_refused(value: str) -> None:
     assert caught.value.reason in str(caught.value)
     assert str(caught.value).isprintable()
     assert isinstance(caught.value, L3mailError)
+
+
+PLAIN_ATOMS = st.text("abyz019!#$%&'*+/=?^_`{|}~-", min_size=1, max_size=40)
+PLAIN_LABELS = st.text("abnxyz09-", min_size=1, max_size=64)
+
+
+@given(
+    st.lists(PLAIN_ATOMS, min_size=1, max_size=3).map(".".join),
+    st.lists(PLAIN_LABELS, min_size=1, max_size=8).map(".".join),
+    st.one_of(
+        st.sampled_from(["de", "example", "berlin", "xn--p1ai", *SPECIAL_USE_DOMAIN_NAMES]),
+        st.text("abnxyz09-", min_size=1, max_size=64),
+    ),
+)
+def test_what_the_quick_look_lets_pass_the_whole_reading_leaves_as_it_is(
+    local: str, name: str, top: str
+) -> None:
+    text = f"{local}@{name}.{top}"
+    if len(text) <= 254 and addresses._PLAIN.fullmatch(text):
+        assert parse_address(text).address == text
+
+
+@given(ANY_TEXT)
+def test_the_quick_look_lets_nothing_pass_that_a_stranger_makes_up(text: str) -> None:
+    if len(text) <= 254 and addresses._PLAIN.fullmatch(text):
+        assert parse_address(text).address == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(f"anna@schule.{name}" for name in SPECIAL_USE_DOMAIN_NAMES),
+        "anna@xn--mller-kva.de",
+        "anna@ab--c.de",
+        "Anna@dresden.de",
+        "jörg@dresden.de",
+        "anna@10.0.0.1",
+        "a" * 65 + "@dresden.de",
+        "anna@dresden.de\n",
+        "anna@-a.de",
+        "anna@a-.de",
+        ".anna@dresden.de",
+        "anna..m@dresden.de",
+    ],
+)
+def test_what_is_not_plain_is_read_as_a_whole(text: str) -> None:
+    assert addresses._PLAIN.fullmatch(text) is None
+
+
+def test_most_addresses_are_plain() -> None:
+    for text in ("anna.mueller+kurs@schule-17.dresden.de", "o'neil@web.de"):
+        assert addresses._PLAIN.fullmatch(text)

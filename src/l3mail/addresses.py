@@ -29,6 +29,16 @@ _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u00a1-\U0010ffff-]+"
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _WIRE = re.compile(rf"(?P<local>{_ATOM}(?:\.{_ATOM})*)@{_LABEL}(?:\.{_LABEL})+")
 
+# What nobody needs to read again: all lower-case ASCII (the mailboxes of RFC 2142 have one
+# spelling), no label that may be punycode (hyphens in third and fourth place), no domain of
+# special use (RFC 6761). Narrower than the whole reading on purpose; a test holds it to that.
+_PLAIN_ATOM = r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+"
+_PLAIN_LABEL = r"(?!..--)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_PLAIN = re.compile(
+    rf"(?=[^@]{{1,64}}@){_PLAIN_ATOM}(?:\.{_PLAIN_ATOM})*@(?:{_PLAIN_LABEL}\.)+"
+    r"(?!(?:alt|arpa|internal|invalid|local|localhost|onion|test)\Z)[a-z]{2,63}"
+)
+
 _WITH_NAME = re.compile(r"[^<>]*<([^<>\s]+@[^<>\s]+)>")
 
 _HEADER_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -125,8 +135,11 @@ def wire_safe(address_text: str) -> str:
     """Return the text if it is exactly a normalised address, else raise `AddressError`.
 
     The last look before MAIL FROM and RCPT TO, whatever the database said: first
-    by a grammar of our own, then by reading it again. Costs about 20 µs.
+    by a grammar of our own, then by reading it again (25 µs) unless it is of the plain form
+    that reading is known to leave as it is (1 µs).
     """
+    if len(address_text) <= _ADDRESS_OCTETS and _PLAIN.fullmatch(address_text):
+        return address_text
     unsafe = _unsafe_on_the_wire(address_text)
     if unsafe:
         raise AddressError(address_text, unsafe)

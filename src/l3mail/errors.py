@@ -45,6 +45,8 @@ def printable(text: str, limit: int) -> str:
 
     Everything unprintable (controls, bidi, zero-width, surrogates) becomes an escape.
     """
+    if len(text) <= limit and text.isprintable():
+        return text
     shown = "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text[:limit]
     )

@@ -6,6 +6,7 @@ knows; after a 250 nothing takes it back (RFC 5321 sections 4.1.1.4 and 4.2.5, R
 """
 
 import asyncio
+import math
 import ssl
 from collections import deque
 from collections.abc import Mapping
@@ -79,8 +80,14 @@ class Wire(asyncio.Protocol):
         self._reader = ReplyReader()
         self._replies: deque[Reply] = deque()
         self._fault: str | None = None
+        self._sender = ""
+        self._loop = asyncio.get_running_loop()
+        # One future and one timer for all that is ever waited for: a time-out object for each
+        # reply costs more than the reply.
         self._waiting: asyncio.Future[None] | None = None
-        self._full: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._until = math.inf
+        self._full = False
         self._lost = asyncio.Event()
         # With the lowest mark that plain and TLS transports both take, "drained" means that the
         # kernel has every byte: a body still in our own buffer when the relay resets is
@@ -98,27 +105,30 @@ class Wire(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Collect replies; asyncio calls this."""
         try:
-            self._replies.extend(self._reader.feed(data))
+            replies = self._reader.feed(data)
         except NonsenseError as nonsense:
             self._end(str(nonsense))
             self._transport.abort()
-        else:
+            return
+        if replies:  # a relay that trickles octets wins no time by it
+            self._replies.extend(replies)
             self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Remember why the connection ended; asyncio calls this."""
         self._end("connection closed" if exc is None else f"connection lost: {exc}")
+        if self._timer is not None:
+            self._timer.cancel()
         self._lost.set()
 
     def pause_writing(self) -> None:
         """Note that the kernel's buffer is full; asyncio calls this."""
-        self._full = asyncio.get_running_loop().create_future()
+        self._full = True
 
     def resume_writing(self) -> None:
         """Note that all is handed to the kernel; asyncio calls this."""
-        if self._full is not None and not self._full.done():
-            self._full.set_result(None)
-        self._full = None
+        self._full = False
+        self._wake()
 
     def abort(self) -> None:
         """End the connection at once; a dialogue under way learns it as a lost connection."""
@@ -131,8 +141,12 @@ class Wire(asyncio.Protocol):
         """Carry one mail and return what became of it; never raises for what a relay does.
 
         `content` is the whole message with CRLF line ends and no dot-stuffing. Afterwards
-        `usable` says whether the connection can carry another.
+        `usable` says whether the connection can carry another. Raises AddressError, before a
+        byte is written, for an address that no mail may go to.
         """
+        recipient = wire_safe(delivery.address)
+        if sender != self._sender:
+            self._sender = wire_safe(sender)
         reused = self.carried > 0
         utf8 = not (sender.isascii() and delivery.address.isascii())
         if utf8 and not self.offers("smtputf8"):
@@ -141,7 +155,7 @@ class Wire(asyncio.Protocol):
         self.carried += 1
         mail = _Mail(self, content, timeouts)
         try:
-            await mail.envelope(sender, delivery.address)
+            await mail.envelope(sender, recipient)
             reply = await mail.body()
         except _RefusedError as refused:
             outcome, cause = judge(refused.reply, refused.stage)
@@ -226,23 +240,55 @@ class Wire(asyncio.Protocol):
         self._transport.write(data)
 
     async def drained(self, seconds: float) -> None:
-        """Wait until the kernel has every byte written so far."""
-        if self._full is not None:
-            await _within(seconds, self._full)
-        else:
+        """Wait until the kernel has every byte written so far, or the relay speaks."""
+        if not self._full:
             # One turn of the loop, so that a reset which is already here is seen.
             await asyncio.sleep(0)
-        if self._fault is not None:
+        self._until = self._loop.time() + seconds
+        while self._waits_for_room():
+            await self._news(seconds)
+        if self._fault is not None and not self._replies:
             raise GoneError(self._fault)
+
+    def _waits_for_room(self) -> bool:
+        return self._full and not self._replies and self._fault is None
 
     async def reply(self, seconds: float) -> Reply:
         """The next reply; one that came before the connection ended still counts."""
-        while not self._replies:
-            if self._fault is not None:
-                raise GoneError(self._fault)
-            self._waiting = asyncio.get_running_loop().create_future()
-            await _within(seconds, self._waiting)
+        if not self._replies:
+            self._until = self._loop.time() + seconds
+            while not self._replies:
+                if self._fault is not None:
+                    raise GoneError(self._fault)
+                await self._news(seconds)
         return self._replies.popleft()
+
+    async def _news(self, seconds: float) -> None:
+        """Wait for replies, room, or the end; raise GoneError when the time is over."""
+        if self._timer is None or self._timer.when() > self._until:
+            self._set_timer()
+        self._waiting = self._loop.create_future()
+        try:
+            await self._waiting
+        finally:
+            self._waiting = None
+        if self._loop.time() >= self._until and not self._replies and self._fault is None:
+            raise GoneError(f"silent for {seconds:g} seconds")
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(self._until, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        if self._waiting is None:
+            return
+        if self._loop.time() >= self._until:
+            self._wake()
+        else:
+            # Set for a wait that is long over; the one under way may last longer.
+            self._set_timer()
 
     def _wake(self) -> None:
         if self._waiting is not None and not self._waiting.done():
@@ -250,16 +296,7 @@ class Wire(asyncio.Protocol):
 
     def _end(self, fault: str) -> None:
         self._fault = self._fault or fault
-        self._wake()
         self.resume_writing()
-
-
-async def _within(seconds: float, event: "asyncio.Future[None]") -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await event
-    except TimeoutError:
-        raise GoneError(f"silent for {seconds:g} seconds") from None
 
 
 class _Mail:
@@ -272,12 +309,15 @@ class _Mail:
         self._timeouts = timeouts
 
     async def envelope(self, sender: str, recipient: str) -> None:
-        """MAIL, RCPT and DATA: in one packet where the relay offers PIPELINING (RFC 2920)."""
+        """MAIL, RCPT and DATA: in one packet where the relay offers PIPELINING (RFC 2920).
+
+        Both addresses are safe for the wire.
+        """
         wire, timeouts = self._wire, self._timeouts
         pipelined = wire.offers("pipelining")
         steps = (
             ("mail", self._mail_from(sender, recipient), timeouts.mail),
-            ("rcpt", f"RCPT TO:<{wire_safe(recipient)}>\r\n".encode(), timeouts.rcpt),
+            ("rcpt", f"RCPT TO:<{recipient}>\r\n".encode(), timeouts.rcpt),
             ("data", b"DATA\r\n", timeouts.data),
         )
         if pipelined:
@@ -310,7 +350,7 @@ class _Mail:
             parameters += f" SIZE={len(self._content)}"
         if not (sender.isascii() and recipient.isascii()):
             parameters += " SMTPUTF8"
-        return f"MAIL FROM:<{wire_safe(sender)}>{parameters}\r\n".encode()
+        return f"MAIL FROM:<{sender}>{parameters}\r\n".encode()
 
     async def body(self) -> Reply:
         """The text, then the dot: apart, so that a loss before the dot is known as such."""
@@ -320,8 +360,13 @@ class _Mail:
         for start in range(0, len(text), CHUNK):
             wire.write(text[start : start + CHUNK])
             await wire.drained(timeouts.body)
+            if not wire.usable:
+                break
         if not wire.usable:
-            raise _RefusedError("body", await wire.reply(0))
+            reply = await wire.reply(timeouts.body)
+            if reply.code < 400:
+                raise GoneError(f"answered {reply.code} in mid-text")
+            raise _RefusedError("body", reply)
         self.stage = "dot"
         wire.write(b".\r\n")
         reply = await wire.reply(timeouts.dot)

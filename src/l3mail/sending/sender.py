@@ -17,10 +17,9 @@ from typing import TypeVar
 from sqlalchemy import Connection
 
 from l3mail import events, outbox, publishing, suppressions
-from l3mail.addresses import wire_safe
 from l3mail.clocks import Clock
 from l3mail.database import Database
-from l3mail.errors import DatabaseUnavailableError, L3mailError
+from l3mail.errors import AddressError, DatabaseUnavailableError, L3mailError
 from l3mail.outbox import Attempt, Cause, Claim, Gate, Outcome, Started
 from l3mail.planning import LANES
 from l3mail.publishing import Published
@@ -418,18 +417,23 @@ class Sender:
         """One mail, whose faults stay its own: whatever goes wrong, the rest goes on."""
         try:
             content = self._compose(delivery, text)
-            wire_safe(delivery.address)
         except Exception as fault:  # noqa: BLE001 - a text may fail in any way it likes
-            words = str(fault) if isinstance(fault, L3mailError) else f"{fault!r}"
-            return Attempt(delivery, Outcome.REJECTED, "rendering", text=words, cause=Cause.CONTENT)
+            return _failed(delivery, fault)
         terms = self._terms
         try:
             return await wire.hand_over(delivery, terms.envelope_from, content, terms.timeouts)
+        except AddressError as fault:
+            return _failed(delivery, fault)
         except Exception:
             # A fault of ours in mid-dialogue: how far the mail came is not known any more.
             log.exception("delivery %d: a fault of ours in the dialogue", delivery.id)
             wire.abort()
             return Attempt(delivery, Outcome.UNKNOWN, "fault", text="a fault of ours; see the log")
+
+
+def _failed(delivery: Started, fault: Exception) -> Attempt:
+    words = str(fault) if isinstance(fault, L3mailError) else f"{fault!r}"
+    return Attempt(delivery, Outcome.REJECTED, "rendering", text=words, cause=Cause.CONTENT)
 
 
 def _follow_up(connection: Connection, finished: list[Attempt], now: datetime) -> None:
