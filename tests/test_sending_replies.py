@@ -5,7 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from l3mail.outbox import Cause, Outcome
-from l3mail.sending.replies import LONGEST_LINE, NonsenseError, Reply, ReplyReader, judge
+from l3mail.sending.replies import (
+    LONGEST_LINE,
+    NonsenseError,
+    Reply,
+    ReplyReader,
+    asks_for_patience,
+    judge,
+)
 
 
 def read(*packets: bytes) -> list[Reply]:
@@ -120,3 +127,41 @@ def test_a_refusal_is_judged_by_stage_and_status(
 ) -> None:
     (reply,) = read(words + b"\r\n")
     assert judge(reply, stage) == (outcome, cause)
+
+
+@pytest.mark.parametrize(
+    ("stage", "code", "status", "text", "asks"),
+    [
+        ("mail", 421, "4.7.28", "4.7.28 unusual rate of mail", True),
+        ("mail", 450, "4.7.1", "4.7.1 Error: too much mail from 192.0.2.1", True),
+        ("mail", 451, None, "try again later", True),
+        ("mail", 452, "4.3.1", "4.3.1 insufficient system storage", True),
+        ("rcpt", 421, "4.7.0", "4.7.0 try again later", True),
+        ("rcpt", 450, "4.7.1", "4.7.1 rate limit exceeded", True),
+        ("rcpt", 452, None, "too many recipients received this hour", True),
+        ("rcpt", 451, "4.3.2", "4.3.2 please try again later", True),
+        ("dot", 451, "4.7.28", "4.7.28 rate limited", True),
+        ("dot", 421, "4.3.2", "4.3.2 shutting down", True),
+        ("rcpt", 450, "4.7.1", "4.7.1 Greylisting in action, try again", False),
+        ("mail", 451, "4.7.1", "4.7.1 Greylisted", False),
+        ("rcpt", 450, "4.2.1", "4.2.1 greylisted", False),
+        ("rcpt", 450, "4.2.1", "4.2.1 receiving mail at a rate that is too fast", False),
+        ("rcpt", 452, "4.2.2", "4.2.2 mailbox full, quota exceeded", False),
+        ("rcpt", 450, None, "mailbox busy", False),
+        ("rcpt", 451, "4.1.8", "4.1.8 domain of sender not found", False),
+        ("dot", 451, "4.3.0", "4.3.0 mail server temporarily rejected message", False),
+        ("rcpt", 550, "5.7.1", "5.7.1 rate limit", False),
+        ("mail", 530, "5.7.0", "5.7.0 authentication required", False),
+        ("dot", 250, "2.0.0", "2.0.0 ok", False),
+        ("mail", None, None, "connection closed", False),
+    ],
+)
+def test_only_answers_about_us_ask_for_patience(
+    stage: str, code: int | None, status: str | None, text: str, asks: bool
+) -> None:
+    assert asks_for_patience(stage, code, status, text) is asks
+
+
+def test_a_kept_connection_that_was_idle_for_too_long_asks_for_nothing() -> None:
+    assert not asks_for_patience("mail", 421, "4.4.2", "4.4.2 idle too long", reused=True)
+    assert asks_for_patience("mail", 421, "4.7.0", "4.7.0 too many messages", reused=True)

@@ -99,6 +99,10 @@ def test_every_section_is_read(tmp_path: Path) -> None:
         [relay]
         host = "mail.dresden.de"
         connections = 50
+        connection_age = 90
+        per_second = 20
+        per_hour = 5000
+        domains = { "Müller.de" = { at_once = 2 }, "*" = { at_once = 5, per_minute = 60 } }
         timeouts = { mail = 0.5 }
         [web]
         host = "0.0.0.0"
@@ -135,6 +139,10 @@ def test_every_section_is_read(tmp_path: Path) -> None:
     assert settings.impressum.email == ""
     assert settings.impressum.privacy_url == "https://dresden.de/privat"
     assert settings.relay.connections == 50
+    assert (settings.relay.per_second, settings.relay.per_hour) == (20, 5000)
+    assert settings.relay.connection_age == 90
+    assert settings.relay.domains["xn--mller-kva.de"].at_once == 2
+    assert settings.relay.domains["*"].model_dump() == {"at_once": 5, "per_minute": 60}
     assert settings.relay.timeouts.mail == 0.5
     assert settings.relay.timeouts.dot == 600
     assert settings.web.base_url == "https://dresden.de/l3"

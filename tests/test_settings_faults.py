@@ -95,6 +95,42 @@ FAULTS = [
         id="truth for a number",
     ),
     pytest.param(
+        "[relay]\nper_hour = -1",
+        'l3mail.toml:2: "relay.per_hour" is -1, expected a whole number from 0;'
+        " write per_hour = 5000",
+        id="less than no mail in an hour",
+    ),
+    pytest.param(
+        '[relay]\nconnection_age = "5m"',
+        'l3mail.toml:2: "relay.connection_age" is "5m", expected a number of seconds from 0;'
+        " write connection_age = 300",
+        id="a duration in words",
+    ),
+    pytest.param(
+        '[relay.domains]\n"gmx.de" = { at_once = 0.5 }',
+        'l3mail.toml:2: "relay.domains.gmx.de.at_once" is 0.5, expected a whole number from 0;'
+        " write at_once = 2",
+        id="half a dialogue",
+    ),
+    pytest.param(
+        '[relay.domains."gmx.de"]\nper_hour = 5',
+        'l3mail.toml:2: "relay.domains.gmx.de.per_hour" is not a key here;'
+        " known are at_once, per_minute",
+        id="key a domain has not",
+    ),
+    pytest.param(
+        '[relay.domains]\n"gmx.de" = 5',
+        'l3mail.toml:2: "relay.domains.gmx.de" is 5, expected a table;'
+        ' write [relay.domains."gmx.de"]',
+        id="number for a domain",
+    ),
+    pytest.param(
+        '[relay.domains]\n"@gmx" = { at_once = 1 }',
+        'l3mail.toml:2: "relay.domains.@gmx" is "@gmx", no domain of recipients;'
+        ' write "gmx.de", or "*" for others',
+        id="no domain",
+    ),
+    pytest.param(
         "[relay.timeouts]\ndot = 0",
         'l3mail.toml:2: "relay.timeouts.dot" is 0, expected a number of seconds above 0;'
         " write dot = 600",

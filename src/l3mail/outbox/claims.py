@@ -29,13 +29,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from l3mail.models import (
-    CAMPAIGN,
-    DELIVERY,
-    SUBSCRIBER,
-    UtcDateTime,
-)
+from l3mail.models import CAMPAIGN, DELIVERY, SUBSCRIBER, UtcDateTime
 from l3mail.outbox.details import TEXT, load
+from l3mail.outbox.domains import DOMAIN
 from l3mail.outbox.outcomes import (
     TRIES_IN_DOUBT,
     UNCERTAIN_REST,
@@ -64,10 +60,14 @@ _NO_LEASE: dict[str, Any] = {"lease_owner": None, "lease_until": None}
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A leased row: its id and the fence the lease was taken under."""
+    """A leased row: its id and the fence the lease was taken under.
+
+    `domain` is the recipient's, as far as the claim asked for it.
+    """
 
     id: int
     fence: int
+    domain: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,18 +93,22 @@ _LEASED: dict[str, Any] = {
 }
 
 
-def _leasing(picked: Select[Any]) -> ReturningUpdate[Any]:
+def _leasing(picked: Select[Any], *, by_domain: bool = False) -> ReturningUpdate[Any]:
+    columns: list[ColumnElement[Any]] = [DELIVERY.c.id, DELIVERY.c.fence]
+    if by_domain:
+        columns.append(DOMAIN.label("domain"))
+        picked = picked.where(DOMAIN.not_in(bindparam("crowded", expanding=True)))
     # SKIP LOCKED lets PostgreSQL's senders pass each other; SQLite has one, and no such words.
     ids = picked.limit(bindparam("limit")).with_for_update(skip_locked=True).cte("picked")
     return (
         update(DELIVERY)
         .where(DELIVERY.c.id.in_(select(ids.c.id)))
         .values(_LEASED)
-        .returning(DELIVERY.c.id, DELIVERY.c.fence)
+        .returning(*columns)
     )
 
 
-_CLAIM = _leasing(
+_QUEUED = (
     select(DELIVERY.c.id)
     .where(
         DELIVERY.c.state == "queued",
@@ -115,26 +119,63 @@ _CLAIM = _leasing(
     )
     .order_by(DELIVERY.c.id)
 )
-_CLAIM_RETRIES = _leasing(
+_DUE_AGAIN = (
     select(DELIVERY.c.id)
     .where(DELIVERY.c.state == "deferred", DELIVERY.c.next_attempt_at <= NOW, ~kept_back())
     .order_by(DELIVERY.c.next_attempt_at)
 )
+# Nobody pays for domains who has no limits for them.
+_CLAIM, _CLAIM_BY_DOMAIN = _leasing(_QUEUED), _leasing(_QUEUED, by_domain=True)
+_CLAIM_RETRIES = _leasing(_DUE_AGAIN)
+_CLAIM_RETRIES_BY_DOMAIN = _leasing(_DUE_AGAIN, by_domain=True)
 
 
 def claim(
-    connection: Connection, owner: str, now: datetime, *, lane: int, after: int, limit: int
+    connection: Connection,
+    owner: str,
+    now: datetime,
+    *,
+    lane: int,
+    after: int,
+    limit: int,
+    crowded: Sequence[str] | None = None,
 ) -> list[Claim]:
-    """Lease up to `limit` queued rows of a lane with ids above `after`, in id order."""
+    """Lease up to `limit` queued rows of a lane with ids above `after`, in id order.
+
+    With `crowded`, rows for these domains are left where they are, and claims know their domain.
+    """
     values = {"owner": owner, "now": now, "lease": now + LEASE, "limit": limit}
-    rows = connection.execute(_CLAIM, values | {"of_lane": lane, "after": after})
-    return sorted((Claim(row.id, row.fence) for row in rows), key=lambda claimed: claimed.id)
+    values |= {"of_lane": lane, "after": after}
+    found = _claimed(connection, _CLAIM if crowded is None else _CLAIM_BY_DOMAIN, values, crowded)
+    return sorted(found, key=lambda claimed: claimed.id)
 
 
-def claim_retries(connection: Connection, owner: str, now: datetime, *, limit: int) -> list[Claim]:
-    """Lease up to `limit` deferred rows whose next attempt is due, the longest due first."""
+def claim_retries(
+    connection: Connection,
+    owner: str,
+    now: datetime,
+    *,
+    limit: int,
+    crowded: Sequence[str] | None = None,
+) -> list[Claim]:
+    """Lease up to `limit` deferred rows whose next attempt is due, the longest due first.
+
+    `crowded` is as in `claim`.
+    """
     values = {"owner": owner, "now": now, "lease": now + LEASE, "limit": limit}
-    return [Claim(row.id, row.fence) for row in connection.execute(_CLAIM_RETRIES, values)]
+    statement = _CLAIM_RETRIES if crowded is None else _CLAIM_RETRIES_BY_DOMAIN
+    return _claimed(connection, statement, values, crowded)
+
+
+def _claimed(
+    connection: Connection,
+    statement: ReturningUpdate[Any],
+    values: dict[str, Any],
+    crowded: Sequence[str] | None,
+) -> list[Claim]:
+    if crowded is not None:
+        values = values | {"crowded": crowded}
+    return [Claim(*row) for row in connection.execute(statement, values)]
 
 
 _TIMELY = or_(DELIVERY.c.lapses_at.is_(None), DELIVERY.c.lapses_at > NOW)

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 from l3mail.errors import RelayDownError
+from l3mail.sending.breaker import Breaker, State
 from l3mail.sending.dialogue import Wire
 
 log = logging.getLogger("l3mail.sending")
@@ -30,16 +31,13 @@ class Lines:
 
         `changed` is called whenever one has ended.
         """
-        self.fault: str | None = None
-        self.patient = True
+        self.breaker = Breaker(pauses)
         self._changed = changed
         self._limit = limit
-        self._pauses = pauses
+        self._longest_pause = pauses[-1]
         self._open_wire = open_wire
         self._serve = serve
         self._tasks: dict[asyncio.Task[None], Wire | None] = {}
-        self._failures = 0
-        self._not_before = 0.0
         self._ceiling = limit
         self._ceiling_until = 0.0
 
@@ -48,25 +46,37 @@ class Lines:
         """How many are open or being opened."""
         return len(self._tasks)
 
+    @property
+    def open(self) -> int:
+        """How many are open."""
+        return sum(wire is not None for wire in self._tasks.values())
+
+    @property
+    def fault(self) -> str | None:
+        """What the relay last said when it could not be used; None while it can."""
+        return self.breaker.fault
+
+    @property
+    def probing(self) -> bool:
+        """Whether one mail is to show that the relay works again."""
+        return self.breaker.state(seconds()) is State.HALF_OPEN
+
     def down(self) -> bool:
         """Whether the last attempt failed and nothing is open or being opened."""
         return self.fault is not None and not self._tasks
 
-    def _resting(self) -> bool:
-        """Whether no connection may be tried now; the impatient try a relay only once."""
-        return seconds() < self._not_before or (self.fault is not None and not self.patient)
-
     def hopeful(self) -> bool:
         """Whether rows are worth claiming: a session is open, or one may be tried."""
-        return bool(self._tasks) or not self._resting()
+        return bool(self._tasks) or self.breaker.state(seconds()) is not State.OPEN
 
     def extend(self, wanted: int) -> None:
         """Be ready to serve `wanted` more; after a failure one tries alone, and after a pause."""
-        if self._resting():
+        state = self.breaker.state(seconds())
+        if state is State.OPEN:
             return
         if seconds() >= self._ceiling_until:
             self._ceiling = self._limit
-        limit = self._ceiling if self._failures == 0 else 1
+        limit = self._ceiling if state is State.CLOSED else 1
         opening = sum(wire is None for wire in self._tasks.values())
         for _ in range(min(wanted - opening, limit - len(self._tasks))):
             task = asyncio.create_task(self._live())
@@ -86,7 +96,7 @@ class Lines:
             log.exception("a connection could not be opened by a fault of ours")
             self.distrust(f"{type(fault).__name__} while opening a connection")
             return
-        self._not_before, self.fault = 0.0, None
+        self.breaker.answered()
         self._tasks[task] = wire
         try:
             await self._serve(wire)
@@ -94,25 +104,23 @@ class Lines:
             wire.abort()
 
     def _failed(self, fault: str) -> None:
-        busy = sum(wire is not None for wire in self._tasks.values())
+        busy = self.open
         if busy:
             # It serves others of ours: so many at once are what this relay takes.
-            self._ceiling, self._ceiling_until = busy, seconds() + self._pauses[-1]
+            self._ceiling, self._ceiling_until = busy, seconds() + self._longest_pause
             log.info("the relay takes %d connections at once: %s", busy, fault)
-        elif seconds() >= self._not_before:
+        elif self.breaker.state(seconds()) is not State.OPEN:
             self.distrust(fault)
 
     def trust(self) -> None:
         """A mail met an answer of its own: the relay works, as many may be opened as allowed."""
-        self._failures = 0
+        if self.breaker.close():
+            log.info("the relay works again")
 
     def distrust(self, fault: str) -> None:
         """Count the relay as down, whatever is open: nothing more is begun before the pause."""
-        pause = self._pauses[min(self._failures, len(self._pauses) - 1)]
-        self._failures += 1
-        self._not_before = seconds() + pause
-        self.fault = fault
-        if self.patient:  # or the command that tries once ends with the fault
+        pause = self.breaker.trip(fault, seconds())
+        if self.breaker.patient:  # or the command that tries once ends with the fault
             unit = "second" if pause == 1 else "seconds"
             log.warning("relay down, trying again in %g %s: %s", pause, unit, fault)
 

@@ -85,6 +85,8 @@ def _words(text: bytes) -> str:
     return printable(" ".join(text.decode("utf-8", "replace").split()), WORDS_KEPT)
 
 
+_CLOSING = 421
+
 LOGIN_WANTED = (530, 535)
 """Codes that speak of the session, not of a mail (RFC 4954 section 6)."""
 
@@ -97,6 +99,35 @@ def judge(reply: Reply, stage: str) -> tuple[Outcome, Cause | None]:
         ours = reply.status in _SENDER
         return Outcome.DEFERRED, Cause.SENDER if ours else None
     return Outcome.REJECTED, _cause(reply, stage)
+
+
+_GREYLISTING = re.compile(r"gr[ea]y.?list", re.IGNORECASE)
+_SLOWER = re.compile(
+    r"\brate\b|too (?:many|much|fast|quickly)|throttl|slow|limit|exceed|quota", re.IGNORECASE
+)
+_BUSY = frozenset({"4.3.1", "4.3.2", "4.4.5", "4.7.28"})
+"""Codes of a relay that has too much to do, or too much of us (RFC 3463)."""
+
+
+def asks_for_patience(
+    stage: str, code: int | None, status: str | None, text: str, *, reused: bool = False
+) -> bool:
+    """Whether an answer says that we send too fast, rather than something of one recipient.
+
+    At MAIL nothing is known of the recipient, so what is refused for now is us; later a mailbox
+    may be greylisted or full, and only a code or words about load and rates count.
+    """
+    if code is None or not 400 <= code < 500 or code in LOGIN_WANTED:
+        return False
+    status = status or ""
+    if reused and stage == "mail" and code == _CLOSING:
+        # A kept connection that was idle for too long; too many at once are told by new ones.
+        return bool(_SLOWER.search(text)) or status in _BUSY
+    if status.startswith("4.2.") or _GREYLISTING.search(text):
+        return False
+    if code == _CLOSING or stage == "mail" or status in _BUSY:
+        return True
+    return bool(_SLOWER.search(text)) and (status.startswith("4.7.") or not status)
 
 
 _ABOUT_US = re.compile(r"sender|verif|callback|callout|return.?path", re.IGNORECASE)

@@ -8,6 +8,7 @@ Connections are tasks that ask the ledger for work until there is none.
 
 import asyncio
 import logging
+import math
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,16 +17,24 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from l3mail import events, outbox, publishing, suppressions
+from l3mail import outbox, publishing
 from l3mail.clocks import Clock
 from l3mail.database import Database
-from l3mail.errors import AddressError, DatabaseUnavailableError, L3mailError
+from l3mail.errors import AddressError, DatabaseUnavailableError
 from l3mail.outbox import Attempt, Cause, Claim, Gate, Outcome, Started
 from l3mail.planning import LANES
 from l3mail.publishing import Published
+from l3mail.sending.backlog import Backlog
 from l3mail.sending.connections import Lines, Open, seconds
 from l3mail.sending.dialogue import Wire
-from l3mail.sending.replies import LOGIN_WANTED
+from l3mail.sending.rates import Rates
+from l3mail.sending.refusals import (
+    REFUSALS_ENDURED,
+    distrusted_slugs,
+    follow_up,
+    unsendable,
+)
+from l3mail.sending.replies import LOGIN_WANTED, asks_for_patience
 from l3mail.sending.terms import Terms
 
 log = logging.getLogger("l3mail.sending")
@@ -33,9 +42,11 @@ log = logging.getLogger("l3mail.sending")
 BATCH = 500
 """Rows a claim leases at once; 100 to 2,000 measure alike."""
 
-REFUSALS_ENDURED = 3
-"""So many refusals of our sender in a row halt a message that has no campaign to pause; so many
-fresh sessions closed at the first mail make a relay that is down."""
+AHEAD_SECONDS = 2.0
+"""At a limited rate so much is leased ahead; the rest stays free for other senders."""
+
+SWEEP_POLLS = 10
+"""So many polls pass between two looks past the rows of domains that have to wait."""
 
 TEXTS_KEPT = 64
 """Published versions held in memory."""
@@ -48,12 +59,14 @@ T = TypeVar("T")
 class Tally:
     """What a run came to: attempts by outcome, rows found of dead senders, the relay's fault.
 
-    `relay_fault` is what the relay last said when no connection to it could be opened.
+    `relay_fault` is what the relay last said when no connection to it could be opened; `slowed_to`
+    are the mails a second it lets us send since it asked for patience, None while it does not.
     """
 
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     taken_over: int = 0
     relay_fault: str | None = None
+    slowed_to: float | None = None
 
 
 @dataclass(eq=False, slots=True)
@@ -81,7 +94,11 @@ class Sender:
         self._lines = Lines(
             terms.connections, terms.pace.down, open_wire, self._serve, self._wake.set
         )
-        self._ready: deque[Claim] = deque()
+        self._rates = Rates(terms.limits)
+        self._ready = Backlog(self._rates)
+        self._crowded: list[str] = []
+        self._swept = -math.inf
+        self._sweep_rest = SWEEP_POLLS * terms.pace.poll
         self._marks = dict.fromkeys(LANES, 0)
         self._finished: list[Attempt] = []
         self._unstarted: list[Claim] = []
@@ -112,7 +129,7 @@ class Sender:
 
         Raises DatabaseUnavailableError only with `once`.
         """
-        self._lines.patient = not once
+        self._lines.breaker.patient = not once
         if once:
             await self._database.writes(self._take_over)
         while not once and not self._stopping and await self._persist(self._take_over) is None:
@@ -142,13 +159,13 @@ class Sender:
             self._renewed = now
             await self._persist(self._keep)
         claimed = False
-        if self._lines.hopeful() and len(self._ready) < BATCH // 2 and self._is_time_to_look(now):
+        if self._lines.hopeful() and self._is_time_to_look(now):
             self._looked = now
             claimed = await self._claim()
         written = await self._commit()
         self._dismiss()
         self._mind_the_relay()
-        self._lines.extend(len(self._ready))
+        self._lines.extend(self._ready.ripe(seconds()))
         serving = self._lines.count > len(self._waiters)
         left = claimed or written or serving or bool(self._ready or self._unstarted)
         if not left:
@@ -157,15 +174,21 @@ class Sender:
 
     def _is_time_to_look(self, now: float) -> bool:
         """Whether the outbox may hold something new: after a full claim, a call, or a while."""
-        return self._more or now - self._looked >= self._terms.pace.poll
+        if now - self._looked >= self._terms.pace.poll:
+            # Also with rows that have to wait: somebody may wait for a confirmation.
+            return len(self._ready) < BATCH // 2 or self._rates.limited
+        return self._more and len(self._ready) < self._rates.ahead(now, AHEAD_SECONDS, BATCH) / 2
 
     async def _nap(self) -> None:
         """Wait for a connection's call, at most until the next look at the outbox."""
-        if self._finished or (self._waiters and self._ready):
+        now = seconds()
+        if self._finished or (self._askable() and self._ready.ripe(now)):
             await asyncio.sleep(0)
             return
+        opens = self._ready.opens_at(now) - now
+        poll = self._terms.pace.poll
         try:
-            async with asyncio.timeout(self._terms.pace.poll):
+            async with asyncio.timeout(min(poll, opens) if opens > 0 else poll):
                 await self._wake.wait()
         except TimeoutError:
             pass
@@ -190,15 +213,17 @@ class Sender:
         """Lease more rows; return whether there may be any."""
         if self._in_doubt:
             self._ready.clear()
+        room = self._room_for_claims(seconds())
+        crowded = self._crowded if self._rates.domains else None
 
-        def verb(connection: Connection) -> tuple[list[Claim], dict[int, int]]:
+        def verb(connection: Connection) -> tuple[list[Claim], list[Claim], dict[int, int]]:
             now, owner = self._clock.now(), self._terms.owner
             if self._in_doubt:
                 outbox.release(connection, owner)
             outbox.settle(connection, now)
             if outbox.is_halted(connection):
-                return [], self._marks
-            return self._lease(connection, now)
+                return [], [], self._marks
+            return self._lease(connection, now, room, crowded)
 
         result = await self._persist(verb)
         # A claim that failed may be durable all the same: the next one begins with a clean desk,
@@ -206,44 +231,60 @@ class Sender:
         self._in_doubt = result is None
         if result is None:
             return True
-        claims, self._marks = result
-        self._more = len(claims) >= BATCH // 2
-        self._ready.extend(claims)
-        return bool(claims)
+        urgent, claims, self._marks = result
+        self._more = len(urgent) + len(claims) >= max(1, room // 2)
+        self._ready.add(urgent, urgent=True)
+        self._ready.add(claims)
+        return bool(urgent or claims)
 
-    def _lease(self, connection: Connection, now: datetime) -> tuple[list[Claim], dict[int, int]]:
-        """Up to a batch: who waits for a confirmation, then second attempts, then the rest."""
+    def _room_for_claims(self, now: float) -> int:
+        """How many rows to lease besides those somebody waits for: what can begin soon."""
+        room = self._rates.ahead(now, AHEAD_SECONDS, BATCH) - self._ready.fitting(now)
+        crowded = self._ready.crowded(now)
+        if crowded and crowded == self._crowded and now - self._swept < self._sweep_rest:
+            # All other rows were seen a moment ago; looking past these again is not free.
+            return 0
+        self._crowded, self._swept = crowded, now
+        return max(0, room)
+
+    def _lease(
+        self, connection: Connection, now: datetime, room: int, crowded: list[str] | None
+    ) -> tuple[list[Claim], list[Claim], dict[int, int]]:
+        """Who waits for a confirmation, up to a batch; then second attempts, then the rest."""
         owner, marks = self._terms.owner, dict(self._marks)
 
         def of_lane(lane: int, room: int) -> list[Claim]:
-            found = outbox.claim(connection, owner, now, lane=lane, after=marks[lane], limit=room)
+            found = outbox.claim(
+                connection, owner, now, lane=lane, after=marks[lane], limit=room, crowded=crowded
+            )
             # At the end of a lane begin again: rows may have come back below the mark.
             marks[lane] = found[-1].id if len(found) == room else 0
             return found
 
-        claims = of_lane(LANES[0], BATCH)
-        retries = min(BATCH // 2, BATCH - len(claims))
-        if retries:
-            claims += outbox.claim_retries(connection, owner, now, limit=retries)
+        urgent = of_lane(LANES[0], BATCH)
+        claims: list[Claim] = []
+        room -= len(urgent)
+        if room > 1:
+            retries = room // 2
+            claims += outbox.claim_retries(connection, owner, now, limit=retries, crowded=crowded)
         for lane in LANES[1:]:
-            if len(claims) < BATCH:
-                claims += of_lane(lane, BATCH - len(claims))
-        return claims, marks
+            if len(claims) < room:
+                claims += of_lane(lane, room - len(claims))
+        return urgent, claims, marks
 
     async def _commit(self) -> bool:
         """Write ended dialogues and new intents in one transaction, then hand out the new."""
-        waiters = [waiter for waiter in self._waiters if waiter.wire.usable]
-        asked = 0 if self._stopping or self._lines.fault else min(len(waiters), len(self._ready))
-        claims = [self._ready.popleft() for _ in range(asked)]
+        waiters = self._askable()
+        claims = self._ready.pick(len(waiters), seconds())
         finished, self._finished = self._finished, []
         unstarted, self._unstarted = self._unstarted, []
-        distrusted, refusals = self._distrusted(finished)
+        distrusted, refusals = distrusted_slugs(self._refusals, finished)
         if not (claims or finished or unstarted):
             return False
 
         def verb(connection: Connection) -> tuple[list[Started], dict[int, Published]]:
             now, terms = self._clock.now(), self._terms
-            _follow_up(connection, finished, now)
+            follow_up(connection, finished, now)
             outbox.record(connection, finished, now, terms.policy)
             for slug in distrusted:
                 outbox.halt(connection, "message", slug, outbox.BY_ITSELF, now)
@@ -259,7 +300,11 @@ class Sender:
             # and intents that saw no dialogue go back.
             self._finished = finished + self._finished
             self._unstarted = unstarted + claims + self._unstarted
+            self._rates.ended(claim.id for claim in claims)
             return True
+        begun = {delivery.id for delivery in result[0]}
+        self._rates.spend(seconds(), len(begun))
+        self._rates.ended(claim.id for claim in claims if claim.id not in begun)
         self._refusals = refusals
         if finished:
             # An outcome may make something due at once, or nothing be left at all: look again.
@@ -268,6 +313,16 @@ class Sender:
         self._tell(finished, distrusted)
         self._hand_out(waiters, *result)
         return True
+
+    def _askable(self) -> list[_Waiter]:
+        """The connections that may get a mail, as far as the relay's state decides it."""
+        if self._stopping or self._lines.fault:
+            return []
+        waiters = [waiter for waiter in self._waiters if waiter.wire.usable]
+        if self._lines.probing:
+            serving = self._lines.open > len(self._waiters)
+            return [] if serving else waiters[:1]
+        return waiters
 
     def _hand_out(
         self, waiters: list[_Waiter], started: list[Started], texts: dict[int, Published]
@@ -296,8 +351,11 @@ class Sender:
         """While the relay is down its rows are nobody's: the queue is left as it was."""
         self.tally.relay_fault = self._lines.fault
         if not self._lines.hopeful():
-            self._unstarted += self._ready
-            self._ready.clear()
+            self._unstarted += self._ready.clear()
+        rate = self._rates.throttle.rate
+        if self.tally.slowed_to is not None and rate == math.inf:
+            log.info("the relay keeps up again: mail goes at full rate")
+        self.tally.slowed_to = None if rate == math.inf else rate
 
     async def _end_dialogues(self) -> None:
         """Let what was begun come to its end, for as long as the grace lasts."""
@@ -314,8 +372,7 @@ class Sender:
         A database that stays away ends the wait: what it does not learn becomes uncertain.
         """
         deadline = seconds() + self._terms.pace.grace
-        self._unstarted += self._ready
-        self._ready.clear()
+        self._unstarted += self._ready.clear()
         while (self._finished or self._unstarted) and seconds() < deadline:
             await self._commit()
         if self._finished:
@@ -323,27 +380,6 @@ class Sender:
                 "%d outcomes could not be written: they become uncertain", len(self._finished)
             )
         self._report()
-
-    def _distrusted(self, finished: list[Attempt]) -> tuple[list[str], Counter[str]]:
-        """Slugs without a campaign to pause, refused as ours too often in a row; and the counts.
-
-        The counts hold once the outcomes are written: a commit that failed is judged again.
-        """
-        found, refusals = [], Counter(self._refusals)
-        for attempt in finished:
-            slug = attempt.delivery.slug
-            if attempt.outcome is Outcome.ACCEPTED:
-                refusals[slug] = 0
-            elif (
-                attempt.outcome is Outcome.REJECTED
-                and attempt.cause is Cause.SENDER
-                and attempt.delivery.campaign_id is None
-            ):
-                refusals[slug] += 1
-                if refusals[slug] >= REFUSALS_ENDURED:
-                    found.append(slug)
-                    refusals[slug] = 0
-        return found, refusals
 
     async def _persist(self, verb: Callable[[Connection], T]) -> T | None:
         """Run a verb; None, after a pause, when the database is not available.
@@ -357,7 +393,10 @@ class Sender:
         except DatabaseUnavailableError as fault:
             log.warning("%s", fault)
             self._away_since = self._away_since or seconds()
-            if not self._lines.patient and seconds() - self._away_since > self._terms.pace.grace:
+            if (
+                not self._lines.breaker.patient
+                and seconds() - self._away_since > self._terms.pace.grace
+            ):
                 raise
             await asyncio.sleep(self._terms.pace.poll)
             return None
@@ -367,12 +406,13 @@ class Sender:
         for attempt in finished:
             # Ids and codes only: a relay's words may name the person.
             what = (attempt.delivery.id, attempt.stage, attempt.code, attempt.status)
+            self._listen(attempt)
             if attempt.code in LOGIN_WANTED:
                 self._lines.distrust(f"it wants another login: {attempt.code}")
                 continue
             if attempt.stage == "mail" and attempt.code in {None, 421} and not attempt.reused:
                 self._slammed += 1
-                if self._slammed >= REFUSALS_ENDURED:
+                if self._slammed >= REFUSALS_ENDURED or self._lines.probing:
                     self._lines.distrust("it closes fresh sessions at the first mail")
                 continue
             self._slammed = 0
@@ -383,6 +423,21 @@ class Sender:
                 log.warning("delivery %d is uncertain since %s", *what[:2])
         for slug in distrusted:
             log.error("%s is halted: our sender was refused again and again; see `resume`", slug)
+
+    def _listen(self, attempt: Attempt) -> None:
+        """Slow down where answers ask for it."""
+        if attempt.code is None:
+            return
+        complains = asks_for_patience(
+            attempt.stage, attempt.code, attempt.status, attempt.text, reused=attempt.reused
+        )
+        if self._rates.throttle.heard(seconds(), complains=complains):
+            rate = self._rates.throttle.rate
+            answer = f"{attempt.code} {attempt.status or ''}".rstrip()
+            log.warning(
+                "the relay asks us to slow down: %s; at most %.3g a second for now", answer, rate
+            )
+            self.tally.slowed_to = rate
 
     def _report(self) -> None:
         """One line for all that was handed over since the last one."""
@@ -396,7 +451,12 @@ class Sender:
 
     async def _serve(self, wire: Wire) -> None:
         """Carry mails over `wire` until there are none, it has carried its share, or it breaks."""
-        while wire.usable and wire.carried < self._terms.messages_per_connection:
+        terms, opened = self._terms, seconds()
+        while (
+            wire.usable
+            and wire.carried < terms.messages_per_connection
+            and (wire.carried == 0 or seconds() - opened < terms.connection_age)
+        ):
             answer = asyncio.get_running_loop().create_future()
             if self._stopping:
                 break
@@ -407,6 +467,7 @@ class Sender:
                 break
             # Awaited first: the ledger swaps the list while a dialogue is under way.
             attempt = await self._attempt(wire, *given)
+            self._rates.ended([attempt.delivery.id])
             self._finished.append(attempt)
             self._wake.set()
         if wire.carried == 0 and not wire.usable and not self._stopping:
@@ -418,44 +479,14 @@ class Sender:
         try:
             content = self._compose(delivery, text)
         except Exception as fault:  # noqa: BLE001 - a text may fail in any way it likes
-            return _failed(delivery, fault)
+            return unsendable(delivery, fault)
         terms = self._terms
         try:
             return await wire.hand_over(delivery, terms.envelope_from, content, terms.timeouts)
         except AddressError as fault:
-            return _failed(delivery, fault)
+            return unsendable(delivery, fault)
         except Exception:
             # A fault of ours in mid-dialogue: how far the mail came is not known any more.
             log.exception("delivery %d: a fault of ours in the dialogue", delivery.id)
             wire.abort()
             return Attempt(delivery, Outcome.UNKNOWN, "fault", text="a fault of ours; see the log")
-
-
-def _failed(delivery: Started, fault: Exception) -> Attempt:
-    words = str(fault) if isinstance(fault, L3mailError) else f"{fault!r}"
-    return Attempt(delivery, Outcome.REJECTED, "rendering", text=words, cause=Cause.CONTENT)
-
-
-def _follow_up(connection: Connection, finished: list[Attempt], now: datetime) -> None:
-    """What a refusal means for the address: only a mailbox that does not exist bars it.
-
-    Before the outcomes are written, because afterwards it would be news no more.
-    """
-    dead = [attempt.delivery for attempt in finished if attempt.cause is Cause.PERSON]
-    dead = outbox.unheard(connection, dead)
-    keys = {delivery.address_key for delivery in dead if delivery.address_key is not None}
-    suppressions.suppress(connection, keys, "hard_bounce", now)
-    events.append(
-        connection,
-        [
-            {
-                "kind": "bounced",
-                "at": now,
-                "subscriber_id": delivery.subscriber_id,
-                "delivery_id": delivery.id,
-                "message_id": delivery.message_id,
-            }
-            for delivery in dead
-            if delivery.subscriber_id is not None
-        ],
-    )

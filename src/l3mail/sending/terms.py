@@ -1,10 +1,12 @@
 """Under which rules and at what pace a sender works: values, and nothing that acts."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from l3mail.outbox import Uncertainty
 from l3mail.sending.dialogue import Timeouts
+from l3mail.sending.rates import Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +30,9 @@ class Pace:
 class Terms:
     """Under which rules one process sends: who it is, whom it may mail, how much at once.
 
-    `alone` is true for the holder of the lock that only one sender can hold. `measures` is
-    whether mails measure those who agreed to it.
+    A connection carries at most `messages_per_connection` mails, and parts after the one it is at
+    when `connection_age` seconds are over. `alone` is true for the holder of the lock that only one
+    sender can hold. `measures` is whether mails measure those who agreed to it.
     """
 
     owner: str
@@ -40,6 +43,8 @@ class Terms:
     timeouts: Timeouts
     connections: int = 10
     messages_per_connection: int = 100
+    connection_age: float = math.inf
+    limits: Limits = field(default_factory=Limits)
     alone: bool = True
     measures: bool = False
     pace: Pace = field(default_factory=Pace)

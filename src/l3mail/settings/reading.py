@@ -48,6 +48,7 @@ _TOML_FAULT = re.compile(
     r"(?P<fault>.*?)(?: \(at (?:line (?P<line>\d+), column \d+|end of document)\))?", re.DOTALL
 )
 
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _FIELD_NAME = re.compile(r"[a-z][a-z0-9_]{0,59}")
 
 _Path = tuple[str, ...]
@@ -307,7 +308,8 @@ class _Empty(BaseModel):
 def _example(path: _Path, field: FieldInfo | None) -> str:
     """Write a key as it could stand in the file, or the head of its table."""
     if field is None or not field.examples:
-        return f"[{'.'.join(path)}]"
+        names = (name if _BARE_KEY.fullmatch(name) else json.dumps(name) for name in path)
+        return f"[{'.'.join(names)}]"
     return f"{path[-1]} = {json.dumps(field.examples[0], ensure_ascii=False)}"
 
 

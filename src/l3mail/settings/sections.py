@@ -218,11 +218,29 @@ class Timeouts(_Section):
     dot: float = _seconds(600)
 
 
+class DomainLimit(_Section):
+    """`[relay.domains."gmx.de"]`: what the mailboxes of one domain get at most; 0 is no limit."""
+
+    at_once: int = _key(0, "a whole number from 0", 2, ge=0)
+    per_minute: int = _key(0, "a whole number from 0", 60, ge=0)
+
+
+def _recipients_domain(name: str) -> str:
+    """A domain as A-label, or "*" for each domain that isn't named."""
+    if name == "*":
+        return name
+    try:
+        return _mail_address(f"x@{name}").rpartition("@")[2]
+    except ValueError as error:
+        raise ValueError('no domain of recipients; write "gmx.de", or "*" for others') from error
+
+
 class Relay(_Section):
     """`[relay]`: the mail server we hand mail to; its password comes from the environment.
 
     `tls` defaults to tls on port 465 (RFC 8314 § 3.3), else to none for a loopback host, else to
-    starttls; `port` to 25, 587 or 465 by `tls`.
+    starttls; `port` to 25, 587 or 465 by `tls`. Rates and the limits of domains are one process's,
+    0 is none; several workers on PostgreSQL count apart.
     """
 
     host: Annotated[str, AfterValidator(_host)] = _key(
@@ -233,6 +251,10 @@ class Relay(_Section):
     username: str = _text("l3mail")
     connections: int = _key(10, "a whole number from 1 to 50", ge=1, le=50)
     messages_per_connection: int = _key(100, "a whole number from 1", ge=1)
+    connection_age: float = _key(0, "a number of seconds from 0", 300, ge=0, allow_inf_nan=False)
+    per_second: int = _key(0, "a whole number from 0", 20, ge=0)
+    per_hour: int = _key(0, "a whole number from 0", 5000, ge=0)
+    domains: Mapping[Annotated[str, AfterValidator(_recipients_domain)], DomainLimit] = {}
     timeouts: Timeouts = Timeouts()
 
     @model_validator(mode="before")

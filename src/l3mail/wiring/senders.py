@@ -1,5 +1,6 @@
 """A sender for the relay that the settings name."""
 
+import math
 import os
 import secrets
 import socket
@@ -8,7 +9,7 @@ from l3mail.clocks import Clock
 from l3mail.database import Database
 from l3mail.errors import SettingsError
 from l3mail.outbox import Uncertainty
-from l3mail.sending import Relay, Sender, Terms
+from l3mail.sending import DomainLimit, Limits, Relay, Sender, Terms
 from l3mail.settings import Settings, sending_problems
 from l3mail.wiring.mails import composer
 
@@ -29,10 +30,22 @@ def make_sender(settings: Settings, database: Database, clock: Clock) -> Sender:
         timeouts=settings.relay.timeouts,
         connections=settings.relay.connections,
         messages_per_connection=settings.relay.messages_per_connection,
+        connection_age=settings.relay.connection_age or math.inf,
+        limits=limits_of(settings),
         alone=database.is_sqlite,
         measures=settings.tracking.mode == "consent",
     )
     return Sender(database, clock, terms, make_relay(settings).open, composer(settings, database))
+
+
+def limits_of(settings: Settings) -> Limits:
+    """The rates agreed with whoever runs the relay."""
+    relay = settings.relay
+    domains = {
+        domain: DomainLimit(limit.at_once, limit.per_minute)
+        for domain, limit in relay.domains.items()
+    }
+    return Limits(relay.per_second, relay.per_hour, domains)
 
 
 def make_relay(settings: Settings) -> Relay:
