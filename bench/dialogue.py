@@ -37,8 +37,8 @@ _Carry = Callable[[int, deque[int]], Awaitable[None]]
 def figures(size: Size) -> Iterator[Figure]:
     """Both figures; each round measures both sides, one right after the other."""
     full = size is Size.FULL
-    yield _loopback(20_000 if full else 2_000, 5 if full else 1)
-    yield _delayed(2_000 if full else 400, 3 if full else 1)
+    yield _loopback(10_000 if full else 2_000, 5 if full else 1)
+    yield _delayed(1_500 if full else 400, 3 if full else 1)
 
 
 def content() -> bytes:

@@ -19,6 +19,7 @@ class Part:
 PARTS: tuple[Part, ...] = (
     # A new module gets its place here, and nowhere else.
     Part("engine", 4),
+    Part("dialogue", 1.5),
     Part("memory", 6),
     Part("workers", 3),
     Part("tracking", 1),
