@@ -3,6 +3,7 @@
 import logging
 import math
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from l3mail import outbox
 from l3mail.outbox import Outcome
 from l3mail.sending import DomainLimit, Limits, sender
-from tests.fakes.post import relay_of, send, sender_for
+from tests.fakes.post import PACE, relay_of, send, sender_for
 from tests.fakes.relay import Fault, Relay
 from tests.fakes.village import Village
 from tests.test_sending_sender import Running, outbox_counts, village_settles
@@ -114,6 +115,17 @@ def test_many_for_a_domain_that_waits_do_not_hide_who_is_queued_behind_them(
         assert leased <= 31, "the rest is free for another sender"
         running.join()
     assert untouched(village) == 79
+
+
+def test_a_run_that_ends_when_nothing_is_due_does_not_end_at_rows_it_passed_by(
+    sqlite_village: Village, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sender, "BATCH", 60)
+    letters(sqlite_village, *["gmx.example"] * 150, *["web.example"] * 5)
+    limits = Limits(domains={"gmx.example": DomainLimit(at_once=1)})
+    with Relay() as relay:
+        send(sqlite_village, relay, limits=limits, pace=replace(PACE, poll=5.0))
+        assert domains_of(relay) == {"gmx.example": 150, "web.example": 5}
 
 
 def test_a_star_is_each_domain_that_is_not_named(village: Village) -> None:

@@ -174,6 +174,9 @@ class Sender:
 
     def _is_time_to_look(self, now: float) -> bool:
         """Whether the outbox may hold something new: after a full claim, a call, or a while."""
+        if self._crowded and not self._ready.crowded(now):
+            # Rows were passed by for a domain that has room again.
+            return True
         if now - self._looked >= self._terms.pace.poll:
             # Also with rows that have to wait: somebody may wait for a confirmation.
             return len(self._ready) < BATCH // 2 or self._rates.limited
