@@ -115,6 +115,14 @@ class ContentError(L3mailError):
     """A text is not what was asked for, or has faults; `str()` is one line for each."""
 
 
+class RestoredError(L3mailError):
+    """The database is a restored copy that nobody has reconciled yet: nothing may be sent."""
+
+
+class BackupError(L3mailError):
+    """A backup can't be made, is not sound, or may not be put back here."""
+
+
 class StateError(L3mailError):
     """A file in `state/` is missing, damaged or readable by others."""
 

@@ -29,6 +29,7 @@ PATIENCE = timedelta(hours=1)
 class Cause(StrEnum):
     """Why a person is needed, the most pressing first."""
 
+    RESTORED = "restored"
     HALTED = "halted"
     REFUSED = "sending_refused"
     REJECTED = "sender_rejected"
@@ -76,7 +77,7 @@ def look(
     found += [
         Need(Cause.HALTED, f"{halt.scope} {halt.subject}".strip(), 0, halt.halted_at, by)
         for halt in outbox.halts(connection)
-        if (by := halt.halted_by) != outbox.BY_ITSELF
+        if (by := halt.halted_by) != outbox.BY_ITSELF and not halt.is_brake
     ]
     found += [Need(Cause.REFUSED, because=problem) for problem in problems]
     found += _of_triggers(connection, now, agenda)
@@ -97,9 +98,9 @@ def pressing(connection: Connection, now: datetime, agenda: Agenda | None) -> li
     own hand is not among it, save for a paused campaign, which a colleague may wait for.
     """
     found = [
-        Need(Cause.REJECTED, halt.subject, 0, halt.halted_at)
+        Need(Cause.RESTORED if halt.is_brake else Cause.REJECTED, halt.subject, 0, halt.halted_at)
         for halt in outbox.halts(connection)
-        if halt.halted_by == outbox.BY_ITSELF
+        if halt.is_brake or halt.halted_by == outbox.BY_ITSELF
     ]
     waiting_since = outbox.waiting_since(connection)
     if waiting_since and waiting_since < now - PATIENCE:
@@ -151,6 +152,8 @@ def _of_triggers(connection: Connection, now: datetime, agenda: Agenda | None) -
 
 _WORDS: Mapping[str, Mapping[Cause, str]] = {
     "en": {
+        Cause.RESTORED: "this database is a restored copy, so since {at} nothing is planned or"
+        " sent: `l3mail db reconcile` shows what the lost time may have sent, and releases it",
         Cause.HALTED: "{subject}, halted {at} by {because}: `l3mail resume` lifts it",
         Cause.REFUSED: "sending is refused: {because}",
         Cause.REJECTED: "{subject} is halted since {at}, because the relay refuses our sender again"
@@ -172,6 +175,9 @@ _WORDS: Mapping[str, Mapping[Cause, str]] = {
         Cause.HELD: "{n} held: `l3mail outbox list --status held`",
     },
     "de": {
+        Cause.RESTORED: "Die Datenbank ist eine zurückgespielte Kopie, deshalb wird seit {at}"
+        " nichts geplant oder versandt: `l3mail db reconcile` zeigt, was in dieser Zeit versandt"
+        " worden sein kann, und gibt den Versand frei",
         Cause.HALTED: "{subject} ist seit {at} angehalten (von {because}):"
         " `l3mail resume` hebt das auf",
         Cause.REFUSED: "Versand ist gesperrt: {because}",
@@ -217,6 +223,7 @@ def in_time(moment: datetime, zone: ZoneInfo, locale: str = "en") -> str:
 
 _NAMES: Mapping[str, Mapping[Cause, str]] = {
     "en": {
+        Cause.RESTORED: "A restored database",
         Cause.HALTED: "{subject} is halted",
         Cause.REFUSED: "Sending is refused",
         Cause.REJECTED: "Our sender is refused ({subject})",
@@ -232,6 +239,7 @@ _NAMES: Mapping[str, Mapping[Cause, str]] = {
         Cause.HELD: "Held mails",
     },
     "de": {
+        Cause.RESTORED: "Zurückgespielte Datenbank",
         Cause.HALTED: "{subject} ist angehalten",
         Cause.REFUSED: "Versand ist gesperrt",
         Cause.REJECTED: "Absender abgelehnt ({subject})",

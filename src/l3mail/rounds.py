@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, and_, exists, func, select
 
-from l3mail import courses, events, newsletters, subscribers, triggers
+from l3mail import courses, events, newsletters, outbox, subscribers, triggers
 from l3mail.audiences import Questions
 from l3mail.clocks import Clock
 from l3mail.database import Database, Verb
@@ -176,10 +176,19 @@ def _all_of(agenda: Agenda) -> tuple[Step, ...]:
 
 
 def steps(clock: Clock, agenda: Agenda, *, chores: bool = False) -> list[Verb[Round]]:
-    """Every step as a verb of its own, so that others write in between; perhaps with chores."""
+    """Every step as a verb of its own, so that others write in between; perhaps with chores.
+
+    On a restored database they do nothing: what the lost time may have sent already would be put
+    off to a later slot, and sent again there. `due` is how `db reconcile` catches up.
+    """
 
     def bound(step: Step) -> Verb[Round]:
-        return lambda connection: step(connection, clock.now(), agenda)
+        def verb(connection: Connection) -> Round:
+            if outbox.restored_at(connection) is not None:
+                return Round()
+            return step(connection, clock.now(), agenda)
+
+        return verb
 
     return [bound(step) for step in (*_all_of(agenda), *(CHORES if chores else ()))]
 

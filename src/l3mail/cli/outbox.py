@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from l3mail.outbox import Settlement
+
 PANEL = "Sending"
 Ids = Annotated[
     list[int], typer.Argument(metavar="ID", help="Numbers of deliveries, from `outbox list`.")
@@ -176,8 +178,15 @@ def retry(context: typer.Context, ids: Ids, dry_run: DryRun = False, yes: Yes = 
 @group.command("resolve")
 def resolve(
     context: typer.Context,
-    ids: Ids,
+    ids: Annotated[
+        list[int] | None,
+        typer.Argument(metavar="ID", help="Numbers of deliveries, from `outbox list`."),
+    ] = None,
     *,
+    message: Annotated[
+        str | None,
+        typer.Option(metavar="SLUG", help="Instead of numbers: all uncertain ones of a message."),
+    ] = None,
     arrived: Annotated[
         bool, typer.Option("--arrived", help="It arrived: count as accepted.")
     ] = False,
@@ -203,11 +212,37 @@ def resolve(
     if len(chosen) != 1:
         raise typer.BadParameter("say one of --arrived, --resend, --give-up")
     settlement = chosen[0]
+    if bool(ids) == bool(message):
+        raise typer.BadParameter("name deliveries by their numbers, or all of one by --message")
+    if message:
+        _resolve_all(house, message, settlement, dry_run=dry_run, yes=yes)
+        return
 
     def verb(connection: "Connection", ids: "Sequence[int]") -> list[int]:
         return outbox.resolve(connection, ids, settlement, house.clock.now())
 
-    _order(house, f"resolve --{settlement}", ids, verb, dry_run=dry_run, yes=yes)
+    _order(house, f"resolve --{settlement}", ids or [], verb, dry_run=dry_run, yes=yes)
+
+
+def _resolve_all(
+    house: House, slug: str, settlement: "Settlement", *, dry_run: bool, yes: bool
+) -> None:
+    from l3mail import outbox
+
+    with house.database() as database:
+        database.read(lambda connection: outbox.require_slug(connection, slug))
+        found = database.read(lambda connection: outbox.doubted(connection, slug))
+    if not found or dry_run:
+        typer.echo(f"{counted(found, 'uncertain delivery')} of {slug}; nothing is changed.")
+        return
+    confirm(f"resolve --{settlement} {counted(found, 'delivery')} of {slug}?", yes=yes)
+
+    def verb(connection: "Connection") -> tuple[int, dict[str, int]]:
+        done = outbox.resolve_all(connection, slug, settlement, house.clock.now())
+        return done, {"deliveries": done}
+
+    done = house.change(f"outbox resolve --{settlement} --message {slug}", verb)
+    typer.echo(f"{counted(done, 'delivery')} of {slug} settled.")
 
 
 @group.command("cancel")

@@ -76,7 +76,7 @@ def run(
 
     Example: l3mail run
     """
-    from l3mail.wiring import make_sender, only_sender
+    from l3mail.wiring import detect_restore, make_sender, only_sender, require_reconciled
 
     house: House = context.obj
     if once and (host or port is not None):
@@ -85,6 +85,10 @@ def run(
         raise typer.BadParameter("--json goes with --once")
     start_logging(house.settings.log.format, house.settings.zone)
     with house.database() as database, only_sender(database):
+        if once:
+            require_reconciled(house.settings, database, house.clock)
+        # Else pages go on, and the brake that lies now keeps this sender back until it is lifted.
+        detect_restore(house.settings, database, house.clock)
         sender = make_sender(house.settings, database, house.clock)
         warn_of_halts(house, database)
         if once:
@@ -101,9 +105,13 @@ def web(context: typer.Context, host: Host = None, port: Port = None) -> None:
 
     Example: l3mail web --port 8000
     """
+    from l3mail.wiring import detect_restore
+
     house: House = context.obj
     start_logging(house.settings.log.format, house.settings.zone)
     with house.database() as database, _listening(house, host, port) as door:
+        detect_restore(house.settings, database, house.clock)
+        warn_of_halts(house, database)
         asyncio.run(_live(house, database, door, None))
 
 
@@ -243,6 +251,8 @@ def _lateness(
 
     def late(connection: "Connection", now: "datetime") -> list[str]:
         behind = []
+        if outbox.restored_at(connection) is not None:
+            behind.append("sending waits for l3mail db reconcile")
         if ticker.fault:
             # PostgreSQL's own words may name hosts and users.
             why = f": {ticker.fault}" if database.is_sqlite else "; the log says why"
@@ -270,7 +280,11 @@ def _heart(house: House, database: "Database", sender: "Sender | None") -> "Hear
         if sender and sender.tally.relay_fault:
             return False
         now = house.clock.now()
-        return not database.read(lambda connection: outbox.is_late(connection, now))
+        return not database.read(
+            lambda connection: (
+                outbox.restored_at(connection) is not None or outbox.is_late(connection, now)
+            )
+        )
 
     return Heart(house.settings.alerts.heartbeat_url, house.clock, is_well)
 

@@ -40,11 +40,12 @@ def worker(
 
     Example: l3mail worker --once
     """
-    from l3mail.wiring import make_sender, only_sender
+    from l3mail.wiring import make_sender, only_sender, require_reconciled
 
     house: House = context.obj
     start_logging(house.settings.log.format, house.settings.zone)
     with house.database() as database, only_sender(database):
+        require_reconciled(house.settings, database, house.clock)
         sender = make_sender(house.settings, database, house.clock)
         warn_of_halts(house, database)
         relay = house.settings.relay
@@ -65,7 +66,7 @@ def warn_of_halts(house: House, database: "Database") -> None:
     from l3mail import outbox
 
     for in_force in database.read(outbox.halts):
-        log.warning("%s; `l3mail resume` lifts it", halt_words(house, in_force))
+        log.warning("%s", _with_remedy(house, in_force))
 
 
 async def _run(sender: "Sender", *, once: bool) -> "Tally":
@@ -150,22 +151,16 @@ def resume(
             [{"scope": in_force.scope, "subject": in_force.subject} for in_force in released]
         )
         return
-    if not released:
-        typer.echo("Nothing was halted.")
     for in_force in released:
         typer.echo(f"Resumed: {halt_words(house, in_force)}.")
-    if only is not None:
-        with house.database() as database:
-            _warn_of_everything(house, database)
-
-
-def _warn_of_everything(house: House, database: "Database") -> None:
-    """Say that nothing goes out all the same, while everything is halted."""
-    from l3mail import outbox
-
-    for in_force in database.read(outbox.halts):
+    with house.database() as database:
+        left = database.read(outbox.halts)
+    if not released and not any(in_force.is_brake for in_force in left):
+        typer.echo("Nothing was halted.")
+    for in_force in left:
         if in_force.scope == "everything":
-            typer.echo(f"But {halt_words(house, in_force)}; `l3mail resume` lifts it.")
+            # All the same nothing goes out.
+            typer.echo(f"But {_with_remedy(house, in_force)}.")
 
 
 def _require_known(connection: "Connection", scope: str, subject: str) -> None:
@@ -192,4 +187,11 @@ def halt_words(house: House, in_force: "HaltInForce") -> str:
     """What is halted, since when, and by whom."""
     words = f"{in_force.scope} {in_force.subject}".strip()
     at = in_force.halted_at.astimezone(house.settings.zone)
+    if in_force.is_brake:
+        return f"everything, because this database is a restored copy, since {at:%Y-%m-%d %H:%M}"
     return f"{words}, halted {at:%Y-%m-%d %H:%M} by {in_force.halted_by}"
+
+
+def _with_remedy(house: House, in_force: "HaltInForce") -> str:
+    command = "db reconcile" if in_force.is_brake else "resume"
+    return f"{halt_words(house, in_force)}; `l3mail {command}` lifts it"

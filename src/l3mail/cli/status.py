@@ -62,12 +62,13 @@ def status(
     """
     from l3mail.needs import in_words
     from l3mail.settings import sending_problems
-    from l3mail.wiring import make_agenda, survey_content
+    from l3mail.wiring import make_agenda, survey_content, undetected_restore
 
     house: House = context.obj
     now = house.clock.now()
     problems = sending_problems(house.settings)
     with house.database() as database:
+        problems += undetected_restore(house.settings, database)
         agenda = make_agenda(house.settings)
         survey = survey_content(house.settings, database)
         found = database.read(lambda connection: _look(connection, now, agenda, problems, survey))

@@ -22,6 +22,7 @@ from l3mail.outbox.claims import (
 from l3mail.outbox.details import glimpse
 from l3mail.outbox.orders import (
     BY_ITSELF,
+    RESTORED,
     TAKEN_BACK,
     HaltInForce,
     Needs,
@@ -43,6 +44,7 @@ from l3mail.outbox.orders import (
     queue_published,
     require_slug,
     resolve,
+    resolve_all,
     resume,
     retry,
     waiting,
@@ -60,11 +62,13 @@ from l3mail.outbox.outcomes import (
     Uncertainty,
     retry_at,
 )
+from l3mail.outbox.restored import hold_back, jump, last_number, let_go, restored_at
 
 __all__ = [
     "AWAITING_APPROVAL",
     "BY_ITSELF",
     "LEASE",
+    "RESTORED",
     "TAKEN_BACK",
     "TRIES_IN_DOUBT",
     "UNCERTAIN_REST",
@@ -91,9 +95,13 @@ __all__ = [
     "glimpse",
     "halt",
     "halts",
+    "hold_back",
     "is_halted",
     "is_late",
     "is_stalled",
+    "jump",
+    "last_number",
+    "let_go",
     "listing",
     "lookup",
     "needs",
@@ -104,6 +112,8 @@ __all__ = [
     "renew",
     "require_slug",
     "resolve",
+    "resolve_all",
+    "restored_at",
     "resume",
     "retry",
     "retry_at",

@@ -51,6 +51,9 @@ The lease goes, and with the fence raised a sender that holds one starts nothing
 LATE_AFTER = timedelta(minutes=15)
 """So long may mail wait while nothing goes, before the relay counts as late."""
 
+RESTORED = "restored"
+"""The subject of the halt of everything that lies on a restored database; no order lifts it."""
+
 BY_ITSELF = "l3mail"
 """Who halted a message that no person halted: the sender, whose mail was refused as ours."""
 
@@ -65,6 +68,11 @@ class HaltInForce:
     subject: str
     halted_at: datetime
     halted_by: str
+
+    @property
+    def is_brake(self) -> bool:
+        """Whether it lies on a restored database, and only `db reconcile` lifts it."""
+        return (self.scope, self.subject) == ("everything", RESTORED)
 
 
 def counts(connection: Connection) -> dict[str, int]:
@@ -103,10 +111,12 @@ def needs(connection: Connection, since: datetime) -> Needs:
     )
 
 
-def doubted(connection: Connection) -> int:
-    """How many rows are uncertain that no rule will send again."""
+def doubted(connection: Connection, slug: str | None = None) -> int:
+    """How many rows, perhaps of one message, are uncertain that no rule will send again."""
     query = select(func.count()).where(
-        DELIVERY.c.state == "uncertain", DELIVERY.c.next_attempt_at.is_(None)
+        DELIVERY.c.state == "uncertain",
+        DELIVERY.c.next_attempt_at.is_(None),
+        true() if slug is None else DELIVERY.c.slug == slug,
     )
     return int(connection.execute(query).scalar_one())
 
@@ -260,8 +270,9 @@ def flowing(connection: Connection, only: tuple[str, str] | None = None) -> int:
 
     What another halt keeps back stays, and is not among them.
     """
-    present = [(one.scope, one.subject) for one in halts(connection)]
-    lifted = [one for one in present if only in (None, one)]
+    found = halts(connection)
+    present = [(one.scope, one.subject) for one in found]
+    lifted = [(b.scope, b.subject) for b in found if _lifts(only, b)]
     kept = [one for one in present if one not in lifted]
     query = select(func.count()).where(
         DELIVERY.c.state.in_(("queued", "deferred")),
@@ -286,8 +297,11 @@ def halts(connection: Connection) -> list[HaltInForce]:
 
 
 def resume(connection: Connection, only: tuple[str, str] | None = None) -> list[HaltInForce]:
-    """Lift every halt, or `only` that (scope, subject); return what was released."""
-    released = [b for b in halts(connection) if only in (None, (b.scope, b.subject))]
+    """Lift every halt, or `only` that (scope, subject); return what was released.
+
+    The brake of a restored database is none of them.
+    """
+    released = [b for b in halts(connection) if _lifts(only, b)]
     for in_force in released:
         connection.execute(
             delete(HALT).where(HALT.c.scope == in_force.scope, HALT.c.subject == in_force.subject)
@@ -295,16 +309,37 @@ def resume(connection: Connection, only: tuple[str, str] | None = None) -> list[
     return released
 
 
+def _lifts(only: tuple[str, str] | None, in_force: HaltInForce) -> bool:
+    return not in_force.is_brake and only in (None, (in_force.scope, in_force.subject))
+
+
 def resolve(
     connection: Connection, ids: Sequence[int], settlement: Settlement, now: datetime
 ) -> list[int]:
     """Settle uncertain rows by what a person found out."""
-    choices: dict[Settlement, dict[str, Any]] = {
-        "arrived": {"state": "accepted", "reason": "found to have arrived"},
-        "resend": {"state": "queued", "reason": "sent again by an operator", "ended_at": None},
-        "give-up": {"state": "failed", "reason": "given up by an operator"},
-    }
-    return _change(connection, ids, ("uncertain",), {"ended_at": now} | choices[settlement])
+    return _change(connection, ids, ("uncertain",), {"ended_at": now} | _SETTLED[settlement])
+
+
+def resolve_all(connection: Connection, slug: str, settlement: Settlement, now: datetime) -> int:
+    """Settle every row of one message that `doubted` counts alike; return how many."""
+    rows = connection.execute(
+        update(DELIVERY)
+        .where(
+            DELIVERY.c.state == "uncertain",
+            DELIVERY.c.next_attempt_at.is_(None),
+            DELIVERY.c.slug == slug,
+        )
+        .values(TAKEN_BACK | {"ended_at": now} | _SETTLED[settlement])
+        .returning(DELIVERY.c.id)
+    )
+    return len(rows.all())
+
+
+_SETTLED: dict[Settlement, dict[str, Any]] = {
+    "arrived": {"state": "accepted", "reason": "found to have arrived"},
+    "resend": {"state": "queued", "reason": "sent again by an operator", "ended_at": None},
+    "give-up": {"state": "failed", "reason": "given up by an operator"},
+}
 
 
 def retry(connection: Connection, ids: Sequence[int]) -> list[int]:

@@ -4,9 +4,32 @@ Owns connections, dialogues and the order of commits around them. Knows no sched
 decides nothing about who is mailed: the outbox's gate does.
 """
 
+from l3mail.sending.high_water import (
+    RECONCILED,
+    HighWater,
+    Mark,
+    contradiction,
+    read_mark,
+    write_mark,
+)
 from l3mail.sending.rates import DomainLimit, Limits
 from l3mail.sending.relays import Relay
 from l3mail.sending.sender import Compose, Sender, Tally
 from l3mail.sending.terms import Pace, Terms
 
-__all__ = ["Compose", "DomainLimit", "Limits", "Pace", "Relay", "Sender", "Tally", "Terms"]
+__all__ = [
+    "RECONCILED",
+    "Compose",
+    "DomainLimit",
+    "HighWater",
+    "Limits",
+    "Mark",
+    "Pace",
+    "Relay",
+    "Sender",
+    "Tally",
+    "Terms",
+    "contradiction",
+    "read_mark",
+    "write_mark",
+]

@@ -27,6 +27,7 @@ from l3mail.publishing import Published
 from l3mail.sending.backlog import Backlog
 from l3mail.sending.connections import Lines, Open, seconds
 from l3mail.sending.dialogue import Wire
+from l3mail.sending.high_water import HighWater
 from l3mail.sending.rates import Rates
 from l3mail.sending.refusals import (
     REFUSALS_ENDURED,
@@ -82,9 +83,17 @@ class Sender:
     """One sending process; `run` it once."""
 
     def __init__(
-        self, database: Database, clock: Clock, terms: Terms, open_wire: Open, compose: Compose
+        self,
+        database: Database,
+        clock: Clock,
+        terms: Terms,
+        open_wire: Open,
+        compose: Compose,
+        *,
+        high_water: HighWater | None = None,
     ) -> None:
-        """Nothing is read or connected before `run`."""
+        """Nothing is read or connected before `run`; without a mark a restore goes unnoticed."""
+        self._high_water = high_water
         self.tally = Tally()
         self._database = database
         self._clock = clock
@@ -148,6 +157,8 @@ class Sender:
             self._dismiss()
             await self._lines.cut()
         await self._part()
+        if self._high_water:
+            await asyncio.to_thread(self._high_water.close)
         return self.tally
 
     # -- the ledger: every statement about our rows is issued from here, one after the other
@@ -314,6 +325,8 @@ class Sender:
             self._more = self._more or any(o.outcome is Outcome.DEFERRED for o in finished)
             self._wake.set()
         self._tell(finished, distrusted)
+        if self._high_water:
+            self._high_water.note(result[0])
         self._hand_out(waiters, *result)
         return True
 

@@ -35,6 +35,8 @@ from l3mail.settings.state import (
     load_retired_keys,
     load_secret_keys,
     make_state,
+    sync_folder,
+    write_durably,
 )
 
 __all__ = [
@@ -68,5 +70,7 @@ __all__ = [
     "load_settings",
     "make_state",
     "sending_problems",
+    "sync_folder",
     "unready",
+    "write_durably",
 ]

@@ -149,6 +149,33 @@ def _secret(path: Path) -> str:
     return text
 
 
+def write_durably(path: Path, content: bytes) -> None:
+    """Give `path` this content whole and durable, or leave it as it was; nobody else may read it.
+
+    Raises OSError.
+    """
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(file, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable: files that came, went or were renamed."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _write_once(path: Path, text: str) -> None:
     """Give `path` its content whole and durable, unless somebody already did.
 
@@ -168,8 +195,4 @@ def _write_once(path: Path, text: str) -> None:
         pass  # the other process won; its content is complete, or it would have no name
     finally:
         draft.unlink()
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(path.parent)

@@ -13,11 +13,12 @@ from pathlib import Path
 
 from sqlalchemy import Connection, func, select
 
-from l3mail import migrations, needs, publishing
+from l3mail import migrations, needs, outbox, publishing
 from l3mail.content import Finding, Text, check
 from l3mail.database import Database, opened
 from l3mail.errors import DatabaseClosedError, DatabaseUnavailableError, SchemaError, StateError
 from l3mail.models import ACTIONS, DELIVERY, MESSAGE, UtcDateTime
+from l3mail.sending import contradiction, read_mark
 from l3mail.settings import (
     KEY_FILE,
     PEPPER_FILE,
@@ -190,6 +191,7 @@ def _look_at_rows(
     else:
         kind = "SQLite, WAL and FULL" if database.is_sqlite else "PostgreSQL"
         yield ok("database", f"{kind}: takes writes, keeps them in a power cut; schema is current")
+    yield from _look_for_restore(database, settings)
     newest = database.read(_newest_row)
     if newest is not None and newest > now + SKEW:
         at = f"{newest.astimezone(settings.zone):%Y-%m-%d %H:%M}"
@@ -202,6 +204,25 @@ def _look_at_rows(
         words = f"{len(wanted)} things need a person" if len(wanted) > 1 else "a person is needed"
         yield warn("needs", f"{words}; `l3mail status` says why")
     yield _content(database.read(lambda one: publishing.standings(one, texts)), findings)
+
+
+def _look_for_restore(database: Database, settings: Settings) -> Iterator[Check]:
+    """Whether this is the database that the last sender here knew."""
+    try:
+        mark = read_mark(settings.state_dir)
+    except StateError as error:
+        yield fail("restore", str(error))
+        return
+    if database.read(outbox.restored_at) is not None:
+        why: str | None = "nobody has reconciled it yet"
+    else:
+        why = database.read(lambda one: contradiction(one, mark) if mark else None)
+    if why:
+        yield fail(
+            "restore",
+            f"this database is a restored copy ({why}), so nothing is sent; `l3mail db reconcile`"
+            " shows what may have been sent already, and releases it",
+        )
 
 
 def _unsafe(connection: Connection) -> str | None:

@@ -36,7 +36,13 @@ from l3mail.wiring.rules import (
     make_rules,
     trigger_terms,
 )
-from l3mail.wiring.senders import make_relay, make_sender
+from l3mail.wiring.senders import (
+    detect_restore,
+    make_relay,
+    make_sender,
+    require_reconciled,
+    undetected_restore,
+)
 from l3mail.wiring.surveys import Survey, survey_content
 
 __all__ = [
@@ -51,6 +57,7 @@ __all__ = [
     "compile_content",
     "composer",
     "declare_streams",
+    "detect_restore",
     "links_of",
     "load_tokens",
     "make_agenda",
@@ -69,10 +76,12 @@ __all__ = [
     "read_content",
     "rendered",
     "report_terms",
+    "require_reconciled",
     "set_up",
     "store_media",
     "survey_content",
     "trigger_terms",
+    "undetected_restore",
     "unmeasured",
     "weekly_letter",
     "workspace_uuid",

@@ -1,0 +1,138 @@
+"""Reconciling a restored database with the time it does not remember.
+
+What a copy does not know of is lost, but what must have happened is not: the same planning
+statements over the same facts. So the lost time is lived through once more on a virtual clock, by
+the house's own rounds, and every mail that was due in it ends as `uncertain`: it may have been
+sent, nobody sends it again by itself, and somebody can say of each what became of it. Its row
+is what keeps planning from making the same mail anew, whatever course, campaign or trigger it
+is of; and learners are led on from it as from any mail in doubt.
+
+Nothing here knows files or the relay.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, func, null, or_, select, update
+
+from l3mail import outbox, rounds
+from l3mail.models import ACTIONS, CAMPAIGN, DELIVERY, WORKSPACE, UtcDateTime
+from l3mail.outbox.orders import TAKEN_BACK
+from l3mail.rounds import Agenda
+
+RESTORE = "db restore"
+"""The command whose row in `actions` says when the copy was made."""
+LOST = "may have been sent in the time this restored database does not remember"
+
+
+@dataclass(slots=True)
+class Reckoning:
+    """What a lost time comes to: mails in doubt by kind and slug, and what planning may not know.
+
+    `paused` are campaigns of that time which this copy holds paused: had they been resumed, part
+    of their mails went out, and none of those are among the doubted unless they were planned.
+    """
+
+    since: datetime
+    until: datetime
+    doubted: Counter[tuple[str, str]] = field(default_factory=Counter)
+    paused: list[str] = field(default_factory=list)
+
+
+def copied_at(connection: Connection, restored_at: datetime) -> datetime:
+    """When the copy was made: as `db restore` noted it, else when it last planned or began a mail.
+
+    Too early does no harm: planning again what is planned adds nothing.
+    """
+    noted = connection.execute(
+        select(ACTIONS.c.counts)
+        .where(ACTIONS.c.command == RESTORE, ACTIONS.c.at >= restored_at)
+        .order_by(ACTIONS.c.id.desc())
+    ).scalar()
+    if noted:
+        return datetime.fromisoformat(noted["copied_at"])
+    before = DELIVERY.c.planned_at < restored_at
+    latest = [
+        connection.execute(
+            select(func.max(column, type_=UtcDateTime)).where(
+                before, DELIVERY.c.purpose == "stream"
+            )
+        ).scalar()
+        for column in (DELIVERY.c.planned_at, DELIVERY.c.started_at)
+    ]
+    made_at: datetime = connection.execute(select(WORKSPACE.c.created_at)).scalar_one()
+    return max((at for at in latest if at is not None), default=made_at)
+
+
+def reconcile(
+    connection: Connection, agenda: Agenda, *, since: datetime, until: datetime, brake: datetime
+) -> Reckoning:
+    """Put into doubt whatever was due until then and is not known to have ended.
+
+    `since` is when the copy was made, `brake` since when nothing was planned or sent any more:
+    rows planned after it belong to this copy alone. Repeating it adds nothing. Mails to staff
+    are left as they are: a second report harms nobody.
+    """
+    found = Reckoning(since, until, paused=_paused(connection, until))
+    # Reports and alarms of the lost time are not written anew, nor is anybody asked to approve.
+    plain = replace(agenda, planners=())
+    found.doubted += _doubt(connection, since, until, brake)
+    now: datetime | None = since
+    while now is not None and now <= until:
+        while True:
+            more = rounds.due(connection, now, plain).more
+            doubted = _doubt(connection, now, until, brake)
+            found.doubted += doubted
+            if not more and not doubted:
+                break
+        now = rounds.next_moment(connection, now, plain)
+    return found
+
+
+def _doubt(connection: Connection, now: datetime, until: datetime, brake: datetime) -> Counter[Any]:
+    """End all that was due, at a moment of the lost time; by kind and slug."""
+    rows = connection.execute(
+        update(DELIVERY)
+        .where(
+            DELIVERY.c.state.in_(("held", "queued", "deferred", "sending")),
+            DELIVERY.c.purpose != "staff",
+            DELIVERY.c.due_at <= until,
+            DELIVERY.c.planned_at < brake,
+            # Its next attempt was still to come when the last mail went.
+            or_(DELIVERY.c.state != "deferred", DELIVERY.c.next_attempt_at <= until),
+        )
+        .values(TAKEN_BACK | {"state": "uncertain", "reason": LOST})
+        .values(uncertain_at=now, ended_at=now)
+        .returning(DELIVERY.c.kind, DELIVERY.c.slug)
+    ).all()
+    # A rule that sends once more what was in doubt already may have been followed by then.
+    connection.execute(
+        update(DELIVERY)
+        .where(
+            DELIVERY.c.state == "uncertain",
+            DELIVERY.c.next_attempt_at.is_not(None),
+            DELIVERY.c.planned_at < brake,
+        )
+        .values(next_attempt_at=null())
+    )
+    return Counter((row.kind, row.slug) for row in rows)
+
+
+def _paused(connection: Connection, until: datetime) -> list[str]:
+    query = select(CAMPAIGN.c.slug).where(
+        CAMPAIGN.c.scheduled_at <= until,
+        CAMPAIGN.c.paused_at.is_not(None),
+        CAMPAIGN.c.cancelled_at.is_(None),
+        CAMPAIGN.c.planned_at.is_(None),
+    )
+    return sorted(connection.execute(query).scalars())
+
+
+def release(connection: Connection) -> int:
+    """Lift the brake; return the highest number a delivery may have had until now."""
+    if outbox.restored_at(connection) is None:
+        outbox.jump(connection)
+    outbox.let_go(connection)
+    return outbox.last_number(connection)
