@@ -15,6 +15,7 @@ from typer.exceptions import TyperException
 from l3mail.cli import (
     content,
     courses,
+    databases,
     doctor,
     explain,
     house,
@@ -88,6 +89,7 @@ triggers.register(app)
 simulating.register(app)
 outbox.register(app)
 house.register(app)
+databases.register(app)
 doctor.register(app)
 service.register(app)
 reports.register(app)

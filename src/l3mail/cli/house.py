@@ -1,4 +1,4 @@
-"""Commands that keep the house: the database, the demo."""
+"""Commands that make a workspace: a new one, and the demo's."""
 
 import logging
 import textwrap
@@ -17,45 +17,11 @@ if TYPE_CHECKING:
 
 PANEL = "House"
 
-group = typer.Typer(name="db", help="Keep the database.", no_args_is_help=True)
-
 
 def register(app: typer.Typer) -> None:
     """Hang the commands into the panel "House"."""
-    app.add_typer(group, rich_help_panel=PANEL)
     app.command("demo", rich_help_panel=PANEL)(demo)
     app.command("init", rich_help_panel=PANEL)(init)
-
-
-@group.command("upgrade")
-def upgrade(context: typer.Context) -> None:
-    """Bring the database to this version of l3mail; creates it where there is none.
-
-    Example: l3mail db upgrade
-    """
-    house: House = context.obj
-    _upgrade(house)
-
-
-def _upgrade(house: House) -> None:
-    from l3mail import actions, migrations
-    from l3mail.database import opened
-    from l3mail.settings import make_state
-    from l3mail.wiring import only_sender
-
-    new = not house.settings.state_dir.exists()
-    make_state(house.settings.state_dir)
-    with (
-        opened(house.settings.database_url) as database,
-        only_sender(database),
-    ):
-        now = house.clock.now()
-        revision = migrations.upgrade(database, now)
-        told = {"revision": revision}
-        database.write(lambda one: actions.note(one, house.who, "db upgrade", told, now))
-    if new:
-        typer.echo(f"Made {house.settings.state_dir}: pepper and key; back up the whole folder.")
-    typer.echo(f"The database is at revision {revision}.")
 
 
 def init(

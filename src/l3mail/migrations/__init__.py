@@ -30,7 +30,7 @@ def upgrade(database: Database, now: datetime) -> str:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
         _name(connection, now)
-        return _revision(connection) or ""
+        return revision(connection) or ""
 
 
 def require_current(connection: Connection) -> None:
@@ -38,11 +38,29 @@ def require_current(connection: Connection) -> None:
     config = alembic_config()
     _refuse_newer(connection, config)
     head = ScriptDirectory.from_config(config).get_current_head()
-    present = _revision(connection)
+    present = revision(connection)
     if present is None:
         raise SchemaError("there is no database yet; run `l3mail db upgrade`")
     if present != head:
         raise SchemaError("the database is older than this program; run `l3mail db upgrade`")
+
+
+def build(connection: Connection, at: str) -> None:
+    """Make the tables of a revision where there are none, and no rows."""
+    config = alembic_config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, at)
+
+
+def newest() -> str:
+    """The revision this program expects."""
+    return ScriptDirectory.from_config(alembic_config()).get_current_head() or ""
+
+
+def knows(revision: str) -> bool:
+    """Whether a revision is of this program or of an older one."""
+    scripts = ScriptDirectory.from_config(alembic_config()).walk_revisions()
+    return revision in {script.revision for script in scripts}
 
 
 def alembic_config() -> Config:
@@ -52,12 +70,13 @@ def alembic_config() -> Config:
     return config
 
 
-def _revision(connection: Connection) -> str | None:
+def revision(connection: Connection) -> str | None:
+    """The revision a database is at; None where there are no tables."""
     return MigrationContext.configure(connection).get_current_revision()
 
 
 def _refuse_newer(connection: Connection, config: Config) -> None:
-    present = _revision(connection)
+    present = revision(connection)
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     if present is not None and present not in known:
         raise SchemaError(

@@ -167,8 +167,10 @@ _DE = _Words(
     "(bitte nennen Sie uns den Benutzernamen)",
     "(bitte nennen Sie uns einen Namen, etwa https://kurse.{})",
     "noch niemandem; bitte nennen Sie uns die Adresse des Proxys",
-    "Die Datenbank darf dabei nicht einfach\n   kopiert werden, während geschrieben wird.",
-    "Dazu kommt die PostgreSQL-Datenbank.",
+    "Die Datenbank darf dabei nicht einfach\n   kopiert werden:"
+    " l3mail db backup --with-key schreibt alles in eine Datei, auch im Betrieb.",
+    "Dazu kommt die PostgreSQL-Datenbank:\n   l3mail db backup --with-key schreibt beides in"
+    " eine Datei.",
 )
 _EN = _Words(
     _ENGLISH,
@@ -179,8 +181,10 @@ _EN = _Words(
     "(please tell us the user name)",
     "(please give us a name, such as https://courses.{})",
     "nobody yet; please tell us the proxy's address",
-    "The database must not simply\n   be copied while it is written.",
-    "The PostgreSQL database comes on top.",
+    "The database must not simply\n   be copied:"
+    " l3mail db backup --with-key puts all into one file, while everything runs.",
+    "The PostgreSQL database comes on top:\n   l3mail db backup --with-key puts both into"
+    " one file.",
 )
 
 

@@ -1,0 +1,22 @@
+"""Backups: one file with all that a workspace's rows need to live again, made while it works.
+
+Owns what is in the file, how it is made and judged, and how it is put back. Knows neither what
+rows mean nor who may be mailed: a database that is put back waits for `db reconcile`.
+"""
+
+from l3mail.backups.archives import Manifest, opened_archive
+from l3mail.backups.making import KEPT_IN, Backup, back_up, prune
+from l3mail.backups.restoring import Plan, Restored, inspect, restore
+
+__all__ = [
+    "KEPT_IN",
+    "Backup",
+    "Manifest",
+    "Plan",
+    "Restored",
+    "back_up",
+    "inspect",
+    "opened_archive",
+    "prune",
+    "restore",
+]

@@ -1,0 +1,209 @@
+"""Putting a backup back: judged first, then swapped in one step, and kept from sending.
+
+The database that was there is kept beside under a dated name, never deleted. What is put back
+knows itself as a restored copy before anybody can open it.
+"""
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy import Connection, make_url
+
+from l3mail import actions, migrations, outbox
+from l3mail.backups import copies, tables
+from l3mail.backups.archives import Manifest, Tell, opened_archive, read_member, unpack
+from l3mail.backups.making import DATABASE, MEDIA, TABLES
+from l3mail.database import opened
+from l3mail.errors import BackupError, StateError
+from l3mail.reconciling import RESTORE
+from l3mail.sending import read_mark
+from l3mail.settings import KEY_FILE, PEPPER_FILE, Settings, write_durably
+
+_STAMP = "%Y%m%dT%H%M%SZ"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What putting a backup back would mean here.
+
+    `present` is whether a database is there that would be set aside; `other_pepper` and
+    `other_key` whether a secret here is another than the backup's, `has_key` whether it has one.
+    """
+
+    path: Path
+    manifest: Manifest
+    present: bool
+    other_pepper: bool
+    has_key: bool
+    other_key: bool
+    is_current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What was put back, and under which names what was there is kept."""
+
+    aside: tuple[str, ...]
+    has_key: bool
+
+
+def inspect(settings: Settings, path: Path) -> Plan:
+    """Judge a backup without changing anything; raises BackupError where it does not fit here."""
+    with opened_archive(path) as (manifest, tar):
+        _require_fitting(settings, manifest)
+        secrets = {}
+        for name in (PEPPER_FILE, KEY_FILE):
+            secrets[name] = read_member(path, tar, name) if name in manifest.files else None
+    if secrets[PEPPER_FILE] is None:
+        raise BackupError(f"{path} holds no {PEPPER_FILE}; take another backup")
+    return Plan(
+        path,
+        manifest,
+        present=_is_present(settings),
+        other_pepper=_differs(settings.state_dir / PEPPER_FILE, secrets[PEPPER_FILE]),
+        has_key=secrets[KEY_FILE] is not None,
+        other_key=_differs(settings.state_dir / KEY_FILE, secrets[KEY_FILE]),
+        is_current=manifest.revision == migrations.newest(),
+    )
+
+
+def _differs(file: Path, content: bytes | None) -> bool:
+    if content is None or not file.exists():
+        return False
+    return file.read_bytes().split() != content.split()
+
+
+def _require_fitting(settings: Settings, manifest: Manifest) -> None:
+    here = "sqlite" if settings.database_url.startswith("sqlite") else "postgresql"
+    if manifest.database != here:
+        raise BackupError(
+            f"the backup is of {manifest.database}, and L3MAIL_DATABASE_URL names a {here}"
+            " database; point it at one of the same kind"
+        )
+    if not migrations.knows(manifest.revision):
+        raise BackupError(
+            f"the backup is at revision {manifest.revision}, which this program does not know;"
+            " install the newer l3mail that made it"
+        )
+
+
+def _is_present(settings: Settings) -> bool:
+    file = _file(settings)
+    if file is not None:
+        return file.exists()
+    with opened(settings.database_url) as database:
+        return bool(database.read(tables.present))
+
+
+def _file(settings: Settings) -> Path | None:
+    url = make_url(settings.database_url)
+    return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
+
+
+def restore(
+    settings: Settings,
+    plan: Plan,
+    who: str,
+    now: datetime,
+    tell: Tell,
+    *,
+    media: Path,
+    with_key: bool,
+) -> Restored:
+    """Put the backup back. Raises BackupError where somebody has the database open."""
+    stamp = f"{now.astimezone(UTC):{_STAMP}}"
+    file = _file(settings)
+    place = file.parent if file else settings.state_dir
+    aside: list[str] = []
+    try:
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".l3mail-restore-", dir=place) as draft:
+            room = Path(draft)
+            with opened_archive(plan.path) as (manifest, tar):
+                unpack(plan.path, manifest, tar, room, tell)
+            mark = _Marking(settings, manifest, who, now)
+            if file is None:
+                aside += _restore_tables(room, stamp, mark, tell)
+            else:
+                aside += _restore_file(file, room / DATABASE, stamp, mark)
+            wanted = (PEPPER_FILE, KEY_FILE) if with_key and plan.has_key else (PEPPER_FILE,)
+            for name in wanted:
+                aside += _put_secret(settings.state_dir / name, room / name, stamp)
+            if (room / MEDIA).is_dir():
+                shutil.copytree(room / MEDIA, media, dirs_exist_ok=True)
+    except OSError as error:
+        raise BackupError(
+            f"{error.filename or place}: {error.strerror}; nothing is sent"
+        ) from error
+    return Restored(tuple(aside), has_key=(settings.state_dir / KEY_FILE).exists())
+
+
+@dataclass(frozen=True, slots=True)
+class _Marking:
+    """What a database is told before anybody opens it: that it is a copy, and of when."""
+
+    settings: Settings
+    manifest: Manifest
+    who: str
+    now: datetime
+
+    def __call__(self, connection: Connection) -> None:
+        try:
+            known = read_mark(self.settings.state_dir)
+        except StateError:
+            known = None
+        highest = known.highest if known and known.uuid == self.manifest.uuid else 0
+        # A copy of a copy may lie under a brake already: that one was of an earlier time.
+        outbox.let_go(connection)
+        outbox.hold_back(connection, self.who, self.now, max(highest, self.manifest.highest))
+        told = {"copied_at": self.manifest.copied_at.isoformat(), **self.manifest.rows}
+        actions.note(connection, self.who, RESTORE, told, self.now)
+
+
+def _restore_file(file: Path, copy: Path, stamp: str, mark: _Marking) -> list[str]:
+    copies.require_sound(copy)
+    with opened(f"sqlite:///{copy}") as database:
+        database.write(mark)
+    # Closing it wrote all into the one file.
+    if any(copy.with_name(copy.name + one).exists() for one in copies.COMPANIONS):
+        raise BackupError("the copy could not be closed whole; try again")
+    if not file.exists():
+        copies.swap(copy, file, None)
+        return []
+    aside = file.with_name(f"{file.name}.before-{stamp}")
+    with copies.alone_with(file):
+        copies.swap(copy, file, aside)
+    return [str(aside)]
+
+
+def _restore_tables(room: Path, stamp: str, mark: _Marking, tell: Tell) -> list[str]:
+    schema = f"before_{stamp.casefold()}"
+    with opened(mark.settings.database_url) as database, database.migrating() as connection:
+        if others := tables.others(connection):
+            raise BackupError(
+                f"{others} other sessions have this database open: stop `l3mail run`, `web` and"
+                " `worker` on every host first"
+            )
+        present = bool(tables.present(connection))
+        if present:
+            tables.set_aside(connection, schema)
+        tables.load(connection, room / TABLES, mark.manifest.revision, tell)
+        mark(connection)
+    return [f"schema {schema}"] if present else []
+
+
+def _put_secret(place: Path, copy: Path, stamp: str) -> list[str]:
+    content = copy.read_bytes()
+    aside = []
+    if place.exists():
+        if not _differs(place, content):
+            return []
+        kept = place.with_name(f"{place.name}.before-{stamp}")
+        kept.hardlink_to(place)
+        aside.append(str(kept))
+    write_durably(place, content)
+    return aside

@@ -1,0 +1,271 @@
+"""A database that was lost and put back: it sends nothing twice and loses nothing in silence."""
+
+import shutil
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from l3mail import outbox, rounds
+from l3mail.errors import RestoredError
+from l3mail.models import ACTIONS, DELIVERY, ENROLLMENT, SUBSCRIBER, WORKSPACE
+from l3mail.sending import read_mark
+from l3mail.wiring import make_agenda
+from tests.fakes.disaster import ISSUE, LESSONS, PEOPLE, YEARLY, Disaster, hour
+from tests.fakes.postgres import drop_database, fresh_database, postgres_url
+from tests.fakes.relay import Relay
+from tests.fakes.village import BACKENDS
+
+
+@pytest.fixture(params=BACKENDS)
+def lost(
+    request: pytest.FixtureRequest, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Disaster]:
+    """A workspace that was backed up on a Monday at noon and went on for a week."""
+    url = fresh_database(postgres_url()) if request.param == "postgres" else None
+    with Relay() as relay:
+        disaster = Disaster(tmp_path, relay, url, capsys, monkeypatch)
+        disaster.settle_down()
+        disaster.live(hour(23, 12))
+        disaster.run("db", "backup", str(tmp_path / "monday.tar.gz"))
+        disaster.live(hour(30, 14))
+        yield disaster
+    if url:
+        drop_database(url)
+
+
+@pytest.fixture
+def office(tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Disaster]:
+    """The same on SQLite, on its first Sunday."""
+    with Relay() as relay:
+        disaster = Disaster(tmp_path, relay, None, capsys, monkeypatch)
+        disaster.settle_down()
+        yield disaster
+
+
+LOST = [*((p, ISSUE) for p in PEOPLE), *((p, YEARLY) for p in PEOPLE)]
+LOST += [(p, LESSONS[1]) for p in PEOPLE]
+
+
+def restore(disaster: Disaster) -> None:
+    disaster.run("db", "restore", str(disaster.folder / "monday.tar.gz"), "--yes")
+
+
+def test_the_drill_nobody_gets_a_mail_twice_and_every_doubt_is_listed(lost: Disaster) -> None:
+    assert lost.arrived() == dict.fromkeys([*LOST, *((p, LESSONS[0]) for p in PEOPLE)], 1)
+    restore(lost)
+    with pytest.raises(RestoredError, match="db reconcile"):
+        lost.live(hour(30, 15))
+
+    foreseen = lost.json("db", "reconcile", "--dry-run")
+    assert (foreseen["uncertain"], foreseen["released"]) == (len(LOST), False)
+    done = lost.json("db", "reconcile", "--yes")
+    assert {m["message"]: m["mails"] for m in done["mails"]} == {
+        mail["message"]: mail["mails"] for mail in foreseen["mails"]
+    }
+    assert lost.listed() == dict.fromkeys(LOST, 1)
+
+    lost.live(hour(28, 12, month=12))
+    everything = [(p, slug) for p in PEOPLE for slug in (*LESSONS, ISSUE, YEARLY)]
+    assert lost.arrived() == dict.fromkeys(everything, 1)
+    assert len(set(lost.message_ids())) == len(lost.message_ids())
+
+
+def test_before_it_is_reconciled_a_restored_database_neither_plans_nor_sends(
+    lost: Disaster,
+) -> None:
+    restore(lost)
+    mails = len(lost.relay.accepted)
+    for command in (("worker", "--once"), ("run", "--once")):
+        lost.run(*command, code=1)
+        (line,) = lost.error.splitlines()
+        assert "l3mail db reconcile" in line
+    lost.run("resume", "--yes")
+    assert "l3mail db reconcile" in lost.run("status", "--check", code=1)
+    assert lost.json("status")["halted"]
+    with lost.village() as village:
+        assert village.do(outbox.is_halted)
+        agenda = make_agenda(lost.settings, rehearsing=True)
+        assert not rounds.run(village.database, lost.clock, agenda, chores=True).planned
+        assert village.rows(ENROLLMENT)[0]["next_due_at"] == hour(30, 10)
+    assert len(lost.relay.accepted) == mails
+
+
+def test_no_number_of_the_lost_time_is_given_to_somebody_else(lost: Disaster) -> None:
+    with lost.village() as village:
+        newcomer = village.person("spaet@schule.example")
+        latest = max(row["id"] for row in village.rows())
+    restore(lost)
+    with lost.village() as village:
+        assert village.person("ganz-spaet@schule.example") > newcomer + 1000
+    lost.run("db", "reconcile", "--yes")
+    with lost.village() as village:
+        numbers = [row["id"] for row in village.rows()]
+    assert min(number for number in numbers if number > len(PEOPLE)) > latest + 1000
+
+
+def test_what_fell_due_after_the_last_mail_of_the_lost_time_is_sent(lost: Disaster) -> None:
+    restore(lost)
+    until = hour(24, 10).isoformat()
+    done = lost.json("db", "reconcile", "--sent-until", until, "--yes")
+    assert [mail["message"] for mail in done["mails"]] == [YEARLY]
+    lost.clock.advance(timedelta(minutes=1))
+    lost.live(hour(1, 12, month=12))
+    # The relay knows better than the operator who named that moment: these came again.
+    assert lost.arrived()[PEOPLE[0], ISSUE] == 2
+    assert lost.arrived()[PEOPLE[0], YEARLY] == 1
+
+
+def test_reconciling_is_noted_keeps_the_identity_and_is_done_once(lost: Disaster) -> None:
+    with lost.village() as village:
+        (before,) = village.rows(WORKSPACE)
+    restore(lost)
+    lost.run("db", "reconcile", "--yes")
+    assert "nothing to reconcile" in lost.run("db", "reconcile")
+    with lost.village() as village:
+        (after,) = village.rows(WORKSPACE)
+        commands = [row["command"] for row in village.rows(ACTIONS)]
+    assert after["uuid"] == before["uuid"]
+    assert commands[-2:] == ["db restore", "db reconcile"]
+    mark = read_mark(lost.state)
+    assert mark is not None
+    assert mark.last is None
+
+
+def test_the_same_backup_put_back_a_second_time_is_noticed_again(lost: Disaster) -> None:
+    for _ in range(2):
+        restore(lost)
+        lost.run("db", "reconcile", "--yes")
+        lost.clock.advance(timedelta(minutes=1))
+    lost.live(hour(7, 12, month=12))
+    assert set(lost.arrived().values()) == {1}
+
+
+def test_doubts_of_one_message_are_settled_together(lost: Disaster) -> None:
+    restore(lost)
+    lost.run("db", "reconcile", "--yes")
+    lost.run("outbox", "resolve", "--message", ISSUE, "--arrived", "--yes")
+    assert not [slug for _, slug in lost.listed() if slug == ISSUE]
+    assert lost.listed("accepted")[PEOPLE[0], ISSUE] == 1
+    lost.run("outbox", "resolve", "--message", "newsletter/2026-11", "--arrived", code=1)
+    assert "did you mean" in lost.error
+
+
+def test_a_mail_that_waited_when_the_copy_was_made_is_in_doubt_too(lost: Disaster) -> None:
+    restore(lost)
+    now = lost.clock.now()
+    old: dict[str, Any] = {"planned_at": hour(23, 11), "due_at": hour(23, 11)}
+    with lost.village() as village:
+        learner = village.rows(SUBSCRIBER)[0]["id"]
+
+        def row(state: str, **values: Any) -> int:
+            return village.delivery(learner, slug=f"kurs/{state}", state=state, **old | values)
+
+        doubted = [
+            row("queued"),
+            row("deferred", next_attempt_at=hour(23, 13)),
+            row("held"),
+            row("sending", started_at=hour(23, 11), lease_owner="gone"),
+            row("uncertain", next_attempt_at=now + timedelta(minutes=10)),
+        ]
+        certain = {
+            row("queued", due_at=now, planned_at=now): "queued",
+            row("deferred", next_attempt_at=now + timedelta(hours=1)): "deferred",
+            village.report(**old): "queued",
+        }
+    lost.run("db", "reconcile", "--yes")
+    with lost.village() as village:
+        for number in doubted:
+            found = village.row(DELIVERY, number)
+            assert (found["state"], found["next_attempt_at"]) == ("uncertain", None)
+        assert {number: village.state(number) for number in certain} == certain
+
+
+# A copy that was put back by hand
+
+
+def copied(office: Disaster) -> Path:
+    return Path(shutil.copy(office.file, office.folder / "by-hand.sqlite3"))
+
+
+def put_back(office: Disaster, copy: Path) -> None:
+    shutil.copy(copy, office.file)
+
+
+def test_a_file_put_back_by_hand_is_noticed_by_the_next_sender(office: Disaster) -> None:
+    office.live(hour(23, 12))
+    copy = copied(office)
+    office.live(hour(24, 14))
+    put_back(office, copy)
+    assert "restored copy" in office.run("status")
+    assert "restored copy" in office.run("doctor", code=1)
+    office.run("worker", "--once", code=1)
+    assert "l3mail db reconcile" in office.error
+    assert office.json("db", "reconcile", "--yes")["uncertain"] == 2 * len(PEOPLE)
+    office.live(hour(30, 12))
+    assert set(office.arrived().values()) == {1}
+
+
+def test_a_copy_is_noticed_although_only_an_old_row_was_tried_again(office: Disaster) -> None:
+    office.live(hour(23, 12))
+    with office.village() as village:
+        again = village.rows()[0]["id"]
+        village.change(
+            DELIVERY, again, state="deferred", next_attempt_at=hour(23, 13), ended_at=None
+        )
+    copy = copied(office)
+    office.live(hour(23, 14))
+    with office.village() as village:
+        assert village.state(again) == "accepted"
+    put_back(office, copy)
+    with pytest.raises(RestoredError, match="does not know"):
+        office.live(hour(23, 15))
+
+
+def test_a_copy_made_between_claim_and_start_is_noticed(office: Disaster) -> None:
+    office.live(hour(23, 9))
+    with office.village() as village:
+        delivery = village.delivery(1, slug=LESSONS[0], occurrence="again")
+        village.claim()
+    copy = copied(office)
+    with office.village() as village:
+        village.change(DELIVERY, delivery, lease_owner=None, lease_until=None, fence=0)
+    office.live(hour(23, 9) + timedelta(minutes=5))
+    put_back(office, copy)
+    with pytest.raises(RestoredError, match="does not know"):
+        office.live(hour(23, 15))
+
+
+def test_the_database_that_was_always_here_is_never_taken_for_a_copy(office: Disaster) -> None:
+    office.live(hour(24, 14))
+    with office.village() as village:
+        last = max(village.rows(), key=lambda row: row["started_at"])["id"]
+        village.do(outbox.resolve, [last], "arrived", village.now)
+        village.change(DELIVERY, last, state="failed")
+        village.do(outbox.retry, [last])
+    office.clock.set(hour(22, 13))  # and the clock was put back
+    office.live(hour(7, 12, month=12))
+
+
+def test_another_database_in_its_place_is_refused(office: Disaster) -> None:
+    office.live(hour(23, 12))
+    for name in ("", "-wal", "-shm"):
+        office.file.with_name(office.file.name + name).unlink(missing_ok=True)
+    office.run("db", "upgrade")
+    office.run("worker", "--once", code=1)
+    assert "beside another database" in office.error
+    office.run("db", "reconcile", "--yes")
+    office.live(hour(23, 13))
+
+
+def test_a_damaged_mark_says_what_to_do(office: Disaster) -> None:
+    office.live(hour(23, 12))
+    (office.state / "high-water").write_text("{", encoding="ascii")
+    office.run("worker", "--once", code=1)
+    assert "--sent-until" in office.error
+    office.clock.advance(timedelta(hours=1))
+    office.json("db", "reconcile", "--sent-until", office.clock.now().isoformat(), "--yes")
+    office.live(hour(24, 14))
+    assert set(office.arrived().values()) == {1}
