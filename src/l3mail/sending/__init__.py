@@ -14,7 +14,8 @@ from l3mail.sending.high_water import (
 )
 from l3mail.sending.rates import DomainLimit, Limits
 from l3mail.sending.relays import Relay
-from l3mail.sending.sender import Compose, Sender, Tally
+from l3mail.sending.sender import Compose, Sender
+from l3mail.sending.tallies import Tally
 from l3mail.sending.terms import Pace, Terms
 
 __all__ = [

@@ -11,7 +11,7 @@ import logging
 import math
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
@@ -36,6 +36,7 @@ from l3mail.sending.refusals import (
     unsendable,
 )
 from l3mail.sending.replies import LOGIN_WANTED, asks_for_patience
+from l3mail.sending.tallies import Tally
 from l3mail.sending.terms import Terms
 
 log = logging.getLogger("l3mail.sending")
@@ -54,20 +55,6 @@ TEXTS_KEPT = 64
 
 Compose = Callable[[Started, Published], bytes]
 T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class Tally:
-    """What a run came to: attempts by outcome, rows found of dead senders, the relay's fault.
-
-    `relay_fault` is what the relay last said when no connection to it could be opened; `slowed_to`
-    are the mails a second it lets us send since it asked for patience, None while it does not.
-    """
-
-    outcomes: Counter[Outcome] = field(default_factory=Counter)
-    taken_over: int = 0
-    relay_fault: str | None = None
-    slowed_to: float | None = None
 
 
 @dataclass(eq=False, slots=True)
@@ -121,7 +108,6 @@ class Sender:
         self._texts: dict[int, Published] = {}
         self._stopping = False
         self._renewed = 0.0
-        self._told: Counter[Outcome] = Counter()
 
     def stop(self) -> None:
         """Begin no more dialogues; `run` returns when those under way have ended."""
@@ -457,11 +443,8 @@ class Sender:
 
     def _report(self) -> None:
         """One line for all that was handed over since the last one."""
-        new = self.tally.outcomes - self._told
-        if new:
-            words = ", ".join(f"{n} {outcome}" for outcome, n in sorted(new.items()))
-            log.info("handed over %d: %s", new.total(), words)
-            self._told = self.tally.outcomes.copy()
+        if news := self.tally.news():
+            log.info(news)
 
     # -- one connection's life
 
