@@ -1,0 +1,55 @@
+"""Planning: who is to get which mail, as statements over sets of people.
+
+Pure: builds expressions over the tables and knows no session, clock or settings. `permission` is
+the one predicate that planning and the intent both ask, `brakes` what keeps back who may be mailed,
+`versions` the text in a person's language; `lessons` and `campaigns` are whole statements.
+"""
+
+from l3mail.planning.brakes import kept_back, stopped
+from l3mail.planning.campaigns import CAMPAIGNS, IS_MEMBER, MEMBER, campaign_due, member
+from l3mail.planning.lanes import LANE_OF_BULK, LANE_OF_COURSES, LANES
+from l3mail.planning.lessons import LESSONS, in_cohort, lessons_due
+from l3mail.planning.permission import (
+    CONFIRMATIONS_PER_30_DAYS,
+    CONFIRMATIONS_PER_DAY,
+    FRESH_LINKS_PER_30_DAYS,
+    FRESH_LINKS_PER_DAY,
+    NOW,
+    Candidate,
+    Column,
+    bindings,
+    mailable,
+    objection,
+    objections,
+)
+from l3mail.planning.versions import FALLBACK, current_message, nearest
+
+__all__ = [
+    "CAMPAIGNS",
+    "CONFIRMATIONS_PER_30_DAYS",
+    "CONFIRMATIONS_PER_DAY",
+    "FALLBACK",
+    "FRESH_LINKS_PER_30_DAYS",
+    "FRESH_LINKS_PER_DAY",
+    "IS_MEMBER",
+    "LANES",
+    "LANE_OF_BULK",
+    "LANE_OF_COURSES",
+    "LESSONS",
+    "MEMBER",
+    "NOW",
+    "Candidate",
+    "Column",
+    "bindings",
+    "campaign_due",
+    "current_message",
+    "in_cohort",
+    "kept_back",
+    "lessons_due",
+    "mailable",
+    "member",
+    "nearest",
+    "objection",
+    "objections",
+    "stopped",
+]

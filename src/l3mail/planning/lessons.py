@@ -1,0 +1,92 @@
+"""Lessons that are due, as SQL: one statement for a cohort."""
+
+from typing import Any
+
+from sqlalchemy import Date, Select, String, and_, bindparam, cast, literal, select
+
+from l3mail.models import COURSE, ENROLLMENT, LESSON, SUBSCRIPTION, Id
+from l3mail.planning.lanes import LANE_OF_COURSES
+from l3mail.planning.permission import NOW, Candidate, Column, mailable
+
+LESSONS = (
+    "purpose",
+    "kind",
+    "occurrence",
+    "subscriber_id",
+    "stream_id",
+    "generation",
+    "enrollment_id",
+    "slug",
+    "lane",
+    "state",
+    "due_at",
+    "planned_at",
+)
+"""The columns of a delivery that `lessons_due` fills, in its order."""
+
+
+def lessons_due() -> Select[Any]:
+    """One row for each enrollment of a cohort whose next lesson is due and may be mailed.
+
+    A cohort shares structure, anchor, due moment and the day of its last lesson, so that the
+    calendar is asked once for all of it. Binds `bindings`, the four `cohort_…` parameters
+    (`cohort()`), and `batch`, the number of rows at most.
+    """
+    candidate = Candidate(
+        id=literal(None, Id),
+        purpose=literal("stream"),
+        kind=LESSON.c.kind,
+        subscriber_id=ENROLLMENT.c.subscriber_id,
+        address=literal(None, String),
+        stream_id=COURSE.c.stream_id,
+        generation=SUBSCRIPTION.c.generation,
+        signup_id=literal(None, Id),
+        link_request_id=literal(None, Id),
+    )
+    occurrence = literal("lesson:") + cast(ENROLLMENT.c.id, String) + ":" + LESSON.c.slug
+    return (
+        select(
+            candidate.purpose,
+            candidate.kind,
+            occurrence,
+            candidate.subscriber_id,
+            candidate.stream_id,
+            candidate.generation,
+            ENROLLMENT.c.id,
+            LESSON.c.slug,
+            literal(LANE_OF_COURSES),
+            literal("queued"),
+            ENROLLMENT.c.next_due_at,
+            NOW,
+        )
+        .select_from(ENROLLMENT)
+        .join(COURSE, COURSE.c.id == ENROLLMENT.c.course_id)
+        .join(
+            LESSON,
+            and_(
+                LESSON.c.structure_id == ENROLLMENT.c.structure_id,
+                LESSON.c.position == ENROLLMENT.c.next_position,
+            ),
+        )
+        .join(
+            SUBSCRIPTION,
+            and_(
+                SUBSCRIPTION.c.subscriber_id == ENROLLMENT.c.subscriber_id,
+                SUBSCRIPTION.c.stream_id == COURSE.c.stream_id,
+            ),
+        )
+        .where(in_cohort(), mailable(candidate))
+        .limit(bindparam("batch"))
+    )
+
+
+def in_cohort() -> Column:
+    """Whether an enrollment belongs to the cohort that the `cohort_…` parameters name."""
+    last_lesson_on = bindparam("cohort_last_lesson_on", type_=Date)
+    return and_(
+        ENROLLMENT.c.state == "active",
+        ENROLLMENT.c.structure_id == bindparam("cohort_structure_id"),
+        ENROLLMENT.c.anchor_on == bindparam("cohort_anchor_on"),
+        ENROLLMENT.c.next_due_at == bindparam("cohort_due_at"),
+        ENROLLMENT.c.last_lesson_on.is_not_distinct_from(last_lesson_on),
+    )

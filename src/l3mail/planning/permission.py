@@ -1,0 +1,220 @@
+"""Who may be mailed, as SQL: the one predicate that planning and the intent both ask.
+
+What changes from one execution to the next (the moment, the staff list, the workspace's locale)
+are bound parameters, given by `bindings`, so that a statement is built and compiled once.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    literal,
+    not_,
+    or_,
+    select,
+    true,
+)
+
+from l3mail.models import (
+    DELIVERY,
+    LINK_REQUEST,
+    SIGNUP,
+    SUBSCRIBER,
+    SUBSCRIPTION,
+    SUPPRESSION,
+    UtcDateTime,
+)
+
+CONFIRMATIONS_PER_DAY = 1
+CONFIRMATIONS_PER_30_DAYS = 3
+FRESH_LINKS_PER_DAY = 3
+FRESH_LINKS_PER_30_DAYS = 20
+
+NOW = bindparam("now", type_=UtcDateTime)
+_DAY_AGO = bindparam("day_ago", type_=UtcDateTime)
+_MONTH_AGO = bindparam("month_ago", type_=UtcDateTime)
+_STAFF: BindParameter[str] = bindparam("staff", expanding=True)
+
+Column = ColumnElement[Any]
+
+# What the predicate asks of stands under a name of its own: a planner selects from the same
+# tables, and an EXISTS that named them alike would ask of anybody instead of this person.
+_LINK_REQUEST = LINK_REQUEST.alias("link_request_of_mail")
+_SIGNUP = SIGNUP.alias("signup_of_mail")
+_SUBSCRIBER = SUBSCRIBER.alias("subscriber_of_mail")
+_SUBSCRIPTION = SUBSCRIPTION.alias("subscription_of_mail")
+_SUPPRESSION = SUPPRESSION.alias("suppression_of_mail")
+
+
+def bindings(now: datetime, staff: Collection[str], fallback_locale: str) -> dict[str, Any]:
+    """Values for every parameter that the expressions of this package bind."""
+    return {
+        "now": now,
+        "day_ago": now - timedelta(hours=24),
+        "month_ago": now - timedelta(days=30),
+        "staff": sorted(staff),
+        "fallback_locale": fallback_locale,
+    }
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """The columns of what may become, or is, a delivery."""
+
+    id: Column
+    purpose: Column
+    kind: Column
+    subscriber_id: Column
+    address: Column
+    stream_id: Column
+    generation: Column
+    signup_id: Column
+    link_request_id: Column
+
+    @classmethod
+    def delivery(cls) -> "Candidate":
+        """The row of the outbox itself."""
+        return cls(**{name: DELIVERY.c[name] for name in cls.__dataclass_fields__})
+
+
+def objections(candidate: Candidate) -> tuple[tuple[Column, str], ...]:
+    """Every ground on which nobody may mail this candidate, with its reason, in order.
+
+    A hard bounce bars everything except a confirmation mail: confirming is what lifts it.
+    """
+    person = candidate.purpose != "staff"
+    fate = select(_SUBSCRIBER.c.id).where(_SUBSCRIBER.c.id == candidate.subscriber_id)
+    barred = (
+        select(_SUPPRESSION.c.reason)
+        .join(_SUBSCRIBER, _SUBSCRIBER.c.address_key == _SUPPRESSION.c.address_key)
+        .where(
+            _SUBSCRIBER.c.id == candidate.subscriber_id,
+            not_(and_(_SUPPRESSION.c.reason == "hard_bounce", candidate.kind == "confirmation")),
+        )
+    )
+    request = candidate.purpose == "request"
+    return (
+        (
+            and_(candidate.purpose == "staff", candidate.address.not_in(_STAFF)),
+            "address is not listed as staff",
+        ),
+        (and_(person, exists(fate.where(_SUBSCRIBER.c.erased_at.is_not(None)))), "erased"),
+        (and_(person, exists(fate.where(_SUBSCRIBER.c.restricted_at.is_not(None)))), "restricted"),
+        (and_(person, exists(barred)), "suppressed"),
+        (and_(candidate.purpose == "stream", _unsubscribed(candidate)), "unsubscribed"),
+        (and_(candidate.purpose == "stream", not_(_confirmed(candidate))), "not confirmed"),
+        (and_(request, not_(_requested(candidate))), "request is closed"),
+        (and_(request, _over_limit(candidate)), "request limit reached"),
+    )
+
+
+def mailable(candidate: Candidate) -> Column:
+    """Whether this candidate may be mailed now: nothing reaches SMTP past it."""
+    return and_(*(not_(ground) for ground, _ in objections(candidate)))
+
+
+def objection(candidate: Candidate) -> Column:
+    """The first reason against mailing this candidate, or NULL."""
+    grounds = objections(candidate)
+    return case(*((ground, literal(reason)) for ground, reason in grounds), else_=None)
+
+
+def _confirmed(candidate: Candidate) -> Column:
+    return exists(
+        select(_SUBSCRIPTION.c.id).where(
+            _SUBSCRIPTION.c.subscriber_id == candidate.subscriber_id,
+            _SUBSCRIPTION.c.stream_id == candidate.stream_id,
+            _SUBSCRIPTION.c.state == "confirmed",
+            _SUBSCRIPTION.c.generation == candidate.generation,
+        )
+    )
+
+
+def _unsubscribed(candidate: Candidate) -> Column:
+    return exists(
+        select(_SUBSCRIPTION.c.id).where(
+            _SUBSCRIPTION.c.subscriber_id == candidate.subscriber_id,
+            _SUBSCRIPTION.c.stream_id == candidate.stream_id,
+            _SUBSCRIPTION.c.state == "unsubscribed",
+        )
+    )
+
+
+def _requested(candidate: Candidate) -> Column:
+    signup = exists(
+        select(_SIGNUP.c.id).where(
+            _SIGNUP.c.id == candidate.signup_id,
+            _SIGNUP.c.subscriber_id == candidate.subscriber_id,
+            _SIGNUP.c.generation == candidate.generation,
+            _SIGNUP.c.confirmed_at.is_(None),
+            _SIGNUP.c.refused_at.is_(None),
+            _SIGNUP.c.expires_at > NOW,
+        )
+    )
+    link = exists(
+        select(_LINK_REQUEST.c.id).where(
+            _LINK_REQUEST.c.id == candidate.link_request_id,
+            _LINK_REQUEST.c.subscriber_id == candidate.subscriber_id,
+            _LINK_REQUEST.c.generation == candidate.generation,
+            _LINK_REQUEST.c.used_at.is_(None),
+            _LINK_REQUEST.c.expires_at > NOW,
+        )
+    )
+    return or_(signup, link)
+
+
+def _over_limit(candidate: Candidate) -> Column:
+    """Whether this person's other requests use up the limit.
+
+    Counted are mails begun within the time, and older ones still waiting: of two that wait
+    together, the older goes.
+    """
+    other = DELIVERY.alias("other_request")
+    waiting = and_(
+        other.c.first_started_at.is_(None),
+        other.c.state.in_(("queued", "held")),
+        or_(candidate.id.is_(None), other.c.id < candidate.id),
+    )
+
+    def begun(since: Column, column: str) -> Column:
+        return (
+            select(func.count())
+            .where(
+                other.c.subscriber_id == candidate.subscriber_id,
+                other.c.purpose == "request",
+                other.c[column].is_not(None),
+                or_(candidate.id.is_(None), other.c.id != candidate.id),
+                # What a clock that ran ahead put into the future bars nobody.
+                or_(
+                    and_(other.c.first_started_at > since, other.c.first_started_at <= NOW), waiting
+                ),
+            )
+            .scalar_subquery()
+        )
+
+    return case(
+        (
+            candidate.signup_id.is_not(None),
+            or_(
+                begun(_DAY_AGO, "signup_id") >= CONFIRMATIONS_PER_DAY,
+                begun(_MONTH_AGO, "signup_id") >= CONFIRMATIONS_PER_30_DAYS,
+            ),
+        ),
+        (
+            candidate.link_request_id.is_not(None),
+            or_(
+                begun(_DAY_AGO, "link_request_id") >= FRESH_LINKS_PER_DAY,
+                begun(_MONTH_AGO, "link_request_id") >= FRESH_LINKS_PER_30_DAYS,
+            ),
+        ),
+        else_=true(),
+    )
