@@ -240,12 +240,41 @@ def test_who_clicks_again_in_the_same_mail_is_answered_once(
     assert plan(town) == Planned()
 
 
+def test_what_happened_is_answered_at_the_next_tick_however_lately_the_last_one_was(
+    town: Village,
+) -> None:
+    """A tick looks at what is fresh: also at what was written a little after it happened."""
+    declare(town, trigger="joined")
+    assert plan(town, "2027-05-02 12:00") == Planned()
+    ada = friend(town, joined=berlin("2027-05-02 11:51"))
+    assert plan(town, "2027-05-02 12:01") == Planned(1)
+    assert due(town) == [(ada, "2027-05-02 11:51")]
+
+
+@pytest.mark.parametrize(
+    ("valid_for", "again"),
+    [("1h", "12:05"), ("1d", "12:15"), ("7d", "14:00"), ("366d", "next day")],
+)
+def test_whoever_is_late_is_found_when_all_that_is_valid_is_looked_at_again(
+    town: Village, valid_for: str, again: str
+) -> None:
+    """Imported with an earlier date, or in the segment only now."""
+    declare(town, trigger="joined", valid_for=valid_for)
+    assert plan(town, "2027-05-02 12:00") == Planned()
+    friend(town, joined=berlin("2027-05-02 11:40"))
+    assert plan(town, "2027-05-02 12:04") == Planned()
+    at = "2027-05-03 02:00" if again == "next day" else f"2027-05-02 {again}"
+    assert plan(town, at) == Planned(1)
+    assert plan(town, at) == Planned()
+
+
 def test_a_click_that_was_judged_late_is_answered_all_the_same(town: Village) -> None:
     declare(town, trigger="clicked", of="video", after="1d", at="10:00")
     fact = click(town, friend(town), verdict="raw")
     assert plan(town, "2027-05-02 12:00") == Planned()
     town.change(EVENT, fact, verdict="human")
-    assert plan(town) == Planned(1)
+    # All that is still valid for a week is looked at again within two hours.
+    assert plan(town, "2027-05-02 14:00") == Planned(1)
     assert due(town) == [(1, "2027-05-02 10:00")]
 
 

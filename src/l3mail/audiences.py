@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Connection, Select, case, delete, func, select
+from sqlalchemy import Connection, Select, case, delete, func, literal, select, union_all
 
 from l3mail.database import upsert
 from l3mail.errors import SegmentError, did_you_mean, quoted
@@ -25,6 +25,22 @@ Questions = Callable[[Connection, str, datetime], Question]
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _LONGEST_NAME = 60
 _SOLE_WORDS = frozenset({"tracking"})  # a question already, without being saved
+
+
+_NAMES = ("streams", "courses", "messages", "segments")
+# One statement for all of it: triggers that name a segment are looked at every few seconds.
+_KNOWN = union_all(
+    select(literal("segments").label("what"), SEGMENT.c.name, SEGMENT.c.expression),
+    *(
+        select(literal(what), column, literal("")).distinct()
+        for what, column in (
+            ("streams", STREAM.c.slug),
+            ("courses", COURSE.c.slug),
+            ("messages", MESSAGE.c.slug),
+            ("messages", LESSON.c.slug),
+        )
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +61,15 @@ class Terms:
 
         Texts are those ever published and those a course is made of, published or not yet.
         """
-
-        def listed(column: ColumnElement[str]) -> set[str]:
-            return set(connection.execute(select(column).distinct()).scalars())
-
-        saved = connection.execute(select(SEGMENT.c.name, SEGMENT.c.expression))
+        known: dict[str, dict[str, str]] = {what: {} for what in _NAMES}
+        for what, name, text in connection.execute(_KNOWN):
+            known[what][name] = text
         return Vocabulary(
             attributes=self.attributes,
-            streams=listed(STREAM.c.slug) | set(self.streams),
-            courses=listed(COURSE.c.slug),
-            messages=listed(MESSAGE.c.slug) | listed(LESSON.c.slug),
-            segments={row.name: row.expression for row in saved},
+            streams=known["streams"].keys() | set(self.streams),
+            courses=set(known["courses"]),
+            messages=set(known["messages"]),
+            segments=known["segments"],
         )
 
     def compiled(self, expression: Expression, now: datetime) -> Question:

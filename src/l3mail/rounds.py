@@ -6,7 +6,7 @@ step wants more. Nothing is remembered between two rounds: a missed one costs no
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Select, and_, exists, func, select
 from l3mail import courses, events, newsletters, outbox, subscribers, triggers
 from l3mail.audiences import Questions
 from l3mail.clocks import Clock
-from l3mail.database import Database, Verb
+from l3mail.database import Database
 from l3mail.errors import DatabaseUnavailableError
 from l3mail.models import CAMPAIGN, DELIVERY, ENROLLMENT, LESSON, MESSAGE, UtcDateTime
 from l3mail.planning import NOW
@@ -63,6 +63,11 @@ class Round:
     paused: int = 0
     unasked: int = 0
     more: bool = False
+
+    @property
+    def wrote(self) -> bool:
+        """Whether rows were changed, or more of them wait."""
+        return replace(self, stuck=0, unasked=0) != Round()
 
     def __add__(self, other: "Round") -> "Round":
         """Both together; more is waiting where either says so."""
@@ -175,22 +180,51 @@ def _all_of(agenda: Agenda) -> tuple[Step, ...]:
     return (*STEPS, *(planner.step for planner in agenda.planners))
 
 
-def steps(clock: Clock, agenda: Agenda, *, chores: bool = False) -> list[Verb[Round]]:
-    """Every step as a verb of its own, so that others write in between; perhaps with chores.
+class Stretch:
+    """A verb: steps of a round as far as the first that changes something, in one transaction.
+
+    Others write in between wherever something is written, and a round with nothing to do is one
+    transaction. `rest` is what is left. Of one that ended in a fault that is all but the faulty
+    step: what the others did was rolled back with it.
 
     On a restored database they do nothing: what the lost time may have sent already would be put
     off to a later slot, and sent again there. `due` is how `db reconcile` catches up.
     """
 
-    def bound(step: Step) -> Verb[Round]:
-        def verb(connection: Connection) -> Round:
-            if outbox.restored_at(connection) is not None:
-                return Round()
-            return step(connection, clock.now(), agenda)
+    def __init__(self, clock: Clock, agenda: Agenda, steps: Sequence[Step]) -> None:
+        """Nothing is asked before it is called."""
+        self._clock = clock
+        self._agenda = agenda
+        self._steps = steps
+        self._taken = 0
+        self._failed = False
 
-        return verb
+    @classmethod
+    def whole(cls, clock: Clock, agenda: Agenda, *, chores: bool = False) -> "Stretch":
+        """A round from its beginning, perhaps with chores."""
+        return cls(clock, agenda, (*_all_of(agenda), *(CHORES if chores else ())))
 
-    return [bound(step) for step in (*_all_of(agenda), *(CHORES if chores else ()))]
+    def __call__(self, connection: Connection) -> Round:
+        """What the steps came to; may be repeated where the transaction is."""
+        total, self._taken, self._failed = Round(), 0, True
+        if outbox.restored_at(connection) is not None:
+            self._taken, self._failed = len(self._steps), False
+            return total
+        for step in self._steps:
+            self._taken += 1
+            done = step(connection, self._clock.now(), self._agenda)
+            total += done
+            if done.wrote:
+                break
+        self._failed = False
+        return total
+
+    @property
+    def rest(self) -> "Stretch | None":
+        """What is to be done after this; None at the end of the round."""
+        before = self._steps[: self._taken - 1] if self._failed else ()
+        left = (*before, *self._steps[self._taken :])
+        return Stretch(self._clock, self._agenda, left) if left else None
 
 
 def run(database: Database, clock: Clock, agenda: Agenda, *, chores: bool = False) -> Round:
@@ -201,13 +235,15 @@ def run(database: Database, clock: Clock, agenda: Agenda, *, chores: bool = Fals
     total = Round()
     while True:
         done, fault = Round(), None
-        for verb in steps(clock, agenda, chores=chores):
+        stretch: Stretch | None = Stretch.whole(clock, agenda, chores=chores)
+        while stretch is not None:
             try:
-                done += database.write(verb)
+                done += database.write(stretch)
             except DatabaseUnavailableError:
                 raise
             except Exception as one:  # noqa: BLE001 - raised below
                 fault = fault or one
+            stretch = stretch.rest
         if fault is not None:
             raise fault
         total = total.then(done)

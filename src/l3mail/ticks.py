@@ -12,12 +12,11 @@ from datetime import UTC, datetime, timedelta
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from sqlalchemy import Connection, update
 
-from l3mail import rounds
 from l3mail.clocks import Clock
 from l3mail.database import Database
 from l3mail.errors import DatabaseClosedError, DatabaseUnavailableError
 from l3mail.models import WORKSPACE
-from l3mail.rounds import Agenda, Round
+from l3mail.rounds import Agenda, Round, Stretch
 
 log = logging.getLogger("l3mail.ticks")
 
@@ -134,18 +133,18 @@ class Ticker:
         chores = self._clock.monotonic() >= self._chores_at
         while not self._stopping.is_set():
             done, fault = Round(), None
-            for verb in rounds.steps(self._clock, self._agenda, chores=chores):
-                if self._stopping.is_set():
-                    break
+            stretch: Stretch | None = Stretch.whole(self._clock, self._agenda, chores=chores)
+            while stretch is not None and not self._stopping.is_set():
+                part = Round()
                 try:
-                    step = await self._database.writes(verb)
+                    part = await self._database.writes(stretch)
                 except DatabaseUnavailableError:
                     raise
                 except Exception as one:  # noqa: BLE001 - raised below, when the others are done
                     fault = fault or one
-                    continue
-                done += step
-                if step.planned:
+                stretch = stretch.rest
+                done += part
+                if part.planned:
                     self._wake()
                 # Pages and dialogues go on in between, also where a write took no time.
                 await asyncio.sleep(0)

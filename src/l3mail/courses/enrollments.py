@@ -30,6 +30,7 @@ from l3mail.courses.structures import timetables
 from l3mail.errors import NothingOpenError
 from l3mail.models import COURSE, DELIVERY, ENROLLMENT, LESSON, UtcDateTime
 from l3mail.outbox import TAKEN_BACK
+from l3mail.planning import NOW
 
 PAUSED = "the learner pauses"
 """Why a lesson is `held` that was queued when its learner paused."""
@@ -203,19 +204,23 @@ def _rests_with(state: str) -> ColumnElement[bool]:
     )
 
 
+_LEFT: dict[str, Any] = {"reason": "the course was cancelled", "ended_at": NOW}
+_TAKE_BACK = tuple(
+    update(DELIVERY).where(_rests_with(state)).values(values).values(TAKEN_BACK)
+    for state, values in (
+        ("paused", {"state": "held", "reason": PAUSED}),
+        ("cancelled", {"state": "cancelled"} | _LEFT),
+    )
+)
+
+
 def take_back(connection: Connection, now: datetime) -> None:
     """Hold or cancel lessons that were in mid-dialogue when their learner paused or left.
 
     The relay said "later", and by then they are not to be sent.
     """
-    ended: dict[str, Any] = {"reason": "the course was cancelled", "ended_at": now}
-    for state, values in (
-        ("paused", {"state": "held", "reason": PAUSED}),
-        ("cancelled", {"state": "cancelled"} | ended),
-    ):
-        connection.execute(
-            update(DELIVERY).where(_rests_with(state)).values(values).values(TAKEN_BACK)
-        )
+    for statement in _TAKE_BACK:
+        connection.execute(statement, {"now": now})
 
 
 def resume(connection: Connection, enrollment_id: int, now: datetime, zone: ZoneInfo) -> bool:

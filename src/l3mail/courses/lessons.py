@@ -17,7 +17,7 @@ from l3mail.courses.structures import timetables
 from l3mail.database import upsert
 from l3mail.errors import NothingOpenError
 from l3mail.models import COURSE, DELIVERY, ENROLLMENT, LESSON, STRUCTURE, UtcDateTime
-from l3mail.planning import LESSONS, Candidate, bindings, in_cohort, lessons_due, mailable
+from l3mail.planning import LESSONS, NOW, Candidate, bindings, in_cohort, lessons_due, mailable
 
 BATCH = 5_000
 """Rows one step writes at most: whoever wants to write behind it waits about a tenth of a second.
@@ -42,15 +42,21 @@ class Planned:
     more: bool = False
 
 
-_COHORTS = (
+_OVERDUE = (
     select(
         ENROLLMENT.c.structure_id,
         ENROLLMENT.c.anchor_on,
         ENROLLMENT.c.next_due_at,
         ENROLLMENT.c.last_lesson_on,
     )
-    .where(ENROLLMENT.c.state == "active")
+    .where(ENROLLMENT.c.state == "active", ENROLLMENT.c.next_due_at <= NOW)
     .distinct()
+)
+_OVERDUE_BY_COURSE = (
+    _OVERDUE.join(COURSE, COURSE.c.id == ENROLLMENT.c.course_id)
+    .add_columns(COURSE.c.slug, func.count().label("people"))
+    .group_by(*_OVERDUE.selected_columns, COURSE.c.slug)
+    .order_by(ENROLLMENT.c.next_due_at)
 )
 
 
@@ -63,7 +69,7 @@ def plan(connection: Connection, now: datetime, zone: ZoneInfo, limit: int = BAT
     course without an open day within reach stays as it is and is counted.
     """
     take_back(connection, now)
-    cohorts = connection.execute(_COHORTS.where(ENROLLMENT.c.next_due_at <= now)).all()
+    cohorts = connection.execute(_OVERDUE, {"now": now}).all()
     found = timetables(connection, {cohort.structure_id for cohort in cohorts}, zone)
     deliveries = moved = stuck = 0
     for cohort in cohorts:
@@ -106,13 +112,7 @@ class Stuck:
 
 def stuck(connection: Connection, now: datetime, zone: ZoneInfo) -> list[Stuck]:
     """Whom `plan` can neither plan for nor put off, by course."""
-    overdue = _COHORTS.where(ENROLLMENT.c.next_due_at <= now)
-    rows = connection.execute(
-        overdue.join(COURSE, COURSE.c.id == ENROLLMENT.c.course_id)
-        .add_columns(COURSE.c.slug, func.count().label("people"))
-        .group_by(*_COHORTS.selected_columns, COURSE.c.slug)
-        .order_by(ENROLLMENT.c.next_due_at)
-    ).all()
+    rows = connection.execute(_OVERDUE_BY_COURSE, {"now": now}).all()
     found = timetables(connection, {row.structure_id for row in rows}, zone)
     lost: dict[str, Stuck] = {}
     for row in rows:

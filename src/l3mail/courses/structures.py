@@ -88,6 +88,8 @@ def timetables(
     connection: Connection, structures: Collection[int], zone: ZoneInfo
 ) -> dict[int, tuple[Timetable, int]]:
     """By structure: what it says about time, and how many lessons it has."""
+    if not structures:
+        return {}
     lessons = (
         select(func.count())
         .where(LESSON.c.structure_id == STRUCTURE.c.id)

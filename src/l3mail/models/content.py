@@ -179,7 +179,8 @@ class Trigger(Table, table=True):
     """A rule that plans a lifecycle mailing by a query over facts.
 
     `active_since` is when the rule as it stands took effect, `retired_at` when it was paused.
-    `planned_until` is the last day's mailing of which nobody is left to plan.
+    `planned_until` is up to which moment nobody is left whose mail was due: the last day's mailing
+    of those that the calendar decides, else when it was last looked.
     """
 
     __table_args__ = (AUTOINCREMENT,)

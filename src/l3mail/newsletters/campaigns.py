@@ -17,7 +17,7 @@ from l3mail.errors import L3mailError, NewsletterError, quoted
 from l3mail.models import CAMPAIGN, CAMPAIGN_MESSAGE, DELIVERY, STREAM
 from l3mail.newsletters.issues import issue
 from l3mail.outbox import TAKEN_BACK
-from l3mail.planning import CAMPAIGNS, bindings, campaign_due
+from l3mail.planning import CAMPAIGNS, NOW, bindings, campaign_due
 
 BATCH = 5_000
 """Rows one step writes at most: whoever wants to write behind it waits about a tenth of a second.
@@ -140,19 +140,7 @@ def plan(
     paused, with the reason, and keeps no other waiting. Also withdraws what a sender returned
     to the queue after its campaign was cancelled.
     """
-    due = connection.execute(
-        select(CAMPAIGN.c.id, CAMPAIGN.c.segment)
-        .where(
-            CAMPAIGN.c.planned_at.is_(None),
-            CAMPAIGN.c.scheduled_at <= now,
-            CAMPAIGN.c.paused_at.is_(None),
-            CAMPAIGN.c.cancelled_at.is_(None),
-        )
-        .order_by(CAMPAIGN.c.scheduled_at, CAMPAIGN.c.id)
-        # Two planners at once would each take the other's rows for nothing left to plan; and
-        # whoever cancels waits until the batch is written, and then finds it.
-        .with_for_update(skip_locked=True)
-    ).all()
+    due = connection.execute(_DUE, {"now": now}).all()
     deliveries = paused = 0
     for campaign in due:
         room = limit - deliveries
@@ -182,6 +170,19 @@ def plan(
     return Planned(deliveries, withdrawn, paused, more=deliveries + withdrawn >= limit)
 
 
+_DUE = (
+    select(CAMPAIGN.c.id, CAMPAIGN.c.segment)
+    .where(
+        CAMPAIGN.c.planned_at.is_(None),
+        CAMPAIGN.c.scheduled_at <= NOW,
+        CAMPAIGN.c.paused_at.is_(None),
+        CAMPAIGN.c.cancelled_at.is_(None),
+    )
+    .order_by(CAMPAIGN.c.scheduled_at, CAMPAIGN.c.id)
+    # Two planners at once would each take the other's rows for nothing left to plan; and
+    # whoever cancels waits until the batch is written, and then finds it.
+    .with_for_update(skip_locked=True)
+)
 _MARK = (
     select(DELIVERY.c.subscriber_id)
     .where(DELIVERY.c.campaign_id == bindparam("campaign"), DELIVERY.c.state == "queued")
@@ -251,30 +252,33 @@ _OF_CANCELLED = DELIVERY.c.campaign_id.in_(
 )
 
 
+_END_DOUBT = (
+    update(DELIVERY)
+    .where(_OF_CANCELLED, DELIVERY.c.state == "uncertain", DELIVERY.c.next_attempt_at.is_not(None))
+    .values(next_attempt_at=None)
+)
+_IS_WAITING = DELIVERY.c.state.in_(_WAITING)
+_WITHDRAW = (
+    update(DELIVERY)
+    .where(
+        DELIVERY.c.id.in_(
+            select(DELIVERY.c.id).where(_OF_CANCELLED, _IS_WAITING).limit(bindparam("batch"))
+        ),
+        _IS_WAITING,
+    )
+    .values(TAKEN_BACK | {"state": "cancelled", "reason": "campaign cancelled", "ended_at": NOW})
+    .returning(DELIVERY.c.id)
+)
+
+
 def withdraw(connection: Connection, now: datetime, limit: int = BATCH) -> int:
     """End rows of cancelled campaigns that are not begun, `limit` at most; return how many.
 
     One in mid-dialogue can't be called back, and is withdrawn when it comes to be tried again;
     one in doubt stays in doubt, and is not sent again.
     """
-    connection.execute(
-        update(DELIVERY)
-        .where(
-            _OF_CANCELLED, DELIVERY.c.state == "uncertain", DELIVERY.c.next_attempt_at.is_not(None)
-        )
-        .values(next_attempt_at=None)
-    )
-    waiting = DELIVERY.c.state.in_(_WAITING)
-    picked = select(DELIVERY.c.id).where(_OF_CANCELLED, waiting).limit(limit)
-    rows = connection.execute(
-        update(DELIVERY)
-        .where(DELIVERY.c.id.in_(picked), waiting)
-        .values(
-            TAKEN_BACK | {"state": "cancelled", "reason": "campaign cancelled", "ended_at": now}
-        )
-        .returning(DELIVERY.c.id)
-    )
-    return len(rows.all())
+    connection.execute(_END_DOUBT)
+    return len(connection.execute(_WITHDRAW, {"now": now, "batch": limit}).all())
 
 
 _IS_PAUSED = (CAMPAIGN.c.paused_at.is_not(None), CAMPAIGN.c.cancelled_at.is_(None))
@@ -310,11 +314,12 @@ def campaigns(
         query = query.where(*_IS_PAUSED)
         ids = select(CAMPAIGN.c.id).where(*_IS_PAUSED)
         counts = counts.where(DELIVERY.c.campaign_id.in_(ids))
+    rows = connection.execute(query).all()
     states: dict[int, dict[str, int]] = {}
-    for row in connection.execute(counts):
+    for row in connection.execute(counts) if rows else ():
         states.setdefault(row.campaign_id, {})[row.state] = row.n
     names = [name for name in Campaign.__dataclass_fields__ if name != "states"]
     return [
         Campaign(**{name: row._mapping[name] for name in names}, states=states.get(row.id, {}))
-        for row in connection.execute(query)
+        for row in rows
     ]

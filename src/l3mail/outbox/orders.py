@@ -111,22 +111,23 @@ def needs(connection: Connection, since: datetime) -> Needs:
     )
 
 
+_DOUBTED = select(func.count()).where(
+    DELIVERY.c.state == "uncertain", DELIVERY.c.next_attempt_at.is_(None)
+)
+_OLDEST = select(func.min(DELIVERY.c.due_at, type_=UtcDateTime)).where(
+    DELIVERY.c.state == "queued", DELIVERY.c.lane < LANE_OF_BULK, ~kept_back()
+)
+
+
 def doubted(connection: Connection, slug: str | None = None) -> int:
     """How many rows, perhaps of one message, are uncertain that no rule will send again."""
-    query = select(func.count()).where(
-        DELIVERY.c.state == "uncertain",
-        DELIVERY.c.next_attempt_at.is_(None),
-        true() if slug is None else DELIVERY.c.slug == slug,
-    )
+    query = _DOUBTED if slug is None else _DOUBTED.where(DELIVERY.c.slug == slug)
     return int(connection.execute(query).scalar_one())
 
 
 def waiting_since(connection: Connection) -> datetime | None:
     """When the oldest mail fell due that should be gone; bulk may wait for hours and is not it."""
-    query = select(func.min(DELIVERY.c.due_at, type_=UtcDateTime)).where(
-        DELIVERY.c.state == "queued", DELIVERY.c.lane < LANE_OF_BULK, ~kept_back()
-    )
-    return connection.execute(query).scalar()
+    return connection.execute(_OLDEST).scalar()
 
 
 def is_late(connection: Connection, now: datetime) -> bool:

@@ -56,6 +56,14 @@ _SOMETHING_TO_CONFIRM = exists(
 )
 
 
+_IS_UNASKED = (
+    IS_OPEN,
+    ~exists(select(DELIVERY.c.id).where(DELIVERY.c.signup_id == SIGNUP.c.id)),
+    _SOMETHING_TO_CONFIRM,
+)
+_ANYBODY_UNASKED = select(SIGNUP.c.id).where(*_IS_UNASKED).limit(1)
+
+
 def sign_up(connection: Connection, rules: Rules, request: Request, now: datetime) -> None:
     """Take a request to join streams, and queue the mail that asks the address itself.
 
@@ -107,10 +115,9 @@ def plan_confirmations(
     For every round. Whoever signs up for a second stream on the day they confirmed the first
     would wait for a mail that never comes.
     """
-    unasked = ~exists(select(DELIVERY.c.id).where(DELIVERY.c.signup_id == SIGNUP.c.id))
-    asking = (
-        mails_asking(confirming=True).where(IS_OPEN, unasked, _SOMETHING_TO_CONFIRM).limit(limit)
-    )
+    if connection.execute(_ANYBODY_UNASKED).first() is None:
+        return 0
+    asking = mails_asking(confirming=True).where(*_IS_UNASKED).limit(limit)
     return len(queue(connection, rules, asking, now))
 
 

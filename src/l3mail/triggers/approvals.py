@@ -177,6 +177,8 @@ def pending(connection: Connection, now: datetime, slug: str | None = None) -> l
     if slug is not None:
         query = query.where(TRIGGER.c.slug == slug)
     rows = connection.execute(query).all()
+    if not rows:
+        return []
     pins: dict[int, dict[str, int]] = {}
     for row in connection.execute(
         select(APPROVAL_MESSAGE).where(APPROVAL_MESSAGE.c.approval_id.in_([r.id for r in rows]))

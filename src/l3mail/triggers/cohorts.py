@@ -6,7 +6,7 @@ The calendar is asked once for each, the database for all its people. Reads, and
 from calendar import isleap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -23,7 +23,14 @@ from l3mail.triggers.rules import Occasion, Rule
 from l3mail.triggers.statements import Shape, facts_between
 
 _DAY = timedelta(days=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FAR = timedelta(days=366)
+LATE = timedelta(minutes=10)
+"""So much later than it happened a fact may come to be known, and is still found at the next tick.
+"""
+NOTED_EVERY = timedelta(minutes=5)
+_LOOKS = 96
+_SOONEST, _LATEST = timedelta(minutes=5), timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +82,31 @@ def common(trigger: Trigger, terms: Terms, at: datetime | None = None) -> dict[s
     }
 
 
+def looked_until(trigger: Trigger, rule: Rule, now: datetime) -> datetime | None:
+    """Up to which moment nobody is left whose mail was due; None where all is to be looked at.
+
+    What a mailing answers is looked at while it is fresh, and all that is still valid a hundred
+    times before it is not, at least once a day: facts written late, and people who may be mailed
+    since, or are in a segment since, are found then. A clock that ran ahead has looked at nothing.
+    """
+    until = trigger.planned_until
+    every = min(max(rule.valid_for / _LOOKS, _SOONEST), _LATEST)
+    is_fresh = (
+        until is not None and until <= now and (until - _EPOCH) // every == (now - _EPOCH) // every
+    )
+    return until if is_fresh else None
+
+
+def is_to_note(trigger: Trigger, rule: Rule, now: datetime) -> bool:
+    """Whether how far was looked is worth writing down: not at every tick of a quiet day."""
+    until = looked_until(trigger, rule, now)
+    return until is None or now - until >= NOTED_EVERY
+
+
 def due(connection: Connection, trigger: Trigger, rule: Rule, terms: Terms) -> list[Cohort]:
     """Every cohort with somebody left to plan, the longest due first; an empty one may be among."""
     since = trigger.active_since
+    looked = looked_until(trigger, rule, terms.now)
     if rule.is_daily:
         found = []
         # What a clock that ran ahead put into the future says nothing of the days until then.
@@ -87,19 +116,26 @@ def due(connection: Connection, trigger: Trigger, rule: Rule, terms: Terms) -> l
             planned = planned_until and occasion.due_at <= planned_until
             if planned and rule.kind == "yearly" and occasion.on == terms.today:
                 found.append(_late(trigger, rule, occasion))
-            elif not planned or rule.kind == "birthday":
+            elif rule.kind == "birthday":
+                if looked is None or occasion.due_at > looked:
+                    found += on_day(connection, trigger, rule, occasion, terms)
+            elif not planned:
                 found += on_day(connection, trigger, rule, occasion, terms)
         return found
     of = subject(connection, trigger, rule)
     if of is None:
         return []
+    oldest = terms.now - rule.valid_for + timedelta.resolution
+    if looked is not None:
+        oldest = max(oldest, looked - LATE)
     if rule.at is None:
-        first = max(since, terms.now - rule.valid_for + timedelta.resolution) - rule.delay
+        first = max(since, oldest) - rule.delay
         after, until = first - timedelta.resolution, terms.now - rule.delay
         if _bounds(connection, rule, of, after, until) is None:
             return []
         return list(spans(trigger, rule, of, (after, until), terms.zone))
     waiting = rules.occasions(rule, terms.now, terms.zone, since)
+    waiting = [one for one in waiting if one.due_at >= oldest]
     if not waiting:
         return []
     after, _ = rules.facts_of(rule, waiting[0], terms.zone)

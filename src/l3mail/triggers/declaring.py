@@ -123,7 +123,7 @@ def resume(connection: Connection, slug: str, now: datetime) -> bool:
 
 
 def note_planned(connection: Connection, trigger: Trigger, until: datetime, now: datetime) -> None:
-    """Remember the last day's mailing of which nobody is left to plan."""
+    """Remember up to which moment nobody is left whose mail was due."""
     noted = TRIGGER.c.planned_until
     connection.execute(
         update(TRIGGER)

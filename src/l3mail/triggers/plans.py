@@ -8,8 +8,10 @@ nobody's click of three weeks ago.
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Select
+from sqlalchemy.sql.dml import ReturningInsert
 
 from l3mail.database import upsert
 from l3mail.errors import L3mailError
@@ -17,7 +19,8 @@ from l3mail.models import DELIVERY
 from l3mail.triggers import approvals, cohorts, declaring, rules
 from l3mail.triggers.cohorts import Cohort, Terms
 from l3mail.triggers.declaring import Trigger
-from l3mail.triggers.statements import COLUMNS, mails_due, narrowed, people_due
+from l3mail.triggers.rules import Rule
+from l3mail.triggers.statements import COLUMNS, Shape, mails_due, narrowed, people_due
 
 BATCH = 5_000
 """Rows one step writes at most: whoever wants to write behind it waits about a tenth of a second.
@@ -69,11 +72,21 @@ def _plan(connection: Connection, trigger: Trigger, terms: Terms, limit: int) ->
         planned += _plan_cohort(connection, trigger, cohort, terms, limit - planned)
         if planned >= limit:
             return planned
-    if found and found[-1].occasion is not None and rule.is_daily and rule.kind != "birthday":
-        declaring.note_planned(connection, trigger, found[-1].occasion.due_at, terms.now)
+    _note(connection, trigger, rule, terms)
     if rule.needs_approval:
         _show(connection, trigger, terms)
     return planned
+
+
+def _note(connection: Connection, trigger: Trigger, rule: Rule, terms: Terms) -> None:
+    """Remember how far is planned, where that is news."""
+    if not rule.is_daily or rule.kind == "birthday":
+        until = terms.now if cohorts.is_to_note(trigger, rule, terms.now) else None
+    else:
+        days = rules.occasions(rule, terms.now, terms.zone, trigger.active_since)
+        until = days[-1].due_at if days else None
+    if until is not None and until != trigger.planned_until:
+        declaring.note_planned(connection, trigger, until, terms.now)
 
 
 def _plan_cohort(
@@ -95,12 +108,8 @@ def _plan_cohort(
         if state is None:
             return 0
         values |= {"approval": batch.id, "state": state[0], "reason": state[1]}
-    statement = (
-        upsert(connection, DELIVERY)
-        .from_select(COLUMNS, narrowed(mails_due(cohort.shape), asked))
-        .on_conflict_do_nothing(index_elements=[DELIVERY.c.subscriber_id, DELIVERY.c.occurrence])
-        .returning(DELIVERY.c.id)
-    )
+    due = narrowed(mails_due(cohort.shape), asked)
+    statement = _queueing(connection, due) if asked else _known(connection, cohort.shape)
     planned = 0
     while planned < limit:
         new = len(connection.execute(statement, values | {"batch": limit - planned}).all())
@@ -109,6 +118,26 @@ def _plan_cohort(
         if not new or rule.once is None or rule.is_daily:
             break
     return planned
+
+
+_STATEMENTS: dict[tuple[str, Shape], ReturningInsert[Any]] = {}
+"""Those that no segment is asked in, by database: most of what making one takes is building it."""
+
+
+def _known(connection: Connection, shape: Shape) -> ReturningInsert[Any]:
+    key = (connection.dialect.name, shape)
+    if key not in _STATEMENTS:
+        _STATEMENTS[key] = _queueing(connection, mails_due(shape))
+    return _STATEMENTS[key]
+
+
+def _queueing(connection: Connection, mails: Select[Any]) -> ReturningInsert[Any]:
+    return (
+        upsert(connection, DELIVERY)
+        .from_select(COLUMNS, mails)
+        .on_conflict_do_nothing(index_elements=[DELIVERY.c.subscriber_id, DELIVERY.c.occurrence])
+        .returning(DELIVERY.c.id)
+    )
 
 
 def _show(connection: Connection, trigger: Trigger, terms: Terms) -> None:

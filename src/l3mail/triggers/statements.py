@@ -246,11 +246,16 @@ def facts_between(shape: Shape) -> Select[Any]:
     """The first and the last fact between two moments, of whomever; reads an index."""
     facts = _facts(shape)
     assert facts.table is not None
+    # Each for itself: of both in one SELECT, SQLite reads every fact in between.
     bounds: list[Column] = [
-        func.min(facts.at, type_=UtcDateTime).label("first"),
-        func.max(facts.at, type_=UtcDateTime).label("last"),
+        select(end(facts.at, type_=UtcDateTime))
+        .select_from(facts.table)
+        .where(*facts.where)
+        .scalar_subquery()
+        .label(name)
+        for name, end in (("first", func.min), ("last", func.max))
     ]
-    return select(*bounds).select_from(facts.table).where(*facts.where)
+    return select(*bounds)
 
 
 @cache
