@@ -78,6 +78,7 @@ def common(trigger: Trigger, terms: Terms, at: datetime | None = None) -> dict[s
         "approval": None,
         "state": "queued",
         "reason": None,
+        "above": 0,
         "batch": 1,
     }
 

@@ -26,6 +26,7 @@ from l3mail.triggers.statements import (
     birthdays_ahead,
     facts_between,
     first_fact,
+    last_fact_of,
     lifecycle_mail,
     narrowed,
 )
@@ -355,11 +356,8 @@ def _of_facts(
     of = cohorts.subject(connection, trigger, rule)
     if of is None:
         return {"due_at": None, "why": f"there is no {rule.of}"}
-    shape = Shape.of(rule)
-    values = {"fact_of": of, "after": _LONG_AGO, "until": terms.now}
-    query = facts_between(shape)
-    fact = query.get_final_froms()[0]
-    last = connection.execute(query.where(fact.c.subscriber_id == person), values).one().last
+    values = {"fact_of": of, "after": _LONG_AGO, "until": terms.now, "person": person}
+    last = connection.execute(last_fact_of(Shape.of(rule)), values).scalar()
     if last is None:
         return {"due_at": None, "why": "it has not happened"}
     had = connection.execute(

@@ -20,7 +20,7 @@ from l3mail.triggers import approvals, cohorts, declaring, rules
 from l3mail.triggers.cohorts import Cohort, Terms
 from l3mail.triggers.declaring import Trigger
 from l3mail.triggers.rules import Rule
-from l3mail.triggers.statements import COLUMNS, Shape, mails_due, narrowed, people_due
+from l3mail.triggers.statements import COLUMNS, MARK, Shape, mails_due, narrowed, people_due
 
 BATCH = 5_000
 """Rows one step writes at most: whoever wants to write behind it waits about a tenth of a second.
@@ -111,6 +111,12 @@ def _plan_cohort(
     due = narrowed(mails_due(cohort.shape), asked)
     statement = _queueing(connection, due) if asked else _known(connection, cohort.shape)
     planned = 0
+    if cohort.shape.of_everybody and not rule.needs_approval:
+        # Whom that leaves out is found in a last look at everybody, below.
+        mark = connection.execute(MARK, values).scalar() or 0
+        if mark:
+            above = values | {"above": mark, "batch": limit}
+            planned = len(connection.execute(statement, above).all())
     while planned < limit:
         new = len(connection.execute(statement, values | {"batch": limit - planned}).all())
         planned += new

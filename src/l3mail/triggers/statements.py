@@ -124,6 +124,11 @@ class Shape:
     pinned: bool = False
     late: bool = False
 
+    @property
+    def of_everybody(self) -> bool:
+        """Whether all who are in the stream are looked at, since no fact says whom it is for."""
+        return self.kind in {"yearly", "inactive"} and not self.late
+
     @classmethod
     def of(cls, rule: Rule, *, late: bool = False) -> "Shape":
         """The shape of a rule; `late` asks only for who joined after the occasion was planned."""
@@ -157,8 +162,9 @@ def mails_due(shape: Shape) -> Select[Any]:
     """One row for each person and fact that is due, may be mailed and has no row yet.
 
     Binds `planning.bindings`, those of `cohorts`, `stream`, `slug`, `occurrence` (where the mail
-    answers to a fact: its beginning) and `batch`; where the moment follows from the fact
-    `delay_seconds` and `late_seconds`, else `due_at` and `lapses_at`; where approved `approval`.
+    answers to a fact: its beginning) and `batch`; of everybody `above`, a person's number; where
+    the moment follows from the fact `delay_seconds` and `late_seconds`, else `due_at` and
+    `lapses_at`; where approved `approval`.
     """
     facts = _facts(shape)
     candidate = lifecycle_mail()
@@ -179,8 +185,7 @@ def mails_due(shape: Shape) -> Select[Any]:
     people: FromClause = MEMBER.join(SUBSCRIBER, SUBSCRIBER.c.id == MEMBER.c.subscriber_id)
     if facts.table is not None:
         people = people.join(facts.table, facts.on)
-    # In no order where none is needed: SQLite would walk all members in it, whatever the index.
-    order: list[Any] = [] if facts.at is None else [facts.at, facts.id]
+    above, order = _batches(shape, facts)
     return (
         select(
             candidate.purpose,
@@ -203,6 +208,7 @@ def mails_due(shape: Shape) -> Select[Any]:
         .where(
             MEMBER.c.stream_id == bindparam("stream"),
             IS_MEMBER,
+            *above,
             *facts.where,
             not_(planned),
             mailable(candidate),
@@ -210,6 +216,15 @@ def mails_due(shape: Shape) -> Select[Any]:
         .order_by(*order)
         .limit(bindparam("batch"))
     )
+
+
+def _batches(shape: Shape, facts: _Facts) -> tuple[list[Column], list[Any]]:
+    """After whom a batch begins, and in which order its rows come."""
+    if shape.of_everybody:
+        # All members are walked anyhow: each batch from where the last one ended.
+        return [MEMBER.c.subscriber_id > bindparam("above", type_=Id)], [MEMBER.c.subscriber_id]
+    # In no order where none is needed: SQLite would walk all members in it, whatever the index.
+    return [], ([] if facts.at is None else [facts.at, facts.id])
 
 
 def narrowed(statement: Select[Any], yes: Sequence[Column]) -> Select[Any]:
@@ -226,6 +241,20 @@ def people_due(shape: Shape) -> Select[Any]:
         .order_by(None)
         .limit(None)
     )
+
+
+MARK = (
+    select(DELIVERY.c.subscriber_id)
+    .where(
+        DELIVERY.c.state == "queued",
+        DELIVERY.c.lane == LANE_OF_BULK,
+        DELIVERY.c.slug == bindparam("slug"),
+        DELIVERY.c.due_at == bindparam("due_at", type_=UtcDateTime),
+    )
+    .order_by(DELIVERY.c.id.desc())
+    .limit(1)
+)
+"""Whom the last batch of a day's mailing ended with, as far as it has not been sent."""
 
 
 @cache
@@ -256,6 +285,18 @@ def facts_between(shape: Shape) -> Select[Any]:
         for name, end in (("first", func.min), ("last", func.max))
     ]
     return select(*bounds)
+
+
+@cache
+def last_fact_of(shape: Shape) -> Select[Any]:
+    """The last fact between two moments that is about `person`."""
+    facts = _facts(shape)
+    assert facts.table is not None
+    return (
+        select(func.max(facts.at, type_=UtcDateTime))
+        .select_from(facts.table)
+        .where(*facts.where, facts.table.c.subscriber_id == bindparam("person"))
+    )
 
 
 @cache
