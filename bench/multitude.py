@@ -196,7 +196,7 @@ def _fill(database: Database, people: int, now: datetime) -> None:
         for stream in (1, 2, 3):
             one.execute(text(_members(speech, stream)))
         one.execute(text(_learners(speech)), weeks)
-        for statement in (_lessons(), _issues(speech), *_events(speech)):
+        for statement in (_gone(speech), _lessons(), _issues(speech), *_events(speech)):
             one.execute(text(statement))
         for _, made in indexes:
             one.exec_driver_sql(made)
@@ -305,6 +305,14 @@ def _learners(speech: _Speech) -> str:
             CAST(:position AS INTEGER), {at("due")}, CAST(CAST(:last AS TEXT) AS {day}),
             {at("started")}, {at("ended")}
         FROM subscriber WHERE id % :weeks = :week"""
+
+
+def _gone(speech: _Speech) -> str:
+    """Addresses of people who are no longer here, and want no mail."""
+    return f"""
+        INSERT INTO suppression (address_key, reason, suppressed_at)
+        SELECT {speech.key("(id + 1000000000)")}, 'never', created_at
+        FROM subscriber WHERE id % 4 = 0"""
 
 
 def _lessons() -> str:
