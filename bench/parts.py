@@ -20,6 +20,10 @@ PARTS: tuple[Part, ...] = (
     # A new module gets its place here, and nowhere else.
     Part("engine", 4),
     Part("dialogue", 1.5),
+    Part("planning", 5),
+    Part("idle", 4),
+    Part("growth", 6),
+    Part("claims", 4),
     Part("memory", 6),
     Part("workers", 3),
     Part("tracking", 1),
