@@ -45,8 +45,17 @@ def figures(size: Size) -> Iterator[Figure]:
 
 def planned_in(one: Multitude, batch: int) -> tuple[int, float]:
     """Plan a campaign to all, as rounds do; how many mails, and how long it took."""
+    schedule_anew(one)
+    return _planned(one, batch)
+
+
+def schedule_anew(one: Multitude) -> None:
+    """Let nothing be planned of it."""
     one.database.write(lambda c: _schedule(c, one))
     look_around(one.database)
+
+
+def _planned(one: Multitude, batch: int) -> tuple[int, float]:
     agenda = replace(one.agenda, batch=batch, planners=())
     began = time.perf_counter()
     planned = 0
@@ -118,9 +127,10 @@ def _wait(one: Multitude) -> Figure:
             waits.append(time.perf_counter() - began)
             over.wait(0.02)
 
+    schedule_anew(one)
     writer = threading.Thread(target=write)
     writer.start()
-    planned, took = planned_in(one, rounds.BATCH)
+    planned, took = _planned(one, rounds.BATCH)
     over.set()
     writer.join()
     high = statistics.quantiles(waits, n=20)[-1]
