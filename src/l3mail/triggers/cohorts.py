@@ -25,7 +25,7 @@ from l3mail.triggers.statements import Shape, facts_between
 _DAY = timedelta(days=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FAR = timedelta(days=366)
-LATE = timedelta(minutes=10)
+LATE = timedelta(minutes=30)
 """So much later than it happened a fact may come to be known, and is still found at the next tick.
 """
 NOTED_EVERY = timedelta(minutes=5)
