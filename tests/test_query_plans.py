@@ -135,6 +135,13 @@ def test_a_tick_walks_through_no_multitude(
     assert not walks(steps), steps
 
 
+def test_what_begins_is_found_by_its_number(multitude: Village) -> None:
+    """A sender leases hundreds and begins a few at a time, while a newsletter to all is queued."""
+    steps = plan_of(multitude, lambda connection: TICK["begin"](connection, multitude))
+    assert any("PRIMARY KEY" in step or "delivery_pkey" in step for step in steps)
+    assert not any("delivery_queued" in step or "delivery_leased" in step for step in steps)
+
+
 def test_a_walk_is_seen(multitude: Village) -> None:
     """A table, or an index from end to end, is no search."""
     for query in (

@@ -3,23 +3,30 @@
 Owns how instants, identifiers and JSON reach SQLite and PostgreSQL. Knows no table.
 """
 
+from collections.abc import Collection
 from datetime import UTC, datetime
+from json import dumps
 from typing import Any
 
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     CheckConstraint,
     DateTime,
     Integer,
     MetaData,
     String,
+    bindparam,
     literal_column,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.engine import Dialect
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import ColumnElement
+from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.operators import OperatorType
 from sqlalchemy.types import TypeDecorator, TypeEngine
 from sqlmodel import Field, SQLModel
@@ -100,6 +107,62 @@ def _spelt(value: Any) -> Any:
     if isinstance(value, tuple | list | set | frozenset):
         return [_spelt(word) for word in sorted(value)]
     return value
+
+
+class _List(TypeDecorator[Collection[Any]]):
+    """A list bound as one value: an array on PostgreSQL, JSON on SQLite."""
+
+    impl = String
+    cache_ok = True
+
+    def __init__(self, item: TypeEngine[Any]) -> None:
+        super().__init__()
+        self.item = item
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        is_array = dialect.name == "postgresql"
+        return dialect.type_descriptor(ARRAY(self.item) if is_array else String())
+
+    def process_bind_param(self, value: Collection[Any] | None, dialect: Dialect) -> Any:
+        return list(value or ()) if dialect.name == "postgresql" else dumps(list(value or ()))
+
+
+class _Among(FunctionElement[bool]):
+    type = Boolean()
+    inherit_cache = True
+
+    def self_group(self, against: OperatorType | None = None) -> "_Among":
+        # In brackets of its own, and never `= 1`, which hides it from SQLite's planner.
+        return self
+
+    @property
+    def item(self) -> TypeEngine[Any]:
+        _, values = self.clauses
+        assert isinstance(values.type, _List)
+        return values.type.item
+
+
+@compiles(_Among, "sqlite")
+def _among_on_sqlite(element: _Among, compiler: SQLCompiler, **kw: Any) -> str:
+    column, values = (compiler.process(one, **kw) for one in element.clauses)
+    # Without a type SQLite finds no index for what it compares.
+    kind = "INTEGER" if isinstance(element.item, Integer) else "TEXT"
+    return f"({column} IN (SELECT CAST(value AS {kind}) FROM json_each({values})))"  # noqa: S608 - no value
+
+
+@compiles(_Among, "postgresql")
+def _among_on_postgresql(element: _Among, compiler: SQLCompiler, **kw: Any) -> str:
+    column, values = (compiler.process(one, **kw) for one in element.clauses)
+    return f"({column} = ANY({values}))"
+
+
+def among(column: ColumnElement[Any], name: str, item: TypeEngine[Any]) -> ColumnElement[bool]:
+    """Whether a column's value is in the list bound to `name`.
+
+    `in_` binds element by element: a statement for each length, and made anew at each call. For
+    one that runs for a few mails at a time that costs more than what the database does.
+    """
+    return _Among(column, bindparam(name, type_=_List(item)))
 
 
 class Table(SQLModel):

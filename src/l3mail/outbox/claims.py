@@ -11,13 +11,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     ColumnElement,
     Connection,
     Select,
+    String,
     and_,
     bindparam,
     case,
+    cast,
     exists,
     func,
     literal,
@@ -30,6 +33,7 @@ from sqlalchemy import (
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from l3mail.models import CAMPAIGN, DELIVERY, SUBSCRIBER, UtcDateTime
+from l3mail.models.columns import among
 from l3mail.outbox.details import TEXT, load
 from l3mail.outbox.domains import DOMAIN
 from l3mail.outbox.outcomes import (
@@ -179,9 +183,11 @@ def _claimed(
 
 
 _TIMELY = or_(DELIVERY.c.lapses_at.is_(None), DELIVERY.c.lapses_at > NOW)
+_PROOF = cast(DELIVERY.c.id, String) + ":" + cast(DELIVERY.c.fence, String)
+_NAMED = among(DELIVERY.c.id, "ids", BigInteger())
 _HELD = and_(
-    DELIVERY.c.id.in_(bindparam("ids", expanding=True)),
-    tuple_(DELIVERY.c.id, DELIVERY.c.fence).in_(bindparam("claims", expanding=True)),
+    _NAMED,
+    among(_PROOF, "claims", String()),
     DELIVERY.c.state == "queued",
     # No bare column: SQLite would walk all that the owner has leased to find these few.
     func.coalesce(DELIVERY.c.lease_owner, "") == bindparam("owner"),
@@ -210,13 +216,7 @@ _BEGIN = (
 )
 _HOLD = (
     select(SUBSCRIBER.c.id)
-    .where(
-        SUBSCRIBER.c.id.in_(
-            select(DELIVERY.c.subscriber_id).where(
-                DELIVERY.c.id.in_(bindparam("ids", expanding=True))
-            )
-        )
-    )
+    .where(SUBSCRIBER.c.id.in_(select(DELIVERY.c.subscriber_id).where(_NAMED)))
     .order_by(SUBSCRIBER.c.id)
     .with_for_update(read=True)
 )
@@ -250,7 +250,7 @@ def begin(connection: Connection, claims: Sequence[Claim], gate: Gate) -> list[S
         return []
     values = bindings(gate.now, gate.staff, gate.fallback_locale) | {
         "ids": [claimed.id for claimed in claims],
-        "claims": [(claimed.id, claimed.fence) for claimed in claims],
+        "claims": [f"{claimed.id}:{claimed.fence}" for claimed in claims],
         "owner": gate.owner,
         "lease": gate.now + LEASE,
         "measures": gate.measures,

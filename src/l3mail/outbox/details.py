@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, func, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, Row, Select, and_, func, select
 
 from l3mail.models import (
     COURSE,
@@ -19,6 +19,7 @@ from l3mail.models import (
     STREAM,
     SUBSCRIBER,
 )
+from l3mail.models.columns import among
 from l3mail.outbox.outcomes import Started
 from l3mail.planning import current_message
 
@@ -98,7 +99,7 @@ _DETAILS: Select[Any] = (
         ),
     )
 )
-_LOAD = _DETAILS.where(DELIVERY.c.id.in_(bindparam("ids", expanding=True))).order_by(DELIVERY.c.id)
+_LOAD = _DETAILS.where(among(DELIVERY.c.id, "ids", BigInteger())).order_by(DELIVERY.c.id)
 _TITLES = select(STREAM.c.slug, STREAM.c.title)
 
 

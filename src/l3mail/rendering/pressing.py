@@ -25,7 +25,7 @@ from l3mail.rendering.sandbox import LONGEST_PART, Sandbox, run, sandbox, scope_
 TEXTS_KEPT = 64
 """Pressed texts held in memory."""
 
-_SOFT = "=\r\n"
+_SOFT = b"=\r\n"
 _LINE = 76
 """Characters of an encoded line (RFC 2045 section 6.7 (5))."""
 
@@ -122,18 +122,17 @@ class Pressed:
             raise _UnpressedError
         text = _body(self._text, values)
         if self._html is None:
-            return "".join((above, _ALONE, *text)).encode("ascii")
+            return b"".join(((above + _ALONE).encode(), *text))
         between = plain.boundary_of(head.message_id)
-        return "".join(
+        return b"".join(
             (
-                above,
-                _PARTED.format(between),
+                (above + _PARTED.format(between)).encode(),
                 *text,
-                _NEXT.format(between),
+                _NEXT.format(between).encode(),
                 *_body(self._html, values),
-                _LAST.format(between),
+                _LAST.format(between).encode(),
             )
-        ).encode("ascii")
+        )
 
 
 _HEADS = 'Content-Type: text/{}; charset="utf-8"\r\nContent-Transfer-Encoding: quoted-printable\r\n'
@@ -146,7 +145,7 @@ _NEXT = "\r\n--{0}\r\n" + _HEADS.format("html") + "\r\n"
 _LAST = "\r\n--{0}--\r\n"
 
 
-def encode(text: str) -> str:
+def encode(text: str) -> bytes:
     """Text as quoted-printable that any other such piece may precede or follow.
 
     No line has more than 76 characters, ends with a blank or begins with a dot.
@@ -155,7 +154,7 @@ def encode(text: str) -> str:
         first, rest = text[: _LINE - 1], text[_LINE - 1 :]
         if not first.startswith(".") and not rest.startswith("."):
             # Almost every value: a name, or a link.
-            return f"{first}{_SOFT}{rest}{_SOFT}" if rest else first and f"{first}{_SOFT}"
+            return (f"{first}=\r\n{rest}=\r\n" if rest else first and f"{first}=\r\n").encode()
     if len(text) > LONGEST_PART or text.endswith("\r"):
         # Who can tell what is too long, or whether the next piece begins with a line feed?
         raise _UnpressedError
@@ -170,14 +169,14 @@ def encode(text: str) -> str:
             cut = -3 if coded[-3] == "=" else -1
             coded = f"{coded[:cut]}=\n{coded[cut:]}"
         coded += "=\n"
-    return coded.replace("\n", "\r\n")
+    return coded.replace("\n", "\r\n").encode("ascii")
 
 
 # A name is said ten times in a mail, and each link in both parts.
 _encode_again = lru_cache(maxsize=256)(encode)
 
 
-def _encode_once(text: str) -> str:
+def _encode_once(text: str) -> bytes:
     if len(text) > _LONG:
         raise _UnpressedError
     return encode(text)
@@ -206,13 +205,13 @@ class _Press(Sandbox):
         self.say = _say_escaped if html else _say
 
 
-def _say(value: object) -> str:
+def _say(value: object) -> bytes:
     """A value as it stands in the encoded text."""
     text = str(value)
     return _encode_again(text) if len(text) < _SHORT else _encode_once(text)
 
 
-def _say_escaped(value: object) -> str:
+def _say_escaped(value: object) -> bytes:
     """The same in HTML: as markupsafe has it, without an object of its own for each."""
     if type(value) is not str:
         return _say(escape(value))
@@ -245,19 +244,19 @@ def _only_says(tree: nodes.Template) -> bool:
     )
 
 
-def _body(template: Template, values: Mapping[str, Any]) -> list[str]:
+def _body(template: Template, values: Mapping[str, Any]) -> list[bytes]:
     """The pieces of a part, which ends with a line end whether it says one or not."""
-    pieces = _pieces(template, values)
+    pieces: list[bytes] = _pieces(template, values)
     last = next((piece for piece in reversed(pieces) if piece), _SOFT)
     if last.endswith(_SOFT):
-        pieces.append("\r\n")
+        pieces.append(b"\r\n")
     return pieces
 
 
-def _pieces(template: Template, values: Mapping[str, Any]) -> list[str]:
-    """What a template says, and stop one that does not end."""
+def _pieces(template: Template, values: Mapping[str, Any]) -> list[Any]:
+    """What a template says, bytes where it is pressed, and stop one that does not end."""
     chunks = iter(run(template, scope_of(values)))
-    pieces: list[str] = []
+    pieces: list[Any] = []
     length = 0
     while batch := list(islice(chunks, _BATCH)):
         # Encoding never makes text shorter: what is within the limit here is within it plain.

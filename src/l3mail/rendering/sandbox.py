@@ -158,7 +158,7 @@ def scope_of(values: Mapping[str, Any]) -> dict[str, Any]:
     return scope
 
 
-def run(template: Template, scope: dict[str, Any]) -> Iterable[str]:
+def run(template: Template, scope: dict[str, Any]) -> Iterable[Any]:
     """What a template says, piece by piece; what fails in it comes out as it was raised."""
     return template.root_render_func(template.new_context(scope, shared=True))
 
