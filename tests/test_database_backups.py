@@ -1,5 +1,6 @@
 """Backups: made while others write, judged before they get a name, put back whole or not at all."""
 
+import contextlib
 import errno
 import json
 import os
@@ -198,12 +199,11 @@ def test_what_was_there_is_kept_beside_and_asked_about(house: Disaster) -> None:
         assert len(village.rows(SUBSCRIBER)) == len(PEOPLE)
         (kept,) = told["kept"]
         if village.database.is_sqlite:
-            with opened(f"sqlite:///{kept}") as old:
-                n = old.read(lambda c: c.execute(text("SELECT count(*) FROM subscriber")).scalar())
+            n = people_of(kept)
         else:
             schema = kept.removeprefix("schema ")
             query = text(f"SELECT count(*) FROM {schema}.subscriber")
-            n = village.database.read(lambda c: c.execute(query).scalar())
+            n = village.database.read(lambda c: c.execute(query).scalar_one())
     assert n == len(PEOPLE) + 1
 
 
@@ -221,9 +221,56 @@ def test_an_unfinished_wal_of_the_old_database_is_not_taken_for_the_new_ones(
     (kept,) = desk.json("db", "restore", str(backup), "--yes")["kept"]
     with desk.village() as village:
         assert len(village.rows(SUBSCRIBER)) == len(PEOPLE)
-    with opened(f"sqlite:///{kept}") as old:
-        count = old.read(lambda c: c.execute(text("SELECT count(*) FROM subscriber")).scalar())
-    assert count == len(PEOPLE) + 1
+    assert people_of(kept) == len(PEOPLE) + 1
+
+
+def test_a_wal_that_lost_its_database_is_not_taken_for_the_new_ones(desk: Disaster) -> None:
+    backup = back_up(desk)
+    with desk.village() as village:
+        village.person("neu@schule.example")
+        left = Path(shutil.copy(f"{desk.file}-wal", desk.folder / "left-wal"))
+    desk.file.unlink()
+    shutil.move(left, f"{desk.file}-wal")
+    assert desk.json("db", "restore", str(backup))["kept"] == []
+    with desk.village() as village:
+        assert len(village.rows(SUBSCRIBER)) == len(PEOPLE)
+
+
+@pytest.mark.parametrize("steps", range(4))
+def test_wherever_a_swap_is_cut_short_one_of_the_two_is_whole_under_its_name(
+    desk: Disaster, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    with desk.village() as village:
+        backup = shutil.copy(desk.file, desk.folder / "new.sqlite3")
+        village.person("neu@schule.example")
+        for name in ("", "-wal"):
+            shutil.copy(f"{desk.file}{name}", f"{desk.folder / 'crashed'}{name}")
+    for name in ("", "-wal"):
+        shutil.copy(f"{desk.folder / 'crashed'}{name}", f"{desk.file}{name}")
+    left = iter(range(steps))
+
+    def until_cut(step: Any) -> Any:
+        def taken(path: Path, target: Path) -> Any:
+            if next(left, None) is None:
+                raise InterruptedError
+            return step(path, target)
+
+        return taken
+
+    for step in ("hardlink_to", "rename", "replace"):
+        monkeypatch.setattr(Path, step, until_cut(getattr(Path, step)))
+    aside = desk.file.with_name("aside.sqlite3")
+    with contextlib.suppress(InterruptedError):
+        copies.swap(Path(backup), desk.file, aside)
+    monkeypatch.undo()
+    known = [people_of(path) for path in (desk.file, aside) if path.exists()]
+    assert len(PEOPLE) + 1 in known
+
+
+def people_of(file: Path) -> int:
+    with opened(f"sqlite:///{file}") as database:
+        query = text("SELECT count(*) FROM subscriber")
+        return int(database.read(lambda c: c.execute(query).scalar_one()))
 
 
 def test_the_mark_of_the_last_sender_survives_a_restore(desk: Disaster) -> None:

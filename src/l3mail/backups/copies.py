@@ -93,8 +93,12 @@ def alone_with(path: Path) -> Iterator[None]:
     """Keep everybody else from opening a database; raises BackupError while somebody has it open.
 
     By the very locks SQLite takes: in WAL mode whoever has a database open holds one all the
-    time. So it works where the database is too damaged to be opened, too.
+    time. So it works where the database is too damaged to be opened, too. Nobody has one open that
+    is not there.
     """
+    if not path.exists():
+        yield
+        return
     with path.open("rb+") as file:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, _LOCKS_LONG, _LOCKS_AT)
@@ -106,17 +110,17 @@ def alone_with(path: Path) -> Iterator[None]:
         yield
 
 
-def swap(new: Path, place: Path, aside: Path | None) -> None:
-    """Put a database in the place of another, which is kept under `aside`; durable.
+def swap(new: Path, place: Path, aside: Path) -> None:
+    """Put a database in the place of whatever is there, which is kept under `aside`; durable.
 
-    Its companions go first: beside the new one they would be taken for its own. At every moment
-    either of the two is whole under its own name.
+    Companions go, too, also those that lost their database: beside the new one they would be taken
+    for its own. At every moment either of the two is whole under its own name.
     """
-    if aside is not None:
-        for companion in COMPANIONS:
-            beside = place.with_name(place.name + companion)
-            if beside.exists():
-                beside.rename(aside.with_name(aside.name + companion))
+    if place.exists():
         aside.hardlink_to(place)
+    for companion in COMPANIONS:
+        beside = place.with_name(place.name + companion)
+        if beside.exists():
+            beside.rename(aside.with_name(aside.name + companion))
     new.replace(place)
     sync_folder(place.parent)

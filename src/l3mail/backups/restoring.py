@@ -171,13 +171,10 @@ def _restore_file(file: Path, copy: Path, stamp: str, mark: _Marking) -> list[st
     # Closing it wrote all into the one file.
     if any(copy.with_name(copy.name + one).exists() for one in copies.COMPANIONS):
         raise BackupError("the copy could not be closed whole; try again")
-    if not file.exists():
-        copies.swap(copy, file, None)
-        return []
     aside = file.with_name(f"{file.name}.before-{stamp}")
     with copies.alone_with(file):
         copies.swap(copy, file, aside)
-    return [str(aside)]
+    return [str(aside)] if aside.exists() else []
 
 
 def _restore_tables(room: Path, stamp: str, mark: _Marking, tell: Tell) -> list[str]:
