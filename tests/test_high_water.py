@@ -39,6 +39,33 @@ def test_closing_writes_what_was_begun_last_and_highest(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["high-water"]
 
 
+def test_who_closes_just_when_the_thread_awakes_does_not_wait_for_ever(tmp_path: Path) -> None:
+    keeper = HighWater(tmp_path, "u")
+    closer = threading.Thread(target=keeper.close, daemon=True)
+    asked, started = threading.Event(), threading.Event()
+
+    class News(threading.Event):
+        def set(self) -> None:
+            super().set()
+            if threading.current_thread() is closer:
+                asked.set()
+
+        def clear(self) -> None:
+            """Between awaking and clearing somebody closes, and says so."""
+            if not started.is_set():
+                closer.start()
+                started.set()
+                asked.wait()
+            super().clear()
+
+    keeper._news = News()
+    keeper.note([begun(1)])
+    started.wait()
+    closer.join(10)
+    assert not closer.is_alive()
+    assert read_mark(tmp_path) == Mark("u", 1, MONDAY_TEN, 1, 1)
+
+
 def test_who_began_nothing_writes_nothing(tmp_path: Path) -> None:
     HighWater(tmp_path, "u").close()
     assert read_mark(tmp_path) is None

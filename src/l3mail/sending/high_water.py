@@ -10,8 +10,10 @@ made still shows it, however the row fared since, and no earlier copy does. (The
 begun would not do: a second attempt at an old row raises it no more. It is kept beside, because
 a restored copy must number its new rows above it.) A clock that was put back changes nothing.
 
-Each sender keeps its own file, not more than a second behind its commits. Losing that second means
-missing only a copy that was made in it. Several hosts on one PostgreSQL each judge by their own.
+A workspace's folder has one file, not more than a second behind the commits of its senders: where
+there are several, each replaces it when it has begun something, so the latest start stands there.
+Losing that second means missing only a copy that was made in it. Several hosts on one PostgreSQL
+each judge by their own.
 """
 
 import json
@@ -151,8 +153,9 @@ class HighWater:
         written: Started | None = None
         while True:
             self._news.wait()
-            closing = self._closing.is_set()
             self._news.clear()
+            # Asked after: a call to close that comes in between would else be cleared unheard.
+            closing = self._closing.is_set()
             last = self._last
             if last is not None and last is not written:
                 written = last if self._write(last) else written
