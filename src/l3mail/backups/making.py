@@ -93,9 +93,9 @@ def _collect(
     with_key: bool,
 ) -> tuple[Manifest, list[tuple[str, Path]]]:
     members: list[tuple[str, Path]] = []
-    if database.is_sqlite:
+    if settings.database_file is not None:
         copy = room / DATABASE
-        rows = copies.copy(database_file(database), copy, tell)
+        rows = copies.copy(settings.database_file, copy, tell)
         members.append((DATABASE, copy))
         with opened(f"sqlite:///{copy}") as copied:
             facts = replace(copied.read(_facts), rows=rows)
@@ -112,7 +112,7 @@ def _collect(
         members += [(f"{TABLES}/{name}", room / TABLES / name) for name in names]
     members += _beside(settings, media, with_key=with_key)
     manifest = Manifest(
-        database="sqlite" if database.is_sqlite else "postgresql",
+        database="sqlite" if settings.database_file else "postgresql",
         uuid=facts.uuid,
         revision=facts.revision,
         copied_at=now,
@@ -181,13 +181,6 @@ def _facts(connection: Connection) -> _Facts:
             for name in sorted(inspect(connection).get_table_names())
         },
     )
-
-
-def database_file(database: Database) -> Path:
-    """Where a SQLite database lies."""
-    file = database.engine.url.database
-    assert file is not None  # the settings refuse databases in memory
-    return Path(file)
 
 
 def prune(made: Backup, keep: int) -> list[Path]:

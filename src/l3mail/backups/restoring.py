@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import Connection, make_url
+from sqlalchemy import Connection
 
 from l3mail import actions, migrations, outbox
 from l3mail.backups import copies, tables
@@ -29,8 +29,8 @@ _STAMP = "%Y%m%dT%H%M%SZ"
 class Plan:
     """What putting a backup back would mean here.
 
-    `present` is whether a database is there that would be set aside; `other_pepper` and
-    `other_key` whether a secret here is another than the backup's, `has_key` whether it has one.
+    `present` is whether a database is there that would be set aside; `other_pepper` whether the one
+    here is another than the backup's, `has_key` whether it holds keys.
     """
 
     path: Path
@@ -38,7 +38,6 @@ class Plan:
     present: bool
     other_pepper: bool
     has_key: bool
-    other_key: bool
     is_current: bool
 
 
@@ -54,30 +53,23 @@ def inspect(settings: Settings, path: Path) -> Plan:
     """Judge a backup without changing anything; raises BackupError where it does not fit here."""
     with opened_archive(path) as (manifest, tar):
         _require_fitting(settings, manifest)
-        secrets = {}
-        for name in (PEPPER_FILE, KEY_FILE):
-            secrets[name] = read_member(path, tar, name) if name in manifest.files else None
-    if secrets[PEPPER_FILE] is None:
-        raise BackupError(f"{path} holds no {PEPPER_FILE}; take another backup")
+        pepper = read_member(path, tar, PEPPER_FILE)
     return Plan(
         path,
         manifest,
         present=_is_present(settings),
-        other_pepper=_differs(settings.state_dir / PEPPER_FILE, secrets[PEPPER_FILE]),
-        has_key=secrets[KEY_FILE] is not None,
-        other_key=_differs(settings.state_dir / KEY_FILE, secrets[KEY_FILE]),
+        other_pepper=_differs(settings.state_dir / PEPPER_FILE, pepper),
+        has_key=KEY_FILE in manifest.files,
         is_current=manifest.revision == migrations.newest(),
     )
 
 
-def _differs(file: Path, content: bytes | None) -> bool:
-    if content is None or not file.exists():
-        return False
-    return file.read_bytes().split() != content.split()
+def _differs(file: Path, content: bytes) -> bool:
+    return file.exists() and file.read_bytes().split() != content.split()
 
 
 def _require_fitting(settings: Settings, manifest: Manifest) -> None:
-    here = "sqlite" if settings.database_url.startswith("sqlite") else "postgresql"
+    here = "sqlite" if settings.database_file else "postgresql"
     if manifest.database != here:
         raise BackupError(
             f"the backup is of {manifest.database}, and L3MAIL_DATABASE_URL names a {here}"
@@ -91,16 +83,10 @@ def _require_fitting(settings: Settings, manifest: Manifest) -> None:
 
 
 def _is_present(settings: Settings) -> bool:
-    file = _file(settings)
-    if file is not None:
-        return file.exists()
+    if settings.database_file is not None:
+        return settings.database_file.exists()
     with opened(settings.database_url) as database:
         return bool(database.read(tables.present))
-
-
-def _file(settings: Settings) -> Path | None:
-    url = make_url(settings.database_url)
-    return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
 
 
 def restore(
@@ -115,7 +101,7 @@ def restore(
 ) -> Restored:
     """Put the backup back. Raises BackupError where somebody has the database open."""
     stamp = f"{now.astimezone(UTC):{_STAMP}}"
-    file = _file(settings)
+    file = settings.database_file
     place = file.parent if file else settings.state_dir
     aside: list[str] = []
     try:

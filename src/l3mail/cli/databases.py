@@ -114,7 +114,9 @@ def backup(
     if file is not None and (out is not None or keep is not None):
         raise typer.BadParameter("FILE is one file; --out and --keep are for a folder of them")
     settings = house.settings
-    _require_database(settings.database_url)
+    origin = settings.database_file
+    if origin is not None and not origin.exists():
+        raise BackupError(f"there is no database at {origin} to back up")
     target = _place(file, out or settings.state_dir / backups.KEPT_IN)
     with opened(settings.database_url) as database, _bar() as tell:
         made = backups.back_up(
@@ -146,12 +148,6 @@ def _place(file: Path | None, folder: Path) -> Path:
             f"{folder} can't be made: {error.strerror}; name another --out"
         ) from error
     return folder
-
-
-def _require_database(url: str) -> None:
-    path = Path(url.removeprefix("sqlite:///"))
-    if url.startswith("sqlite") and not path.exists():
-        raise BackupError(f"there is no database at {path} to back up")
 
 
 def _backup_view(made: "Backup", old: "list[Path]") -> dict[str, Any]:

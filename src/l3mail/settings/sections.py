@@ -409,17 +409,22 @@ class Settings(Sections):
         return self.folder / "state"
 
     @property
-    def database_url(self) -> str:
-        """SQLAlchemy's address of the database, absolute and with its driver; may hold a password.
+    def database_file(self) -> Path | None:
+        """Where a SQLite database lies; None for one on a server.
 
-        A relative SQLite file counts from the workspace, not from where the command was typed.
+        A relative path counts from the workspace, not from where the command was typed.
         """
         if self.database.url is None:
-            return f"sqlite:///{self.state_dir / DATABASE_FILE}"
+            return self.state_dir / DATABASE_FILE
         scheme, _, rest = self.database.url.get_secret_value().partition("://")
-        if scheme.startswith("sqlite"):
-            return f"sqlite:///{self.folder / rest[1:]}"
-        return f"postgresql+psycopg://{rest}"
+        return self.folder / rest[1:] if scheme.startswith("sqlite") else None
+
+    @property
+    def database_url(self) -> str:
+        """SQLAlchemy's address of the database, with its driver; may hold a password."""
+        if self.database_file is not None or self.database.url is None:
+            return f"sqlite:///{self.database_file}"
+        return f"postgresql+psycopg://{self.database.url.get_secret_value().partition('://')[2]}"
 
     @property
     def zone(self) -> ZoneInfo:

@@ -194,7 +194,7 @@ def write_letter(settings: Settings, own_name: str, locale: str) -> str:
     relay, web, impressum = settings.relay, settings.web, settings.impressum
     address = urlsplit(web.base_url)
     database = urlsplit(settings.database_url)
-    on_file = settings.database_url.startswith("sqlite")
+    on_file = settings.database_file is not None
     bounces = settings.sender.from_.address
     named = address.scheme == "https"
     host = words.unset if settings.relay_is_loopback else f"{relay.host}:{relay.port}"

@@ -63,7 +63,7 @@ def service_unit(post: Post) -> str:
 
 def worker_unit(post: Post) -> str:
     """`l3mail-worker@.service`: one more sender, as many as you like on PostgreSQL."""
-    if post.settings.database_url.startswith("sqlite"):
+    if post.settings.database_file:
         fits = [
             "# NOT FOR THIS WORKSPACE YET: it keeps its rows in SQLite, where one process sends.",
             "# With L3MAIL_DATABASE_URL=postgresql://... in the secrets it is what you need.",
@@ -113,7 +113,7 @@ def _of_user(post: Post) -> Iterator[str]:
 
 def _after(settings: Settings) -> list[str]:
     local = urlsplit(settings.database_url).hostname in {None, "localhost", "127.0.0.1", "::1"}
-    postgres = not settings.database_url.startswith("sqlite") and local
+    postgres = settings.database_file is None and local
     return [
         "Wants=network-online.target",
         "After=network-online.target" + (" postgresql.service" if postgres else ""),
@@ -174,9 +174,8 @@ def _hardening(post: Post, *, listens: bool) -> list[str]:
 def _written(settings: Settings) -> list[str]:
     """The folders the service writes to: state/, and the database's where it lies elsewhere."""
     folders = [settings.state_dir]
-    url = settings.database_url
-    if url.startswith("sqlite"):
-        folder = Path(os.path.normpath(url.removeprefix("sqlite:///"))).parent
+    if settings.database_file:
+        folder = Path(os.path.normpath(settings.database_file)).parent
         if not folder.is_relative_to(settings.state_dir):
             folders.append(folder)
     return [str(folder) for folder in folders]
