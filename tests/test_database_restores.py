@@ -134,6 +134,15 @@ def test_reconciling_is_noted_keeps_the_identity_and_is_done_once(lost: Disaster
     assert mark.last is None
 
 
+def test_whoever_wants_json_gets_nothing_else_even_where_somebody_has_to_say_yes(
+    lost: Disaster,
+) -> None:
+    restore(lost)
+    assert lost.run("db", "reconcile", "--json", code=1) == ""
+    assert f"{len(PEOPLE):,}  newsletter    {ISSUE}" in lost.error
+    assert "--yes" in lost.error
+
+
 def test_the_same_backup_put_back_a_second_time_is_noticed_again(lost: Disaster) -> None:
     for _ in range(2):
         restore(lost)

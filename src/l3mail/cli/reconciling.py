@@ -1,6 +1,6 @@
 """The command that lets a restored database send again, once somebody saw what it may repeat."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -59,8 +59,8 @@ def reconcile(
             return
         found = work.rehearse()
         if not as_json or not (dry_run or yes):
-            _tell(house, found)
-            work.tell_of_other_hosts()
+            # Whoever is asked sees why; a program reads nothing but JSON.
+            _tell([*_story(house, found), *work.other_hosts()], err=as_json)
         if not dry_run:
             confirm("Reconcile, and let sending go on?", yes=yes)
             found = work.do()
@@ -133,11 +133,11 @@ class _Work:
             return rehearsed.found
         raise AssertionError("a rehearsal ends with what it carries")
 
-    def tell_of_other_hosts(self) -> None:
-        """On PostgreSQL, say what is known here, for where no other host sends."""
+    def other_hosts(self) -> Iterator[str]:
+        """On PostgreSQL, what is known here, for where no other host sends."""
         if not self._database.is_sqlite and self._asked is None and self._mark is not None:
             at = (self._mark.at + BEHIND).astimezone(self._house.settings.zone)
-            typer.echo(
+            yield (
                 "The last mail from this host went before"
                 f" {at:%Y-%m-%d %H:%M:%S}; if no other host sends, say --sent-until with that."
             )
@@ -201,40 +201,52 @@ def _view(house: House, found: "Reckoning") -> dict[str, Any]:
     }
 
 
-_ADVICE: Mapping[str, str] = {
-    "unsubscribed": "Who unsubscribed, objected or was erased then is not known here and would be"
-    " mailed again. Look through your mailbox for such wishes and, if it keeps paths, through the"
-    " web server's log for POST /unsubscribe/: send each of these paths once more with `curl -X"
-    " POST`. Then `l3mail subscribers unsubscribe` and `l3mail subscribers erase`.",
-    "bounced": "Addresses the relay refused then: look for 550 in its log,"
-    " `l3mail subscribers suppress` each.",
-    "joined": "Who signed up then has to do it again, and who answered a question is asked no more."
-    " Links in mails of that time lead to a page that mails a new one.",
-    "scheduled": "Issues scheduled and texts published then are not known here. Before you schedule"
-    " one again, look into the relay's log whether it went out.",
-}
+_ADVICE = (
+    (
+        "Who unsubscribed, objected or was erased then is not known here and would be mailed"
+        " again. Look through your mailbox for such wishes and, if it keeps paths, through the"
+        " web server's log for POST /unsubscribe/: send each of these paths once more with `curl -X"
+        " POST`. Then `l3mail subscribers unsubscribe` and `l3mail subscribers erase`."
+    ),
+    (
+        "Addresses the relay refused then: look for 550 in its log,"
+        " `l3mail subscribers suppress` each."
+    ),
+    (
+        "Who signed up then has to do it again, and who answered a question is asked no more."
+        " Links in mails of that time lead to a page that mails a new one."
+    ),
+    (
+        "Issues scheduled and texts published then are not known here. Before you schedule"
+        " one again, look into the relay's log whether it went out."
+    ),
+)
 
 
-def _tell(house: House, found: "Reckoning") -> None:
-    typer.echo(f"This copy ends on        {told(found.since, house.settings.zone)}")
-    typer.echo(f"mails may have gone until {told(found.until, house.settings.zone)}")
+def _tell(lines: Iterable[str], *, err: bool = False) -> None:
+    for line in lines:
+        typer.echo(line, err=err)
+
+
+def _story(house: House, found: "Reckoning") -> Iterator[str]:
+    yield f"This copy ends on         {told(found.since, house.settings.zone)}"
+    yield f"mails may have gone until {told(found.until, house.settings.zone)}"
     if not found.doubted:
-        typer.echo("No mail was due in between.")
+        yield "No mail was due in between."
     for (kind, slug), count in sorted(found.doubted.items()):
-        typer.echo(f"  {count:>7,}  {kind:<12}  {slug}")
+        yield f"  {count:>7,}  {kind:<12}  {slug}"
     if found.doubted:
-        typer.echo(
+        yield (
             f"{counted(found.doubted.total(), 'mail')} would become uncertain: perhaps sent, and"
-            " not sent again by itself. The course goes on from there."
+            " not sent again by itself. A course goes on from there."
         )
     if found.paused:
-        typer.echo(
+        yield (
             f"Paused in this copy, perhaps resumed in the lost time: {', '.join(found.paused)}."
             " Look into the relay's log before you resume."
         )
-    typer.echo("What else was lost, and what to do:")
-    for words in _ADVICE.values():
-        typer.echo(f"- {words}")
+    yield "What else was lost, and what to do:"
+    yield from (f"- {words}" for words in _ADVICE)
 
 
 def _tell_after(found: "Reckoning") -> None:
