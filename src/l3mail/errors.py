@@ -118,6 +118,13 @@ class ContentError(L3mailError):
 class RestoredError(L3mailError):
     """The database is a restored copy that nobody has reconciled yet: nothing may be sent."""
 
+    def __init__(self, why: str) -> None:
+        """Say what betrays it, and what to do."""
+        super().__init__(
+            f"this database is a restored copy ({why}), so nothing is sent; `l3mail db reconcile`"
+            " shows what may have been sent already, and releases it"
+        )
+
 
 class BackupError(L3mailError):
     """A backup can't be made, is not sound, or may not be put back here."""

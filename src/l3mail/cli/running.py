@@ -87,8 +87,9 @@ def run(
     with house.database() as database, only_sender(database):
         if once:
             require_reconciled(house.settings, database, house.clock)
-        # Else pages go on, and the brake that lies now keeps this sender back until it is lifted.
-        detect_restore(house.settings, database, house.clock)
+        else:
+            # Pages go on, and the brake that lies now keeps this sender back until it is lifted.
+            detect_restore(house.settings, database, house.clock)
         sender = make_sender(house.settings, database, house.clock)
         warn_of_halts(house, database)
         if once:

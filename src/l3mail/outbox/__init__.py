@@ -22,7 +22,6 @@ from l3mail.outbox.claims import (
 from l3mail.outbox.details import glimpse
 from l3mail.outbox.orders import (
     BY_ITSELF,
-    RESTORED,
     TAKEN_BACK,
     HaltInForce,
     Needs,
@@ -68,7 +67,6 @@ __all__ = [
     "AWAITING_APPROVAL",
     "BY_ITSELF",
     "LEASE",
-    "RESTORED",
     "TAKEN_BACK",
     "TRIES_IN_DOUBT",
     "UNCERTAIN_REST",

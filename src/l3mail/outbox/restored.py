@@ -7,7 +7,7 @@ on every host and before the next dialogue; `resume` passes it by, `db reconcile
 from collections.abc import Iterator
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, func, select, text
+from sqlalchemy import Connection, and_, delete, func, select, text
 from sqlalchemy import Table as SqlTable
 
 from l3mail.models import DELIVERY, HALT, METADATA
@@ -16,11 +16,12 @@ from l3mail.outbox.orders import RESTORED, halt
 GAP = 1_000_000
 """How far numbers jump over those that a lost future may have given away."""
 
+_BRAKE = and_(HALT.c.scope == "everything", HALT.c.subject == RESTORED)
+
 
 def restored_at(connection: Connection) -> datetime | None:
     """Since when this database is known to be a restored copy; None once it is reconciled."""
-    query = select(HALT.c.halted_at).where(HALT.c.subject == RESTORED, HALT.c.scope == "everything")
-    return connection.execute(query).scalar()
+    return connection.execute(select(HALT.c.halted_at).where(_BRAKE)).scalar()
 
 
 def hold_back(connection: Connection, by: str, now: datetime, highest: int = 0) -> bool:
@@ -36,7 +37,7 @@ def hold_back(connection: Connection, by: str, now: datetime, highest: int = 0) 
 
 def let_go(connection: Connection) -> None:
     """Lift the brake."""
-    connection.execute(delete(HALT).where(HALT.c.subject == RESTORED, HALT.c.scope == "everything"))
+    connection.execute(delete(HALT).where(_BRAKE))
 
 
 def jump(connection: Connection, highest: int = 0) -> None:

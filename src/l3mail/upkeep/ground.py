@@ -13,12 +13,17 @@ from pathlib import Path
 
 from sqlalchemy import Connection, func, select
 
-from l3mail import migrations, needs, outbox, publishing
+from l3mail import migrations, needs, publishing
 from l3mail.content import Finding, Text, check
 from l3mail.database import Database, opened
-from l3mail.errors import DatabaseClosedError, DatabaseUnavailableError, SchemaError, StateError
+from l3mail.errors import (
+    DatabaseClosedError,
+    DatabaseUnavailableError,
+    RestoredError,
+    SchemaError,
+    StateError,
+)
 from l3mail.models import ACTIONS, DELIVERY, MESSAGE, UtcDateTime
-from l3mail.sending import contradiction, read_mark
 from l3mail.settings import (
     KEY_FILE,
     PEPPER_FILE,
@@ -29,7 +34,7 @@ from l3mail.settings import (
     unready,
 )
 from l3mail.upkeep.checks import Check, fail, ok, warn
-from l3mail.wiring import compile_content
+from l3mail.wiring import compile_content, suspect_restore
 
 MEGABYTE = 1024 * 1024
 FULL = 10 * MEGABYTE
@@ -151,13 +156,8 @@ def lack_of_space(settings: Settings) -> str:
     return f"the disk is full: {free // MEGABYTE:,} MB free" if free < FULL else ""
 
 
-def _file(settings: Settings) -> Path | None:
-    url = settings.database_url
-    return Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite") else None
-
-
 def _size(settings: Settings) -> int:
-    file = _file(settings)
+    file = settings.database_file
     return file.stat().st_size if file and file.exists() else 0
 
 
@@ -165,7 +165,7 @@ def look_at_database(
     settings: Settings, now: datetime, texts: Sequence[Text], findings: Sequence[Finding]
 ) -> Iterator[Check]:
     """Whether rows can be read and written, are safe in a power cut, and know of nothing wrong."""
-    file = _file(settings)
+    file = settings.database_file
     if file is not None and not file.exists():
         yield fail("database", f"there is none at {file}; run `l3mail db upgrade`")
         return
@@ -209,20 +209,12 @@ def _look_at_rows(
 def _look_for_restore(database: Database, settings: Settings) -> Iterator[Check]:
     """Whether this is the database that the last sender here knew."""
     try:
-        mark = read_mark(settings.state_dir)
+        why = suspect_restore(settings, database)
     except StateError as error:
         yield fail("restore", str(error))
         return
-    if database.read(outbox.restored_at) is not None:
-        why: str | None = "nobody has reconciled it yet"
-    else:
-        why = database.read(lambda one: contradiction(one, mark) if mark else None)
     if why:
-        yield fail(
-            "restore",
-            f"this database is a restored copy ({why}), so nothing is sent; `l3mail db reconcile`"
-            " shows what may have been sent already, and releases it",
-        )
+        yield fail("restore", str(RestoredError(why)))
 
 
 def _unsafe(connection: Connection) -> str | None:

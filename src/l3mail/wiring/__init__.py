@@ -29,6 +29,12 @@ from l3mail.wiring.mails import (
     workspace_uuid,
 )
 from l3mail.wiring.reporting import report_terms, weekly_letter
+from l3mail.wiring.restores import (
+    detect_restore,
+    require_reconciled,
+    suspect_restore,
+    undetected_restore,
+)
 from l3mail.wiring.rules import (
     asking_terms,
     declare_streams,
@@ -36,13 +42,7 @@ from l3mail.wiring.rules import (
     make_rules,
     trigger_terms,
 )
-from l3mail.wiring.senders import (
-    detect_restore,
-    make_relay,
-    make_sender,
-    require_reconciled,
-    undetected_restore,
-)
+from l3mail.wiring.senders import make_relay, make_sender
 from l3mail.wiring.surveys import Survey, survey_content
 
 __all__ = [
@@ -80,6 +80,7 @@ __all__ = [
     "set_up",
     "store_media",
     "survey_content",
+    "suspect_restore",
     "trigger_terms",
     "undetected_restore",
     "unmeasured",

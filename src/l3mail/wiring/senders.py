@@ -5,22 +5,17 @@ import os
 import secrets
 import socket
 
-from sqlalchemy import Connection
-
-from l3mail import outbox
 from l3mail.clocks import Clock
 from l3mail.database import Database
-from l3mail.errors import RestoredError, SettingsError, StateError
+from l3mail.errors import SettingsError
 from l3mail.outbox import Uncertainty
 from l3mail.sending import (
     DomainLimit,
     HighWater,
     Limits,
-    Mark,
     Relay,
     Sender,
     Terms,
-    contradiction,
     read_mark,
 )
 from l3mail.settings import Settings, sending_problems
@@ -62,58 +57,6 @@ def _high_water(settings: Settings, database: Database) -> HighWater:
     uuid, mark = database.read(workspace_uuid), read_mark(settings.state_dir)
     highest = mark.highest if mark and mark.uuid == uuid else 0
     return HighWater(settings.state_dir, uuid, highest)
-
-
-def detect_restore(settings: Settings, database: Database, clock: Clock) -> str | None:
-    """Look whether the database is a restored copy, and pull its brake if so; why, or None.
-
-    For whoever is about to send, plan or number new rows. Once the brake lies, the rows say so.
-    """
-    mark = read_mark(settings.state_dir)
-
-    def verb(connection: Connection) -> str | None:
-        if outbox.restored_at(connection) is not None:
-            return "nobody has reconciled it yet"
-        why = contradiction(connection, mark) if mark else None
-        if why and mark:
-            highest = mark.highest if mark.uuid == workspace_uuid(connection) else 0
-            outbox.hold_back(connection, outbox.BY_ITSELF, clock.now(), highest)
-        return why
-
-    found = database.read(lambda connection: _suspicion(connection, mark))
-    return database.write(verb) if found else None
-
-
-def _suspicion(connection: Connection, mark: Mark | None) -> bool:
-    if outbox.restored_at(connection) is not None:
-        return True
-    return mark is not None and contradiction(connection, mark) is not None
-
-
-def undetected_restore(settings: Settings, database: Database) -> list[str]:
-    """Why the next sender will find a restored copy, in a line; nothing once its brake lies."""
-    try:
-        mark = read_mark(settings.state_dir)
-    except StateError as error:
-        return [str(error)]
-
-    def verb(connection: Connection) -> str | None:
-        if mark is None or outbox.restored_at(connection) is not None:
-            return None
-        return contradiction(connection, mark)
-
-    why = database.read(verb)
-    return [f"this database is a restored copy ({why}): `l3mail db reconcile`"] if why else []
-
-
-def require_reconciled(settings: Settings, database: Database, clock: Clock) -> None:
-    """Raise RestoredError while the database is a restored copy that nobody reconciled."""
-    why = detect_restore(settings, database, clock)
-    if why:
-        raise RestoredError(
-            f"this database is a restored copy ({why}), so nothing is sent;"
-            " `l3mail db reconcile` shows what may have been sent already, and releases it"
-        )
 
 
 def limits_of(settings: Settings) -> Limits:
