@@ -18,8 +18,9 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from l3mail.backups import copies, opened_archive
+from l3mail.backups import copies, opened_archive, tables
 from l3mail.backups.archives import write_archive
+from l3mail.backups.drafts import PREFIX, drafting
 from l3mail.database import opened
 from l3mail.models import ACTIONS, SUBSCRIBER
 from tests.fakes.disaster import PEOPLE, Disaster, hour
@@ -132,6 +133,44 @@ def test_a_copy_with_other_rows_is_never_called_a_backup(
     desk.run("db", "backup", code=1)
     assert "other rows" in desk.error
     assert not list((desk.state / "backups").iterdir())
+
+
+@pytest.mark.parametrize("house", BACKENDS[1:], indirect=True, ids=["postgres"])
+def test_a_table_that_was_not_copied_whole_is_never_called_a_backup(
+    house: Disaster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = tables._copied
+
+    def lossy(connection: Any, name: str) -> Iterator[bytes]:
+        content = b"".join(whole(connection, name))
+        yield content[: content.rindex(b"\n", 0, -1) + 1] if name == "subscriber" else content
+
+    monkeypatch.setattr(tables, "_copied", lossy)
+    house.run("db", "backup", code=1)
+    assert "other rows" in house.error
+
+
+def test_texts_of_several_lines_and_with_quotes_are_one_row_each(house: Disaster) -> None:
+    with house.village() as village:
+        who = 'ada\n"the\r\nfirst", \n\n'
+        village.insert(ACTIONS, at=village.now, who=who, command='""', counts={})
+        village.insert(ACTIONS, at=village.now, who="", command='"\n', counts={})
+    assert house.json("db", "backup")["rows"]["actions"] == 2
+
+
+def test_what_a_killed_backup_or_restore_left_is_cleared_but_not_what_is_at_work(
+    desk: Disaster,
+) -> None:
+    kept = desk.state / "backups"
+    for folder in (kept, desk.state):
+        (folder / f"{PREFIX}left").mkdir(parents=True)
+        (folder / f"{PREFIX}left" / "database.sqlite3").write_text("people", encoding="ascii")
+    with drafting(desk.state) as draft:
+        assert [path.name for path in desk.state.glob(f"{PREFIX}*")] == [draft.name]
+        backup = back_up(desk)
+        assert list(kept.iterdir()) == [backup]
+        desk.run("db", "restore", str(backup), "--yes")
+        assert list(desk.state.glob(f"{PREFIX}*")) == [draft]
 
 
 @pytest.mark.slow

@@ -3,7 +3,6 @@
 import os
 import re
 import secrets
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from sqlalchemy import Connection, func, inspect, select, table
 from l3mail import migrations
 from l3mail.backups import copies, tables
 from l3mail.backups.archives import Manifest, Tell, digest, opened_archive, unpack, write_archive
+from l3mail.backups.drafts import drafting
 from l3mail.database import Database, opened
 from l3mail.errors import BackupError
 from l3mail.models import DELIVERY, WORKSPACE
@@ -24,7 +24,7 @@ KEPT_IN = "backups"
 DATABASE = "database.sqlite3"
 TABLES = "tables"
 MEDIA = "media"
-_STAMP = "%Y%m%dT%H%M%SZ"
+STAMP = "%Y%m%dT%H%M%SZ"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Backup:
 
 def name_of(uuid: str, at: datetime) -> str:
     """What a backup is called: by its database and its moment, so that names sort by age."""
-    return f"l3mail-{uuid[:8]}-{at.astimezone(UTC):{_STAMP}}.tar.gz"
+    return f"l3mail-{uuid[:8]}-{at.astimezone(UTC):{STAMP}}.tar.gz"
 
 
 def back_up(
@@ -58,8 +58,7 @@ def back_up(
     """
     folder = target if target.is_dir() else target.parent
     try:
-        with tempfile.TemporaryDirectory(prefix=".l3mail-backup-", dir=folder) as draft:
-            room = Path(draft)
+        with drafting(folder) as room:
             manifest, members = _collect(
                 settings, database, now, tell, room=room, media=media, with_key=with_key
             )
@@ -152,9 +151,11 @@ def _prove(packed: Path, manifest: Manifest, room: Path, tell: Tell) -> None:
     if manifest.database == "sqlite":
         copies.require_sound(room / DATABASE)
         with opened(f"sqlite:///{room / DATABASE}") as copied:
-            facts = copied.read(_facts)
-        if (facts.uuid, facts.rows) != (manifest.uuid, manifest.rows):
-            raise BackupError("the copy has other rows than the database had; try again")
+            rows = copied.read(_facts).rows
+    else:
+        rows = tables.count(room / TABLES)
+    if rows != manifest.rows:
+        raise BackupError("the copy has other rows than the database had; try again")
 
 
 @dataclass(frozen=True, slots=True)

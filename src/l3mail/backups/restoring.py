@@ -5,7 +5,6 @@ knows itself as a restored copy before anybody can open it.
 """
 
 import shutil
-import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,14 +14,13 @@ from sqlalchemy import Connection
 from l3mail import actions, migrations, outbox
 from l3mail.backups import copies, tables
 from l3mail.backups.archives import Manifest, Tell, opened_archive, read_member, unpack
-from l3mail.backups.making import DATABASE, MEDIA, TABLES
+from l3mail.backups.drafts import drafting
+from l3mail.backups.making import DATABASE, MEDIA, STAMP, TABLES
 from l3mail.database import opened
 from l3mail.errors import BackupError, StateError
 from l3mail.reconciling import RESTORE
 from l3mail.sending import read_mark
 from l3mail.settings import KEY_FILE, PEPPER_FILE, Settings, write_durably
-
-_STAMP = "%Y%m%dT%H%M%SZ"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +98,14 @@ def restore(
     with_key: bool,
 ) -> Restored:
     """Put the backup back. Raises BackupError where somebody has the database open."""
-    stamp = f"{now.astimezone(UTC):{_STAMP}}"
+    stamp = f"{now.astimezone(UTC):{STAMP}}"
     file = settings.database_file
     place = file.parent if file else settings.state_dir
     aside: list[str] = []
     try:
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".l3mail-restore-", dir=place) as draft:
-            room = Path(draft)
+        with drafting(place) as room:
             with opened_archive(plan.path) as (manifest, tar):
                 unpack(plan.path, manifest, tar, room, tell)
             mark = _Marking(settings, manifest, who, now)

@@ -170,7 +170,8 @@ def _tell_backup(made: "Backup", old: "list[Path]", *, with_key: bool) -> None:
         f"{made.path}: {made.size / MEGABYTE:,.1f} MB, {sum(rows.values()):,} rows"
         f" ({_contents(made.manifest)})."
     )
-    typer.echo("Opened again and compared: every page, every reference, every count is in order.")
+    pages = "every page, every reference, " if made.manifest.database == "sqlite" else ""
+    typer.echo(f"Opened again and compared: {pages}every file and every count is in order.")
     if old:
         typer.echo(f"Deleted {counted(len(old), 'older backup')}.")
     inside = "the pepper and the keys of links" if with_key else "the pepper"
