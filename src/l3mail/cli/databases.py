@@ -174,8 +174,8 @@ def _tell_backup(made: "Backup", old: "list[Path]", *, with_key: bool) -> None:
     typer.echo(f"Opened again and compared: {pages}every file and every count is in order.")
     if old:
         typer.echo(f"Deleted {counted(len(old), 'older backup')}.")
-    inside = "the pepper and the keys of links" if with_key else "the pepper"
-    typer.echo(f"It holds people's data, {inside}: put it on another machine, closed to others.")
+    inside = ", the pepper and the keys of links" if with_key else " and the pepper"
+    typer.echo(f"It holds people's data{inside}: put it on another machine, closed to others.")
     keys = "" if with_key else "state/secret.key (without it no link mailed so far works) and "
     typer.echo(f"Keep besides: {keys}the workspace's own files, as in git.")
 

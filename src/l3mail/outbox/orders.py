@@ -254,7 +254,8 @@ def require_slug(connection: Connection, slug: str) -> None:
     slugs = sorted(connection.execute(known).scalars())
     if slug in slugs:
         return
-    hint = did_you_mean(slug, slugs, "nothing is published yet", cutoff=0.3)
+    otherwise = "`l3mail content status` shows what there is"
+    hint = did_you_mean(slug, slugs, otherwise, cutoff=0.3)
     raise OutboxError(f"{quoted(slug)} is no message; {hint}")
 
 
