@@ -1,6 +1,5 @@
 """Backups: made while others write, judged before they get a name, put back whole or not at all."""
 
-import contextlib
 import errno
 import json
 import os
@@ -11,6 +10,7 @@ import sqlite3
 import stat
 import tarfile
 from collections.abc import Iterator
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from l3mail import outbox
 from l3mail.backups import copies, opened_archive, tables
 from l3mail.backups.archives import write_archive
 from l3mail.backups.drafts import PREFIX, drafting
@@ -263,53 +264,75 @@ def test_an_unfinished_wal_of_the_old_database_is_not_taken_for_the_new_ones(
     assert people_of(kept) == len(PEOPLE) + 1
 
 
-def test_a_wal_that_lost_its_database_is_not_taken_for_the_new_ones(desk: Disaster) -> None:
-    backup = back_up(desk)
-    with desk.village() as village:
-        village.person("neu@schule.example")
-        left = Path(shutil.copy(f"{desk.file}-wal", desk.folder / "left-wal"))
-    desk.file.unlink()
-    shutil.move(left, f"{desk.file}-wal")
-    assert desk.json("db", "restore", str(backup))["kept"] == []
-    with desk.village() as village:
-        assert len(village.rows(SUBSCRIBER)) == len(PEOPLE)
-
-
-@pytest.mark.parametrize("steps", range(4))
-def test_wherever_a_swap_is_cut_short_one_of_the_two_is_whole_under_its_name(
-    desk: Disaster, monkeypatch: pytest.MonkeyPatch, steps: int
-) -> None:
-    with desk.village() as village:
-        backup = shutil.copy(desk.file, desk.folder / "new.sqlite3")
-        village.person("neu@schule.example")
-        for name in ("", "-wal"):
-            shutil.copy(f"{desk.file}{name}", f"{desk.folder / 'crashed'}{name}")
-    for name in ("", "-wal"):
-        shutil.copy(f"{desk.folder / 'crashed'}{name}", f"{desk.file}{name}")
-    left = iter(range(steps))
-
-    def until_cut(step: Any) -> Any:
-        def taken(path: Path, target: Path) -> Any:
-            if next(left, None) is None:
-                raise InterruptedError
-            return step(path, target)
-
-        return taken
-
-    for step in ("hardlink_to", "rename", "replace"):
-        monkeypatch.setattr(Path, step, until_cut(getattr(Path, step)))
-    aside = desk.file.with_name("aside.sqlite3")
-    with contextlib.suppress(InterruptedError):
-        copies.swap(Path(backup), desk.file, aside)
-    monkeypatch.undo()
-    known = [people_of(path) for path in (desk.file, aside) if path.exists()]
-    assert len(PEOPLE) + 1 in known
-
-
 def people_of(file: Path) -> int:
     with opened(f"sqlite:///{file}") as database:
         query = text("SELECT count(*) FROM subscriber")
         return int(database.read(lambda c: c.execute(query).scalar_one()))
+
+
+def test_a_log_whose_database_is_gone_is_not_taken_for_the_new_ones(desk: Disaster) -> None:
+    backup = back_up(desk)
+    with desk.village() as village:
+        village.person("neu@schule.example")
+        shutil.copy(f"{desk.file}-wal", desk.folder / "wal")
+    # A crash, and somebody has moved the damaged file away, but not what lay beside it.
+    desk.file.unlink()
+    shutil.copy(desk.folder / "wal", f"{desk.file}-wal")
+    desk.run("db", "restore", str(backup), "--yes")
+    with desk.village() as village:
+        assert len(village.rows(SUBSCRIBER)) == len(PEOPLE)
+        assert village.do(outbox.restored_at) is not None
+
+
+class Killed(BaseException):
+    """The end of a process between two of its steps."""
+
+
+@pytest.mark.parametrize("left", range(8))
+def test_whoever_is_killed_while_swapping_leaves_no_half_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: int
+) -> None:
+    place, aside, new = (tmp_path / name for name in ("db", "db.before", "new"))
+    for path in (place, new):
+        with closing(sqlite3.connect(path)) as database:
+            database.execute("PRAGMA journal_mode = WAL")
+            database.execute("CREATE TABLE said (what)")
+            database.execute("INSERT INTO said VALUES (?)", (path.name,))
+            database.commit()
+            if path == place:
+                database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                database.execute("INSERT INTO said VALUES ('last')")
+                database.commit()
+                logs = {one: Path(f"{place}{one}").read_bytes() for one in ("", "-wal")}
+    for one, content in logs.items():
+        Path(f"{place}{one}").write_bytes(content)
+    steps = iter(range(left))
+
+    def step(work: Any) -> Any:
+        def killed(*arguments: Any, **named: Any) -> Any:
+            if next(steps, None) is None:
+                raise Killed
+            return work(*arguments, **named)
+
+        return killed
+
+    with monkeypatch.context() as patched:
+        for name in ("hardlink_to", "unlink", "replace", "rename"):
+            patched.setattr(Path, name, step(getattr(Path, name)))
+        with suppress(Killed):
+            copies.swap(new, place, aside)
+    if place.exists():
+        assert said(place) in (["db", "last"], ["new"])
+    else:
+        assert said(aside) == ["db", "last"]
+    if new.exists():
+        copies.swap(new, place, tmp_path / "db.again")
+    assert said(place) == ["new"]
+
+
+def said(path: Path) -> list[str]:
+    with closing(sqlite3.connect(path)) as database:
+        return [what for (what,) in database.execute("SELECT what FROM said ORDER BY rowid")]
 
 
 def test_the_mark_of_the_last_sender_survives_a_restore(desk: Disaster) -> None:

@@ -110,17 +110,26 @@ def alone_with(path: Path) -> Iterator[None]:
         yield
 
 
-def swap(new: Path, place: Path, aside: Path) -> None:
-    """Put a database in the place of whatever is there, which is kept under `aside`; durable.
+def swap(new: Path, place: Path, aside: Path) -> list[Path]:
+    """Put a database in the place of another, whose files are kept under `aside`; durable.
 
-    Companions go, too, also those that lost their database: beside the new one they would be taken
-    for its own. At every moment either of the two is whole under its own name.
+    Returns where they are kept. Whatever lies beside the old one has to go before the new one has
+    its name, or would be taken for the new one's; and without it the old one would lack what it
+    learnt last. So the old one is whole under the other name first, and where anything lies beside
+    it, for a moment nothing bears its name: whoever is interrupted finds no database, never half
+    of one, and may begin again.
     """
-    if place.exists():
-        aside.hardlink_to(place)
-    for companion in COMPANIONS:
-        beside = place.with_name(place.name + companion)
-        if beside.exists():
-            beside.rename(aside.with_name(aside.name + companion))
+    beside = [place.with_name(place.name + companion) for companion in COMPANIONS]
+    beside = [file for file in beside if file.exists()]
+    kept = []
+    for file in (place, *beside):
+        if file.exists():
+            kept.append(aside.with_name(aside.name + file.name.removeprefix(place.name)))
+            kept[-1].hardlink_to(file)
+    if beside:
+        sync_folder(place.parent)
+        for file in (place, *beside):
+            file.unlink(missing_ok=True)
     new.replace(place)
     sync_folder(place.parent)
+    return kept

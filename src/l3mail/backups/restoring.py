@@ -5,6 +5,7 @@ knows itself as a restored copy before anybody can open it.
 """
 
 import shutil
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -155,9 +156,9 @@ def _restore_file(file: Path, copy: Path, stamp: str, mark: _Marking) -> list[st
     if any(copy.with_name(copy.name + one).exists() for one in copies.COMPANIONS):
         raise BackupError("the copy could not be closed whole; try again")
     aside = file.with_name(f"{file.name}.before-{stamp}")
-    with copies.alone_with(file):
-        copies.swap(copy, file, aside)
-    return [str(aside)] if aside.exists() else []
+    with copies.alone_with(file) if file.exists() else nullcontext():
+        kept = copies.swap(copy, file, aside)
+    return [str(one) for one in kept if one == aside or aside not in kept]
 
 
 def _restore_tables(room: Path, stamp: str, mark: _Marking, tell: Tell) -> list[str]:
