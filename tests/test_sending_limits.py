@@ -5,7 +5,7 @@ import math
 from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -275,3 +275,15 @@ def test_a_probe_that_fails_opens_the_breaker_at_once(sqlite_village: Village) -
     counts = outbox_counts(sqlite_village)
     assert (counts["accepted"], counts["deferred"]) == (16, 4)
     assert len(fill) == 20
+
+
+@pytest.mark.parametrize("action", ["close", "reply"])
+def test_a_relay_that_answers_no_mail_puts_no_whole_issue_in_doubt(
+    sqlite_village: Village, action: Literal["close", "reply"]
+) -> None:
+    letters(sqlite_village, *["a.example"] * 40)
+    with Relay(fault_for=lambda *_: Fault(None, "dot", action, b"999 what")) as relay:
+        tally = send(sqlite_village, relay, connections=2)
+    assert tally.relay_fault == "it answers no mail"
+    assert untouched(sqlite_village) >= 40 - 3 - 1  # three, and what the other connection carried
+    assert set(tally.outcomes) == {Outcome.UNKNOWN}

@@ -103,7 +103,7 @@ class Sender:
         self._more = True
         self._looked = 0.0
         self._refusals: Counter[str] = Counter()
-        self._slammed = 0
+        self._unanswered = 0
         self._waiters: deque[_Waiter] = deque()
         self._texts: dict[int, Published] = {}
         self._stopping = False
@@ -412,17 +412,21 @@ class Sender:
             if attempt.code in LOGIN_WANTED:
                 self._lines.distrust(f"it wants another login: {attempt.code}")
                 continue
-            if attempt.stage == "mail" and attempt.code in {None, 421} and not attempt.reused:
-                self._slammed += 1
-                if self._slammed >= REFUSALS_ENDURED or self._lines.probing:
-                    self._lines.distrust("it closes fresh sessions at the first mail")
+            in_doubt = attempt.outcome is Outcome.UNKNOWN
+            if in_doubt:
+                log.warning("delivery %d is uncertain since %s", *what[:2])
+            slams = attempt.stage == "mail" and attempt.code in {None, 421} and not attempt.reused
+            if slams or (in_doubt and attempt.stage == "dot"):
+                self._unanswered += 1
+                if self._unanswered >= REFUSALS_ENDURED or self._lines.probing:
+                    # Going on would slam the door on a whole issue, or put all of it in doubt.
+                    how = "closes fresh sessions at the first mail" if slams else "answers no mail"
+                    self._lines.distrust(f"it {how}")
                 continue
-            self._slammed = 0
+            self._unanswered = 0
             self._lines.trust()
             if attempt.cause is Cause.SENDER:
                 log.warning("our sender was refused, delivery %d at %s: %s %s", *what)
-            elif attempt.outcome is Outcome.UNKNOWN:
-                log.warning("delivery %d is uncertain since %s", *what[:2])
         for slug in distrusted:
             log.error("%s is halted: our sender was refused again and again; see `resume`", slug)
 
