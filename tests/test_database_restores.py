@@ -217,6 +217,27 @@ def test_a_file_put_back_by_hand_is_noticed_by_the_next_sender(office: Disaster)
     assert set(office.arrived().values()) == {1}
 
 
+@pytest.mark.parametrize("imported", [False, True], ids=["added", "imported"])
+def test_who_is_added_to_a_copy_nobody_noticed_gets_no_number_of_the_lost_time(
+    office: Disaster, imported: bool
+) -> None:
+    with office.village() as village:
+        village.publish("notice/confirmation", subject="notice/confirmation")
+    shutil.copy(office.file, office.folder / "copy")
+    office.live(hour(23, 12))
+    shutil.copy(office.folder / "copy", office.file)
+    office.clock.set(hour(23, 13))
+    if imported:
+        (office.folder / "new.csv").write_text("email,streams\nneu@schule.example,kurs\n")
+        office.run("subscribers", "import", str(office.folder / "new.csv"), "--yes")
+    else:
+        office.run("subscribers", "add", "neu@schule.example", "--stream", "kurs")
+    office.run("db", "reconcile", "--yes")
+    office.live(hour(23, 15))
+    ids = office.message_ids()
+    assert len(ids) == len(set(ids)) == len(PEOPLE) + 1
+
+
 def test_a_copy_is_noticed_although_only_an_old_row_was_tried_again(office: Disaster) -> None:
     office.live(hour(23, 12))
     with office.village() as village:

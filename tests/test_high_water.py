@@ -210,7 +210,15 @@ def test_what_was_reconciled_on_another_host_is_believed_here(
     assert village.do(contradiction, mark) is None
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"uuid": "u"}', "\xff"])
+MARK = '{"uuid": "u", "highest": 1, "at": "2026-11-23T09:00:00+00:00", "last": 1, "fence": 1}'
+STRANGE = [("1,", '"x",'), ("1,", "null,"), ('"last": 1', '"last": "x"'), ("1}", "1.5}")]
+STRANGE += [("+00:00", ""), ('"u"', "7")]
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", "[]", '{"uuid": "u"}', "\xff", *(MARK.replace(*one, 1) for one in STRANGE)],
+)
 def test_a_damaged_mark_is_told_and_not_guessed_at(tmp_path: Path, content: str) -> None:
     (tmp_path / "high-water").write_text(content, encoding="latin-1")
     with pytest.raises(StateError, match="damaged"):

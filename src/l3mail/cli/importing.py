@@ -80,6 +80,7 @@ def import_(
                 _tell(work.say, foreseen)
                 mails = "1 person" if foreseen.invited == 1 else f"{foreseen.invited:,} people"
                 confirm(f"Mail {mails} to ask for their consent?", yes=yes)
+        house.notice_restore(database)
         tally = work.take(reading)
     _finish(file, sheet, tally, as_json=as_json)
 

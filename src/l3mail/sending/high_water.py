@@ -62,7 +62,7 @@ def read_mark(state_dir: Path) -> Mark | None:
     path = state_dir / FILE
     try:
         said = json.loads(path.read_text(encoding="ascii"))
-        return Mark(**said | {"at": datetime.fromisoformat(said["at"])})
+        return _sane(Mark(**said | {"at": datetime.fromisoformat(said["at"])}))
     except FileNotFoundError:
         return None
     except (ValueError, TypeError, KeyError) as error:
@@ -75,6 +75,15 @@ def read_mark(state_dir: Path) -> Mark | None:
         raise StateError(
             f"{path} cannot be read: {error.strerror}; run l3mail as the user who owns it"
         ) from error
+
+
+def _sane(mark: Mark) -> Mark:
+    """A mark that can be compared with rows; raises ValueError for what no sender writes."""
+    last = mark.highest if mark.last is None else mark.last
+    numbers = all(type(number) is int for number in (mark.highest, last, mark.fence))
+    if not numbers or not isinstance(mark.uuid, str) or mark.at.tzinfo is None:
+        raise ValueError("no mark of ours")
+    return mark
 
 
 def write_mark(state_dir: Path, mark: Mark) -> None:
