@@ -398,6 +398,22 @@ def test_a_loop_that_says_nothing_is_stopped_all_the_same(body: str) -> None:
         compose({"subject": "x", "text": text}, {"name": "y" * 5000}, HEAD)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ 1|round(3000000, 'ceil') }}",
+        "{{ 1|round(-3000000) }}",
+        "{% for a in [n * n] %}{% for b in [a * a * a] %}{{ b > 1 }}{% endfor %}{% endfor %}",
+        "{% set n = 99 %}" + "{% set n = n * n %}" * 15 + "{{ n > 1 }}",
+        "{% set a = [n] %}" + "{% set a = a + a %}" * 21 + "{{ a|length }}",
+        "{% set a = 'x' %}" + "{% set a = a ~ a %}" * 21 + "{{ a|length }}",
+    ],
+)
+def test_a_little_text_makes_no_long_number_and_no_long_list(text: str) -> None:
+    with pytest.raises(RenderingError, match="OverflowError"):
+        compose({"subject": "x", "text": text}, {"n": 9_999_999_999}, HEAD)
+
+
 def test_macros_that_call_macros_are_stopped() -> None:
     doubled = "".join(
         f"{{% macro m{n + 1}() %}}{{{{ m{n}() }}}}{{{{ m{n}() }}}}{{% endmacro %}}"

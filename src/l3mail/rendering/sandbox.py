@@ -11,6 +11,7 @@ from typing import Any
 
 from jinja2 import StrictUndefined, Template, Undefined, nodes, pass_context
 from jinja2.exceptions import SecurityError
+from jinja2.filters import do_round
 from jinja2.runtime import Context, Macro
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
@@ -20,6 +21,10 @@ LONGEST_PART = 1_000_000
 """Characters of a part, and of all that a part joins."""
 
 LONGEST_RANGE = 1000
+_LONGEST_NUMBER = 64
+"""Bits: squared twenty times, two digits become a million."""
+
+_MOST_PLACES = 15
 MOST_STEPS = 1_000_000
 """Steps a part may take: one is a node of a loop's body, once, and costs a microsecond at most."""
 
@@ -87,7 +92,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
             **{name: _charged(known[name], _CHANGED) for name in _CHANGING},
             "default": _default,
             "join": _join,
-            _COPY: _charged(lambda text: text, _COPIED),
+            "round": _round,
+            _COPY: _charged(_copied, _COPIED),
             _WALK: _walk,
         }
 
@@ -97,6 +103,10 @@ class Sandbox(ImmutableSandboxedEnvironment):
             isinstance(left, int | float) and isinstance(right, int | float)
         ):
             raise SecurityError(f"{operator} is not for texts")
+        if any(
+            isinstance(one, int) and one.bit_length() > _LONGEST_NUMBER for one in (left, right)
+        ):
+            raise OverflowError("numbers too long to calculate with")
         return super().call_binop(context, operator, left, right)
 
     def is_safe_callable(self, obj: Any) -> bool:
@@ -186,6 +196,20 @@ def _join(context: Context, values: Iterable[object], separator: str = "") -> st
         meter.join(len(part) + len(separator))
         parts.append(part)
     return (escape(separator) if context.eval_ctx.autoescape else separator).join(parts)
+
+
+def _round(value: Any, precision: int = 0, method: Any = "common") -> Any:
+    """Round to places that a number has: for others, Jinja makes one of so many digits."""
+    if abs(precision) > _MOST_PLACES:
+        raise OverflowError(f"no number has {precision:,} places")
+    return do_round(value, precision, method)
+
+
+def _copied(value: Any) -> Any:
+    """What was put together of two, as long as it stays within what a part may hold."""
+    if isinstance(value, Sized) and len(value) > LONGEST_PART:
+        raise OverflowError(f"put together more than {LONGEST_PART:,} characters")
+    return value
 
 
 def _charged(change: Callable[..., Any], letters: int) -> Callable[..., Any]:
