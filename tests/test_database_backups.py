@@ -293,6 +293,7 @@ def test_whoever_is_killed_while_swapping_leaves_no_half_database(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: int
 ) -> None:
     place, aside, new = (tmp_path / name for name in ("db", "db.before", "new"))
+    logs: dict[str, bytes] = {}
     for path in (place, new):
         with closing(sqlite3.connect(path)) as database:
             database.execute("PRAGMA journal_mode = WAL")

@@ -79,9 +79,9 @@ def read_mark(state_dir: Path) -> Mark | None:
 
 def _sane(mark: Mark) -> Mark:
     """A mark that can be compared with rows; raises ValueError for what no sender writes."""
-    last = mark.highest if mark.last is None else mark.last
-    numbers = all(type(number) is int for number in (mark.highest, last, mark.fence))
-    if not numbers or not isinstance(mark.uuid, str) or mark.at.tzinfo is None:
+    said: list[Any] = [mark.highest, mark.fence, *([] if mark.last is None else [mark.last])]
+    kinds = [type(one) for one in [mark.uuid, *said]]
+    if kinds != [str] + [int] * len(said) or mark.at.tzinfo is None:
         raise ValueError("no mark of ours")
     return mark
 
