@@ -233,6 +233,17 @@ def test_a_request_in_two_pieces_or_with_another_behind_it_is_answered_all_the_s
     assert whole * 3 not in ways.taken
 
 
+@pytest.mark.parametrize("prefix", ["/o", "/c", "/o/kurse"])
+def test_pages_stay_pages_below_an_address_that_begins_as_pixels_do(
+    sqlite_village: Village, tmp_path: Path, prefix: str
+) -> None:
+    base = f"http://stadt.example{prefix}"
+    with open_porch(sqlite_village, tmp_path, CONSENT_MODE, base_url=base) as porch:
+        take = porch.client.app.shortcut.take  # type: ignore[attr-defined]
+        assert take(request(f"{prefix}/subscribe"), b"") is None
+        assert take(request(f"{prefix}/o/a.gif"), b"") is not None
+
+
 def test_headers_are_handed_on_as_a_server_would() -> None:
     asked: list[object] = []
 

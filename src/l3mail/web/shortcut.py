@@ -68,6 +68,9 @@ class Shortcut:
         path = found["target"].partition(b"?")[0]
         if self._prefix and path.startswith(self._prefix + b"/"):
             path = path[len(self._prefix) :]
+        if not path.startswith((b"/o/", b"/c/")):
+            # The path of BASE_URL may begin as ours do.
+            return None
         answer = self._at_once(path.decode("ascii"), headers)
         if answer is None:
             return None
