@@ -1,6 +1,7 @@
 """Backups: made while others write, judged before they get a name, put back whole or not at all."""
 
 import errno
+import io
 import json
 import os
 import re
@@ -378,6 +379,36 @@ def forge(backup: Path, **changes: Any) -> Path:
     with forged.open("wb") as stream:
         write_archive(stream, replace(manifest, **changes), found, lambda _what, _share: None)
     return forged
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"files": ["pepper"]},
+        {"files": None},
+        {"files": {"pepper": 5}},
+        {"rows": {}},
+        {"rows": []},
+        {"highest": "x"},
+        {"highest": 2**63 - 1},
+        {"uuid": 5},
+        {"copied_at": "2026-11-22T00:00:00"},
+    ],
+    ids=str,
+)
+def test_a_manifest_that_makes_no_sense_is_told_and_changes_nothing(
+    desk: Disaster, lie: dict[str, Any]
+) -> None:
+    backup, before = back_up(desk), desk.file.read_bytes()
+    said = json.loads(members(backup)["manifest.json"]) | lie
+    content = json.dumps(said).encode()
+    head = tarfile.TarInfo("manifest.json")
+    head.size = len(content)
+    with tarfile.open(backup, "w:gz") as tar:
+        tar.addfile(head, io.BytesIO(content))
+    desk.run("db", "restore", str(backup), "--yes", code=1)
+    assert "manifest.json" in desk.error
+    assert desk.file.read_bytes() == before
 
 
 def flipped(backup: Path) -> Path:

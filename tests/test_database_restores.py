@@ -17,6 +17,7 @@ from tests.fakes.disaster import ISSUE, LESSONS, PEOPLE, YEARLY, Disaster, hour
 from tests.fakes.postgres import drop_database, fresh_database, postgres_url
 from tests.fakes.relay import Relay
 from tests.fakes.village import BACKENDS
+from tests.test_database_backups import forge
 
 
 @pytest.fixture(params=BACKENDS)
@@ -71,6 +72,17 @@ def test_the_drill_nobody_gets_a_mail_twice_and_every_doubt_is_listed(lost: Disa
     everything = [(p, slug) for p in PEOPLE for slug in (*LESSONS, ISSUE, YEARLY)]
     assert lost.arrived() == dict.fromkeys(everything, 1)
     assert len(set(lost.message_ids())) == len(lost.message_ids())
+
+
+def test_a_backup_made_by_a_clock_that_ran_ahead_hides_nothing_of_the_lost_time(
+    lost: Disaster,
+) -> None:
+    backup = lost.folder / "monday.tar.gz"
+    ahead = forge(backup, copied_at=hour(30, 14, month=12))
+    lost.run("db", "restore", str(ahead), "--yes")
+    lost.run("db", "reconcile", "--yes")
+    lost.live(hour(30, 18))
+    assert max(lost.arrived().values()) == 1
 
 
 def test_before_it_is_reconciled_a_restored_database_neither_plans_nor_sends(

@@ -51,8 +51,10 @@ def copied_at(connection: Connection, restored_at: datetime) -> datetime:
         .where(ACTIONS.c.command == RESTORE, ACTIONS.c.at >= restored_at)
         .order_by(ACTIONS.c.id.desc())
     ).scalar()
-    if noted:
-        return datetime.fromisoformat(noted["copied_at"])
+    made = datetime.fromisoformat(noted["copied_at"]) if noted else None
+    # A clock that ran ahead makes copies of the future, after which nothing could be lost.
+    if made is not None and made <= restored_at:
+        return made
     before = DELIVERY.c.planned_at < restored_at
     latest = [
         connection.execute(
@@ -62,8 +64,8 @@ def copied_at(connection: Connection, restored_at: datetime) -> datetime:
         ).scalar()
         for column in (DELIVERY.c.planned_at, DELIVERY.c.started_at)
     ]
-    made_at: datetime = connection.execute(select(WORKSPACE.c.created_at)).scalar_one()
-    return max((at for at in latest if at is not None), default=made_at)
+    begun_at: datetime = connection.execute(select(WORKSPACE.c.created_at)).scalar_one()
+    return max((at for at in latest if at is not None), default=begun_at)
 
 
 def reconcile(

@@ -21,6 +21,8 @@ from l3mail.errors import BackupError
 
 MANIFEST = "manifest.json"
 FORMAT = 1
+_HIGHEST = 1 << 62
+"""Below it a database can count on."""
 _LARGEST_MANIFEST = 1_000_000
 _CHUNK = 1 << 20
 _QUICK = 1
@@ -109,9 +111,25 @@ def _manifest(path: Path, tar: tarfile.TarFile) -> Manifest:
             raise BackupError(
                 f"{path} is of another format ({said['format']}); take the l3mail that made it"
             )
-        return Manifest(**said | {"copied_at": datetime.fromisoformat(said["copied_at"])})
+        manifest = Manifest(**said | {"copied_at": datetime.fromisoformat(said["copied_at"])})
+        _require_sense(manifest)
+        return manifest
     except (ValueError, TypeError, KeyError) as error:
         raise BackupError(f"the {MANIFEST} of {path} is damaged; take another backup") from error
+
+
+def _require_sense(manifest: Manifest) -> None:
+    """Raise ValueError for a manifest that no backup of ours has."""
+    rows, files = dict(manifest.rows), dict(manifest.files)
+    numbers: list[Any] = [manifest.highest, *rows.values()]
+    words: list[Any] = [manifest.uuid, manifest.revision, *files.values()]
+    if (
+        any(type(number) is not int or not 0 <= number < _HIGHEST for number in numbers)
+        or not all(isinstance(word, str) for word in words)
+        or not {"subscriber", "delivery"} <= rows.keys()
+        or manifest.copied_at.tzinfo is None
+    ):
+        raise ValueError("no manifest of ours")
 
 
 def unpack(path: Path, manifest: Manifest, tar: tarfile.TarFile, folder: Path, tell: Tell) -> None:

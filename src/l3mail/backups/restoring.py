@@ -149,6 +149,8 @@ class _Marking:
 
 
 def _restore_file(file: Path, copy: Path, stamp: str, mark: _Marking) -> list[str]:
+    if not copy.exists():
+        raise BackupError("the backup holds no database; take another one")
     copies.require_sound(copy)
     with opened(f"sqlite:///{copy}") as database:
         database.write(mark)
