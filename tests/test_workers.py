@@ -105,7 +105,8 @@ def test_four_workers_of_which_two_die_again_and_again_send_each_mail_once(
         assert office.run("worker", "--once").returncode == 0
         finally_arrived = arrivals(log)
     record_property("uncertain", len(in_doubt))
-    assert codes == [0] * WORKERS
+    # One that was asked to stop while it was still starting has no manners yet, and no rows.
+    assert set(codes) <= {0, -signal.SIGTERM}
     assert set(after.values()) <= {"accepted", "uncertain"}
     assert {n for n, state in after.items() if state == "uncertain"} == set(in_doubt)
     assert len(in_doubt) <= ROUNDS * VICTIMS * CONNECTIONS
