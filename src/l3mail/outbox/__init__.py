@@ -5,21 +5,23 @@ sockets, text or calendars.
 """
 
 from l3mail.outbox.claims import (
-    LEASE,
-    Claim,
     Gate,
     begin,
-    claim,
-    claim_retries,
-    give_back,
     record,
-    release,
-    renew,
     settle,
     take_over,
     unheard,
 )
 from l3mail.outbox.details import glimpse
+from l3mail.outbox.leases import (
+    LEASE,
+    Claim,
+    claim,
+    claim_retries,
+    give_back,
+    release,
+    renew,
+)
 from l3mail.outbox.orders import (
     BY_ITSELF,
     TAKEN_BACK,

@@ -1,13 +1,13 @@
-"""The life of a delivery between queued and ended: claim, intent, outcome, take-over.
+"""The life of a claimed delivery until it has ended: intent, outcome, take-over.
 
-A claim is a lease on rows that stay `queued`. `begin` writes the intent (`sending`) and is
-the last gate before SMTP; `record` writes what came of it. Both are fenced, so a holder that
-overslept its lease changes nothing. Every verb may be repeated without harm.
+`begin` writes the intent (`sending`) and is the last gate before SMTP; `record` writes what
+came of it. Both are fenced, so a holder that overslept its lease changes nothing. Every verb may
+be repeated without harm.
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -15,7 +15,6 @@ from sqlalchemy import (
     Boolean,
     ColumnElement,
     Connection,
-    Select,
     String,
     and_,
     bindparam,
@@ -30,12 +29,11 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.sql.dml import ReturningUpdate
 
 from l3mail.models import CAMPAIGN, DELIVERY, SUBSCRIBER, UtcDateTime
 from l3mail.models.columns import among
 from l3mail.outbox.details import TEXT, load
-from l3mail.outbox.domains import DOMAIN
+from l3mail.outbox.leases import LEASE, NO_LEASE, Claim
 from l3mail.outbox.outcomes import (
     TRIES_IN_DOUBT,
     UNCERTAIN_REST,
@@ -56,23 +54,6 @@ from l3mail.planning import (
     objection,
 )
 
-LEASE = timedelta(minutes=2)
-"""How long a claim holds without a heartbeat; a sender renews it four times within."""
-
-_NO_LEASE: dict[str, Any] = {"lease_owner": None, "lease_until": None}
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A leased row: its id and the fence the lease was taken under.
-
-    `domain` is the recipient's, as far as the claim asked for it.
-    """
-
-    id: int
-    fence: int
-    domain: str = ""
-
 
 @dataclass(frozen=True, slots=True)
 class Gate:
@@ -86,100 +67,6 @@ class Gate:
     staff: Collection[str]
     fallback_locale: str
     measures: bool = False
-
-
-_LEASED: dict[str, Any] = {
-    "state": "queued",
-    "next_attempt_at": None,
-    "lease_owner": bindparam("owner"),
-    "lease_until": bindparam("lease"),
-    "fence": DELIVERY.c.fence + 1,
-}
-
-
-def _leasing(picked: Select[Any], *, by_domain: bool = False) -> ReturningUpdate[Any]:
-    columns: list[ColumnElement[Any]] = [DELIVERY.c.id, DELIVERY.c.fence]
-    if by_domain:
-        columns.append(DOMAIN.label("domain"))
-        picked = picked.where(DOMAIN.not_in(bindparam("crowded", expanding=True)))
-    # SKIP LOCKED lets PostgreSQL's senders pass each other; SQLite has one, and no such words.
-    ids = picked.limit(bindparam("limit")).with_for_update(skip_locked=True).cte("picked")
-    return (
-        update(DELIVERY)
-        .where(DELIVERY.c.id.in_(select(ids.c.id)))
-        .values(_LEASED)
-        .returning(*columns)
-    )
-
-
-_QUEUED = (
-    select(DELIVERY.c.id)
-    .where(
-        DELIVERY.c.state == "queued",
-        DELIVERY.c.lane == bindparam("of_lane"),
-        DELIVERY.c.id > bindparam("after"),
-        or_(DELIVERY.c.lease_until.is_(None), DELIVERY.c.lease_until <= NOW),
-        ~kept_back(),
-    )
-    .order_by(DELIVERY.c.id)
-)
-_DUE_AGAIN = (
-    select(DELIVERY.c.id)
-    .where(DELIVERY.c.state == "deferred", DELIVERY.c.next_attempt_at <= NOW, ~kept_back())
-    .order_by(DELIVERY.c.next_attempt_at)
-)
-# Nobody pays for domains who has no limits for them.
-_CLAIM, _CLAIM_BY_DOMAIN = _leasing(_QUEUED), _leasing(_QUEUED, by_domain=True)
-_CLAIM_RETRIES = _leasing(_DUE_AGAIN)
-_CLAIM_RETRIES_BY_DOMAIN = _leasing(_DUE_AGAIN, by_domain=True)
-
-
-def claim(
-    connection: Connection,
-    owner: str,
-    now: datetime,
-    *,
-    lane: int,
-    after: int,
-    limit: int,
-    crowded: Sequence[str] | None = None,
-) -> list[Claim]:
-    """Lease up to `limit` queued rows of a lane with ids above `after`, in id order.
-
-    With `crowded`, rows for these domains are left where they are, and claims know their domain.
-    """
-    values = {"owner": owner, "now": now, "lease": now + LEASE, "limit": limit}
-    values |= {"of_lane": lane, "after": after}
-    found = _claimed(connection, _CLAIM if crowded is None else _CLAIM_BY_DOMAIN, values, crowded)
-    return sorted(found, key=lambda claimed: claimed.id)
-
-
-def claim_retries(
-    connection: Connection,
-    owner: str,
-    now: datetime,
-    *,
-    limit: int,
-    crowded: Sequence[str] | None = None,
-) -> list[Claim]:
-    """Lease up to `limit` deferred rows whose next attempt is due, the longest due first.
-
-    `crowded` is as in `claim`.
-    """
-    values = {"owner": owner, "now": now, "lease": now + LEASE, "limit": limit}
-    statement = _CLAIM_RETRIES if crowded is None else _CLAIM_RETRIES_BY_DOMAIN
-    return _claimed(connection, statement, values, crowded)
-
-
-def _claimed(
-    connection: Connection,
-    statement: ReturningUpdate[Any],
-    values: dict[str, Any],
-    crowded: Sequence[str] | None,
-) -> list[Claim]:
-    if crowded is not None:
-        values = values | {"crowded": crowded}
-    return [Claim(*row) for row in connection.execute(statement, values)]
 
 
 _TIMELY = or_(DELIVERY.c.lapses_at.is_(None), DELIVERY.c.lapses_at > NOW)
@@ -220,7 +107,7 @@ _HOLD = (
     .order_by(SUBSCRIBER.c.id)
     .with_for_update(read=True)
 )
-_ENDING: dict[str, Any] = {"ended_at": NOW, **_NO_LEASE}
+_ENDING: dict[str, Any] = {"ended_at": NOW, **NO_LEASE}
 _WHY_NOT = objection(Candidate.delivery())
 _SET_ASIDE = (
     update(DELIVERY)
@@ -231,9 +118,9 @@ _SET_ASIDE = (
     .values(state="cancelled", reason=_WHY_NOT, **_ENDING),
     update(DELIVERY)
     .where(_HELD, ~kept_back(), TEXT.is_(None))
-    .values(state="held", reason=UNPUBLISHED, **_NO_LEASE),
+    .values(state="held", reason=UNPUBLISHED, **NO_LEASE),
     # Those kept back; on PostgreSQL also whose hindrance ended between two of these statements.
-    update(DELIVERY).where(_HELD).values(_NO_LEASE),
+    update(DELIVERY).where(_HELD).values(NO_LEASE),
 )
 """What becomes of claimed rows that may not start, in this order."""
 
@@ -297,7 +184,7 @@ _RECORD = (
         reply_status=bindparam("status"),
         # A relay's words may name the person: of one erased in mid-dialogue none are kept.
         reply_text=case((_IS_ERASED, null()), else_=bindparam("text")),
-        **_NO_LEASE,
+        **NO_LEASE,
     )
 )
 
@@ -443,12 +330,12 @@ def take_over(
                 ),
                 else_=null(),
             ),
-            **_NO_LEASE,
+            **NO_LEASE,
         )
         .returning(DELIVERY.c.id)
     ).all()
     # Queued ones only: on PostgreSQL a row may have begun since the statement above looked.
-    connection.execute(update(DELIVERY).where(theirs("queued")).values(**_NO_LEASE))
+    connection.execute(update(DELIVERY).where(theirs("queued")).values(**NO_LEASE))
     return len(uncertain)
 
 
@@ -457,44 +344,7 @@ def settle(connection: Connection, now: datetime) -> int:
     rows = connection.execute(
         update(DELIVERY)
         .where(DELIVERY.c.state == "uncertain", DELIVERY.c.next_attempt_at <= now)
-        .values(state="queued", ended_at=None, next_attempt_at=None, **_NO_LEASE)
+        .values(state="queued", ended_at=None, next_attempt_at=None, **NO_LEASE)
         .returning(DELIVERY.c.id)
     ).all()
     return len(rows)
-
-
-def renew(connection: Connection, owner: str, now: datetime) -> None:
-    """Extend the leases that `owner` still holds; one that ran out stays lost."""
-    connection.execute(
-        update(DELIVERY)
-        .where(DELIVERY.c.lease_owner == owner, DELIVERY.c.lease_until > now)
-        .values(lease_until=now + LEASE)
-    )
-
-
-def release(connection: Connection, owner: str) -> None:
-    """Give every row that `owner` has leased and not begun back to the queue."""
-    connection.execute(
-        update(DELIVERY)
-        .where(DELIVERY.c.lease_owner == owner, DELIVERY.c.state == "queued")
-        .values(_NO_LEASE)
-    )
-
-
-def give_back(connection: Connection, owner: str, unstarted: Sequence[Claim]) -> None:
-    """Return rows to the queue that certainly saw no dialogue, whatever their intent says.
-
-    For intents whose commit may or may not have been durable, and for what a sender holds
-    when it stops.
-    """
-    if not unstarted:
-        return
-    connection.execute(
-        update(DELIVERY)
-        .where(
-            tuple_(DELIVERY.c.id, DELIVERY.c.fence).in_([(c.id, c.fence) for c in unstarted]),
-            DELIVERY.c.lease_owner == owner,
-            DELIVERY.c.state.in_(("queued", "sending")),
-        )
-        .values(state="queued", **_NO_LEASE)
-    )

@@ -21,21 +21,16 @@ from l3mail import outbox, publishing
 from l3mail.clocks import Clock
 from l3mail.database import Database
 from l3mail.errors import AddressError, DatabaseUnavailableError
-from l3mail.outbox import Attempt, Cause, Claim, Gate, Outcome, Started
+from l3mail.outbox import Attempt, Claim, Gate, Outcome, Started
 from l3mail.planning import LANES
 from l3mail.publishing import Published
 from l3mail.sending.backlog import Backlog
 from l3mail.sending.connections import Lines, Open, seconds
 from l3mail.sending.dialogue import Wire
+from l3mail.sending.hearing import Ear
 from l3mail.sending.high_water import HighWater
 from l3mail.sending.rates import Rates
-from l3mail.sending.refusals import (
-    REFUSALS_ENDURED,
-    distrusted_slugs,
-    follow_up,
-    unsendable,
-)
-from l3mail.sending.replies import LOGIN_WANTED, asks_for_patience
+from l3mail.sending.refusals import distrusted_slugs, follow_up, unsendable
 from l3mail.sending.tallies import Tally
 from l3mail.sending.terms import Terms
 
@@ -91,6 +86,7 @@ class Sender:
             terms.connections, terms.pace.down, open_wire, self._serve, self._wake.set
         )
         self._rates = Rates(terms.limits)
+        self._ear = Ear(self._lines, self._rates.throttle, self.tally)
         self._ready = Backlog(self._rates)
         self._crowded: list[str] = []
         self._swept = -math.inf
@@ -103,7 +99,6 @@ class Sender:
         self._more = True
         self._looked = 0.0
         self._refusals: Counter[str] = Counter()
-        self._unanswered = 0
         self._waiters: deque[_Waiter] = deque()
         self._texts: dict[int, Published] = {}
         self._stopping = False
@@ -166,7 +161,7 @@ class Sender:
         serving = self._lines.count > len(self._waiters)
         left = claimed or written or serving or bool(self._ready or self._unstarted)
         if not left:
-            self._report()
+            self._ear.report()
         return left
 
     def _is_time_to_look(self, now: float) -> bool:
@@ -310,7 +305,7 @@ class Sender:
             # An outcome may make something due at once, or nothing be left at all: look again.
             self._more = self._more or any(o.outcome is Outcome.DEFERRED for o in finished)
             self._wake.set()
-        self._tell(finished, distrusted)
+        self._ear.hear(finished, distrusted)
         if self._high_water:
             self._high_water.note(result[0])
         self._hand_out(waiters, *result)
@@ -381,7 +376,7 @@ class Sender:
             log.error(
                 "%d outcomes could not be written: they become uncertain", len(self._finished)
             )
-        self._report()
+        self._ear.report()
 
     async def _persist(self, verb: Callable[[Connection], T]) -> T | None:
         """Run a verb; None, after a pause, when the database is not available.
@@ -402,53 +397,6 @@ class Sender:
                 raise
             await asyncio.sleep(self._terms.pace.poll)
             return None
-
-    def _tell(self, finished: list[Attempt], distrusted: list[str]) -> None:
-        self.tally.outcomes.update(attempt.outcome for attempt in finished)
-        for attempt in finished:
-            # Ids and codes only: a relay's words may name the person.
-            what = (attempt.delivery.id, attempt.stage, attempt.code, attempt.status)
-            self._listen(attempt)
-            if attempt.code in LOGIN_WANTED:
-                self._lines.distrust(f"it wants another login: {attempt.code}")
-                continue
-            in_doubt = attempt.outcome is Outcome.UNKNOWN
-            if in_doubt:
-                log.warning("delivery %d is uncertain since %s", *what[:2])
-            slams = attempt.stage == "mail" and attempt.code in {None, 421} and not attempt.reused
-            if slams or (in_doubt and attempt.stage == "dot"):
-                self._unanswered += 1
-                if self._unanswered >= REFUSALS_ENDURED or self._lines.probing:
-                    # Going on would slam the door on a whole issue, or put all of it in doubt.
-                    how = "closes fresh sessions at the first mail" if slams else "answers no mail"
-                    self._lines.distrust(f"it {how}")
-                continue
-            self._unanswered = 0
-            self._lines.trust()
-            if attempt.cause is Cause.SENDER:
-                log.warning("our sender was refused, delivery %d at %s: %s %s", *what)
-        for slug in distrusted:
-            log.error("%s is halted: our sender was refused again and again; see `resume`", slug)
-
-    def _listen(self, attempt: Attempt) -> None:
-        """Slow down where answers ask for it."""
-        if attempt.code is None:
-            return
-        complains = asks_for_patience(
-            attempt.stage, attempt.code, attempt.status, attempt.text, reused=attempt.reused
-        )
-        if self._rates.throttle.heard(seconds(), complains=complains):
-            rate = self._rates.throttle.rate
-            answer = f"{attempt.code} {attempt.status or ''}".rstrip()
-            log.warning(
-                "the relay asks us to slow down: %s; at most %.3g a second for now", answer, rate
-            )
-            self.tally.slowed_to = rate
-
-    def _report(self) -> None:
-        """One line for all that was handed over since the last one."""
-        if news := self.tally.news():
-            log.info(news)
 
     # -- one connection's life
 

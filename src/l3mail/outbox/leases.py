@@ -1,0 +1,175 @@
+"""Leases: which queued rows a sender holds, so that no other begins with them.
+
+A leased row stays `queued`; only `begin` makes it an intent. Rows come back when their holder
+gives them back, or when the lease runs out.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    bindparam,
+    or_,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.sql.dml import ReturningUpdate
+
+from l3mail.models import DELIVERY
+from l3mail.outbox.domains import DOMAIN
+from l3mail.planning import NOW, kept_back
+
+LEASE = timedelta(minutes=2)
+"""How long a claim holds without a heartbeat; a sender renews it four times within."""
+
+NO_LEASE: dict[str, Any] = {"lease_owner": None, "lease_until": None}
+"""What a row without a holder has in its columns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A leased row: its id and the fence the lease was taken under.
+
+    `domain` is the recipient's, as far as the claim asked for it.
+    """
+
+    id: int
+    fence: int
+    domain: str = ""
+
+
+_LEASED: dict[str, Any] = {
+    "state": "queued",
+    "next_attempt_at": None,
+    "lease_owner": bindparam("owner"),
+    "lease_until": bindparam("lease"),
+    "fence": DELIVERY.c.fence + 1,
+}
+
+
+def _leasing(picked: Select[Any], *, by_domain: bool = False) -> ReturningUpdate[Any]:
+    columns: list[ColumnElement[Any]] = [DELIVERY.c.id, DELIVERY.c.fence]
+    if by_domain:
+        columns.append(DOMAIN.label("domain"))
+        picked = picked.where(DOMAIN.not_in(bindparam("crowded", expanding=True)))
+    # SKIP LOCKED lets PostgreSQL's senders pass each other; SQLite has one, and no such words.
+    ids = picked.limit(bindparam("limit")).with_for_update(skip_locked=True).cte("picked")
+    return (
+        update(DELIVERY)
+        .where(DELIVERY.c.id.in_(select(ids.c.id)))
+        .values(_LEASED)
+        .returning(*columns)
+    )
+
+
+_QUEUED = (
+    select(DELIVERY.c.id)
+    .where(
+        DELIVERY.c.state == "queued",
+        DELIVERY.c.lane == bindparam("of_lane"),
+        DELIVERY.c.id > bindparam("after"),
+        or_(DELIVERY.c.lease_until.is_(None), DELIVERY.c.lease_until <= NOW),
+        ~kept_back(),
+    )
+    .order_by(DELIVERY.c.id)
+)
+_DUE_AGAIN = (
+    select(DELIVERY.c.id)
+    .where(DELIVERY.c.state == "deferred", DELIVERY.c.next_attempt_at <= NOW, ~kept_back())
+    .order_by(DELIVERY.c.next_attempt_at)
+)
+# Nobody pays for domains who has no limits for them.
+_CLAIM, _CLAIM_BY_DOMAIN = _leasing(_QUEUED), _leasing(_QUEUED, by_domain=True)
+_CLAIM_RETRIES = _leasing(_DUE_AGAIN)
+_CLAIM_RETRIES_BY_DOMAIN = _leasing(_DUE_AGAIN, by_domain=True)
+
+
+def claim(
+    connection: Connection,
+    owner: str,
+    now: datetime,
+    *,
+    lane: int,
+    after: int,
+    limit: int,
+    crowded: Sequence[str] | None = None,
+) -> list[Claim]:
+    """Lease up to `limit` queued rows of a lane with ids above `after`, in id order.
+
+    With `crowded`, rows for these domains are left where they are, and claims know their domain.
+    """
+    values = {"owner": owner, "now": now, "lease": now + LEASE, "limit": limit}
+    values |= {"of_lane": lane, "after": after}
+    found = _claimed(connection, _CLAIM if crowded is None else _CLAIM_BY_DOMAIN, values, crowded)
+    return sorted(found, key=lambda claimed: claimed.id)
+
+
+def claim_retries(
+    connection: Connection,
+    owner: str,
+    now: datetime,
+    *,
+    limit: int,
+    crowded: Sequence[str] | None = None,
+) -> list[Claim]:
+    """Lease up to `limit` deferred rows whose next attempt is due, the longest due first.
+
+    `crowded` is as in `claim`.
+    """
+    values = {"owner": owner, "now": now, "lease": now + LEASE, "limit": limit}
+    statement = _CLAIM_RETRIES if crowded is None else _CLAIM_RETRIES_BY_DOMAIN
+    return _claimed(connection, statement, values, crowded)
+
+
+def _claimed(
+    connection: Connection,
+    statement: ReturningUpdate[Any],
+    values: dict[str, Any],
+    crowded: Sequence[str] | None,
+) -> list[Claim]:
+    if crowded is not None:
+        values = values | {"crowded": crowded}
+    return [Claim(*row) for row in connection.execute(statement, values)]
+
+
+def renew(connection: Connection, owner: str, now: datetime) -> None:
+    """Extend the leases that `owner` still holds; one that ran out stays lost."""
+    connection.execute(
+        update(DELIVERY)
+        .where(DELIVERY.c.lease_owner == owner, DELIVERY.c.lease_until > now)
+        .values(lease_until=now + LEASE)
+    )
+
+
+def release(connection: Connection, owner: str) -> None:
+    """Give every row that `owner` has leased and not begun back to the queue."""
+    connection.execute(
+        update(DELIVERY)
+        .where(DELIVERY.c.lease_owner == owner, DELIVERY.c.state == "queued")
+        .values(NO_LEASE)
+    )
+
+
+def give_back(connection: Connection, owner: str, unstarted: Sequence[Claim]) -> None:
+    """Return rows to the queue that certainly saw no dialogue, whatever their intent says.
+
+    For intents whose commit may or may not have been durable, and for what a sender holds
+    when it stops.
+    """
+    if not unstarted:
+        return
+    connection.execute(
+        update(DELIVERY)
+        .where(
+            tuple_(DELIVERY.c.id, DELIVERY.c.fence).in_([(c.id, c.fence) for c in unstarted]),
+            DELIVERY.c.lease_owner == owner,
+            DELIVERY.c.state.in_(("queued", "sending")),
+        )
+        .values(state="queued", **NO_LEASE)
+    )

@@ -1,0 +1,75 @@
+"""What answers say of the relay itself: that it works, that it is down, that we are too fast.
+
+Hears outcomes once they are written. Decides about no row: rows have their own consequences.
+"""
+
+import logging
+from collections.abc import Sequence
+
+from l3mail.outbox import Attempt, Cause, Outcome
+from l3mail.sending.connections import Lines, seconds
+from l3mail.sending.rates import Throttle
+from l3mail.sending.refusals import REFUSALS_ENDURED
+from l3mail.sending.replies import LOGIN_WANTED, asks_for_patience
+from l3mail.sending.tallies import Tally
+
+log = logging.getLogger("l3mail.sending")
+
+
+class Ear:
+    """Turns outcomes into trust, distrust and patience, and counts them."""
+
+    def __init__(self, lines: Lines, throttle: Throttle, tally: Tally) -> None:
+        """What is heard is told to these three."""
+        self._lines = lines
+        self._throttle = throttle
+        self._tally = tally
+        self._unanswered = 0
+
+    def hear(self, finished: Sequence[Attempt], distrusted: Sequence[str]) -> None:
+        """Draw conclusions from outcomes; `distrusted` are slugs that were halted by them."""
+        self._tally.outcomes.update(attempt.outcome for attempt in finished)
+        for attempt in finished:
+            # Ids and codes only: a relay's words may name the person.
+            what = (attempt.delivery.id, attempt.stage, attempt.code, attempt.status)
+            self._listen(attempt)
+            if attempt.code in LOGIN_WANTED:
+                self._lines.distrust(f"it wants another login: {attempt.code}")
+                continue
+            in_doubt = attempt.outcome is Outcome.UNKNOWN
+            if in_doubt:
+                log.warning("delivery %d is uncertain since %s", *what[:2])
+            slams = attempt.stage == "mail" and attempt.code in {None, 421} and not attempt.reused
+            if slams or (in_doubt and attempt.stage == "dot"):
+                self._unanswered += 1
+                if self._unanswered >= REFUSALS_ENDURED or self._lines.probing:
+                    # Going on would slam the door on a whole issue, or put all of it in doubt.
+                    how = "closes fresh sessions at the first mail" if slams else "answers no mail"
+                    self._lines.distrust(f"it {how}")
+                continue
+            self._unanswered = 0
+            self._lines.trust()
+            if attempt.cause is Cause.SENDER:
+                log.warning("our sender was refused, delivery %d at %s: %s %s", *what)
+        for slug in distrusted:
+            log.error("%s is halted: our sender was refused again and again; see `resume`", slug)
+
+    def _listen(self, attempt: Attempt) -> None:
+        """Slow down where answers ask for it."""
+        if attempt.code is None:
+            return
+        complains = asks_for_patience(
+            attempt.stage, attempt.code, attempt.status, attempt.text, reused=attempt.reused
+        )
+        if self._throttle.heard(seconds(), complains=complains):
+            rate = self._throttle.rate
+            answer = f"{attempt.code} {attempt.status or ''}".rstrip()
+            log.warning(
+                "the relay asks us to slow down: %s; at most %.3g a second for now", answer, rate
+            )
+            self._tally.slowed_to = rate
+
+    def report(self) -> None:
+        """One line for all that was handed over since the last one."""
+        if news := self._tally.news():
+            log.info(news)
