@@ -1,5 +1,7 @@
 """The dialogue alone: rendered mails to a sink, without outbox and rendering.
 
+The ledger that a sender asks between two mails is one that says yes at once.
+
 Once over loopback, set against C; once over a network that takes 20 ms there and back, set against
 aiosmtplib, which waits for each answer. Connections are opened within the measured time, as
 smtp-source opens its own.
@@ -89,8 +91,17 @@ async def _ours(port: int, left: deque[int]) -> None:
     relay = Relay(host="127.0.0.1", port=port, tls="none", name="bench.example")
     wire = await relay.open()
     timeouts, text = Timeouts(), content()
-    while left:
-        attempt = await wire.hand_over(_started(left.popleft()), SENDER, text, timeouts)
+    ahead: list[Started] = []
+
+    def following() -> str | None:
+        if not left:
+            return None
+        ahead.append(_started(left.popleft()))
+        return ahead[0].address
+
+    while ahead or left:
+        delivery = ahead.pop() if ahead else _started(left.popleft())
+        attempt = await wire.hand_over(delivery, SENDER, text, timeouts, following)
         assert attempt.outcome is Outcome.ACCEPTED, attempt
     await wire.quit(5)
 

@@ -23,6 +23,8 @@ STOPS = int(os.environ.get("L3MAIL_STOPS", "3"))
 CONNECTIONS = 8
 # What a sender hands over between two kills, at most: the queue must outlast them all.
 PER_KILL = 60
+# With PIPELINING the next envelope leaves with the dot, and every kill may find one announced.
+RELAYS = [pytest.param((), id="lockstep"), pytest.param(("--pipelining",), id="pipelining")]
 
 SETTINGS = """
 [sender]
@@ -41,15 +43,19 @@ def arrivals(log: Path) -> Counter[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("options", RELAYS)
 @pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def test_killed_senders_lose_nothing_and_repeat_nothing_in_silence(
-    tmp_path: Path, kind: str, record_property: Callable[[str, object], None]
+    tmp_path: Path,
+    kind: str,
+    options: tuple[str, ...],
+    record_property: Callable[[str, object], None],
 ) -> None:
     seed = random.SystemRandom().randrange(2**32)
     record_property("seed", seed)
     chance = random.Random(seed)
     url = fresh_database(postgres_url()) if kind == "postgres" else None
-    with running_sink(tmp_path, "--delay-ms", "20", "--seed", str(seed)) as (port, log):
+    with running_sink(tmp_path, "--delay-ms", "20", "--seed", str(seed), *options) as (port, log):
         office = Office(
             tmp_path, SETTINGS.format(port=port, connections=CONNECTIONS), database_url=url
         )
@@ -88,13 +94,14 @@ def test_killed_senders_lose_nothing_and_repeat_nothing_in_silence(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("options", RELAYS)
 def test_a_sender_asked_to_stop_again_and_again_leaves_nothing_uncertain(
-    tmp_path: Path, record_property: Callable[[str, object], None]
+    tmp_path: Path, options: tuple[str, ...], record_property: Callable[[str, object], None]
 ) -> None:
     seed = random.SystemRandom().randrange(2**32)
     record_property("seed", seed)
     chance = random.Random(seed)
-    with running_sink(tmp_path, "--delay-ms", "20", "--seed", str(seed)) as (port, log):
+    with running_sink(tmp_path, "--delay-ms", "20", "--seed", str(seed), *options) as (port, log):
         office = Office(tmp_path, SETTINGS.format(port=port, connections=CONNECTIONS))
         office.fill(STOPS * PER_KILL)
         for _ in range(STOPS):

@@ -85,3 +85,45 @@ def test_a_fault_at_one_mail_costs_no_other_mail(
     assert (
         len({taken.rcpt_to for taken in relay.accepted}) == 4 + int(fault.taken) + dropped_at_mail
     )
+
+
+@pytest.mark.parametrize("security", ["none", "starttls", "tls"])
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.id)
+def test_each_fault_between_a_mail_before_and_one_announced_is_told_apart_as_well(
+    sqlite_village: Village, fault: Fault, security: Literal["none", "starttls", "tls"]
+) -> None:
+    village = sqlite_village
+    village.publish()
+    for number in range(3):
+        village.delivery(village.learner(f"p{number}@schule.example"))
+    hangs = fault.action == "hang"
+    opening = HANG_SECONDS if hangs and fault.stage == "connect" else 5.0
+    body = BIG * BIG_LINES if fault.stage == "body" else b"Guten Tag\r\n"
+    amid = fault.stage in {"mail", "rcpt", "data", "body", "dot"}
+    place = (1, 2) if amid else 1
+    with Relay(tls=security, pipelining=True, faults={place: fault}) as relay:
+        send(
+            village,
+            relay,
+            connections=1,
+            relay=relay_of(relay, seconds=opening),
+            timeouts=Quick(dot=HANG_SECONDS) if hangs else Quick(),
+            compose=lambda *_: b"Message-ID: <1@village>\r\n\r\n" + body,
+        )
+        relay.wait_until(lambda book: book.open_sessions == 0)
+        assert fault.expected is not None
+        expected = ROWS[fault.expected]
+        if fault.stage == "mail" and fault.action == "close":
+            # A kept connection that ends says nothing of the mail: it goes at once by another.
+            expected = ROWS["accepted"]
+        rows = village.rows()
+        assert (rows[1]["state"], rows[1]["reason"]) == expected
+        assert all(row["lease_owner"] is None for row in rows)
+        others = "accepted" if amid else expected[0]
+        assert (rows[0]["state"], rows[2]["state"]) == (others, others)
+        arrived = [taken.rcpt_to[0] for taken in relay.accepted]
+        assert len(set(arrived)) == len(arrived)
+        taken = fault.taken or expected[0] == "accepted"
+        assert ("p1@schule.example" in arrived) == taken
+        assert relay.ahead >= amid
+        assert not relay.violations

@@ -495,8 +495,9 @@ def test_an_address_changed_past_the_door_never_reaches_the_wire(sqlite_village:
     assert village.rows()[0]["state"] == "failed"
 
 
+@pytest.mark.parametrize("pipelining", [False, True], ids=["lockstep", "pipelining"])
 def test_outcomes_wait_for_a_database_that_is_away(
-    sqlite_village: Village, monkeypatch: pytest.MonkeyPatch
+    sqlite_village: Village, monkeypatch: pytest.MonkeyPatch, *, pipelining: bool
 ) -> None:
     village = sqlite_village
     fill(village, 6)
@@ -514,7 +515,7 @@ def test_outcomes_wait_for_a_database_that_is_away(
         return result
 
     monkeypatch.setattr(village.database, "writes", failing)
-    with Relay() as relay:
+    with Relay(pipelining=pipelining) as relay:
         while outbox_counts(village)["accepted"] < 6:
             with suppress(DatabaseUnavailableError):
                 send(village, relay, connections=2)
@@ -539,15 +540,16 @@ def test_leases_are_renewed_while_a_dialogue_takes_long(village: Village) -> Non
     assert village.state(delivery) == "accepted"
 
 
+@pytest.mark.parametrize("pipelining", [False, True], ids=["lockstep", "pipelining"])
 @pytest.mark.parametrize(
     "by", [-timedelta(hours=1), timedelta(hours=1), timedelta(days=1)], ids=str
 )
 def test_a_clock_that_is_set_in_mid_dialogue_loses_and_repeats_nothing(
-    village: Village, by: timedelta
+    village: Village, by: timedelta, *, pipelining: bool
 ) -> None:
     fill(village, 12)
     pace = replace(PACE, heartbeat=0.0)
-    with Relay() as relay:
+    with Relay(pipelining=pipelining) as relay:
         relay.hold("taken")
         running = Running(lambda: sender_for(village, relay_of(relay), connections=3, pace=pace))
         relay.wait_for_held(3)

@@ -187,6 +187,11 @@ class Book:
         return self._counts["quits"]
 
     @property
+    def ahead(self) -> int:
+        """How many final dots came with something behind them."""
+        return self._counts["ahead"]
+
+    @property
     def handshake_failures(self) -> int:
         """How many TLS handshakes failed."""
         return self._counts["handshake_failures"]

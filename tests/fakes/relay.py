@@ -318,6 +318,9 @@ class _Dialogue:
                 self._violated("a message without recipients", data)
         elif self.relay.size and len(data) > self.relay.size:
             normal = b"552 5.3.4 too big"
+        await self.wire.breathe()
+        if self.wire.buffer:
+            self.relay.count("ahead")
         await self.relay._hold("dot", self.wire)
         await self._check_group("dot")
         fault = self._due("dot")

@@ -5,7 +5,7 @@ gives them back, or when the lease runs out.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,6 +14,7 @@ from sqlalchemy import (
     Connection,
     Select,
     bindparam,
+    literal,
     or_,
     select,
     tuple_,
@@ -22,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from l3mail.models import DELIVERY
-from l3mail.outbox.domains import DOMAIN
+from l3mail.outbox.domains import ADDRESS, DOMAIN
 from l3mail.planning import NOW, kept_back
 
 LEASE = timedelta(minutes=2)
@@ -36,12 +37,14 @@ NO_LEASE: dict[str, Any] = {"lease_owner": None, "lease_until": None}
 class Claim:
     """A leased row: its id and the fence the lease was taken under.
 
-    `domain` is the recipient's, as far as the claim asked for it.
+    `domain` is the recipient's, as far as the claim asked for it; `address` is theirs as it was
+    then, so that an envelope may be made of it before the intent says whether it still holds.
     """
 
     id: int
     fence: int
     domain: str = ""
+    address: str = field(default="", repr=False, compare=False)
 
 
 _LEASED: dict[str, Any] = {
@@ -54,9 +57,9 @@ _LEASED: dict[str, Any] = {
 
 
 def _leasing(picked: Select[Any], *, by_domain: bool = False) -> ReturningUpdate[Any]:
-    columns: list[ColumnElement[Any]] = [DELIVERY.c.id, DELIVERY.c.fence]
+    domain: ColumnElement[Any] = literal("")
     if by_domain:
-        columns.append(DOMAIN.label("domain"))
+        domain = DOMAIN
         picked = picked.where(DOMAIN.not_in(bindparam("crowded", expanding=True)))
     # SKIP LOCKED lets PostgreSQL's senders pass each other; SQLite has one, and no such words.
     ids = picked.limit(bindparam("limit")).with_for_update(skip_locked=True).cte("picked")
@@ -64,7 +67,7 @@ def _leasing(picked: Select[Any], *, by_domain: bool = False) -> ReturningUpdate
         update(DELIVERY)
         .where(DELIVERY.c.id.in_(select(ids.c.id)))
         .values(_LEASED)
-        .returning(*columns)
+        .returning(DELIVERY.c.id, DELIVERY.c.fence, domain, ADDRESS)
     )
 
 

@@ -8,6 +8,8 @@ from collections import Counter, deque
 from collections.abc import Iterable
 from itertools import chain
 
+from l3mail.addresses import wire_safe
+from l3mail.errors import AddressError
 from l3mail.outbox import Claim
 from l3mail.sending.rates import Rates
 
@@ -55,6 +57,25 @@ class Backlog:
         room = min(limit, self._rates.room(now)) - len(urgent)
         return urgent + self._take(self._rest, room, now)
 
+    def pick_to_announce(self, now: float) -> Claim | None:
+        """Take one that may begin now and whose envelope may leave before its intent is written.
+
+        None where somebody waits for a confirmation: a connection behind a slow dot is no place
+        for it, and the first that gets free is to take it.
+        """
+        if self._urgent or self._rates.room(now) < 1:
+            return None
+        taken = self._take(self._rest, 1, now)
+        if taken and not _announceable(taken[0].address):
+            self.put_back(taken[0])
+            return None
+        return taken[0] if taken else None
+
+    def put_back(self, claim: Claim) -> None:
+        """Hold one again that was taken and not begun; it is the next."""
+        self._rates.ended([claim.id])
+        self._rest.appendleft(claim)
+
     def crowded(self, now: float) -> list[str]:
         """Domains that have to wait and of which enough rows are held."""
         domains = self._rates.domains
@@ -98,3 +119,11 @@ class Backlog:
                 passed.append(claim)
         claims.extendleft(reversed(passed))
         return taken
+
+
+def _announceable(address: str) -> bool:
+    """Whether an address needs no look at what a relay offers, or at what is wrong with it."""
+    try:
+        return address.isascii() and wire_safe(address) == address
+    except AddressError:
+        return False

@@ -3,15 +3,20 @@
 Records how far each mail came, because that alone decides whether it may be sent again:
 before the final dot the relay cannot have taken it; after the dot, without an answer, nobody
 knows; after a 250 nothing takes it back (RFC 5321 sections 4.1.1.4 and 4.2.5, RFC 1047).
+
+Where the relay offers PIPELINING, the envelope of the next mail leaves together with the dot of the
+one before (RFC 2920 section 3.1), so that a mail costs one round trip. An envelope is no mail: its
+answers are kept until somebody hands over the text, and a connection whose envelope is not wanted
+any more is cut, because after a 354 even an empty text would be a mail.
 """
 
 import asyncio
 import math
 import ssl
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Literal, Protocol
 
 from l3mail.addresses import wire_safe
 from l3mail.outbox import Attempt, Cause, Outcome, Started
@@ -23,9 +28,14 @@ CLOSE_SECONDS = 1.0
 CHUNK = 65536
 """Octets of text written at once: TLS would take any number into a buffer nobody can ask."""
 
+Next = Callable[[], str | None]
+"""Asked when a dot is about to leave: to whom the next mail goes, None if nothing is known."""
+
 _GO_AHEAD = 354
 _OK = range(200, 300)
 _CLOSING = 421
+_UNEXPECTED = range(500, 504)
+"""What a relay says to commands it cannot read or does not expect (RFC 5321 section 4.2.2)."""
 
 
 class Timeouts(Protocol):
@@ -56,6 +66,10 @@ class GoneError(Exception):
     """The connection can't be used any more: closed, silent, or talking nonsense."""
 
 
+class _OutOfStepError(GoneError):
+    """An answer that fits no command of ours: to which one it belongs is not known."""
+
+
 class _RefusedError(Exception):
     def __init__(self, stage: str, reply: Reply) -> None:
         super().__init__(stage, reply)
@@ -81,6 +95,7 @@ class Wire(asyncio.Protocol):
         self._replies: deque[Reply] = deque()
         self._fault: str | None = None
         self._sender = ""
+        self._announced: str | None = None
         self._loop = asyncio.get_running_loop()
         # One future and one timer for all that is ever waited for: a time-out object for each
         # reply costs more than the reply.
@@ -99,7 +114,13 @@ class Wire(asyncio.Protocol):
 
     @property
     def usable(self) -> bool:
-        """Whether another mail can be started; unasked-for words from a relay are a goodbye."""
+        """Whether another mail can be started; unasked-for words from a relay are a goodbye.
+
+        With an announced envelope they are asked for: what was said to it before the connection
+        ended is still worth a hearing.
+        """
+        if self._announced is not None:
+            return self._fault is None or bool(self._replies)
         return self._fault is None and not self._replies and not self._reader.in_mid_reply
 
     def data_received(self, data: bytes) -> None:
@@ -132,31 +153,47 @@ class Wire(asyncio.Protocol):
 
     def abort(self) -> None:
         """End the connection at once; a dialogue under way learns it as a lost connection."""
+        self._announced = None
         self._end("connection ended by us")
         self._transport.abort()
 
     async def hand_over(
-        self, delivery: Started, sender: str, content: bytes, timeouts: Timeouts
+        self,
+        delivery: Started,
+        sender: str,
+        content: bytes,
+        timeouts: Timeouts,
+        following: Next = lambda: None,
     ) -> Attempt:
         """Carry one mail and return what became of it; never raises for what a relay does.
 
         `content` is the whole message with CRLF line ends and no dot-stuffing. Afterwards
-        `usable` says whether the connection can carry another. Raises AddressError, before a
-        byte is written, for an address that no mail may go to.
+        `usable` says whether the connection can carry another: the one to whom `following` named
+        the recipient, an ASCII address that is safe for the wire, or any if it named none. Raises
+        AddressError, before a byte is written, for an address that no mail may go to.
         """
-        recipient = wire_safe(delivery.address)
+        announced, self._announced = self._announced, None
+        reused = self.carried > 0
+        if announced is None:
+            recipient = wire_safe(delivery.address)
+        elif announced == delivery.address:
+            recipient = announced
+        else:
+            # Somebody changes their address between claim and intent.
+            self.abort()
+            text = "announced to another address"
+            return Attempt(delivery, Outcome.DEFERRED, "mail", text=text, reused=True)
         if sender != self._sender:
             self._sender = wire_safe(sender)
-        reused = self.carried > 0
         utf8 = not (sender.isascii() and delivery.address.isascii())
         if utf8 and not self.offers("smtputf8"):
             text = "the relay does not offer SMTPUTF8, which this address needs (RFC 6531)"
             return Attempt(delivery, Outcome.REJECTED, "mail", text=text, cause=Cause.SOFT)
         self.carried += 1
-        mail = _Mail(self, content, timeouts)
+        mail = _Mail(self, sender, timeouts)
         try:
-            await mail.envelope(sender, recipient)
-            reply = await mail.body()
+            await mail.envelope(recipient, len(content), announced=announced is not None)
+            reply = await mail.body(content, following)
         except _RefusedError as refused:
             outcome, cause = judge(refused.reply, refused.stage)
             words = refused.reply
@@ -173,13 +210,27 @@ class Wire(asyncio.Protocol):
             )
         except GoneError as gone:
             self.abort()
-            unknown = mail.stage == "dot"
-            outcome = Outcome.UNKNOWN if unknown else Outcome.DEFERRED
-            return Attempt(delivery, outcome, mail.stage, text=str(gone), reused=reused)
+            outcome = Outcome.UNKNOWN if mail.stage == "dot" else Outcome.DEFERRED
+            # An announced mail has no part in a relay that lost count before its text left.
+            innocent = announced and isinstance(gone, _OutOfStepError)
+            stage = "mail" if innocent else mail.stage
+            return Attempt(delivery, outcome, stage, text=str(gone), reused=reused)
         return Attempt(delivery, Outcome.ACCEPTED, "dot", reply.code, reply.status, reply.text)
+
+    def announce(self, sender: str, recipient: str) -> bytes:
+        """The envelope of the next mail, to be written with a dot."""
+        self._announced = recipient
+        # Its size is not known before its text is made.
+        return b"".join(command for _, command in _envelope(sender, recipient))
+
+    def forget(self) -> None:
+        """The announced mail will not come: cut the connection, no text may end it politely."""
+        if self._announced is not None:
+            self.abort()
 
     async def quit(self, seconds: float) -> None:
         """Part politely; whatever goes wrong now changes nothing (RFC 5321 section 4.1.1.10)."""
+        self.forget()
         try:
             if self.usable:
                 self.write(b"QUIT\r\n")
@@ -302,28 +353,30 @@ class Wire(asyncio.Protocol):
 class _Mail:
     """One transaction under way; `stage` is how far it has certainly come."""
 
-    def __init__(self, wire: Wire, content: bytes, timeouts: Timeouts) -> None:
+    def __init__(self, wire: Wire, sender: str, timeouts: Timeouts) -> None:
         self.stage = "mail"
         self._wire = wire
-        self._content = content
+        self._sender = sender
         self._timeouts = timeouts
 
-    async def envelope(self, sender: str, recipient: str) -> None:
+    async def envelope(self, recipient: str, octets: int, *, announced: bool) -> None:
         """MAIL, RCPT and DATA: in one packet where the relay offers PIPELINING (RFC 2920).
 
-        Both addresses are safe for the wire.
+        Both addresses are safe for the wire. What was `announced` is only listened to.
         """
         wire, timeouts = self._wire, self._timeouts
         pipelined = wire.offers("pipelining")
-        steps = (
-            ("mail", self._mail_from(sender, recipient), timeouts.mail),
-            ("rcpt", f"RCPT TO:<{recipient}>\r\n".encode(), timeouts.rcpt),
-            ("data", b"DATA\r\n", timeouts.data),
+        utf8 = not (self._sender.isascii() and recipient.isascii())
+        steps = _envelope(
+            self._sender,
+            recipient,
+            *([f"SIZE={octets}"] if wire.offers("size") else []),
+            *(["SMTPUTF8"] if utf8 else []),
         )
-        if pipelined:
-            wire.write(b"".join(command for _, command, _ in steps))
+        if pipelined and not announced:
+            wire.write(b"".join(command for _, command in steps))
         refused: _RefusedError | None = None
-        for stage, command, seconds in steps:
+        for stage, command in steps:
             if refused is None:
                 self.stage = stage
                 if not pipelined:
@@ -331,10 +384,12 @@ class _Mail:
             elif not pipelined:
                 break
             try:
-                reply = await wire.reply(seconds)
+                reply = await wire.reply(getattr(timeouts, stage))
             except GoneError as gone:
                 # What was refused stays refused, though the rest of the answers is missing.
                 raise refused or gone from None
+            if announced and stage == "mail" and reply.code in _UNEXPECTED:
+                raise _OutOfStepError(f"answered {reply.code} to an announced envelope")
             if refused is None:
                 refused = None if _agrees(stage, reply) else _RefusedError(stage, reply)
             elif stage == "data" and reply.code == _GO_AHEAD:
@@ -344,19 +399,14 @@ class _Mail:
         if refused is not None:
             raise refused
 
-    def _mail_from(self, sender: str, recipient: str) -> bytes:
-        parameters = ""
-        if self._wire.offers("size"):
-            parameters += f" SIZE={len(self._content)}"
-        if not (sender.isascii() and recipient.isascii()):
-            parameters += " SMTPUTF8"
-        return f"MAIL FROM:<{sender}>{parameters}\r\n".encode()
+    async def body(self, content: bytes, following: Next) -> Reply:
+        """The text, then the dot: apart, so that a loss before the dot is known as such.
 
-    async def body(self) -> Reply:
-        """The text, then the dot: apart, so that a loss before the dot is known as such."""
+        With the dot goes the envelope of the mail that follows, if there is one.
+        """
         wire, timeouts = self._wire, self._timeouts
         self.stage = "body"
-        text = memoryview(_stuffed(self._content))
+        text = memoryview(_stuffed(content))
         for start in range(0, len(text), CHUNK):
             wire.write(text[start : start + CHUNK])
             await wire.drained(timeouts.body)
@@ -367,14 +417,30 @@ class _Mail:
             if reply.code < 400:
                 raise GoneError(f"answered {reply.code} in mid-text")
             raise _RefusedError("body", reply)
+        end = b".\r\n"
+        if wire.offers("pipelining") and self._sender.isascii():
+            recipient = following()
+            if recipient is not None:
+                end += wire.announce(self._sender, recipient)
         self.stage = "dot"
-        wire.write(b".\r\n")
+        wire.write(end)
         reply = await wire.reply(timeouts.dot)
         if reply.code not in _OK:
             if reply.code < 400:
                 raise GoneError(f"answered {reply.code} to the end of the text")
             raise _RefusedError("dot", reply)
         return reply
+
+
+def _envelope(
+    sender: str, recipient: str, *parameters: str
+) -> tuple[tuple[Literal["mail", "rcpt", "data"], bytes], ...]:
+    mail_from = " ".join((f"MAIL FROM:<{sender}>", *parameters))
+    return (
+        ("mail", f"{mail_from}\r\n".encode()),
+        ("rcpt", f"RCPT TO:<{recipient}>\r\n".encode()),
+        ("data", b"DATA\r\n"),
+    )
 
 
 def _agrees(stage: str, reply: Reply) -> bool:
@@ -385,7 +451,7 @@ def _agrees(stage: str, reply: Reply) -> bool:
     elif reply.code in _OK:
         return True
     if reply.code < 400:
-        raise GoneError(f"answered {reply.code} to {stage.upper()}")
+        raise _OutOfStepError(f"answered {reply.code} to {stage.upper()}")
     return False
 
 

@@ -1,9 +1,13 @@
 """The sender: takes deliveries from the outbox and hands them to the relay.
 
 One *ledger* coroutine owns every row this process holds. It commits, in one transaction, the
-outcomes of dialogues that ended and the intents of those about to begin, so a connection's
-next MAIL waits for that commit and rows in `sending` never exceed the open connections.
-Connections are tasks that ask the ledger for work until there is none.
+outcomes of dialogues that ended and the intents of those about to begin, so a connection sends
+the text of its next mail only after the commit that holds its intent and the outcome of the one
+before, and rows in `sending` never exceed the open connections. Connections are tasks that ask
+the ledger for work until there is none.
+
+The envelope of the next mail may leave earlier, with the dot of the one before: no relay takes
+anything by it. Its row is leased and no more; where the gate refuses it, the connection is cut.
 """
 
 import asyncio
@@ -11,7 +15,6 @@ import logging
 import math
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
@@ -31,6 +34,7 @@ from l3mail.sending.hearing import Ear
 from l3mail.sending.high_water import HighWater
 from l3mail.sending.rates import Rates
 from l3mail.sending.refusals import distrusted_slugs, follow_up, unsendable
+from l3mail.sending.sessions import Session, allot, out_of_step
 from l3mail.sending.tallies import Tally
 from l3mail.sending.terms import Terms
 
@@ -48,17 +52,12 @@ SWEEP_POLLS = 10
 TEXTS_KEPT = 64
 """Published versions held in memory."""
 
+PLAIN_SECONDS = 600.0
+"""For so long no envelope is announced after a connection ended right behind one, or a relay was
+out of step: where that is its way, mails would be uncertain again and again."""
+
 Compose = Callable[[Started, Published], bytes]
 T = TypeVar("T")
-
-
-@dataclass(eq=False, slots=True)
-class _Waiter:
-    """A connection that asks for its next delivery; None tells it to part."""
-
-    wire: Wire
-    since: float
-    answer: "asyncio.Future[tuple[Started, Published] | None]"
 
 
 class Sender:
@@ -99,7 +98,8 @@ class Sender:
         self._more = True
         self._looked = 0.0
         self._refusals: Counter[str] = Counter()
-        self._waiters: deque[_Waiter] = deque()
+        self._waiters: deque[Session] = deque()
+        self._plain_until = -math.inf
         self._texts: dict[int, Published] = {}
         self._stopping = False
         self._renewed = 0.0
@@ -159,7 +159,8 @@ class Sender:
         self._mind_the_relay()
         self._lines.extend(self._ready.ripe(seconds()))
         serving = self._lines.count > len(self._waiters)
-        left = claimed or written or serving or bool(self._ready or self._unstarted)
+        held = self._ready or self._unstarted or any(waiter.announced for waiter in self._waiters)
+        left = claimed or written or serving or bool(held)
         if not left:
             self._ear.report()
         return left
@@ -270,7 +271,9 @@ class Sender:
     async def _commit(self) -> bool:
         """Write ended dialogues and new intents in one transaction, then hand out the new."""
         waiters = self._askable()
-        claims = self._ready.pick(len(waiters), seconds())
+        announced = [waiter.announced for waiter in waiters if waiter.announced]
+        picked = self._ready.pick(len(waiters) - len(announced), seconds())
+        claims = announced + picked
         finished, self._finished = self._finished, []
         unstarted, self._unstarted = self._unstarted, []
         distrusted, refusals = distrusted_slugs(self._refusals, finished)
@@ -296,9 +299,10 @@ class Sender:
             self._finished = finished + self._finished
             self._unstarted = unstarted + claims + self._unstarted
             self._rates.ended(claim.id for claim in claims)
+            self._hand_out([waiter for waiter in waiters if waiter.announced], [], {})
             return True
         begun = {delivery.id for delivery in result[0]}
-        self._rates.spend(seconds(), len(begun))
+        self._rates.spend(seconds(), sum(claim.id in begun for claim in picked))
         self._rates.ended(claim.id for claim in claims if claim.id not in begun)
         self._refusals = refusals
         if finished:
@@ -311,7 +315,7 @@ class Sender:
         self._hand_out(waiters, *result)
         return True
 
-    def _askable(self) -> list[_Waiter]:
+    def _askable(self) -> list[Session]:
         """The connections that may get a mail, as far as the relay's state decides it."""
         if self._stopping or self._lines.fault:
             return []
@@ -322,8 +326,9 @@ class Sender:
         return waiters
 
     def _hand_out(
-        self, waiters: list[_Waiter], started: list[Started], texts: dict[int, Published]
+        self, waiters: list[Session], started: list[Started], texts: dict[int, Published]
     ) -> None:
+        """Give each the mail it announced, or tell it to part; the others share the rest."""
         if len(self._texts) > TEXTS_KEPT:
             self._texts = {
                 d.message_id: self._texts[d.message_id]
@@ -331,9 +336,11 @@ class Sender:
                 if d.message_id in self._texts
             }
         self._texts |= texts
-        for waiter, delivery in zip(waiters, started, strict=False):
+        for waiter, delivery in allot(waiters, started):
             self._waiters.remove(waiter)
-            waiter.answer.set_result((delivery, self._texts[delivery.message_id]))
+            waiter.announced = None
+            given = None if delivery is None else (delivery, self._texts[delivery.message_id])
+            waiter.answer.set_result(given)
 
     def _dismiss(self) -> None:
         """Let go of connections that died, waited long enough, or are wanted no more."""
@@ -402,38 +409,81 @@ class Sender:
 
     async def _serve(self, wire: Wire) -> None:
         """Carry mails over `wire` until there are none, it has carried its share, or it breaks."""
-        terms, opened = self._terms, seconds()
-        while (
-            wire.usable
-            and wire.carried < terms.messages_per_connection
-            and (wire.carried == 0 or seconds() - opened < terms.connection_age)
-        ):
-            answer = asyncio.get_running_loop().create_future()
-            if self._stopping:
-                break
-            self._waiters.append(_Waiter(wire, seconds(), answer))
-            self._wake.set()
-            given = await answer
-            if given is None:
-                break
-            # Awaited first: the ledger swaps the list while a dialogue is under way.
-            attempt = await self._attempt(wire, *given)
-            self._rates.ended([attempt.delivery.id])
-            self._finished.append(attempt)
-            self._wake.set()
+        loop = asyncio.get_running_loop()
+        session = Session(wire, seconds(), seconds(), loop.create_future())
+        try:
+            while wire.usable and (session.announced or session.has_room(self._terms, seconds())):
+                if self._stopping:
+                    break
+                session.since, session.answer = seconds(), loop.create_future()
+                ahead = session.announced is not None
+                self._waiters.append(session)
+                self._wake.set()
+                given = await session.answer
+                if given is None:
+                    break
+                # Awaited first: the ledger swaps the list while a dialogue is under way.
+                attempt = await self._attempt(session, *given)
+                if ahead and out_of_step(attempt):
+                    self._announce_no_more()
+                self._rates.ended([attempt.delivery.id])
+                self._finished.append(attempt)
+                self._wake.set()
+        finally:
+            self._take_back(session)
         if wire.carried == 0 and not wire.usable and not self._stopping:
             self._lines.distrust("it closes sessions before any mail")
         await wire.quit(self._terms.pace.quit)
 
-    async def _attempt(self, wire: Wire, delivery: Started, text: Published) -> Attempt:
+    def _next(self, session: Session) -> str | None:
+        """To whom the mail goes whose envelope may leave with the dot of this one.
+
+        What another connection could begin at once is left to it.
+        """
+        now, lines = seconds(), self._lines
+        if self._stopping or lines.fault or lines.probing or now < self._plain_until:
+            return None
+        idle = sum(waiter.announced is None for waiter in self._waiters)
+        others = idle + lines.count - lines.open
+        if len(self._ready) <= others or not session.has_room(self._terms, now):
+            return None
+        session.announced = self._ready.pick_to_announce(now)
+        if session.announced is None:
+            return None
+        # A relay counts envelopes, whatever comes of them.
+        self._rates.spend(now, 1)
+        return session.announced.address
+
+    def _take_back(self, session: Session) -> None:
+        """What was announced and never begun is the next for somebody else."""
+        if session.announced is None:
+            return
+        if not session.wire.usable and not self._stopping:
+            self._announce_no_more()
+        self._ready.put_back(session.announced)
+        session.announced = None
+
+    def _announce_no_more(self) -> None:
+        if seconds() >= self._plain_until:
+            log.info("the relay does not take envelopes ahead: each waits for the answer before")
+        self._plain_until = seconds() + PLAIN_SECONDS
+
+    async def _attempt(self, session: Session, delivery: Started, text: Published) -> Attempt:
         """One mail, whose faults stay its own: whatever goes wrong, the rest goes on."""
+        terms, wire = self._terms, session.wire
         try:
             content = self._compose(delivery, text)
         except Exception as fault:  # noqa: BLE001 - a text may fail in any way it likes
+            wire.forget()
             return unsendable(delivery, fault)
-        terms = self._terms
         try:
-            return await wire.hand_over(delivery, terms.envelope_from, content, terms.timeouts)
+            return await wire.hand_over(
+                delivery,
+                terms.envelope_from,
+                content,
+                terms.timeouts,
+                lambda: self._next(session),
+            )
         except AddressError as fault:
             return unsendable(delivery, fault)
         except Exception:
