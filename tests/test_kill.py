@@ -24,7 +24,8 @@ CONNECTIONS = 8
 # What a sender hands over between two kills, at most: the queue must outlast them all.
 PER_KILL = 60
 # With PIPELINING the next envelope leaves with the dot, and every kill may find one announced.
-RELAYS = [pytest.param((), id="lockstep"), pytest.param(("--pipelining",), id="pipelining")]
+LOCKSTEP: tuple[str, ...] = ()
+PIPELINING = ("--pipelining",)
 
 SETTINGS = """
 [sender]
@@ -43,8 +44,14 @@ def arrivals(log: Path) -> Counter[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("options", RELAYS)
-@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        pytest.param("sqlite", LOCKSTEP, id="sqlite-lockstep"),
+        pytest.param("sqlite", PIPELINING, id="sqlite-pipelining"),
+        pytest.param("postgres", PIPELINING, id="postgres", marks=pytest.mark.postgres),
+    ],
+)
 def test_killed_senders_lose_nothing_and_repeat_nothing_in_silence(
     tmp_path: Path,
     kind: str,
@@ -94,7 +101,7 @@ def test_killed_senders_lose_nothing_and_repeat_nothing_in_silence(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("options", RELAYS)
+@pytest.mark.parametrize("options", [LOCKSTEP, PIPELINING], ids=["lockstep", "pipelining"])
 def test_a_sender_asked_to_stop_again_and_again_leaves_nothing_uncertain(
     tmp_path: Path, options: tuple[str, ...], record_property: Callable[[str, object], None]
 ) -> None:
