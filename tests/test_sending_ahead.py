@@ -1,6 +1,8 @@
 """Envelopes that leave with the dot of the mail before: one round trip a mail, nothing risked."""
 
+import asyncio
 import re
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -152,6 +154,49 @@ def test_asked_to_stop_it_gives_back_what_it_announced(village: Village) -> None
     assert all(row["lease_owner"] is None for row in village.rows())
 
 
+def test_asked_to_stop_it_announces_no_more_and_parts_politely(village: Village) -> None:
+    fill(village, 6)
+    with Relay(pipelining=True) as relay:
+        relay.hold("data")
+        running = Running(lambda: sender_for(village, relay_of(relay), connections=2))
+        relay.wait_for_held(2)
+        running.stop()
+        while not running.sender._stopping:
+            pass
+        relay.release()
+        running.join()
+        assert (len(relay.taken), relay.ahead, relay.quits) == (2, 0, 2)
+
+
+def test_what_a_connection_under_way_could_begin_is_not_announced(village: Village) -> None:
+    fill(village, 2)
+    open_up = threading.Event()
+    slow = Fault(None, "ehlo", "reply", gate=open_up)
+    with Relay(pipelining=True, faults={2: slow}) as relay:
+        running = Running(lambda: sender_for(village, relay_of(relay), connections=2))
+        relay.wait_until(lambda book: len(book.accepted) == 2)
+        open_up.set()
+        running.join()
+        assert relay.ahead == 0
+
+
+def test_a_lost_connection_is_of_use_only_for_what_was_said_to_its_envelope() -> None:
+    async def main(server: Relay) -> None:
+        for said in (b"", b"250 2.1.0 ok\r\n550 5.1.1 no such user\r\n"):
+            wire = await relay_of(server).open()
+            wire.announce("kurs@stadt.example", "p1@schule.example")
+            assert wire.usable
+            wire.data_received(said)
+            wire._end("connection closed")
+            assert wire.usable == bool(said)
+            wire.abort()
+            assert not wire.usable
+            await wire._lost.wait()
+
+    with Relay(pipelining=True) as server:
+        asyncio.run(main(server))
+
+
 @pytest.mark.parametrize("taken", [False, True], ids=["not taken", "taken"])
 def test_a_loss_behind_the_dot_leaves_the_announced_mail_untouched(
     sqlite_village: Village, *, taken: bool
@@ -269,6 +314,7 @@ def test_an_announced_text_that_fails_costs_its_row_and_the_connection(
         assert (relay.sessions, len(relay.taken)) == (2, 3)
     states = [row["state"] for row in sqlite_village.rows()]
     assert states == ["accepted", "failed", "accepted", "accepted"]
+    assert [row["attempts"] for row in sqlite_village.rows()] == [1] * 4
 
 
 def test_an_address_that_is_more_than_ascii_is_not_announced(sqlite_village: Village) -> None:
@@ -316,6 +362,18 @@ def test_an_envelope_counts_for_the_hour_whatever_comes_of_it(village: Village) 
         running.join()
         assert len(envelopes(relay)) == 4
         assert len(relay.accepted) == 3
+
+
+def test_a_mail_that_was_announced_counts_once(village: Village) -> None:
+    fill(village, 9)
+    limits = Limits(per_hour=10)
+    with Relay(pipelining=True) as relay:
+        running = Running(
+            lambda: sender_for(village, relay_of(relay), connections=1, limits=limits)
+        )
+        relay.wait_until(lambda book: len(book.accepted) == 9)
+        running.join()
+        assert relay.ahead == 8
 
 
 def test_an_announced_mail_counts_for_its_domain(village: Village) -> None:
