@@ -197,6 +197,10 @@ def test_a_server_that_runs_tells_the_outside_that_it_lives(
         assert len(listener.heard) == 1
 
 
+def to_staff(office: Office) -> list[str]:
+    return [row["slug"] for row in office.rows() if row["purpose"] == "staff"]
+
+
 def test_sign_ups_over_their_ceiling_are_told_to_the_person_on_duty(tmp_path: Path) -> None:
     newsletter = '[signup]\noverall = 1\n[streams.newsletter]\ntitle = "Neues"\n'
     office = Office(tmp_path, on_duty(NOBODY_LISTENS) + newsletter)
@@ -212,11 +216,12 @@ def test_sign_ups_over_their_ceiling_are_told_to_the_person_on_duty(tmp_path: Pa
                 ),
             ):
                 pass
-        while not [row for row in office.rows() if row["purpose"] == "staff"]:
+        while "notice/signups" not in to_staff(office):
             assert process.poll() is None
         assert end(process, signal.SIGTERM) == 0
-    (row,) = (row for row in office.rows() if row["purpose"] == "staff")
-    assert row["slug"] == "notice/signups"
+    # Beside it the report of the week before, which a tick may have come to.
+    assert sorted(set(to_staff(office)) | {"report/weekly"}) == ["notice/signups", "report/weekly"]
+    assert to_staff(office).count("notice/signups") == 1
     assert "more than 1 sign-ups" in office.log.read_text()
 
 
