@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from l3mail import content, rendering
+from l3mail import content
 from l3mail.content import Text, foreign_resources
 from l3mail.content.images import image_size
 from l3mail.content.placeholders import NAMES, OURS, PARTS
@@ -320,8 +320,7 @@ def test_whatever_is_written_is_an_error_or_a_mail(shelf: Shelf, pieces: list[st
             parts(text)
 
 
-def test_content_and_rendering_know_the_same_filters_and_names(shelf: Shelf) -> None:
-    assert set(rendering.FILTERS) == content.FILTERS
+def test_content_and_rendering_know_the_same_names(shelf: Shelf) -> None:
     filled = values()
     assert set(filled) == NAMES | OURS
     for name in ("course", "links", "house", "impressum"):

@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from markupsafe import Markup, escape
 
 from l3mail.content import Text, compile_all
-from l3mail.content import placeholders as content_placeholders
 from l3mail.errors import RenderingError
 from l3mail.rendering import Head, Pressed, compose, placeholders, plain, pressing
 from l3mail.settings import load_settings
@@ -596,8 +595,3 @@ def test_an_address_that_needs_smtputf8_goes_the_plain_way(html: str | None) -> 
     assert "To: jürgen@schule.example\r\n".encode() in mail
     assert message_from_bytes(mail, policy=default)["Subject"] == "Größe"
     assert bodies(mail)[0] == "ü\n"
-
-
-def test_all_that_a_published_text_may_say_is_pressed() -> None:
-    """What `check` allows and pressing does not know would silently cost ten times as much."""
-    assert set(content_placeholders._ALLOWED) - pressing._SAYING == set()

@@ -20,7 +20,7 @@ from l3mail.sending.rates import Rates
 from tests.fakes.post import composed, relay_of, send, sender_for
 from tests.fakes.relay import Fault, Relay
 from tests.fakes.village import Village
-from tests.test_sending_sender import Running, fill, outbox_counts, village_settles
+from tests.test_sending_sender import LEAVING, Running, fill, outbox_counts, village_settles
 
 _MESSAGE_ID = re.compile(rb"Message-ID: <(\d+)@village>")
 
@@ -88,16 +88,7 @@ def test_nothing_is_announced_to_a_relay_that_wants_to_be_waited_for(village: Vi
         assert not relay.violations
 
 
-@pytest.mark.parametrize(
-    "act",
-    [
-        pytest.param(lambda v, p: v.change(SUBSCRIBER, p, erased_at=v.now), id="erased"),
-        pytest.param(lambda v, p: v.suppress(p, "complaint"), id="suppressed"),
-        pytest.param(
-            lambda v, p: v.change(SUBSCRIPTION, p, state="unsubscribed"), id="unsubscribed"
-        ),
-    ],
-)
+@pytest.mark.parametrize("act", LEAVING.values(), ids=LEAVING)
 def test_somebody_who_leaves_when_announced_is_not_mailed_and_the_next_are(
     village: Village, act: Callable[[Village, int], None]
 ) -> None:

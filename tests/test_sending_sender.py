@@ -208,16 +208,15 @@ def test_mail_goes_through_login_and_tls(sqlite_village: Village) -> None:
     assert len(relay.accepted) == 2
 
 
-@pytest.mark.parametrize(
-    "act",
-    [
-        pytest.param(lambda v, p: v.change(SUBSCRIBER, p, erased_at=v.now), id="erased"),
-        pytest.param(lambda v, p: v.suppress(p, "complaint"), id="suppressed"),
-        pytest.param(
-            lambda v, p: v.change(SUBSCRIPTION, p, state="unsubscribed"), id="unsubscribed"
-        ),
-    ],
-)
+LEAVING: dict[str, Callable[[Village, int], Any]] = {
+    "erased": lambda v, p: v.change(SUBSCRIBER, p, erased_at=v.now),
+    "suppressed": lambda v, p: v.suppress(p, "complaint"),
+    "unsubscribed": lambda v, p: v.change(SUBSCRIPTION, p, state="unsubscribed"),
+}
+"""Ways of a person, by number, not to be mailed any more."""
+
+
+@pytest.mark.parametrize("act", LEAVING.values(), ids=LEAVING)
 def test_somebody_who_leaves_while_leased_is_not_mailed(
     village: Village, act: Callable[[Village, int], None]
 ) -> None:

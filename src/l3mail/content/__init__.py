@@ -11,12 +11,11 @@ from l3mail.content.findings import Finding
 from l3mail.content.images import Medium, digest_of
 from l3mail.content.layouts import foreign_resources
 from l3mail.content.matter import parse_duration
-from l3mail.content.placeholders import FILTERS, TESTS
+from l3mail.content.placeholders import TESTS
 from l3mail.content.sources import Library, Source, read_library
 from l3mail.content.wordings import Wording
 
 __all__ = [
-    "FILTERS",
     "TESTS",
     "Curriculum",
     "Finding",

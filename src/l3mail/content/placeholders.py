@@ -14,6 +14,7 @@ from jinja2 import Environment, TemplateSyntaxError, nodes
 
 from l3mail.content.findings import Faults, suggestion
 from l3mail.errors import quoted
+from l3mail.syntax import FILTERS, NODES
 
 NAMES: Final = frozenset(
     "greeting first_name last_name salutation district locale attrs course links house impressum"
@@ -32,11 +33,6 @@ PARTS: Final[Mapping[str, frozenset[str]]] = {
     "loop": frozenset("index index0 first last length revindex".split()),
 }
 CAN_BE_EMPTY: Final = frozenset("first_name last_name salutation district attrs".split())
-FILTERS: Final = frozenset(
-    "capitalize default first join last length lower round title trim upper".split()
-)
-"""Those that `rendering` knows; the two modules are neighbours, a test holds them together."""
-
 TESTS: Final = frozenset(
     "defined divisibleby eq equalto even ge gt in le lt ne none number odd string".split()
 )
@@ -56,37 +52,6 @@ _OPENED = re.compile(r"\{[{%#]")
 _CLOSED: Final = {"{{": "}}", "{%": "%}", "{#": "#}"}
 _CLOSED_EXAMPLE: Final = {"{{": "{{ greeting }}", "{%": "{% if district %}", "{#": "{# note #}"}
 _TAG_NAME = re.compile(r"\{%[-+]?\s*(\w*)")
-_ALLOWED: Final = (
-    nodes.Template,
-    nodes.Output,
-    nodes.TemplateData,
-    nodes.If,
-    nodes.For,
-    nodes.Name,
-    nodes.Getattr,
-    nodes.Getitem,
-    nodes.Filter,
-    nodes.Test,
-    nodes.Call,
-    nodes.Compare,
-    nodes.Operand,
-    nodes.And,
-    nodes.Or,
-    nodes.Not,
-    nodes.Neg,
-    nodes.Const,
-    nodes.CondExpr,
-    nodes.Concat,
-    nodes.Add,
-    nodes.Sub,
-    nodes.Mul,
-    nodes.Div,
-    nodes.FloorDiv,
-    nodes.Mod,
-    nodes.Tuple,
-    nodes.List,
-    nodes.Keyword,
-)
 
 
 def tag_name(piece: str) -> str:
@@ -237,7 +202,7 @@ class _Reader:
             case nodes.Compare() | nodes.Not():
                 with self.knowing(_mentioned(node)):
                     self._below(node)
-            case _ if isinstance(node, _ALLOWED):
+            case _ if type(node) in NODES:
                 self._below(node)
             case _:
                 self.error(node, f"{type(node).__name__} is not for texts; keep to if and for")

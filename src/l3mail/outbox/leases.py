@@ -10,11 +10,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
-    ColumnElement,
     Connection,
     Select,
     bindparam,
-    literal,
     or_,
     select,
     tuple_,
@@ -37,14 +35,18 @@ NO_LEASE: dict[str, Any] = {"lease_owner": None, "lease_until": None}
 class Claim:
     """A leased row: its id and the fence the lease was taken under.
 
-    `domain` is the recipient's, as far as the claim asked for it; `address` is theirs as it was
-    then, so that an envelope may be made of it before the intent says whether it still holds.
+    `address` is the recipient's as it was then, so that an envelope may be made of it before the
+    intent says whether it still holds.
     """
 
     id: int
     fence: int
-    domain: str = ""
     address: str = field(default="", repr=False, compare=False)
+
+    @property
+    def domain(self) -> str:
+        """What follows the @-sign, as A-label."""
+        return self.address.rpartition("@")[2]
 
 
 _LEASED: dict[str, Any] = {
@@ -57,9 +59,7 @@ _LEASED: dict[str, Any] = {
 
 
 def _leasing(picked: Select[Any], *, by_domain: bool = False) -> ReturningUpdate[Any]:
-    domain: ColumnElement[Any] = literal("")
     if by_domain:
-        domain = DOMAIN
         picked = picked.where(DOMAIN.not_in(bindparam("crowded", expanding=True)))
     # SKIP LOCKED lets PostgreSQL's senders pass each other; SQLite has one, and no such words.
     ids = picked.limit(bindparam("limit")).with_for_update(skip_locked=True).cte("picked")
@@ -67,7 +67,7 @@ def _leasing(picked: Select[Any], *, by_domain: bool = False) -> ReturningUpdate
         update(DELIVERY)
         .where(DELIVERY.c.id.in_(select(ids.c.id)))
         .values(_LEASED)
-        .returning(DELIVERY.c.id, DELIVERY.c.fence, domain, ADDRESS)
+        .returning(DELIVERY.c.id, DELIVERY.c.fence, ADDRESS)
     )
 
 
@@ -87,7 +87,7 @@ _DUE_AGAIN = (
     .where(DELIVERY.c.state == "deferred", DELIVERY.c.next_attempt_at <= NOW, ~kept_back())
     .order_by(DELIVERY.c.next_attempt_at)
 )
-# Nobody pays for domains who has no limits for them.
+# Nobody pays for domains unless one of them has to wait.
 _CLAIM, _CLAIM_BY_DOMAIN = _leasing(_QUEUED), _leasing(_QUEUED, by_domain=True)
 _CLAIM_RETRIES = _leasing(_DUE_AGAIN)
 _CLAIM_RETRIES_BY_DOMAIN = _leasing(_DUE_AGAIN, by_domain=True)
@@ -101,15 +101,15 @@ def claim(
     lane: int,
     after: int,
     limit: int,
-    crowded: Sequence[str] | None = None,
+    crowded: Sequence[str] = (),
 ) -> list[Claim]:
     """Lease up to `limit` queued rows of a lane with ids above `after`, in id order.
 
-    With `crowded`, rows for these domains are left where they are, and claims know their domain.
+    Rows for the domains that are `crowded` are left where they are.
     """
     values = {"owner": owner, "now": now, "lease": now + LEASE, "limit": limit}
     values |= {"of_lane": lane, "after": after}
-    found = _claimed(connection, _CLAIM if crowded is None else _CLAIM_BY_DOMAIN, values, crowded)
+    found = _claimed(connection, _CLAIM_BY_DOMAIN if crowded else _CLAIM, values, crowded)
     return sorted(found, key=lambda claimed: claimed.id)
 
 
@@ -119,14 +119,14 @@ def claim_retries(
     now: datetime,
     *,
     limit: int,
-    crowded: Sequence[str] | None = None,
+    crowded: Sequence[str] = (),
 ) -> list[Claim]:
     """Lease up to `limit` deferred rows whose next attempt is due, the longest due first.
 
     `crowded` is as in `claim`.
     """
     values = {"owner": owner, "now": now, "lease": now + LEASE, "limit": limit}
-    statement = _CLAIM_RETRIES if crowded is None else _CLAIM_RETRIES_BY_DOMAIN
+    statement = _CLAIM_RETRIES_BY_DOMAIN if crowded else _CLAIM_RETRIES
     return _claimed(connection, statement, values, crowded)
 
 
@@ -134,9 +134,9 @@ def _claimed(
     connection: Connection,
     statement: ReturningUpdate[Any],
     values: dict[str, Any],
-    crowded: Sequence[str] | None,
+    crowded: Sequence[str],
 ) -> list[Claim]:
-    if crowded is not None:
+    if crowded:
         values = values | {"crowded": crowded}
     return [Claim(*row) for row in connection.execute(statement, values)]
 

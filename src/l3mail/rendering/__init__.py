@@ -9,11 +9,10 @@ of its own (an encoded word in a name could become one: CVE-2024-6923).
 from l3mail.rendering.heads import LONGEST_LINE, LONGEST_SUBJECT, Head
 from l3mail.rendering.plain import fill
 from l3mail.rendering.pressing import Pressed, compose, press
-from l3mail.rendering.sandbox import FILTERS, LONGEST_PART, LONGEST_RANGE, MOST_STEPS
+from l3mail.rendering.sandbox import LONGEST_PART, LONGEST_RANGE, MOST_STEPS
 from l3mail.rendering.values import placeholders
 
 __all__ = [
-    "FILTERS",
     "LONGEST_LINE",
     "LONGEST_PART",
     "LONGEST_RANGE",

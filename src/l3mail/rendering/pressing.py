@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import cache, lru_cache
 from itertools import islice
-from typing import Any, Final
+from typing import Any
 
 from jinja2 import Template, nodes
 from jinja2.compiler import CodeGenerator
@@ -21,6 +21,7 @@ from markupsafe import escape
 from l3mail.rendering import plain
 from l3mail.rendering.heads import Head, block
 from l3mail.rendering.sandbox import LONGEST_PART, Sandbox, run, sandbox, scope_of
+from l3mail.syntax import NODES
 
 TEXTS_KEPT = 64
 """Pressed texts held in memory."""
@@ -35,40 +36,6 @@ _BATCH, _LONG = 64, 20_000
 _DOTS = re.compile(r"^\.+", re.MULTILINE)
 # binascii encodes a space before a line end without asking whether it still has room.
 _OVERLONG = re.compile(r"^(.{74,75})(=20|=09)$", re.MULTILINE)
-
-_SAYING: Final = frozenset(
-    {
-        nodes.Template,
-        nodes.Output,
-        nodes.TemplateData,
-        nodes.If,
-        nodes.For,
-        nodes.Name,
-        nodes.Getattr,
-        nodes.Getitem,
-        nodes.Filter,
-        nodes.Test,
-        nodes.Call,
-        nodes.Compare,
-        nodes.Operand,
-        nodes.And,
-        nodes.Or,
-        nodes.Not,
-        nodes.Neg,
-        nodes.Const,
-        nodes.CondExpr,
-        nodes.Concat,
-        nodes.Add,
-        nodes.Sub,
-        nodes.Mul,
-        nodes.Div,
-        nodes.FloorDiv,
-        nodes.Mod,
-        nodes.Tuple,
-        nodes.List,
-        nodes.Keyword,
-    }
-)
 
 
 class _UnpressedError(Exception):
@@ -239,7 +206,7 @@ def _template(source: str | None, own: Sandbox) -> Template | None:
 def _only_says(tree: nodes.Template) -> bool:
     found = [tree, *tree.find_all(nodes.Node)]
     return all(
-        type(node) in _SAYING and not (isinstance(node, nodes.For) and node.recursive)
+        type(node) in NODES and not (isinstance(node, nodes.For) and node.recursive)
         for node in found
     )
 

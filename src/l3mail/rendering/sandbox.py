@@ -17,6 +17,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 from markupsafe import escape
 
+from l3mail.syntax import FILTERS
+
 LONGEST_PART = 1_000_000
 """Characters of a part, and of all that a part joins."""
 
@@ -31,9 +33,6 @@ MOST_STEPS = 1_000_000
 _STEPS_OF_A_MACRO = 1000
 # Characters that cost as much as a step.
 _CHANGED, _COPIED, _COMPARED = 8, 1000, 10_000
-
-FILTERS = tuple("capitalize default first join last length lower round title trim upper".split())
-"""The filters a text may use; none makes much of little or leaves the values it is given."""
 
 _CHANGING = "capitalize lower title trim upper".split()
 

@@ -210,7 +210,7 @@ class Sender:
         if self._in_doubt:
             self._ready.clear()
         room = self._room_for_claims(seconds())
-        crowded = self._crowded if self._rates.domains else None
+        crowded = self._crowded
 
         def verb(connection: Connection) -> tuple[list[Claim], list[Claim], dict[int, int]]:
             now, owner = self._clock.now(), self._terms.owner
@@ -244,7 +244,7 @@ class Sender:
         return max(0, room)
 
     def _lease(
-        self, connection: Connection, now: datetime, room: int, crowded: list[str] | None
+        self, connection: Connection, now: datetime, room: int, crowded: list[str]
     ) -> tuple[list[Claim], list[Claim], dict[int, int]]:
         """Who waits for a confirmation, up to a batch; then second attempts, then the rest."""
         owner, marks = self._terms.owner, dict(self._marks)
