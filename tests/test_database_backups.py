@@ -25,13 +25,11 @@ from l3mail.backups.archives import write_archive
 from l3mail.backups.drafts import PREFIX, drafting
 from l3mail.database import opened
 from l3mail.models import ACTIONS, SUBSCRIBER
-from tests.fakes.disaster import PEOPLE, Disaster, hour
-from tests.fakes.office import Office, await_lines, end
+from tests.fakes.disaster import PEOPLE, Disaster, hour, on_a_sunday
+from tests.fakes.office import HOLDING, Office, await_lines, end
 from tests.fakes.postgres import drop_database, fresh_database, postgres_url
-from tests.fakes.relay import Relay
 from tests.fakes.sink import running_sink
 from tests.fakes.village import BACKENDS
-from tests.test_kill import SETTINGS
 
 
 @pytest.fixture(params=BACKENDS)
@@ -39,21 +37,14 @@ def house(
     request: pytest.FixtureRequest, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Disaster]:
     """A workspace with three learners, on a Sunday."""
-    url = fresh_database(postgres_url()) if request.param == "postgres" else None
-    with Relay() as relay:
-        disaster = Disaster(tmp_path, relay, url, capsys, monkeypatch)
-        disaster.settle_down()
+    with on_a_sunday(request.param, tmp_path, capsys, monkeypatch) as disaster:
         yield disaster
-    if url:
-        drop_database(url)
 
 
 @pytest.fixture
 def desk(tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Disaster]:
     """The same on SQLite alone."""
-    with Relay() as relay:
-        disaster = Disaster(tmp_path, relay, None, capsys, monkeypatch)
-        disaster.settle_down()
+    with on_a_sunday("sqlite", tmp_path, capsys, monkeypatch) as disaster:
         yield disaster
 
 
@@ -182,7 +173,7 @@ def test_a_backup_made_while_mails_go_out_knows_every_mail_that_had_arrived(
 ) -> None:
     url = fresh_database(postgres_url()) if kind == "postgres" else None
     with running_sink(tmp_path, "--delay-ms", "5") as (port, log):
-        office = Office(tmp_path, SETTINGS.format(port=port, connections=4), database_url=url)
+        office = Office(tmp_path, HOLDING.format(port=port, connections=4), database_url=url)
         office.fill(2000)
         worker = office.start("worker")
         await_lines(log, 50, worker)
@@ -351,7 +342,7 @@ def test_nothing_is_put_back_while_somebody_has_the_database_open(
     tmp_path: Path, kind: str
 ) -> None:
     url = fresh_database(postgres_url()) if kind == "postgres" else None
-    office = Office(tmp_path, SETTINGS.format(port=1, connections=1), database_url=url)
+    office = Office(tmp_path, HOLDING.format(port=1, connections=1), database_url=url)
     assert office.run("db", "backup", str(tmp_path / "b.tar.gz")).returncode == 0
     pages = office.start("web", "--port", "0")
     try:

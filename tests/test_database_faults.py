@@ -22,9 +22,9 @@ import pytest
 
 from l3mail.database import opened
 from l3mail.sending import contradiction, read_mark
-from tests.fakes.office import Office, await_lines, end
+from tests.fakes.office import HOLDING, Office, await_lines, end
 from tests.fakes.sink import running_sink
-from tests.test_kill import KILLS, SETTINGS
+from tests.test_kill import KILLS
 
 CONNECTIONS = 2
 PEOPLE = 1200
@@ -45,7 +45,7 @@ def test_every_image_of_a_power_cut_is_sound_and_knows_what_had_arrived(
     chance = random.Random(seed)
     images, seen_sizes = min(KILLS, 500), set()
     with running_sink(tmp_path, "--delay-ms", "4", "--seed", str(seed)) as (port, log):
-        office = Office(tmp_path, SETTINGS.format(port=port, connections=CONNECTIONS))
+        office = Office(tmp_path, HOLDING.format(port=port, connections=CONNECTIONS))
         office.fill(max(images * 40, 400))
         database = office.settings.state_dir / "l3mail.sqlite3"
         worker = office.start("worker")
@@ -120,7 +120,7 @@ class House:
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:
     with running_sink(tmp_path, "--delay-ms", "10") as (port, log):
-        office = Office(tmp_path, SETTINGS.format(port=port, connections=CONNECTIONS) + FORM)
+        office = Office(tmp_path, HOLDING.format(port=port, connections=CONNECTIONS) + FORM)
         office.fill(PEOPLE)
         with contextlib.closing(House(office, log)) as running:
             yield running
@@ -191,7 +191,7 @@ def test_run_on_a_restored_copy_answers_pages_and_sends_once_it_is_reconciled(
     tmp_path: Path,
 ) -> None:
     with running_sink(tmp_path) as (port, log):
-        office = Office(tmp_path, SETTINGS.format(port=port, connections=CONNECTIONS) + FORM)
+        office = Office(tmp_path, HOLDING.format(port=port, connections=CONNECTIONS) + FORM)
         office.fill(20)
         assert office.run("db", "backup", str(tmp_path / "b.tar.gz")).returncode == 0
         assert office.run("worker", "--once").returncode == 0
@@ -218,7 +218,7 @@ def test_run_on_a_restored_copy_answers_pages_and_sends_once_it_is_reconciled(
 
 @pytest.mark.slow
 def test_a_backup_without_room_leaves_nothing_behind(tmp_path: Path) -> None:
-    office = Office(tmp_path, SETTINGS.format(port=1, connections=1))
+    office = Office(tmp_path, HOLDING.format(port=1, connections=1))
     office.fill(50)
     made = subprocess.run(
         ["/bin/sh", "-c", 'ulimit -f 100 && exec "$@"', "sh", *office.command("db", "backup")],

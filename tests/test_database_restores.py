@@ -13,9 +13,7 @@ from l3mail.errors import RestoredError
 from l3mail.models import ACTIONS, DELIVERY, ENROLLMENT, SUBSCRIBER, WORKSPACE
 from l3mail.sending import read_mark
 from l3mail.wiring import make_agenda
-from tests.fakes.disaster import ISSUE, LESSONS, PEOPLE, YEARLY, Disaster, hour
-from tests.fakes.postgres import drop_database, fresh_database, postgres_url
-from tests.fakes.relay import Relay
+from tests.fakes.disaster import ISSUE, LESSONS, PEOPLE, YEARLY, Disaster, hour, on_a_sunday
 from tests.fakes.village import BACKENDS
 from tests.test_database_backups import forge
 
@@ -25,24 +23,17 @@ def lost(
     request: pytest.FixtureRequest, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Disaster]:
     """A workspace that was backed up on a Monday at noon and went on for a week."""
-    url = fresh_database(postgres_url()) if request.param == "postgres" else None
-    with Relay() as relay:
-        disaster = Disaster(tmp_path, relay, url, capsys, monkeypatch)
-        disaster.settle_down()
+    with on_a_sunday(request.param, tmp_path, capsys, monkeypatch) as disaster:
         disaster.live(hour(23, 12))
         disaster.run("db", "backup", str(tmp_path / "monday.tar.gz"))
         disaster.live(hour(30, 14))
         yield disaster
-    if url:
-        drop_database(url)
 
 
 @pytest.fixture
 def office(tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Disaster]:
     """The same on SQLite, on its first Sunday."""
-    with Relay() as relay:
-        disaster = Disaster(tmp_path, relay, None, capsys, monkeypatch)
-        disaster.settle_down()
+    with on_a_sunday("sqlite", tmp_path, capsys, monkeypatch) as disaster:
         yield disaster
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.office import Office, await_lines, end
+from tests.fakes.office import HOLDING, Office, await_lines, end
 from tests.fakes.postgres import drop_database, fresh_database, postgres_url
 from tests.fakes.sink import running_sink
 
@@ -26,16 +26,6 @@ PER_KILL = 60
 # With PIPELINING the next envelope leaves with the dot, and every kill may find one announced.
 LOCKSTEP: tuple[str, ...] = ()
 PIPELINING = ("--pipelining",)
-
-SETTINGS = """
-[sender]
-from = "Bildung <kurs@stadt.example>"
-[relay]
-port = {port}
-connections = {connections}
-[uncertain]
-lesson = "hold"
-"""
 
 
 def arrivals(log: Path) -> Counter[str]:
@@ -64,7 +54,7 @@ def test_killed_senders_lose_nothing_and_repeat_nothing_in_silence(
     url = fresh_database(postgres_url()) if kind == "postgres" else None
     with running_sink(tmp_path, "--delay-ms", "20", "--seed", str(seed), *options) as (port, log):
         office = Office(
-            tmp_path, SETTINGS.format(port=port, connections=CONNECTIONS), database_url=url
+            tmp_path, HOLDING.format(port=port, connections=CONNECTIONS), database_url=url
         )
         office.fill(KILLS * PER_KILL)
         in_doubt = 0
@@ -109,7 +99,7 @@ def test_a_sender_asked_to_stop_again_and_again_leaves_nothing_uncertain(
     record_property("seed", seed)
     chance = random.Random(seed)
     with running_sink(tmp_path, "--delay-ms", "20", "--seed", str(seed), *options) as (port, log):
-        office = Office(tmp_path, SETTINGS.format(port=port, connections=CONNECTIONS))
+        office = Office(tmp_path, HOLDING.format(port=port, connections=CONNECTIONS))
         office.fill(STOPS * PER_KILL)
         for _ in range(STOPS):
             worker = office.start("worker")

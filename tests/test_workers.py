@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.office import Office, await_lines, end
+from tests.fakes.office import HOLDING, Office, await_lines, end
 from tests.fakes.postgres import crash, drop_database, fresh_database, postgres_url
 from tests.fakes.sink import running_sink
 
@@ -25,16 +25,6 @@ ROUNDS = int(os.environ.get("L3MAIL_ROUNDS", "2"))
 WORKERS = 4
 VICTIMS = 2
 CONNECTIONS = 4
-
-SETTINGS = """
-[sender]
-from = "Bildung <kurs@stadt.example>"
-[relay]
-port = {port}
-connections = {connections}
-[uncertain]
-lesson = "hold"
-"""
 
 
 @pytest.fixture
@@ -82,7 +72,7 @@ def test_four_workers_of_which_two_die_again_and_again_send_each_mail_once(
         log,
     ):
         office = Office(
-            tmp_path, SETTINGS.format(port=port, connections=CONNECTIONS), database_url=url
+            tmp_path, HOLDING.format(port=port, connections=CONNECTIONS), database_url=url
         )
         office.fill(MAILS)
         workers = [office.start("worker") for _ in range(WORKERS)]
@@ -121,7 +111,7 @@ def test_a_worker_frozen_past_its_lease_starts_nothing_when_it_wakes(
     mails = 200
     with running_sink(tmp_path, "--delay-ms", "20", "--pipelining") as (port, log):
         office = Office(
-            tmp_path, SETTINGS.format(port=port, connections=CONNECTIONS), database_url=url
+            tmp_path, HOLDING.format(port=port, connections=CONNECTIONS), database_url=url
         )
         office.fill(mails)
         frozen = office.start("worker")
@@ -158,7 +148,7 @@ def test_a_database_that_dies_in_mid_commit_again_and_again_costs_no_mail(
         log,
     ):
         office = Office(
-            tmp_path, SETTINGS.format(port=port, connections=CONNECTIONS), database_url=url
+            tmp_path, HOLDING.format(port=port, connections=CONNECTIONS), database_url=url
         )
         office.fill(mails)
         worker = office.start("worker")

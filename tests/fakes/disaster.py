@@ -29,6 +29,7 @@ from l3mail.models import CAMPAIGN, CAMPAIGN_MESSAGE
 from l3mail.settings import FILE, Settings, load_settings, make_state
 from l3mail.wiring import make_agenda, make_sender, require_reconciled
 from tests.fakes.parish import declare
+from tests.fakes.postgres import drop_database, fresh_database, postgres_url
 from tests.fakes.relay import Relay
 from tests.fakes.village import Village
 
@@ -51,6 +52,20 @@ title = "Grüße"
 def hour(day: int, at: int, month: int = 11) -> datetime:
     """An hour of Berlin's clocks in the late autumn of 2026."""
     return datetime(2026, month, day, at, tzinfo=BERLIN).astimezone(UTC)
+
+
+@contextmanager
+def on_a_sunday(
+    kind: str, folder: Path, capsys: Any, patch: pytest.MonkeyPatch
+) -> Iterator["Disaster"]:
+    """The workspace with three learners, before anything happened; `kind` is of BACKENDS."""
+    url = fresh_database(postgres_url()) if kind == "postgres" else None
+    with Relay() as relay:
+        disaster = Disaster(folder, relay, url, capsys, patch)
+        disaster.settle_down()
+        yield disaster
+    if url:
+        drop_database(url)
 
 
 class Disaster:

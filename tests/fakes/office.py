@@ -24,6 +24,17 @@ from tests.fakes.village import TEXT
 ROOT = Path(__file__).resolve().parents[2]
 THEN = datetime(2026, 11, 1, 9, tzinfo=UTC)
 
+HOLDING = """
+[sender]
+from = "Bildung <kurs@stadt.example>"
+[relay]
+port = {port}
+connections = {connections}
+[uncertain]
+lesson = "hold"
+"""
+"""Settings of an office that sends nothing again by itself: each doubt stays to be counted."""
+
 
 @dataclass
 class Office:

@@ -67,7 +67,7 @@ def reconcile(
     if as_json:
         print_json(_view(house, found) | {"released": not dry_run})
     elif dry_run:
-        typer.echo("Dry run, nothing is changed.")
+        typer.echo("Dry run: nothing is reconciled yet.")
     else:
         _tell_after(found)
 
