@@ -3,7 +3,7 @@
 Owns how instants, identifiers and JSON reach SQLite and PostgreSQL. Knows no table.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from json import dumps
 from typing import Any
@@ -21,6 +21,7 @@ from sqlalchemy import (
     literal_column,
     text,
 )
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
@@ -30,6 +31,27 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.operators import OperatorType
 from sqlalchemy.types import TypeDecorator, TypeEngine
 from sqlmodel import Field, SQLModel
+
+
+class _Text(sqlite.DATETIME):
+    """An instant as SQLite keeps it, in the form SQLAlchemy writes too: each mail has ten."""
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[datetime | None], str | None]:
+        def written(value: datetime | None) -> str | None:
+            return None if value is None else value.isoformat(" ", "microseconds")[:_INSTANT]
+
+        return written
+
+    def result_processor(
+        self, dialect: Dialect, coltype: object
+    ) -> Callable[[str | None], datetime | None]:
+        def read(text: str | None) -> datetime | None:
+            return None if text is None else datetime.fromisoformat(f"{text}+00:00")
+
+        return read
+
+
+_INSTANT = len("2026-11-23 09:00:00.000000")
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -42,20 +64,25 @@ class UtcDateTime(TypeDecorator[datetime]):
     impl = DateTime(timezone=True)
     cache_ok = True
 
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Choose the spelling per dialect."""
+        if dialect.name == "sqlite":
+            return dialect.type_descriptor(_Text())  # type: ignore[no-untyped-call]
+        return dialect.type_descriptor(self.impl_instance)
+
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Refuse naive values; SQLite's text compares rightly only in one zone."""
         if value is None:
             return None
         if value.tzinfo is None:
             raise ValueError(f"naive datetime {value!r}: every stored instant needs a zone")
-        value = value.astimezone(UTC)
-        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+        return value if value.tzinfo is UTC else value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Return an aware UTC value."""
         if value is None:
             return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        return value if value.tzinfo is UTC else value.astimezone(UTC)
 
 
 class Id(TypeDecorator[int]):
