@@ -63,10 +63,10 @@ def test_every_link_out_of_the_house_has_a_number(text: Text) -> None:
 
 
 def test_both_parts_lead_to_where_the_mail_says(text: Text) -> None:
-    hrefs = {number: f"{BASE}/c/token/{number}" for number in text.hrefs}
-    plain, page = filled(text, hrefs=hrefs)
+    numbers = {number: str(number) for number in text.hrefs}
+    plain, page = filled(text, trail=f"{BASE}/c/token/", hrefs=numbers)
     for part in (plain, page):
-        assert set(re.findall(rf"{BASE}/c/token/\d", part)) == set(hrefs.values())
+        assert set(re.findall(rf"{BASE}/c/token/(\d)", part)) == set(numbers.values())
     # Where nobody is measured the address itself stands there; its words stay what they are.
     assert re.findall(r"(?:video|seite|bild|bare)\.example", plain) == []
     assert re.findall(r"(?:video|seite|bild|bare)\.example", page) == ["bare.example"]
@@ -107,6 +107,7 @@ def test_what_only_the_compiler_may_write_is_refused_in_texts_and_layouts(shelf:
     for body in (
         "{{ hrefs[1] }}",
         "[a]({{ hrefs[1] }})",
+        "{{ trail }}",
         "{{ pixel }}",
         "{% if pixel %}a{% endif %}",
         '{% for hrefs in ["a"] %}\n[b c](https://x.example)\n{% endfor %}',
@@ -131,4 +132,7 @@ def test_the_longest_addresses_a_mail_may_get_count_for_its_size(shelf: Shelf) -
     assert text.compiled is not None
     assert longest(text.compiled["html"], text.links) < LARGEST_HTML
     assert longest(PIXEL, ()) == len(PIXEL) - len("{{ pixel }}") + LONGEST_MEASURED
-    assert longest("{{ hrefs[1] }}", (("https://a.example/" + "&" * 60, None),)) == 18 + 5 * 60
+    assert (
+        longest("{{ trail }}{{ hrefs[1] }}", (("https://a.example/" + "&" * 60, None),))
+        == 18 + 5 * 60
+    )

@@ -97,7 +97,7 @@ LITERALS = st.one_of(
     ),
 )
 EXPRESSIONS = st.one_of(
-    st.sampled_from("name attrs.x attrs.none hrefs[1] number streams one missing".split()),
+    st.sampled_from("name attrs.x attrs.none hrefs[1] trail number streams one missing".split()),
     st.sampled_from(["'fest = ü'", "'a\\rb'", "'\\r'", "'\\n'", "1 + 2 * 3", "'a' ~ 1", "''"]),
     st.sampled_from(["name ~ number", "name if number else one", "name == one", "streams[0]"]),
     st.builds(
@@ -166,6 +166,7 @@ NAMED = st.fixed_dictionaries(
         "one": ANYTHING,
         "number": st.integers(0, 3),
         "attrs": st.fixed_dictionaries({"x": ANYTHING, "none": st.just("")}),
+        "trail": WORDS,
         "hrefs": st.fixed_dictionaries({1: WORDS}),
         "streams": st.lists(ANYTHING, max_size=3),
     }

@@ -35,8 +35,8 @@ mode = "{mode}"
 BASE = "https://kurse.stadt.example"
 URL = "https://medien.example/a?b=1&c=2"
 PARTS = {
-    "text": "lesen: {{ hrefs[1] }}\n",
-    "html": '<body><a href="{{ hrefs[1] }}">lesen</a>'
+    "text": "lesen: {{ trail }}{{ hrefs[1] }}\n",
+    "html": '<body><a href="{{ trail }}{{ hrefs[1] }}">lesen</a>'
     '{% if pixel %}<img src="{{ pixel }}">{% endif %}</body>',
 }
 

@@ -100,6 +100,7 @@ def values(person: Mapping[str, Any] | None = None, **others: Any) -> dict[str, 
         "base_url": BASE,
         "streams": [],
         "hrefs": {},
+        "trail": "",
         "pixel": "",
         **others,
     }

@@ -45,7 +45,8 @@ class Text:
     `compiled` is JSON: Jinja sources `subject`, `preheader`, `text`, `html`; `stream` (None for
     notices), `kind`, `from` and `reply_to` (None: the workspace's), `interests`, `media` as
     [digest, name], for lifecycle mailings `rule`, for issues `segment`. `links` are (url, name);
-    text and html name them `hrefs[1]` and so on, and html of a stream has a place for a `pixel`.
+    text and html name them by `trail` and `hrefs[1]` and so on, and html of a stream has a place
+    for a `pixel`.
     """
 
     source: Source

@@ -1,8 +1,9 @@
 """Where a link of a text may lead, and how those are written that can be measured.
 
-Owns the judgement of an address and the names that only the compiler may write: `hrefs`, the
-addresses of a mail's numbered links, and `pixel`, the image that says it was opened. What stands
-behind them is decided for each mail, when it is filled.
+Owns the judgement of an address and the names that only the compiler may write: `trail` and
+`hrefs`, the addresses of a mail's numbered links in two pieces, what they begin with and what is
+each one's own; and `pixel`, the image that says it was opened. What stands behind them is decided
+for each mail, when it is filled.
 """
 
 import html
@@ -22,7 +23,7 @@ PIXEL = (
 )
 
 _SCHEMES = ("http", "https", "mailto", "tel")
-_HREF = re.compile(r"\{\{ hrefs\[(\d+)\] \}\}")
+_HREF = re.compile(r"\{\{ trail \}\}\{\{ hrefs\[(\d+)\] \}\}")
 
 
 def fault_of(url: str, sentinels: Sentinels) -> str | None:
@@ -46,8 +47,12 @@ def is_numbered(url: str, sentinels: Sentinels) -> bool:
 
 
 def place_of(number: int) -> str:
-    """The placeholder of a numbered link."""
-    return f"{{{{ hrefs[{number}] }}}}"
+    """The placeholders of a numbered link.
+
+    Two, because a mail's measured links differ in their last digits only: what is long is the
+    same in all of them, and escaped and encoded once.
+    """
+    return f"{{{{ trail }}}}{{{{ hrefs[{number}] }}}}"
 
 
 def with_pixel(page: str) -> str:

@@ -20,7 +20,7 @@ NAMES: Final = frozenset(
     "greeting first_name last_name salutation district locale attrs course links house impressum"
     " base_url streams".split()
 )
-OURS: Final = frozenset({"hrefs", "pixel"})
+OURS: Final = frozenset({"hrefs", "pixel", "trail"})
 """What only the compiler writes: where a mail's links lead, and its pixel."""
 
 PARTS: Final[Mapping[str, frozenset[str]]] = {
@@ -326,9 +326,9 @@ class _Reader:
 
 
 def _is_ours(node: nodes.Node) -> bool:
-    """Whether this is `pixel`, or `hrefs` with a number."""
+    """Whether this is `pixel`, `trail`, or `hrefs` with a number."""
     match node:
-        case nodes.Name(name="pixel"):
+        case nodes.Name(name="pixel" | "trail"):
             return True
         case nodes.Getitem(node=nodes.Name(name="hrefs"), arg=nodes.Const(value=int())):
             return True

@@ -80,9 +80,13 @@ def _block(head: Head, subject: str) -> str:
     # Absence notes and other robots must not answer (RFC 3834 section 5).
     return (
         f"From: {mailbox}\r\nTo: {header_safe(head.to)}\r\n{reply_to}Subject: {about}\r\n"
-        f"Date: {format_datetime(head.date)}\r\nMessage-ID: <{header_safe(head.message_id)}>\r\n"
+        f"Date: {_written(head.date)}\r\nMessage-ID: <{header_safe(head.message_id)}>\r\n"
         f"{list_id}{leave}{help_}Auto-Submitted: auto-generated\r\n"
     )
+
+
+# Mails that begin together have one date.
+_written = lru_cache(maxsize=64)(format_datetime)
 
 
 @lru_cache(maxsize=64)

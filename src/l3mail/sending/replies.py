@@ -6,6 +6,7 @@ bare text counts only for the few phrases that say the mailbox does not exist.
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from l3mail.errors import printable
 from l3mail.outbox import Cause, Outcome
@@ -75,10 +76,16 @@ class ReplyReader:
         self._lines.append((code, text))
         if separator == b"-":
             return None
-        words = [_words(text) for _, text in self._lines]
-        self._lines, self._size = [], 0
-        status = _STATUS.match(words[0])
-        return Reply(int(code), status.group(1) if status else None, " ".join(words)[:WORDS_KEPT])
+        texts, self._lines, self._size = tuple(text for _, text in self._lines), [], 0
+        return _reply(int(code), texts)
+
+
+# Three of the four replies to a mail are the same for all of them.
+@lru_cache(maxsize=64)
+def _reply(code: int, texts: tuple[bytes, ...]) -> Reply:
+    words = [_words(text) for text in texts]
+    status = _STATUS.match(words[0])
+    return Reply(code, status.group(1) if status else None, " ".join(words)[:WORDS_KEPT])
 
 
 def _words(text: bytes) -> str:

@@ -22,26 +22,32 @@ def composer(settings: Settings, database: Database) -> Compose:
     """How a started delivery becomes bytes in this workspace."""
     house = database.read(workspace_uuid)
     tokens = load_tokens(settings)
-    domain = settings.sender_domain
+    domain, zone = settings.sender_domain, settings.zone
+    sender, reply_to = settings.sender.from_.text, settings.sender.reply_to
+    answers_to = reply_to.address if reply_to else None
+    common = common_values(settings)
 
     def compose(delivery: Started, text: Published) -> bytes:
         links = links_of(delivery, settings, tokens)
-        reply_to = settings.sender.reply_to
         head = rendering.Head(
             message_id=f"{delivery.id}.{house}@{domain}",
-            date=delivery.first_started_at.astimezone(settings.zone),
-            sender=text.compiled.get("from") or settings.sender.from_.text,
+            date=delivery.first_started_at.astimezone(zone),
+            sender=text.compiled.get("from") or sender,
             to=delivery.address,
-            reply_to=text.compiled.get("reply_to") or (reply_to.address if reply_to else None),
+            reply_to=text.compiled.get("reply_to") or answers_to,
             list_id=f"{delivery.stream}.{domain}" if delivery.stream else None,
             list_name=delivery.stream_title,
             unsubscribe_url=links["unsubscribe"] or None,
             help_url=links["preferences"] if delivery.stream else None,
         )
-        values = rendering.placeholders(delivery.person, text.locale) | common_values(settings)
-        values |= {"links": links, "streams": delivery.asked.get("streams", [])}
-        values["course"] = {**NO_COURSE, **delivery.course}
-        values |= measured(delivery, text, settings, tokens)
+        values = {
+            **rendering.placeholders(delivery.person, text.locale),
+            **common,
+            **measured(delivery, text, settings, tokens),
+            "links": links,
+            "streams": delivery.asked.get("streams", []),
+            "course": {**NO_COURSE, **delivery.course},
+        }
         return rendering.compose(text.compiled, values, head)
 
     return compose
@@ -110,14 +116,15 @@ def measured(
     base = settings.web.base_url
     has_pixel = delivery.tracked or mode == "aggregate"
     return {
-        "hrefs": {number: f"{base}/c/{token}/{number}" for number in text.links},
+        "trail": f"{base}/c/{token}/",
+        "hrefs": {number: str(number) for number in text.links},
         "pixel": f"{base}/o/{token}.gif" if has_pixel else "",
     }
 
 
 def unmeasured(links: Mapping[int, str]) -> dict[str, Any]:
     """The same for a text that is only looked at: its links lead straight there."""
-    return {"hrefs": links, "pixel": ""}
+    return {"trail": "", "hrefs": links, "pixel": ""}
 
 
 INERT = "/preview"
