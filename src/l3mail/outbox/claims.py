@@ -45,6 +45,7 @@ from l3mail.outbox.outcomes import (
     Uncertainty,
     retry_at,
 )
+from l3mail.outbox.prepared import Prepared
 from l3mail.planning import (
     NOW,
     Candidate,
@@ -85,7 +86,7 @@ _AGREES = exists(
     .where(SUBSCRIBER.c.id == DELIVERY.c.subscriber_id, SUBSCRIBER.c.tracking)
     .correlate(DELIVERY)
 )
-_BEGIN = (
+_BEGIN = Prepared(
     update(DELIVERY)
     .where(_HELD, _TIMELY, mailable(Candidate.delivery()), ~kept_back(), TEXT.is_not(None))
     .values(
@@ -145,7 +146,7 @@ def begin(connection: Connection, claims: Sequence[Claim], gate: Gate) -> list[S
     if connection.dialect.name == "postgresql":
         # Whoever leaves holds their row: what begins here has not left, or waits and sees it.
         connection.execute(_HOLD, {"ids": values["ids"]})
-    started = [row.id for row in connection.execute(_BEGIN, values)]
+    started = [number for (number,) in _BEGIN.returned(connection, values)]
     if len(started) < len(claims):
         for statement in _SET_ASIDE:
             connection.execute(statement, values)
@@ -163,7 +164,7 @@ _IS_ERASED = exists(
     .where(SUBSCRIBER.c.id == DELIVERY.c.subscriber_id, SUBSCRIBER.c.erased_at.is_not(None))
     .correlate(DELIVERY)
 )
-_RECORD = (
+_RECORD = Prepared(
     update(DELIVERY)
     .where(
         DELIVERY.c.id == bindparam("of"),
@@ -216,10 +217,7 @@ def record(
     """
     if not attempts:
         return
-    connection.execute(
-        _RECORD,
-        [_consequence(attempt, now, policy) for attempt in attempts],
-    )
+    _RECORD.each(connection, [_consequence(attempt, now, policy) for attempt in attempts])
     refused = {
         # No words of the relay: they may name the person, and this outlives an erasure.
         attempt.delivery.campaign_id: (

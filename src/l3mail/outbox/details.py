@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Row, Select, and_, func, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, Select, and_, func, select
 
 from l3mail.models import (
     COURSE,
@@ -62,14 +62,18 @@ _ELSEWHERE: dict[str, ColumnElement[Any]] = {
 }
 _MADE_HERE = frozenset({"asked", "course", "person"})
 _PLAIN = [name for name in Started.__dataclass_fields__ if name not in _MADE_HERE]
+_SUBSCRIBER = _PLAIN.index("subscriber_id")
+_PLAIN_IN_ROW = slice(len(_PLAIN))
 _PERSON_IN_ROW = slice(len(_PLAIN), len(_PLAIN) + len(_PERSON))
+_BESIDES = slice(_PERSON_IN_ROW.stop, _PERSON_IN_ROW.stop + 6)
+_ASKED_STREAMS = _BESIDES.start + 1
 _COLUMNS: list[ColumnElement[Any]] = [
     (_ELSEWHERE[name] if name in _ELSEWHERE else DELIVERY.c[name]).label(name) for name in _PLAIN
 ]
 _STEP = LESSON.alias("step")
 _DETAILS: Select[Any] = (
     select(
-        # First what a Started takes as it is, in its order: this runs once for each mail.
+        # What a Started takes as it is, in its order; the person's values; what is made into more.
         *_COLUMNS,
         *(SUBSCRIBER.c[name] for name in _PERSON),
         func.coalesce(SIGNUP.c.expires_at, LINK_REQUEST.c.expires_at).label("expires_at"),
@@ -108,23 +112,25 @@ def load(connection: Connection, ids: Sequence[int]) -> list[Started]:
     return _read(connection, connection.execute(_LOAD, {"ids": ids}).all()) if ids else []
 
 
-def _read(connection: Connection, rows: Sequence[Row[Any]]) -> list[Started]:
+def _read(connection: Connection, rows: Sequence[Sequence[Any]]) -> list[Started]:
     titles: dict[str, str] = {}
-    if any(row.asked_streams for row in rows):
+    if any(row[_ASKED_STREAMS] for row in rows):
         titles = {row.slug: row.title for row in connection.execute(_TITLES)}
     return [_started(row, titles) for row in rows]
 
 
-def _started(row: Row[Any], titles: Mapping[str, str]) -> Started:
-    asked = course = {}
-    if row.expires_at is not None:
-        named = [titles.get(slug, slug) for slug in row.asked_streams or ()]
-        asked = {"streams": named, "expires_at": row.expires_at}
-    if row.course_slug is not None:
-        course = {"slug": row.course_slug, "title": row.course_title, "lessons": row.lessons}
-        course["lesson"] = row.lesson or 0
-    person = dict(zip(_PERSON, row[_PERSON_IN_ROW], strict=True)) if row.subscriber_id else {}
-    fields: tuple[Any, ...] = (*row[: len(_PLAIN)], asked, course, person)
+def _started(row: Sequence[Any], titles: Mapping[str, str]) -> Started:
+    # By place, not by name: this runs once for each mail.
+    expires_at, streams, slug, title, lesson, lessons = row[_BESIDES]
+    asked = course = person = {}
+    if expires_at is not None:
+        named = [titles.get(slug, slug) for slug in streams or ()]
+        asked = {"streams": named, "expires_at": expires_at}
+    if slug is not None:
+        course = {"slug": slug, "title": title, "lessons": lessons, "lesson": lesson or 0}
+    if row[_SUBSCRIBER]:
+        person = dict(zip(_PERSON, row[_PERSON_IN_ROW], strict=True))
+    fields = (*row[_PLAIN_IN_ROW], asked, course, person)
     return Started(*fields)
 
 
