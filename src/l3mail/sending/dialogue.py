@@ -461,7 +461,7 @@ def _stuffed(content: bytes) -> bytes:
         content += b"\r\n"
     if content.startswith(b"."):
         content = b"." + content
-    if content.rfind(b"\n.") < 0:
-        # Pressed mails have none, and to look for one from behind costs a third of replacing.
+    if content.rfind(b"\r\n.") < 0:
+        # Pressed mails have none, and to look for one from behind costs a quarter of replacing.
         return content
     return content.replace(b"\r\n.", b"\r\n..")

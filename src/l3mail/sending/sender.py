@@ -443,9 +443,7 @@ class Sender:
         now, lines = seconds(), self._lines
         if self._stopping or lines.fault or lines.probing or now < self._plain_until:
             return None
-        idle = sum(waiter.announced is None for waiter in self._waiters)
-        others = idle + lines.count - lines.open
-        if len(self._ready) <= others or not session.has_room(self._terms, now):
+        if len(self._ready) <= self._takers() or not session.has_room(self._terms, now):
             return None
         session.announced = self._ready.pick_to_announce(now)
         if session.announced is None:
@@ -453,6 +451,14 @@ class Sender:
         # A relay counts envelopes, whatever comes of them.
         self._rates.spend(now, 1)
         return session.announced.address
+
+    def _takers(self) -> int:
+        """How many connections could begin a mail at once; counted closely where few are ready."""
+        lines = self._lines
+        if len(self._ready) > lines.count:
+            return lines.count
+        idle = sum(waiter.announced is None for waiter in self._waiters)
+        return idle + lines.count - lines.open
 
     def _take_back(self, session: Session) -> None:
         """What was announced and never begun is the next for somebody else."""
