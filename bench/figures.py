@@ -25,6 +25,7 @@ class Goal:
     """What a figure should reach: `goal` and, beyond it, `moonshot`.
 
     `unit` stands behind the number ("x", "ms", "MB", "s"); `less_is_better` turns both round.
+    `in_the_way` is what profiles say of where the rest goes; it is told where one is not reached.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Goal:
     moonshot: float | None = None
     unit: str = "x"
     less_is_better: bool = False
+    in_the_way: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,18 @@ class Figure:
         if self.goal.goal is None:
             return "reported"
         return "met" if self._reaches(self.goal.goal) else "missed"
+
+    @property
+    def missing(self) -> dict[str, float]:
+        """What is measured and not reached, `goal` or `moonshot`, with the share that is."""
+        if self.measured is None:
+            return {}
+        limits = {"goal": self.goal.goal, "moonshot": self.goal.moonshot}
+        return {
+            name: limit / self.measured if self.goal.less_is_better else self.measured / limit
+            for name, limit in limits.items()
+            if limit is not None and not self._reaches(limit)
+        }
 
     def _reaches(self, limit: float | None) -> bool:
         if limit is None or self.measured is None:

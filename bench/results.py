@@ -24,6 +24,10 @@ ABOUT = (
     "Written by `make bench`; every ratio compares two things measured in the same minutes on the"
     " same machine. Read the ratios: absolute figures are this machine's, of that day."
 )
+BEYOND = (
+    "Every figure that is not at its moonshot, and what profiles say of where the rest goes: CPU"
+    " time of one process on the same machine, so again the shares count and not the microseconds."
+)
 LIBRARIES = (
     "aiosmtplib",
     "fastapi",
@@ -116,7 +120,18 @@ def as_markdown(figures: Sequence[Figure], size: Size, facts: Mapping[str, str])
     for figure in figures:
         row = [*cells(figure, size), figure.detail]
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
+    short = [told for figure in figures if (told := _shortfall(figure, size))]
+    if short:
+        lines += ["", "## What stands in the way", "", BEYOND, "", *short]
     return "\n".join([*lines, ""])
+
+
+def _shortfall(figure: Figure, size: Size) -> str | None:
+    """How far a figure is from what it has not reached, and why; None where nothing is left."""
+    if size is not Size.FULL or not figure.missing:
+        return None
+    far = ", ".join(f"{share:.0%} of the {name}" for name, share in figure.missing.items())
+    return f"- **{figure.goal.name}**: {far}. {figure.goal.in_the_way}".rstrip()
 
 
 def facts(size: str) -> dict[str, str]:

@@ -4,6 +4,7 @@ import io
 import re
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
@@ -22,7 +23,7 @@ from rich.console import Console
 from l3mail.wiring import rendered
 from tests.fakes.sink import running_sink
 
-RATIO = Goal("engine / other", 0.5, 1.0)
+RATIO = Goal("engine / other", 0.5, 1.0, in_the_way="The kernel copies.")
 SECONDS = Goal("a year", 60, 10, unit="s", less_is_better=True)
 REPORTED = Goal("two / one", None, 1.5)
 
@@ -142,6 +143,16 @@ def test_full_run_is_written_down_with_its_machine_and_commit(
         assert re.search(rf"^- {fact}: \S", text, re.MULTILINE), fact
     assert "| engine / other | ≥ 0.5 | ≥ 1 | 0.70 x | met | 700/s beside 1,000/s |" in text
     assert "| a year | ≤ 60 | ≤ 10 | 61 s | missed | 10,000 learners |" in text
+    assert "- **engine / other**: 70% of the moonshot. The kernel copies.\n" in text
+    assert "- **a year**: 98% of the goal, 16% of the moonshot.\n" in text
+
+
+def test_what_is_reached_or_not_measured_has_nothing_in_its_way() -> None:
+    assert Figure(RATIO, 1.0, "").missing == {}
+    assert Figure(RATIO, None, "").missing == {}
+    assert Figure(replace(SECONDS, goal=0, moonshot=None), 5, "").missing == {"goal": 0}
+    text = results.as_markdown([Figure(RATIO, 1.2, ""), Figure(REPORTED, 1.6, "")], Size.FULL, {})
+    assert "in the way" not in text
 
 
 @pytest.mark.parametrize("words", [["--quick"], ["first"]])
