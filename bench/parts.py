@@ -28,6 +28,7 @@ PARTS: tuple[Part, ...] = (
     Part("workers", 3),
     Part("tracking", 1),
     Part("rendering", 0.5),
+    Part("sizing", 1),
     Part("startup", 0.5),
     Part("simulating", 1.5),
 )

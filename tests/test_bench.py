@@ -12,14 +12,19 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from bench import engine, naive, parts, reference, results
+from bench import engine, naive, parts, reference, results, sizing
 from bench.__main__ import main
 from bench.crowd import crowd, plan
 from bench.figures import Figure, Goal, MissingError, Size
+from bench.multitude import Multitude, fresh, settle_in
 from bench.parts import Part
+from bench.planning import planned_in
 from bench.sender import send
 from rich.console import Console
+from sqlalchemy import text
 
+from l3mail.database import opened
+from l3mail.outbox import counts
 from l3mail.wiring import rendered
 from tests.fakes.sink import running_sink
 
@@ -271,6 +276,44 @@ def test_rate_counts_only_when_every_mail_went_once(accepted: int, taken: int) -
     engine.require_all(100, accepted=100, taken=100)
     with pytest.raises(RuntimeError, match="of 100 mails"):
         engine.require_all(100, accepted=accepted, taken=taken)
+
+
+@pytest.mark.parametrize("paper", ["README.md", "docs/sizing.md"])
+def test_papers_name_only_parts_that_can_be_measured(paper: str) -> None:
+    said = (Path(__file__).resolve().parent.parent / paper).read_text("utf-8")
+
+    named = " ".join(re.findall(r'FIGURES="?([\w ]+)', said)).split()
+    assert named
+    assert parts.chosen(named)
+
+
+@pytest.fixture
+def few() -> Iterator[Multitude]:
+    with fresh("sqlite") as url, opened(url) as database:
+        yield settle_in(database, 120)
+
+
+def test_a_tables_bytes_are_its_indexes_too(few: Multitude) -> None:
+    before = sizing.bytes_of_tables(few.database)
+
+    few.database.write(lambda c: c.execute(text("CREATE INDEX more ON subscriber (address)")))
+
+    after = sizing.bytes_of_tables(few.database)
+    grown = {name for name in after if after[name] != before[name]}
+    assert grown == {"subscriber"}
+
+
+def test_what_the_log_is_counted_for_is_sent_once(few: Multitude) -> None:
+    planned, _ = planned_in(few, 500)
+    before = few.database.read(counts)
+
+    sent, commits = sizing.hand_over(few, 50)
+
+    after = few.database.read(counts)
+    assert sent == after["accepted"] - before["accepted"] == before["queued"] - after["queued"]
+    assert 50 <= sent < 50 + sizing.AT_ONCE < planned
+    # One claims; the last one only has outcomes.
+    assert commits == 1 + -(-sent // sizing.AT_ONCE) + 1
 
 
 def _body(mail: EmailMessage, kind: str) -> str:
