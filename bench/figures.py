@@ -16,6 +16,14 @@ class Size(StrEnum):
     QUICK = "quick"
 
 
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How many mails a round has, and how many rounds there are."""
+
+    mails: int
+    rounds: int
+
+
 class MissingError(Exception):
     """What a figure is measured against is not on this machine; the figure says so."""
 

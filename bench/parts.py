@@ -24,7 +24,7 @@ PARTS: tuple[Part, ...] = (
     Part("idle", 4),
     Part("growth", 6),
     Part("claims", 4),
-    Part("memory", 6),
+    Part("memory", 9),
     Part("workers", 3),
     Part("tracking", 1),
     Part("rendering", 0.5),

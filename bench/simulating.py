@@ -34,7 +34,7 @@ YEAR = Goal(
 
 
 @dataclass(frozen=True, slots=True)
-class Scale:
+class Future:
     """How many learners begin within so many weeks, and how many weeks are simulated."""
 
     learners: int
@@ -42,7 +42,7 @@ class Scale:
     weeks: int
 
 
-SCALES = {Size.FULL: Scale(10_000, 20, 52), Size.QUICK: Scale(200, 2, 10)}
+FUTURES = {Size.FULL: Future(10_000, 20, 52), Size.QUICK: Future(200, 2, 10)}
 
 COURSE_SLUG = "digital-kommunizieren"
 JOINED_WITHIN = timedelta(days=300)
@@ -62,12 +62,12 @@ LIFECYCLE = '\n[streams.lifecycle]\ntitle = "Grüße"\nkind = "lifecycle"\n'
 
 def figures(size: Size) -> Iterator[Figure]:
     """The seconds of one run of the command."""
-    scale = SCALES[size]
+    future = FUTURES[size]
     with tempfile.TemporaryDirectory(prefix="l3mail-bench-") as folder:
         workspace = Path(folder) / "workspace"
-        gather(settle(workspace), scale)
+        gather(settle(workspace), future)
         command = [sys.executable, "-m", "l3mail", "--workspace", str(workspace)]
-        command += ["simulate", "--weeks", str(scale.weeks), "--json"]
+        command += ["simulate", "--weeks", str(future.weeks), "--json"]
         began = time.perf_counter()
         told = subprocess.run(
             command, check=True, stdout=subprocess.PIPE, cwd=ROOT, env=surroundings()
@@ -75,13 +75,13 @@ def figures(size: Size) -> Iterator[Figure]:
         seconds = time.perf_counter() - began
     mails = json.loads(told)
     kinds = Counter(mail["kind"] for mail in mails)
-    if kinds["lesson"] != 6 * scale.learners:
-        raise RuntimeError(f"{scale.learners} learners were to have six lessons each: {kinds}")
+    if kinds["lesson"] != 6 * future.learners:
+        raise RuntimeError(f"{future.learners} learners were to have six lessons each: {kinds}")
     counts = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())
     yield Figure(
         YEAR,
         seconds,
-        f"{scale.learners:,} learners for {scale.weeks} weeks, {len(TRIGGERS)} kinds of trigger:"
+        f"{future.learners:,} learners for {future.weeks} weeks, {len(TRIGGERS)} kinds of trigger:"
         f" {counts}",
     )
 
@@ -101,7 +101,7 @@ def settle(workspace: Path) -> Settings:
     return load_settings(workspace, {})
 
 
-def gather(settings: Settings, scale: Scale) -> None:
+def gather(settings: Settings, future: Future) -> None:
     """Learners who have joined, begun or are to begin, and asked for something."""
     now = SystemClock().now()
     set_up(settings, by="bench", now=now)
@@ -135,10 +135,10 @@ def gather(settings: Settings, scale: Scale) -> None:
                         "stream_id": streams[slug],
                         "state": "confirmed",
                         "created_at": now,
-                        "confirmed_at": now - JOINED_WITHIN * (n / scale.learners),
+                        "confirmed_at": now - JOINED_WITHIN * (n / future.learners),
                     }
                 )
-            started_at = now + timedelta(weeks=n % scale.beginning_weeks)
+            started_at = now + timedelta(weeks=n % future.beginning_weeks)
             anchor_on = timetable.anchor(started_at)
             rows["enrollment"].append(
                 {
@@ -158,8 +158,8 @@ def gather(settings: Settings, scale: Scale) -> None:
             connection.execute(insert(table), rows[name])
 
     with open_database(settings) as database:
-        for first in range(1, scale.learners + 1, CHUNK):
-            last = min(first + CHUNK, scale.learners + 1)
+        for first in range(1, future.learners + 1, CHUNK):
+            last = min(first + CHUNK, future.learners + 1)
             database.write(lambda connection, a=first, b=last: verb(connection, a, b))  # type: ignore[misc]
 
 

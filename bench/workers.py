@@ -6,7 +6,6 @@ database and the sink, so the ratio is reported rather than demanded; that no ro
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -15,19 +14,11 @@ from tests.fakes.postgres import drop_database, fresh_database, postgres_url
 
 from bench import reference
 from bench.crowd import crowd, keep, plan
-from bench.figures import Figure, Goal, MissingError, Size, middle
+from bench.figures import Figure, Goal, MissingError, Scale, Size, middle
 from bench.sender import send
 
 ONCE = Goal("PostgreSQL, 2 workers: mails too few or too many", 0, unit="", less_is_better=True)
 FASTER = Goal("PostgreSQL, 2 workers / 1", None, 1.5)
-
-
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """How many mails a round has, and how many rounds there are."""
-
-    mails: int
-    rounds: int
 
 
 SCALES = {Size.FULL: Scale(6_000, 3), Size.QUICK: Scale(400, 1)}

@@ -19,7 +19,7 @@ from bench.figures import Figure, Goal, MissingError, Size
 from bench.multitude import Multitude, fresh, settle_in
 from bench.parts import Part
 from bench.planning import planned_in
-from bench.sender import send
+from bench.sender import require_all, send
 from rich.console import Console
 from sqlalchemy import text
 
@@ -273,9 +273,9 @@ def test_count_of_the_sink_is_its_last_whole_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("accepted", "taken"), [(99, 100), (100, 99), (100, 101)])
 def test_rate_counts_only_when_every_mail_went_once(accepted: int, taken: int) -> None:
-    engine.require_all(100, accepted=100, taken=100)
+    require_all(100, accepted=100, taken=100)
     with pytest.raises(RuntimeError, match="of 100 mails"):
-        engine.require_all(100, accepted=accepted, taken=taken)
+        require_all(100, accepted=accepted, taken=taken)
 
 
 @pytest.mark.parametrize("paper", ["README.md", "docs/sizing.md"])
