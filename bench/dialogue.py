@@ -1,96 +1,109 @@
-"""The dialogue alone: rendered mails to a sink, without outbox and rendering.
+"""The whole sender over a line with a delay, and the dialogue alone.
 
-The ledger that a sender asks between two mails is one that says yes at once.
-
-Once over loopback, set against C; once over a network that takes 20 ms there and back, set against
-aiosmtplib, which waits for each answer. Connections are opened within the measured time, as
-smtp-source opens its own.
+Over a network that takes 20 ms there and back both are set against aiosmtplib, which waits for each
+answer. The sender is a process with its real ledger (SQLite in WAL with synchronous=FULL) that
+renders the test issue for each person; the others hand over what it rendered for the first, and the
+ledger that the dialogue alone asks between two mails is one that says yes at once. Over loopback
+the dialogue alone is set against C. Connections are opened within the measured time, as smtp-source
+opens its own.
 """
 
 import asyncio
 import contextlib
 import subprocess
 import sys
+import tempfile
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import cast
 
 from aiosmtplib import SMTP
 
 from bench import reference
-from bench.figures import Figure, Goal, MissingError, Size, middle
+from bench.crowd import crowd, keep, plan
+from bench.engine import engine_rate
+from bench.figures import Figure, Goal, Scale, Size, in_turns, middle, ratio
 from l3mail.outbox import Outcome, Started
 from l3mail.sending import Relay
 from l3mail.settings.sections import Timeouts
+from l3mail.wiring import rendered
 
-OCTETS = 54_000
 DELAY_SECONDS = 0.02
 SENDER = "kurs@stadt.example"
 
 LOOPBACK = Goal("dialogue alone / smtp-source, smtp-sink, 20 sessions", 0.8, 1.0)
-DELAYED = Goal("dialogue at 20 ms delay, 20 connections / aiosmtplib sendmail", 3, 4)
+DELAYED = Goal("hand-over at 20 ms delay, 20 connections / aiosmtplib sendmail", 3, 4)
+DIALOGUE = Goal("of it the dialogue alone / aiosmtplib sendmail", None)
 
-_LINE = b"Im Stadtteil =C3=B6ffnet die Bibliothek jetzt auch am Samstag. Wer lesen m=\r\n"
-_Carry = Callable[[int, deque[int]], Awaitable[None]]
+NEAR = {Size.FULL: Scale(10_000, 5), Size.QUICK: Scale(2_000, 1)}
+FAR = {Size.FULL: Scale(3_000, 3), Size.QUICK: Scale(400, 1)}
+
+_Carry = Callable[[int, bytes, deque[int]], Awaitable[None]]
 
 
 def figures(size: Size) -> Iterator[Figure]:
-    """Both figures; each round measures both sides, one right after the other."""
-    full = size is Size.FULL
-    yield _loopback(10_000 if full else 2_000, 5 if full else 1)
-    yield _delayed(1_500 if full else 400, 3 if full else 1)
+    """Three figures; each round measures all sides, one right after the other."""
+    far = FAR[size]
+    with (
+        reference.counting_sink() as sink,
+        far_away(sink.port) as port,
+        tempfile.TemporaryDirectory(prefix="l3mail-bench-") as folder,
+    ):
+        stock = Path(folder) / "workspace"
+        with crowd(far.mails, port=port, connections=reference.SESSIONS, tracked=True) as people:
+            plan(people)
+            mail = rendered(people.settings, people.database, 1)
+            keep(people, stock)
+        yield _loopback(NEAR[size], sink.port, mail)
+        yield from _delayed(far, port, mail, lambda: engine_rate(stock, sink, far.mails))
 
 
-def content() -> bytes:
-    """A mail of the size that a rendered issue has."""
-    head = b"From: <kurs@stadt.example>\r\nSubject: Neues\r\nMIME-Version: 1.0\r\n\r\n"
-    return head + _LINE * ((OCTETS - len(head)) // len(_LINE))
+def _loopback(scale: Scale, port: int, mail: bytes) -> Figure:
+    mails, octets = scale.mails, len(mail)
+    rates = in_turns(
+        scale.rounds,
+        dialogue=lambda: _rate(_ours, port, mail, mails),
+        source=lambda: mails / reference.smtp_source(port, mails, octets),
+    )
+    ours, theirs = middle(rates["dialogue"]), middle(rates["source"])
+    detail = f"{ours:,.0f} against {theirs:,.0f} mails a second of {octets:,} octets"
+    return Figure(LOOPBACK, ratio(rates, "dialogue", "source"), detail)
 
 
-def _loopback(mails: int, rounds: int) -> Figure:
-    ratios, ours, theirs = [], [], []
-    try:
-        with reference.sink() as port:
-            for _ in range(rounds):
-                ours.append(mails / _timed(_ours, port, mails))
-                theirs.append(mails / reference.smtp_source(port, mails, OCTETS))
-                ratios.append(ours[-1] / theirs[-1])
-    except MissingError as missing:
-        return Figure(LOOPBACK, None, str(missing))
-    detail = f"{middle(ours):,.0f} against {middle(theirs):,.0f} mails a second of {OCTETS} octets"
-    return Figure(LOOPBACK, middle(ratios), detail)
+def _delayed(
+    scale: Scale, port: int, mail: bytes, sender_rate: Callable[[], float]
+) -> Iterator[Figure]:
+    rates = in_turns(
+        scale.rounds,
+        sender=sender_rate,
+        dialogue=lambda: _rate(_ours, port, mail, scale.mails),
+        aiosmtplib=lambda: _rate(_aiosmtplib, port, mail, scale.mails),
+    )
+    theirs = f"against {middle(rates['aiosmtplib']):,.0f} mails a second of {len(mail):,} octets"
+    for goal, name in ((DELAYED, "sender"), (DIALOGUE, "dialogue")):
+        detail = f"{middle(rates[name]):,.0f} {theirs}"
+        if name == "sender":
+            detail = f"the whole sender with its ledger: {detail}"
+        yield Figure(goal, ratio(rates, name, "aiosmtplib"), detail)
 
 
-def _delayed(mails: int, rounds: int) -> Figure:
-    ratios, ours, theirs = [], [], []
-    try:
-        with reference.sink() as sink, far_away(sink) as port:
-            for _ in range(rounds):
-                ours.append(mails / _timed(_ours, port, mails))
-                theirs.append(mails / _timed(_aiosmtplib, port, mails))
-                ratios.append(ours[-1] / theirs[-1])
-    except MissingError as missing:
-        return Figure(DELAYED, None, str(missing))
-    detail = f"{middle(ours):,.0f} against {middle(theirs):,.0f} mails a second"
-    return Figure(DELAYED, middle(ratios), detail)
-
-
-def _timed(carry: _Carry, port: int, mails: int) -> float:
+def _rate(carry: _Carry, port: int, mail: bytes, mails: int) -> float:
     async def main() -> float:
         left = deque(range(1, mails + 1))
         began = time.perf_counter()
-        await asyncio.gather(*(carry(port, left) for _ in range(reference.SESSIONS)))
-        return time.perf_counter() - began
+        await asyncio.gather(*(carry(port, mail, left) for _ in range(reference.SESSIONS)))
+        return mails / (time.perf_counter() - began)
 
     return asyncio.run(main())
 
 
-async def _ours(port: int, left: deque[int]) -> None:
+async def _ours(port: int, mail: bytes, left: deque[int]) -> None:
     relay = Relay(host="127.0.0.1", port=port, tls="none", name="bench.example")
     wire = await relay.open()
-    timeouts, text = Timeouts(), content()
+    timeouts = Timeouts()
     ahead: list[Started] = []
 
     def following() -> str | None:
@@ -101,7 +114,7 @@ async def _ours(port: int, left: deque[int]) -> None:
 
     while ahead or left:
         delivery = ahead.pop() if ahead else _started(left.popleft())
-        attempt = await wire.hand_over(delivery, SENDER, text, timeouts, following)
+        attempt = await wire.hand_over(delivery, SENDER, mail, timeouts, following)
         assert attempt.outcome is Outcome.ACCEPTED, attempt
     await wire.quit(5)
 
@@ -112,12 +125,11 @@ def _started(number: int) -> Started:
     return Started(number, 1, "stream", "newsletter", "", "", address, 1, 1, now, now)
 
 
-async def _aiosmtplib(port: int, left: deque[int]) -> None:
+async def _aiosmtplib(port: int, mail: bytes, left: deque[int]) -> None:
     session = SMTP(hostname="127.0.0.1", port=port, use_tls=False, start_tls=False)
     await session.connect()
-    text = content()
     while left:
-        await session.sendmail(SENDER, [_started(left.popleft()).address], text)
+        await session.sendmail(SENDER, [_started(left.popleft()).address], mail)
     await session.quit()
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from bench import naive, reference
 from bench.crowd import ROOT, crowd, keep, plan, surroundings
-from bench.figures import Figure, Goal, Scale, Size, middle
+from bench.figures import Figure, Goal, Scale, Size, in_turns, middle, ratio
 from bench.sender import require_all, send
 from l3mail.wiring import rendered
 
@@ -53,26 +53,18 @@ def figures(size: Size) -> Iterator[Figure]:
             mail = rendered(people.settings, people.database, 1)
             keep(people, stock / "engine")
         lay_out_naive(mail, stock / "naive", few)
-        rates: dict[str, list[float]] = {"engine": [], "source": [], "naive": []}
-        turns = {
-            "source": lambda: (
-                scale.mails / reference.smtp_source(sink.port, scale.mails, len(mail))
-            ),
-            "engine": lambda: engine_rate(stock / "engine", sink, scale.mails),
-            "naive": lambda: naive_rate(stock / "naive", sink, few),
-        }
-        for turn in range(scale.rounds):
-            # Every other round in reverse: nobody always comes first.
-            for name in sorted(turns, reverse=bool(turn % 2)):
-                rates[name].append(turns[name]())
+        rates = in_turns(
+            scale.rounds,
+            engine=lambda: engine_rate(stock / "engine", sink, scale.mails),
+            source=lambda: scale.mails / reference.smtp_source(sink.port, scale.mails, len(mail)),
+            naive=lambda: naive_rate(stock / "naive", sink, few),
+        )
     yield from compared(rates, len(mail))
 
 
 def compared(rates: dict[str, list[float]], octets: int) -> Iterator[Figure]:
     """Ratios of each round, and of them the middle one."""
-    engine, source = rates["engine"], rates["source"]
-    of_source = middle([ours / theirs for ours, theirs in zip(engine, source, strict=True)])
-    of_naive = middle([ours / theirs for ours, theirs in zip(engine, rates["naive"], strict=True)])
+    of_source = ratio(rates, "engine", "source")
     per_second = {name: f"{middle(several):,.0f}/s" for name, several in rates.items()}
     ours = f"{per_second['engine']} mails of {octets / 1000:.0f} KB"
     yield Figure(
@@ -83,6 +75,7 @@ def compared(rates: dict[str, list[float]], octets: int) -> Iterator[Figure]:
         of_source / LISTMONK,
         f"{of_source:.3f} of smtp-source; listmonk 6.2 was measured once, on another day",
     )
+    of_naive = ratio(rates, "engine", "naive")
     yield Figure(AGAINST_NAIVE, of_naive, f"{ours}; naive baseline {per_second['naive']}")
 
 

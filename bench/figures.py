@@ -4,6 +4,7 @@ A measuring module has its goals as constants, so that they can be told where no
 measured, and a function `figures(size)` that yields one Figure for each.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from statistics import median
@@ -93,3 +94,19 @@ class Figure:
 def middle(values: list[float]) -> float:
     """The median of paired rounds: one disturbed round does not move it."""
     return median(values)
+
+
+def in_turns(rounds: int, **sides: Callable[[], float]) -> dict[str, list[float]]:
+    """What each side came to in each round, measured one right after the other."""
+    measured: dict[str, list[float]] = {name: [] for name in sides}
+    for turn in range(rounds):
+        # Every other round in reverse: nobody always comes first.
+        for name in reversed(sides) if turn % 2 else sides:
+            measured[name].append(sides[name]())
+    return measured
+
+
+def ratio(measured: Mapping[str, list[float]], one: str, other: str) -> float:
+    """One side through another: that of each round, and of these the middle one."""
+    pairs = zip(measured[one], measured[other], strict=True)
+    return middle([ours / theirs for ours, theirs in pairs])
