@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import Connection
 
 from l3mail import outbox
-from l3mail.errors import DatabaseUnavailableError, RenderingError
+from l3mail.errors import DatabaseUnavailableError
 from l3mail.models import CAMPAIGN, DELIVERY, SUBSCRIBER, SUBSCRIPTION, SUPPRESSION
 from l3mail.outbox import Attempt, Outcome, Started
 from l3mail.publishing import Published
@@ -438,22 +438,6 @@ def test_an_open_that_fails_as_nobody_foresaw_is_a_relay_that_is_down(
     tally = asyncio.run(sender.run(once=True))
     assert tally.relay_fault == "UnicodeError while opening a connection"
     assert outbox_counts(sqlite_village)["queued"] == 2
-
-
-def test_a_text_that_fails_for_one_person_fails_that_row_only(sqlite_village: Village) -> None:
-    fill(sqlite_village, 3)
-
-    def fragile(delivery: Started, text: Published) -> bytes:
-        if delivery.id == 2:
-            raise RenderingError("text", "'geburtstag' is undefined")
-        return composed(delivery, text)
-
-    with Relay() as relay:
-        send(sqlite_village, relay, compose=fragile)
-    row = sqlite_village.row(DELIVERY, 2)
-    assert (row["state"], row["reason"], row["reply_stage"]) == ("failed", "content", "rendering")
-    assert "'geburtstag' is undefined" in row["reply_text"]
-    assert len(relay.accepted) == 2
 
 
 def test_a_connection_that_died_while_idle_costs_no_mail_an_attempt(

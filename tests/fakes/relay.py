@@ -427,6 +427,8 @@ class Relay(Book):
 
     def __enter__(self) -> Self:
         listener = socket.create_server((self.host, self.port), backlog=512)
+        # Inherited by what it accepts: replies to a group must not wait 40 ms for each other.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.port = listener.getsockname()[1]
         self._loop = asyncio.new_event_loop()
         self._stopped = asyncio.Event()
