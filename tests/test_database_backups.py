@@ -26,9 +26,8 @@ from l3mail.backups.drafts import PREFIX, drafting
 from l3mail.database import opened
 from l3mail.models import ACTIONS, SUBSCRIBER
 from tests.fakes.disaster import PEOPLE, Disaster, hour, on_a_sunday
-from tests.fakes.office import HOLDING, Office, await_lines, end
+from tests.fakes.office import HOLDING, Office, await_lines, beside_a_sink, end
 from tests.fakes.postgres import drop_database, fresh_database, postgres_url
-from tests.fakes.sink import running_sink
 from tests.fakes.village import BACKENDS
 
 
@@ -172,8 +171,8 @@ def test_a_backup_made_while_mails_go_out_knows_every_mail_that_had_arrived(
     tmp_path: Path, kind: str
 ) -> None:
     url = fresh_database(postgres_url()) if kind == "postgres" else None
-    with running_sink(tmp_path, "--delay-ms", "5") as (port, log):
-        office = Office(tmp_path, HOLDING.format(port=port, connections=4), database_url=url)
+    options = ("--delay-ms", "5")
+    with beside_a_sink(tmp_path, *options, connections=4, database_url=url) as (office, log):
         office.fill(2000)
         worker = office.start("worker")
         await_lines(log, 50, worker)

@@ -22,18 +22,11 @@ import pytest
 
 from l3mail.database import opened
 from l3mail.sending import contradiction, read_mark
-from tests.fakes.office import HOLDING, Office, await_lines, end
-from tests.fakes.sink import running_sink
+from tests.fakes.office import HOLDING, Office, arrivals, await_lines, beside_a_sink, end
 from tests.test_kill import KILLS
 
 CONNECTIONS = 2
 PEOPLE = 1200
-
-
-def numbers(log: Path) -> "Counter[int]":
-    """How often each delivery arrived."""
-    lines = log.read_text().splitlines()
-    return Counter(int(line.lstrip("<").partition(".")[0]) for line in lines)
 
 
 @pytest.mark.slow
@@ -44,28 +37,32 @@ def test_every_image_of_a_power_cut_is_sound_and_knows_what_had_arrived(
     record_property("seed", seed)
     chance = random.Random(seed)
     images, seen_sizes = min(KILLS, 500), set()
-    with running_sink(tmp_path, "--delay-ms", "4", "--seed", str(seed)) as (port, log):
-        office = Office(tmp_path, HOLDING.format(port=port, connections=CONNECTIONS))
+    options = ("--delay-ms", "4", "--seed", str(seed))
+    with beside_a_sink(tmp_path, *options, connections=CONNECTIONS) as (office, log):
         office.fill(max(images * 40, 400))
         database = office.settings.state_dir / "l3mail.sqlite3"
         worker = office.start("worker")
         for number in range(images):
-            await_lines(log, len(numbers(log)) + chance.randrange(30), worker)
+            await_lines(log, len(arrivals(log)) + chance.randrange(30), worker)
             worker.send_signal(signal.SIGSTOP)
             # A stop is not immediate: only what arrived before it took hold had to be durable.
-            arrived = numbers(log)
+            arrived = arrivals(log)
             os.waitpid(worker.pid, os.WUNTRACED)
             image = tmp_path / f"image-{number}.sqlite3"
             for end_of_name in ("", "-wal"):
                 # Without the shared memory, which a power cut takes away.
                 shutil.copy(f"{database}{end_of_name}", f"{image}{end_of_name}")
-            worker.send_signal(signal.SIGCONT)
             seen_sizes.add(Path(f"{image}-wal").stat().st_size)
             with closing(sqlite3.connect(image)) as copy:
                 assert copy.execute("PRAGMA integrity_check").fetchone() == ("ok",)
                 rows = dict(copy.execute("SELECT id, state FROM delivery").fetchall())
             assert {rows[one] for one in arrived} <= {"sending", "accepted"}
             assert sum(state == "sending" for state in rows.values()) <= CONNECTIONS
+            # Hundreds of them would fill a disk.
+            for file in tmp_path.glob(f"{image.name}*"):
+                file.unlink()
+            # Only now: while one is looked at, the queue of all the others must not run out.
+            worker.send_signal(signal.SIGCONT)
         assert worker.poll() is None, "it sent everything before the last image"
         end(worker, signal.SIGKILL)
         mark = read_mark(office.settings.state_dir)
@@ -119,8 +116,8 @@ class House:
 
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:
-    with running_sink(tmp_path, "--delay-ms", "10") as (port, log):
-        office = Office(tmp_path, HOLDING.format(port=port, connections=CONNECTIONS) + FORM)
+    options = ("--delay-ms", "10")
+    with beside_a_sink(tmp_path, *options, connections=CONNECTIONS, more=FORM) as (office, log):
         office.fill(PEOPLE)
         with contextlib.closing(House(office, log)) as running:
             yield running
@@ -139,17 +136,17 @@ def require_all_once(house: House) -> None:
     states = Counter(row["state"] for row in house.office.rows() if row["kind"] == "lesson")
     assert states == {"accepted": PEOPLE}
     lessons = {row["id"] for row in house.office.rows() if row["kind"] == "lesson"}
-    arrived = numbers(house.log)
+    arrived = arrivals(house.log)
     assert {number: arrived[number] for number in lessons} == dict.fromkeys(lessons, 1)
 
 
 def require_silence(house: House) -> None:
     """No mail is handed over beyond those whose dialogue had begun."""
-    before = numbers(house.log).total()
+    before = arrivals(house.log).total()
     for _ in range(20):
         assert house.sign_up().status_code == 503
-    assert numbers(house.log).total() - before <= CONNECTIONS
-    assert numbers(house.log).total() < PEOPLE / 2
+    assert arrivals(house.log).total() - before <= CONNECTIONS
+    assert arrivals(house.log).total() < PEOPLE / 2
 
 
 @pytest.mark.slow
@@ -177,10 +174,10 @@ def test_a_writer_that_keeps_the_database_stops_mails_before_their_dialogue(hous
         other.execute("BEGIN IMMEDIATE")
         answer = house.await_answer(503)
         assert int(answer.headers["retry-after"]) > 0
-        assert numbers(house.log).total() < PEOPLE / 2
-        mails = numbers(house.log).total()
+        assert arrivals(house.log).total() < PEOPLE / 2
+        mails = arrivals(house.log).total()
         assert house.sign_up().status_code == 503
-        assert numbers(house.log).total() == mails
+        assert arrivals(house.log).total() == mails
         other.execute("ROLLBACK")
     house.await_answer(200, 202)
     require_all_once(house)
@@ -190,8 +187,7 @@ def test_a_writer_that_keeps_the_database_stops_mails_before_their_dialogue(hous
 def test_run_on_a_restored_copy_answers_pages_and_sends_once_it_is_reconciled(
     tmp_path: Path,
 ) -> None:
-    with running_sink(tmp_path) as (port, log):
-        office = Office(tmp_path, HOLDING.format(port=port, connections=CONNECTIONS) + FORM)
+    with beside_a_sink(tmp_path, connections=CONNECTIONS, more=FORM) as (office, log):
         office.fill(20)
         assert office.run("db", "backup", str(tmp_path / "b.tar.gz")).returncode == 0
         assert office.run("worker", "--once").returncode == 0
@@ -202,7 +198,7 @@ def test_run_on_a_restored_copy_answers_pages_and_sends_once_it_is_reconciled(
             assert health.status_code == 503
             assert "db reconcile" in health.text
             house.await_answer(200, 202)
-            assert numbers(log).total() == 20
+            assert arrivals(log).total() == 20
             # Nobody has to stop it for that.
             done = office.run("db", "reconcile", "--yes")
             assert done.returncode == 0, done.stderr
@@ -213,7 +209,7 @@ def test_run_on_a_restored_copy_answers_pages_and_sends_once_it_is_reconciled(
             again = office.run("outbox", "resolve", "--message", "kurs/01", "--resend", "--yes")
             assert again.returncode == 0, again.stderr
             await_lines(log, 39, house.process)
-        assert set(numbers(log).values()) == {2}, "the same mails, under the same Message-IDs"
+        assert set(arrivals(log).values()) == {2}, "the same mails, under the same Message-IDs"
 
 
 @pytest.mark.slow

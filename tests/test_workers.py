@@ -10,13 +10,13 @@ import random
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.fakes.office import HOLDING, Office, await_lines, end
+from tests.fakes.office import Office, arrivals, await_lines, beside_a_sink, end
 from tests.fakes.postgres import crash, drop_database, fresh_database, postgres_url
-from tests.fakes.sink import running_sink
 
 pytestmark = [pytest.mark.slow, pytest.mark.postgres]
 
@@ -34,10 +34,13 @@ def url() -> Iterator[str]:
     drop_database(url)
 
 
-def arrivals(log: Path) -> Counter[int]:
-    """How often each delivery arrived."""
-    ids = (line.split("\t")[0] for line in log.read_text().splitlines())
-    return Counter(int(message_id.lstrip("<").partition(".")[0]) for message_id in ids)
+@contextmanager
+def at_work(folder: Path, url: str, *options: str) -> Iterator[tuple[Office, Path]]:
+    """An office on PostgreSQL, and the log of a relay that takes envelopes ahead."""
+    with beside_a_sink(
+        folder, "--pipelining", *options, connections=CONNECTIONS, database_url=url
+    ) as both:
+        yield both
 
 
 def uncertain(office: Office) -> list[int]:
@@ -67,13 +70,7 @@ def test_four_workers_of_which_two_die_again_and_again_send_each_mail_once(
     seed = random.SystemRandom().randrange(2**32)
     record_property("seed", seed)
     chance = random.Random(seed)
-    with running_sink(tmp_path, "--delay-ms", "5", "--seed", str(seed), "--pipelining") as (
-        port,
-        log,
-    ):
-        office = Office(
-            tmp_path, HOLDING.format(port=port, connections=CONNECTIONS), database_url=url
-        )
+    with at_work(tmp_path, url, "--delay-ms", "5", "--seed", str(seed)) as (office, log):
         office.fill(MAILS)
         workers = [office.start("worker") for _ in range(WORKERS)]
         for _ in range(ROUNDS):
@@ -109,10 +106,7 @@ def test_a_worker_frozen_past_its_lease_starts_nothing_when_it_wakes(
     tmp_path: Path, url: str
 ) -> None:
     mails = 200
-    with running_sink(tmp_path, "--delay-ms", "20", "--pipelining") as (port, log):
-        office = Office(
-            tmp_path, HOLDING.format(port=port, connections=CONNECTIONS), database_url=url
-        )
+    with at_work(tmp_path, url, "--delay-ms", "20") as (office, log):
         office.fill(mails)
         frozen = office.start("worker")
         await_lines(log, 20, frozen)
@@ -143,13 +137,7 @@ def test_a_database_that_dies_in_mid_commit_again_and_again_costs_no_mail(
     seed = random.SystemRandom().randrange(2**32)
     record_property("seed", seed)
     chance = random.Random(seed)
-    with running_sink(tmp_path, "--delay-ms", "5", "--seed", str(seed), "--pipelining") as (
-        port,
-        log,
-    ):
-        office = Office(
-            tmp_path, HOLDING.format(port=port, connections=CONNECTIONS), database_url=url
-        )
+    with at_work(tmp_path, url, "--delay-ms", "5", "--seed", str(seed)) as (office, log):
         office.fill(mails)
         worker = office.start("worker")
         for _ in range(crashes):

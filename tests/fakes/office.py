@@ -7,18 +7,22 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, true, update
+from sqlalchemy import ColumnElement, Connection, func, insert, select, true, update
 
 from l3mail import migrations, publishing
 from l3mail.addresses import address_key, parse_address
 from l3mail.database import opened
 from l3mail.models import DELIVERY, STREAM, SUBSCRIBER, SUBSCRIPTION
 from l3mail.settings import FILE, Settings, load_pepper, load_settings, make_state
+from tests.fakes.sink import running_sink
 from tests.fakes.village import TEXT
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,6 +38,7 @@ connections = {connections}
 lesson = "hold"
 """
 """Settings of an office that sends nothing again by itself: each doubt stays to be counted."""
+_LOOK_AGAIN_SECONDS = 0.002
 
 
 @dataclass
@@ -109,6 +114,15 @@ class Office:
                 ]
             )
 
+    def count(self, *conditions: ColumnElement[bool]) -> int:
+        """How many deliveries are so."""
+        with opened(self.settings.database_url) as database:
+            return database.read(
+                lambda connection: connection.execute(
+                    select(func.count(DELIVERY.c.id)).where(*conditions)
+                ).scalar_one()
+            )
+
     def expire_leases(self, of: "subprocess.Popen[bytes] | None" = None) -> None:
         """As if the time of a lease had passed: of every one, or of those one process holds."""
         whose = DELIVERY.c.lease_owner.contains(f":{of.pid}:") if of else true()
@@ -124,10 +138,8 @@ class Office:
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "l3mail", "--workspace", str(self.folder), *arguments]
 
-    def run(
-        self, *arguments: str, input_text: str | None = None
-    ) -> "subprocess.CompletedProcess[str]":
-        """Run a command to its end."""
+    def run(self, *arguments: str, seconds: float = 120) -> "subprocess.CompletedProcess[str]":
+        """Run a command to its end, which has to come within so many seconds."""
         return subprocess.run(
             self.command(*arguments),
             cwd=ROOT,
@@ -135,7 +147,7 @@ class Office:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=seconds,
             stdin=subprocess.DEVNULL,
         )
 
@@ -166,7 +178,37 @@ def end(process: "subprocess.Popen[bytes]", number: signal.Signals) -> int:
 
 def await_lines(log: Path, more_than: int, writer: "subprocess.Popen[bytes]") -> int:
     """Wait until a log has more lines than that, or its writer has ended; the count."""
-    while True:
-        count = log.read_bytes().count(b"\n")
-        if count > more_than or writer.poll() is not None:
-            return count
+    count = 0
+    with log.open("rb") as lines:
+        while True:
+            has_ended = writer.poll() is not None
+            while part := lines.read(1 << 20):
+                count += part.count(b"\n")
+            if count > more_than or has_ended:
+                return count
+            # Not by looking again and again: those who are waited for need the processor.
+            with suppress(subprocess.TimeoutExpired):
+                writer.wait(_LOOK_AGAIN_SECONDS)
+
+
+def arrivals(log: Path) -> Counter[int]:
+    """How often each delivery arrived at a sink; a kill tears no line of it, the sink lives on."""
+    ids = (line.split("\t")[0] for line in log.read_text().splitlines())
+    return Counter(int(message_id.lstrip("<").partition(".")[0]) for message_id in ids)
+
+
+@contextmanager
+def beside_a_sink(
+    folder: Path,
+    *options: str,
+    connections: int,
+    database_url: str | None = None,
+    more: str = "",
+) -> Iterator[tuple[Office, Path]]:
+    """An office that sends nothing again by itself, a sink that takes its mail, and the sink's log.
+
+    `options` are the sink's, `more` is said in the office's settings.
+    """
+    with running_sink(folder, *options) as (port, log):
+        settings_text = HOLDING.format(port=port, connections=connections) + more
+        yield Office(folder, settings_text, database_url=database_url), log
