@@ -19,7 +19,7 @@ class Part:
 PARTS: tuple[Part, ...] = (
     # A new module gets its place here, and nowhere else.
     Part("engine", 4),
-    Part("dialogue", 1.5),
+    Part("dialogue", 2),
     Part("planning", 5),
     Part("idle", 4),
     Part("growth", 6),

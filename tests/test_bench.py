@@ -15,7 +15,7 @@ import pytest
 from bench import engine, naive, parts, reference, results, sizing
 from bench.__main__ import main
 from bench.crowd import crowd, plan
-from bench.figures import Figure, Goal, MissingError, Size
+from bench.figures import Figure, Goal, MissingError, Size, in_turns, ratio
 from bench.multitude import Multitude, fresh, settle_in
 from bench.parts import Part
 from bench.planning import planned_in
@@ -269,6 +269,24 @@ def test_count_of_the_sink_is_its_last_whole_one(tmp_path: Path) -> None:
     assert sink.taken() == 0
     log.write_bytes(b"sess=2 quit=1 mesg=9\rsess=2 quit=1 mesg=10\rsess=2 quit=1 mesg=1")
     assert sink.taken() == 10
+
+
+def test_sides_take_turns_at_coming_first_and_are_compared_round_by_round() -> None:
+    said: list[str] = []
+    rates = {"ours": [6.0, 2.0, 90.0], "theirs": [2.0, 1.0, 10.0]}
+
+    def side(name: str) -> Callable[[], float]:
+        def measured() -> float:
+            said.append(name)
+            return rates[name][said.count(name) - 1]
+
+        return measured
+
+    measured = in_turns(3, ours=side("ours"), theirs=side("theirs"))
+
+    assert said == ["ours", "theirs", "theirs", "ours", "ours", "theirs"]
+    assert measured == rates
+    assert ratio(measured, "ours", "theirs") == 3, "the middle one of 3, 2 and 9"
 
 
 @pytest.mark.parametrize(("accepted", "taken"), [(99, 100), (100, 99), (100, 101)])
