@@ -86,6 +86,7 @@ def queue(village: Village, people: int) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pipelining", [False, True], ids=["lockstep", "pipelining"])
 def test_what_poisons_a_row_fails_that_row_with_its_reason_and_ten_thousand_others_go(
     village: Village, compose: Compose, *, pipelining: bool
