@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from l3mail.models import DELIVERY, SUBSCRIBER
+from l3mail.models import DELIVERY, SUBSCRIBER, SUPPRESSION
 from l3mail.outbox import Outcome
 from l3mail.sending.dialogue import GoneError, Wire, _stuffed
 from tests.fakes.post import HANG_SECONDS, Quick, relay_of, send
@@ -95,6 +95,42 @@ def test_an_answer_too_many_after_a_mail_was_taken_costs_only_the_connection(
     # Its answers could not be told from those to the envelope behind it, whose mail went anew.
     assert tally.outcomes == {Outcome.ACCEPTED: 3, Outcome.DEFERRED: 1}
     assert [row["state"] for row in sqlite_village.rows()] == ["accepted"] * 3
+
+
+@pytest.mark.parametrize("early", [b"550 5.1.1 no such user", b"250 2.1.5 ok"])
+def test_an_answer_before_its_question_says_nothing_of_the_person(
+    sqlite_village: Village, early: bytes
+) -> None:
+    fill(sqlite_village, 3)
+    hasty = Fault(None, "mail", "reply", b"250 2.1.0 ok\r\n" + early)
+    with Relay(faults={(1, 1): hasty}) as relay:
+        send(sqlite_village, relay, connections=1)
+        assert [command.verb for command in relay.commands[1]] == ["EHLO", "MAIL"]
+        assert relay.sessions == 2
+    row = sqlite_village.row(DELIVERY, 1)
+    assert (row["state"], row["reply_stage"]) == ("deferred", "rcpt")
+    assert row["reply_text"] == f"answered {early[:3].decode()} before it was asked for RCPT"
+    assert [row["state"] for row in sqlite_village.rows()][1:] == ["accepted"] * 2
+    assert not sqlite_village.rows(SUPPRESSION)
+
+
+def test_a_goodbye_may_come_at_any_time(sqlite_village: Village) -> None:
+    fill(sqlite_village, 2)
+    leaving = Fault(None, "mail", "reply", b"250 2.1.0 ok\r\n421 4.3.2 going down")
+    with Relay(faults={(1, 1): leaving}) as relay:
+        send(sqlite_village, relay, connections=1)
+    row = sqlite_village.row(DELIVERY, 1)
+    assert (row["state"], row["reply_code"]) == ("deferred", 421)
+
+
+def test_no_text_leaves_for_a_relay_that_took_it_already(sqlite_village: Village) -> None:
+    fill(sqlite_village, 2)
+    early = Fault(None, "data", "reply", b"354 go\r\n250 2.0.0 done already")
+    with Relay(faults={(1, 1): early}) as relay:
+        send(sqlite_village, relay, connections=1)
+        assert [taken.session for taken in relay.taken] == [2]
+    row = sqlite_village.row(DELIVERY, 1)
+    assert (row["state"], row["uncertain_at"]) == ("deferred", None)
 
 
 async def hello(server: Relay) -> Wire:

@@ -287,3 +287,38 @@ def test_a_relay_that_answers_no_mail_puts_no_whole_issue_in_doubt(
     assert tally.relay_fault == "it answers no mail"
     assert untouched(sqlite_village) >= 40 - 3 - 1  # three, and what the other connection carried
     assert set(tally.outcomes) == {Outcome.UNKNOWN}
+
+
+EARLY = Fault(None, "data", "reply", b"354 go ahead\r\n250 2.0.0 taken already")
+
+
+@pytest.mark.parametrize("pipelining", [False, True], ids=["lockstep", "pipelining"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(EARLY, id="taken before the text"),
+        pytest.param(Fault(None, "rcpt", "reply", b"354 go ahead"), id="a yes to something else"),
+        pytest.param(Fault(None, "data", "reply", b"HTTP/1.1 400"), id="another protocol"),
+    ],
+)
+def test_a_relay_that_breaks_the_rules_defers_no_whole_issue(
+    sqlite_village: Village, fault: Fault, *, pipelining: bool
+) -> None:
+    letters(sqlite_village, *["a.example"] * 40)
+    with Relay(pipelining=pipelining, fault_for=lambda *_: fault) as relay:
+        tally = send(sqlite_village, relay, connections=2)
+        assert not relay.taken
+    assert tally.relay_fault is not None
+    assert "breaks the rules of SMTP" in tally.relay_fault
+    assert untouched(sqlite_village) >= 40 - 3 - 1  # three, and what the other connection carried
+    assert set(tally.outcomes) == {Outcome.DEFERRED}
+
+
+def test_a_relay_that_keeps_the_rules_again_gets_the_rest(sqlite_village: Village) -> None:
+    letters(sqlite_village, *["a.example"] * 20)
+    with Relay(fault_for=lambda session, *_: EARLY if session < 6 else None) as relay:
+        running = Running(lambda: sender_for(sqlite_village, relay_of(relay), connections=1))
+        relay.wait_until(lambda book: len(book.accepted) == 15)
+        running.join()
+    counts = outbox_counts(sqlite_village)
+    assert (counts["accepted"], counts["deferred"], counts["uncertain"]) == (15, 5, 0)

@@ -89,7 +89,8 @@ class Attempt:
     """One attempt at one delivery: outcome, the stage it ended in, and the relay's words.
 
     `code` is the three-digit reply, `status` the enhanced status code (RFC 3463), both None
-    when no whole reply came. `reused` tells that the connection had carried mail before.
+    when no whole reply came. `reused` tells that the connection had carried mail before, `breach`
+    that it ended because the relay broke the rules of the dialogue.
     """
 
     delivery: Started
@@ -100,6 +101,7 @@ class Attempt:
     text: str = ""
     cause: Cause | None = None
     reused: bool = False
+    breach: bool = False
 
 
 UNCERTAIN_REST = timedelta(minutes=10)

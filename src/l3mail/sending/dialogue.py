@@ -66,7 +66,11 @@ class GoneError(Exception):
     """The connection can't be used any more: closed, silent, or talking nonsense."""
 
 
-class _OutOfStepError(GoneError):
+class _BreachError(GoneError):
+    """An answer that nobody had asked for yet, or that answers nothing."""
+
+
+class _OutOfStepError(_BreachError):
     """An answer that fits no command of ours: to which one it belongs is not known."""
 
 
@@ -94,6 +98,7 @@ class Wire(asyncio.Protocol):
         self._reader = ReplyReader()
         self._replies: deque[Reply] = deque()
         self._fault: str | None = None
+        self._breach = False
         self._sender = ""
         self._announced: str | None = None
         self._loop = asyncio.get_running_loop()
@@ -128,6 +133,7 @@ class Wire(asyncio.Protocol):
         try:
             replies = self._reader.feed(data)
         except NonsenseError as nonsense:
+            self._breach = True
             self._end(str(nonsense))
             self._transport.abort()
             return
@@ -214,7 +220,8 @@ class Wire(asyncio.Protocol):
             # An announced mail has no part in a relay that lost count before its text left.
             innocent = announced and isinstance(gone, _OutOfStepError)
             stage = "mail" if innocent else mail.stage
-            return Attempt(delivery, outcome, stage, text=str(gone), reused=reused)
+            breach = self._breach or isinstance(gone, _BreachError)
+            return Attempt(delivery, outcome, stage, text=str(gone), reused=reused, breach=breach)
         return Attempt(delivery, Outcome.ACCEPTED, "dot", reply.code, reply.status, reply.text)
 
     def announce(self, sender: str, recipient: str) -> bytes:
@@ -289,6 +296,17 @@ class Wire(asyncio.Protocol):
         if self._fault is not None:
             raise GoneError(self._fault)
         self._transport.write(data)
+
+    def ask(self, stage: str, command: bytes) -> None:
+        """Send a command, unless the relay has said goodbye, which it may at any time.
+
+        Raises GoneError where it has said anything else: that answers nothing of ours, and would
+        be taken for the answer to this (RFC 5321 section 4.2).
+        """
+        if not self._replies:
+            self.write(command)
+        elif (code := self._replies[0].code) != _CLOSING:
+            raise _BreachError(f"answered {code} before it was asked for {stage.upper()}")
 
     async def drained(self, seconds: float) -> None:
         """Wait until the kernel has every byte written so far, or the relay speaks."""
@@ -374,13 +392,13 @@ class _Mail:
             *(["SMTPUTF8"] if utf8 else []),
         )
         if pipelined and not announced:
-            wire.write(b"".join(command for _, command in steps))
+            wire.ask("mail", b"".join(command for _, command in steps))
         refused: _RefusedError | None = None
         for stage, command in steps:
             if refused is None:
                 self.stage = stage
                 if not pipelined:
-                    wire.write(command)
+                    wire.ask(stage, command)
             elif not pipelined:
                 break
             try:
@@ -408,14 +426,14 @@ class _Mail:
         self.stage = "body"
         text = memoryview(_stuffed(content))
         for start in range(0, len(text), CHUNK):
-            wire.write(text[start : start + CHUNK])
-            await wire.drained(timeouts.body)
             if not wire.usable:
                 break
+            wire.write(text[start : start + CHUNK])
+            await wire.drained(timeouts.body)
         if not wire.usable:
             reply = await wire.reply(timeouts.body)
             if reply.code < 400:
-                raise GoneError(f"answered {reply.code} in mid-text")
+                raise _BreachError(f"answered {reply.code} in mid-text")
             raise _RefusedError("body", reply)
         end = b".\r\n"
         if wire.offers("pipelining") and self._sender.isascii():

@@ -39,12 +39,10 @@ class Ear:
             in_doubt = attempt.outcome is Outcome.UNKNOWN
             if in_doubt:
                 log.warning("delivery %d is uncertain since %s", *what[:2])
-            slams = attempt.stage == "mail" and attempt.code in {None, 421} and not attempt.reused
-            if slams or (in_doubt and attempt.stage == "dot"):
+            if how := _no_answer(attempt):
                 self._unanswered += 1
                 if self._unanswered >= REFUSALS_ENDURED or self._lines.probing:
-                    # Going on would slam the door on a whole issue, or put all of it in doubt.
-                    how = "closes fresh sessions at the first mail" if slams else "answers no mail"
+                    # Going on would defer a whole issue, or put all of it in doubt.
                     self._lines.distrust(f"it {how}")
                 continue
             self._unanswered = 0
@@ -73,3 +71,14 @@ class Ear:
         """One line for all that was handed over since the last one."""
         if news := self._tally.news():
             log.info(news)
+
+
+def _no_answer(attempt: Attempt) -> str:
+    """How the relay failed to answer a mail, "" where it did or where that says little of it."""
+    if attempt.outcome is Outcome.UNKNOWN and attempt.stage == "dot":
+        return "answers no mail"
+    if attempt.breach and not attempt.reused:
+        return f"breaks the rules of SMTP: `l3mail outbox show {attempt.delivery.id}`"
+    if attempt.stage == "mail" and attempt.code in {None, 421} and not attempt.reused:
+        return "closes fresh sessions at the first mail"
+    return ""
