@@ -7,7 +7,7 @@ import pytest
 
 from l3mail.models import DELIVERY, SUBSCRIBER, SUPPRESSION
 from l3mail.outbox import Outcome
-from l3mail.sending.dialogue import GoneError, Wire, _stuffed
+from l3mail.sending.dialogue import REPLIES_KEPT, GoneError, Wire, _stuffed
 from tests.fakes.post import HANG_SECONDS, Quick, relay_of, send
 from tests.fakes.relay import Fault, Relay
 from tests.fakes.village import Village
@@ -135,6 +135,47 @@ def test_no_text_leaves_for_a_relay_that_took_it_already(sqlite_village: Village
 
 async def hello(server: Relay) -> Wire:
     return await relay_of(server).open()
+
+
+FLOOD = b"250 2.0.0 and again\r\n" * 2_000
+
+
+def test_a_relay_that_floods_replies_is_cut_off_and_none_of_them_kept(
+    sqlite_village: Village,
+) -> None:
+    async def main(server: Relay) -> None:
+        wire = await hello(server)
+        for _ in range(50):
+            wire.data_received(FLOOD)
+        assert len(wire._replies) == REPLIES_KEPT + 1
+        await wire._lost.wait()
+        assert not wire.usable
+        with pytest.raises(GoneError, match="more answers than were asked for"):
+            wire.write(b"NOOP\r\n")
+
+    with Relay() as server:
+        asyncio.run(main(server))
+
+
+@pytest.mark.parametrize("junk", [FLOOD, b"GET / HTTP/1.1\r\n"], ids=["flood", "nonsense"])
+def test_what_comes_behind_a_250_takes_nothing_back(sqlite_village: Village, junk: bytes) -> None:
+    fill(sqlite_village, 3)
+    flood = Fault(None, "dot", "reply", b"250 2.0.0 taken\r\n" + junk, taken=True)
+    with Relay(pipelining=True, faults={1: flood}) as relay:
+        tally = send(sqlite_village, relay, connections=1)
+        assert len(relay.accepted) == 3
+    assert tally.outcomes[Outcome.UNKNOWN] == 0
+    assert [row["state"] for row in sqlite_village.rows()] == ["accepted"] * 3
+
+
+def test_a_relay_that_floods_every_session_is_down(sqlite_village: Village) -> None:
+    fill(sqlite_village, 20)
+    with Relay(fault_for=lambda *_: Fault(None, "mail", "reply", FLOOD)) as relay:
+        tally = send(sqlite_village, relay, connections=2)
+    assert tally.relay_fault is not None
+    row = sqlite_village.row(DELIVERY, 1)
+    assert row["state"] == "deferred"
+    assert [row["state"] for row in sqlite_village.rows()].count("queued") >= 16
 
 
 def test_a_relay_that_trickles_half_an_answer_wins_no_time() -> None:

@@ -16,6 +16,7 @@ import ssl
 from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Literal, Protocol
 
 from l3mail.addresses import wire_safe
@@ -27,6 +28,9 @@ CLOSE_SECONDS = 1.0
 
 CHUNK = 65536
 """Octets of text written at once: TLS would take any number into a buffer nobody can ask."""
+
+REPLIES_KEPT = 16
+"""Four can be asked for at once: to a dot, and to the envelope that left with it."""
 
 Next = Callable[[], str | None]
 """Asked when a dot is about to leave: to whom the next mail goes, None if nothing is known."""
@@ -130,15 +134,19 @@ class Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Collect replies; asyncio calls this."""
+        known = len(self._replies)
         try:
-            replies = self._reader.feed(data)
-        except NonsenseError as nonsense:
+            # One more than may wait is enough to know a flood.
+            self._replies.extend(islice(self._reader.feed(data), REPLIES_KEPT + 1 - known))
+            flooded = len(self._replies) > REPLIES_KEPT
+            nonsense = "more answers than were asked for" if flooded else ""
+        except NonsenseError as error:
+            nonsense = str(error)
+        if nonsense:
             self._breach = True
-            self._end(str(nonsense))
+            self._end(nonsense)
             self._transport.abort()
-            return
-        if replies:  # a relay that trickles octets wins no time by it
-            self._replies.extend(replies)
+        elif len(self._replies) > known:  # a relay that trickles octets wins no time by it
             self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -5,6 +5,7 @@ bare text counts only for the few phrases that say the mailbox does not exist.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -58,12 +59,17 @@ class ReplyReader:
         """Whether part of a reply has come."""
         return bool(self._rest or self._lines)
 
-    def feed(self, data: bytes) -> list[Reply]:
-        """Return the replies that `data` completes; raise NonsenseError on what is none."""
+    def feed(self, data: bytes) -> Iterator[Reply]:
+        """Yield the replies that `data` completes; raise NonsenseError at what is none.
+
+        What came before the nonsense was said: a mail that was taken stays taken.
+        """
         *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            if (reply := self._line(line.rstrip(b"\r"))) is not None:
+                yield reply
         if len(self._rest) > LONGEST_LINE:
             raise NonsenseError("a reply line without end")
-        return [reply for line in lines if (reply := self._line(line.rstrip(b"\r"))) is not None]
 
     def _line(self, line: bytes) -> Reply | None:
         match = _LINE.fullmatch(line)
