@@ -23,6 +23,17 @@ from l3mail.errors import RelayDownError
 from l3mail.sending.dialogue import Wire
 
 
+class _Opening(SMTP):
+    """A session that is cut when it is given up: there is nothing to say goodbye for."""
+
+    def close(self) -> None:
+        """Leave no socket; a TLS transport that is only closed waits for the other side."""
+        transport = cast("asyncio.Transport | None", self.transport)
+        super().close()
+        if transport is not None:
+            transport.abort()
+
+
 @dataclass(frozen=True, slots=True)
 class Relay:
     """Where mail is handed over and how to be let in; `name` is what we say in EHLO.
@@ -42,7 +53,7 @@ class Relay:
 
     async def open(self) -> Wire:
         """A session after EHLO and login; raises RelayDownError with the relay's own words."""
-        session = SMTP(
+        session = _Opening(
             hostname=self.host,
             port=self.port,
             local_hostname=self.name,
@@ -53,16 +64,21 @@ class Relay:
             tls_context=self.tls_context,
             timeout=self.opening_seconds,
         )
+        opened = False
         try:
             async with asyncio.timeout(self.opening_seconds):
                 greeting = await session.connect()
                 if session.is_ehlo_or_helo_needed:
                     await session.ehlo()
+            opened = True
         except (SMTPException, OSError, ssl.SSLError, TimeoutError) as fault:
-            session.close()
             raise RelayDownError(
                 f"{self.host}:{self.port} {_words(fault)}", _stage(fault)
             ) from fault
+        finally:
+            if not opened:
+                # Also for who cancels us: a sender that stops waits for no relay.
+                session.close()
         transport = cast("asyncio.Transport", session.transport)
         return Wire(transport, session.esmtp_extensions, _line(greeting.message))
 
