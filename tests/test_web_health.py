@@ -9,6 +9,7 @@ import pytest
 from l3mail import outbox
 from l3mail.events import Guestbook, Visit
 from l3mail.models import DELIVERY
+from l3mail.sending import Board, Tally
 from l3mail.subscribers import Rules
 from l3mail.tokens import Purpose
 from l3mail.web import create_app
@@ -118,6 +119,21 @@ def test_visits_that_wait_or_were_let_go_are_told(porch: Porch) -> None:
     text = asking_from(porch, "127.0.0.1", book=book).get("/metrics").text
     assert "l3mail_visits_waiting 4\n" in text
     assert "l3mail_visits_lost 3\n" in text
+
+
+def test_what_the_relay_asks_of_senders_on_this_machine_is_told(porch: Porch) -> None:
+    board = Board(porch.settings.state_dir, porch.village.clock)
+    board.post(Tally())
+    text = asking_from(porch, "127.0.0.1").get("/metrics").text
+    assert "l3mail_senders 1\n" in text
+    assert "l3mail_relay_down 0\n" in text
+    assert "slowed_to" not in text
+    board.post(Tally(relay_fault="relay.test:25 answered 421", slowed_to=2.5))
+    text = asking_from(porch, "127.0.0.1").get("/metrics").text
+    assert "l3mail_relay_down 1\n" in text
+    assert "l3mail_relay_slowed_to 2.5\n" in text
+    board.close()
+    assert "l3mail_senders 0\n" in asking_from(porch, "127.0.0.1").get("/metrics").text
 
 
 def test_beside_no_tick_of_its_own_a_process_tells_none(porch: Porch) -> None:

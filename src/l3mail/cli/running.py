@@ -248,6 +248,7 @@ def _lateness(
 ) -> "Late":
     """What says what is behind, in words for everybody: `/healthz` has no door."""
     from l3mail import outbox
+    from l3mail.sending import bulletins
     from l3mail.upkeep.ground import lack_of_space
 
     def late(connection: "Connection", now: "datetime") -> list[str]:
@@ -262,10 +263,11 @@ def _lateness(
             behind.append("the tick is late")
         if lack := lack_of_space(house.settings):
             behind.append(lack)
-        if sender and sender.tally.relay_fault:
+        senders = bulletins(house.settings.state_dir)
+        if (sender and sender.tally.relay_fault) or any(one.relay_fault for one in senders):
             behind.append("the relay is down")
         elif outbox.is_late(connection, now):
-            # Beside a worker this is all that can be seen of the relay from here.
+            # Beside a worker on another machine this is all that can be seen of the relay.
             behind.append("the relay is late")
         return behind
 

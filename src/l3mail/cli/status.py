@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from l3mail.outbox import HaltInForce
     from l3mail.publishing import State
     from l3mail.rounds import Agenda, Due
+    from l3mail.sending import Bulletin
     from l3mail.wiring import Survey
 
 PANEL = "Sending"
@@ -47,6 +48,7 @@ class _Findings:
     waiting_since: datetime | None
     needs: "Sequence[Need]"
     content: "Survey"
+    senders: "Sequence[Bulletin]"
 
 
 def status(
@@ -61,6 +63,7 @@ def status(
     Example: l3mail status --check
     """
     from l3mail.needs import in_words
+    from l3mail.sending import bulletins
     from l3mail.settings import sending_problems
     from l3mail.wiring import make_agenda, survey_content, undetected_restore
 
@@ -71,7 +74,10 @@ def status(
         problems += undetected_restore(house.settings, database)
         agenda = make_agenda(house.settings)
         survey = survey_content(house.settings, database)
-        found = database.read(lambda connection: _look(connection, now, agenda, problems, survey))
+        senders = bulletins(house.settings.state_dir)
+        found = database.read(
+            lambda connection: _look(connection, now, agenda, problems, survey, senders=senders)
+        )
     wanted = [in_words(need, house.settings.zone) for need in found.needs]
     if as_json:
         print_json(_view(house, found, problems, wanted))
@@ -87,6 +93,8 @@ def _look(
     agenda: "Agenda",
     problems: "Sequence[str]",
     survey: "Survey",
+    *,
+    senders: "Sequence[Bulletin]",
 ) -> _Findings:
     from l3mail import needs, newsletters, outbox, rounds
 
@@ -104,6 +112,7 @@ def _look(
         waiting_since=outbox.waiting_since(connection),
         needs=needs.look(connection, now, problems, survey.broken, agenda),
         content=survey,
+        senders=senders,
     )
 
 
@@ -118,6 +127,8 @@ def _print(house: House, found: _Findings, wanted: "Sequence[str]", now: datetim
             f"       oldest waiting since {told(since, house.settings.zone)}:"
             f" is the relay {relay.host}:{relay.port} up, is `l3mail run` running?"
         )
+    for line in _relay_lines(house, found.senders):
+        typer.echo(f"relay  {printable(line, 1000)}")
     for due in found.upcoming:
         people = "" if due.people is None else f"  {due.people} due"
         typer.echo(f"next   {told(due.due_at, house.settings.zone)}  {due.slug}{people}")
@@ -129,6 +140,22 @@ def _print(house: House, found: _Findings, wanted: "Sequence[str]", now: datetim
         typer.echo(f"needs  {printable(line, 1000)}")
     if not wanted:
         typer.echo("Nothing needs a person.")
+
+
+def _relay_lines(house: House, senders: "Sequence[Bulletin]") -> "Iterator[str]":
+    """Why mail leaves more slowly than it could, as each sender on this machine knows it."""
+    zone = house.settings.zone
+    for sender in senders:
+        if sender.relay_fault and sender.relay_fault_since:
+            yield (
+                f"down since {told(sender.relay_fault_since, zone)}, tried again by itself:"
+                f" {sender.relay_fault}"
+            )
+        if sender.slowed_to is not None and sender.slowed_since:
+            yield (
+                f"asked us to slow down: at most {sender.slowed_to:.3g} mails a second, less than"
+                f" usual since {told(sender.slowed_since, zone)}, more again by itself"
+            )
 
 
 TEXTS_SHOWN = 5
@@ -181,6 +208,16 @@ def _view(
         ],
         "waiting_since": _iso(house, found.waiting_since),
         "sending_problems": list(problems),
+        "senders": [
+            {
+                "process": sender.process,
+                "relay_fault": sender.relay_fault,
+                "relay_fault_since": _iso(house, sender.relay_fault_since),
+                "slowed_to": sender.slowed_to,
+                "slowed_since": _iso(house, sender.slowed_since),
+            }
+            for sender in found.senders
+        ],
         "content": {
             "broken": sorted({*found.content.broken.values()}),
             "changed": _named(found.content, "changed"),

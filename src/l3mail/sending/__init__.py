@@ -4,6 +4,7 @@ Owns connections, dialogues and the order of commits around them. Knows no sched
 decides nothing about who is mailed: the outbox's gate does.
 """
 
+from l3mail.sending.bulletins import Board, Bulletin, bulletins
 from l3mail.sending.high_water import (
     RECONCILED,
     HighWater,
@@ -20,6 +21,8 @@ from l3mail.sending.terms import Pace, Terms
 
 __all__ = [
     "RECONCILED",
+    "Board",
+    "Bulletin",
     "Compose",
     "DomainLimit",
     "HighWater",
@@ -30,6 +33,7 @@ __all__ = [
     "Sender",
     "Tally",
     "Terms",
+    "bulletins",
     "contradiction",
     "read_mark",
     "write_mark",

@@ -4,9 +4,11 @@ Hears outcomes once they are written. Decides about no row: rows have their own 
 """
 
 import logging
+import math
 from collections.abc import Sequence
 
 from l3mail.outbox import Attempt, Cause, Outcome
+from l3mail.sending.bulletins import Board
 from l3mail.sending.connections import Lines, seconds
 from l3mail.sending.rates import Throttle
 from l3mail.sending.refusals import REFUSALS_ENDURED
@@ -19,11 +21,14 @@ log = logging.getLogger("l3mail.sending")
 class Ear:
     """Turns outcomes into trust, distrust and patience, and counts them."""
 
-    def __init__(self, lines: Lines, throttle: Throttle, tally: Tally) -> None:
-        """What is heard is told to these three."""
+    def __init__(
+        self, lines: Lines, throttle: Throttle, tally: Tally, board: Board | None = None
+    ) -> None:
+        """What is heard is told to these; the board tells other processes."""
         self._lines = lines
         self._throttle = throttle
         self._tally = tally
+        self._board = board
         self._unanswered = 0
 
     def hear(self, finished: Sequence[Attempt], distrusted: Sequence[str]) -> None:
@@ -66,6 +71,21 @@ class Ear:
                 "the relay asks us to slow down: %s; at most %.3g a second for now", answer, rate
             )
             self._tally.slowed_to = rate
+
+    def post(self) -> None:
+        """Tell how the relay is and how fast it lets us go: in the tally, and to who asks."""
+        rate = self._throttle.rate
+        if self._tally.slowed_to is not None and rate == math.inf:
+            log.info("the relay keeps up again: mail goes at full rate")
+        self._tally.relay_fault = self._lines.fault
+        self._tally.slowed_to = None if rate == math.inf else rate
+        if self._board:
+            self._board.post(self._tally, probing=self._lines.probing)
+
+    def close(self) -> None:
+        """Nothing more will be heard."""
+        if self._board:
+            self._board.close()
 
     def report(self) -> None:
         """One line for all that was handed over since the last one."""

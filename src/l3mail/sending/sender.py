@@ -28,6 +28,7 @@ from l3mail.outbox import Attempt, Claim, Gate, Outcome, Started
 from l3mail.planning import LANES
 from l3mail.publishing import Published
 from l3mail.sending.backlog import Backlog
+from l3mail.sending.bulletins import Board
 from l3mail.sending.connections import Lines, Open, seconds
 from l3mail.sending.dialogue import Wire
 from l3mail.sending.hearing import Ear
@@ -72,6 +73,7 @@ class Sender:
         compose: Compose,
         *,
         high_water: HighWater | None = None,
+        board: Board | None = None,
     ) -> None:
         """Nothing is read or connected before `run`; without a mark a restore goes unnoticed."""
         self._high_water = high_water
@@ -85,7 +87,7 @@ class Sender:
             terms.connections, terms.pace.down, open_wire, self._serve, self._wake.set
         )
         self._rates = Rates(terms.limits)
-        self._ear = Ear(self._lines, self._rates.throttle, self.tally)
+        self._ear = Ear(self._lines, self._rates.throttle, self.tally, board)
         self._ready = Backlog(self._rates)
         self._crowded: list[str] = []
         self._swept = -math.inf
@@ -137,6 +139,7 @@ class Sender:
             self._stopping = True
             self._dismiss()
             await self._lines.cut()
+            self._ear.close()
         await self._part()
         if self._high_water:
             await asyncio.to_thread(self._high_water.close)
@@ -353,13 +356,9 @@ class Sender:
 
     def _mind_the_relay(self) -> None:
         """While the relay is down its rows are nobody's: the queue is left as it was."""
-        self.tally.relay_fault = self._lines.fault
+        self._ear.post()
         if not self._lines.hopeful():
             self._unstarted += self._ready.clear()
-        rate = self._rates.throttle.rate
-        if self.tally.slowed_to is not None and rate == math.inf:
-            log.info("the relay keeps up again: mail goes at full rate")
-        self.tally.slowed_to = None if rate == math.inf else rate
 
     async def _end_dialogues(self) -> None:
         """Let what was begun come to its end, for as long as the grace lasts."""

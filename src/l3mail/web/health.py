@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from l3mail import outbox
 from l3mail.errors import DatabaseClosedError, DatabaseUnavailableError, TokenError
 from l3mail.models import WORKSPACE
+from l3mail.sending import Bulletin, bulletins
 from l3mail.tokens import Purpose
 from l3mail.web.door import Visit, Visiting
 
@@ -46,6 +47,7 @@ class _Numbers:
     waiting_since: datetime | None
     halted: bool
     late: bool
+    senders: Sequence[Bulletin]
 
 
 @router.get("/metrics")
@@ -60,6 +62,7 @@ async def show_metrics(visit: Visiting) -> Response:
             outbox.waiting_since(connection),
             bool(outbox.halts(connection)),
             bool(visit.door.late(connection, visit.now)),
+            bulletins(visit.door.settings.state_dir),
         )
 
     lines = _lines(await visit.read(verb), visit)
@@ -83,6 +86,16 @@ def _lines(numbers: _Numbers, visit: Visit) -> Iterator[str]:
         yield f"l3mail_last_tick_seconds {silent.total_seconds():.0f}"
     yield from _gauge("halted", "Whether a halt is in force.")
     yield f"l3mail_halted {numbers.halted:d}"
+    yield from _gauge("senders", "Senders at work on this machine.")
+    yield f"l3mail_senders {len(numbers.senders)}"
+    yield from _gauge("relay_down", "How many of them can't use the relay.")
+    yield f"l3mail_relay_down {sum(bool(one.relay_fault) for one in numbers.senders)}"
+    slowed = [one.slowed_to for one in numbers.senders if one.slowed_to is not None]
+    if slowed:
+        yield from _gauge(
+            "relay_slowed_to", "Mails a second that it lets those send whom it slowed down."
+        )
+        yield f"l3mail_relay_slowed_to {sum(slowed):.3g}"
     yield from _gauge("visits_waiting", "Openings and clicks that are still to be written.")
     yield f"l3mail_visits_waiting {len(visit.door.book)}"
     yield from _gauge("visits_lost", "Those that did not wait for the database, since the start.")

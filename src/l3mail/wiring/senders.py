@@ -10,6 +10,7 @@ from l3mail.database import Database
 from l3mail.errors import SettingsError
 from l3mail.outbox import Uncertainty
 from l3mail.sending import (
+    Board,
     DomainLimit,
     HighWater,
     Limits,
@@ -50,6 +51,7 @@ def make_sender(settings: Settings, database: Database, clock: Clock) -> Sender:
         make_relay(settings).open,
         composer(settings, database),
         high_water=_high_water(settings, database),
+        board=Board(settings.state_dir, clock),
     )
 
 
