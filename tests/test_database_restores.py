@@ -1,18 +1,22 @@
 """A database that was lost and put back: it sends nothing twice and loses nothing in silence."""
 
 import shutil
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
-from l3mail import outbox, rounds
+from l3mail import outbox, reconciling, rounds
+from l3mail.database import Database, opened
 from l3mail.errors import RestoredError
 from l3mail.models import ACTIONS, DELIVERY, ENROLLMENT, SUBSCRIBER, WORKSPACE
 from l3mail.sending import read_mark
-from l3mail.wiring import make_agenda
+from l3mail.wiring import Reconciliation, make_agenda
 from tests.fakes.disaster import ISSUE, LESSONS, PEOPLE, YEARLY, Disaster, hour, on_a_sunday
 from tests.fakes.village import BACKENDS
 from tests.test_database_backups import forge
@@ -193,6 +197,76 @@ def test_a_mail_that_waited_when_the_copy_was_made_is_in_doubt_too(lost: Disaste
             found = village.row(DELIVERY, number)
             assert (found["state"], found["next_attempt_at"]) == ("uncertain", None)
         assert {number: village.state(number) for number in certain} == certain
+
+
+def dump(office: Disaster) -> list[str]:
+    with closing(sqlite3.connect(office.file)) as database:
+        return list(database.iterdump())
+
+
+def test_foreseeing_holds_no_writer(office: Disaster, monkeypatch: pytest.MonkeyPatch) -> None:
+    office.live(hour(23, 12))
+    office.run("db", "backup", str(office.folder / "monday.tar.gz"))
+    office.live(hour(30, 14))
+    restore(office)
+    planning, wrote = rounds.due, []
+
+    def due(connection: Connection, *rest: Any) -> rounds.Round:
+        with closing(sqlite3.connect(office.file, timeout=0, isolation_level=None)) as page:
+            page.execute("BEGIN IMMEDIATE")
+            wrote.append(page.execute("UPDATE workspace SET uuid = uuid").rowcount)
+            page.execute("COMMIT")
+        return planning(connection, *rest)
+
+    monkeypatch.setattr(rounds, "due", due)
+    assert office.json("db", "reconcile", "--dry-run")["uncertain"] == len(LOST)
+    assert wrote
+
+
+def test_a_dry_run_changes_nothing_not_even_the_brake(office: Disaster) -> None:
+    office.live(hour(23, 12))
+    copy = copied(office)
+    office.live(hour(24, 14))
+    put_back(office, copy)
+    before, mark = dump(office), (office.state / "high-water").read_bytes()
+    foreseen = office.json("db", "reconcile", "--dry-run")
+    assert foreseen["uncertain"] == 2 * len(PEOPLE)
+    assert (dump(office), (office.state / "high-water").read_bytes()) == (before, mark)
+    done = office.json("db", "reconcile", "--yes")
+    assert done == foreseen | {"released": True}
+    nothing = office.json("db", "reconcile")
+    assert nothing.keys() == done.keys()
+    assert (nothing["restored"], nothing["released"], nothing["mails"]) == (False, False, [])
+    assert office.json("db", "reconcile", "--dry-run") == nothing
+
+
+def test_reconciling_that_ends_anywhere_keeps_the_brake_and_is_done_again(
+    lost: Disaster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    restore(lost)
+    whole, left = Database.write, [0]
+
+    def write(database: Database, verb: Any) -> Any:
+        done = whole(database, verb)
+        left[0] -= 1
+        if not left[0]:
+            raise KeyboardInterrupt  # it is written, and whoever wrote it is gone
+        return done
+
+    writes = 0
+    with monkeypatch.context() as patch:
+        patch.setattr(reconciling, "PIECE", 2)
+        patch.setattr(Database, "write", write)
+        while not left[0]:
+            writes += 1
+            left[0] = writes
+            with opened(lost.settings.database_url) as database:
+                assert database.read(outbox.restored_at)
+                work = Reconciliation(lost.settings, database, lost.clock.now())
+                with suppress(KeyboardInterrupt):
+                    work.carry_out("me")
+    assert writes > 3
+    assert lost.listed() == dict.fromkeys(LOST, 1)
 
 
 # A copy that was put back by hand

@@ -11,9 +11,11 @@ Nothing here knows files or the relay.
 """
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, func, null, or_, select, update
 
@@ -24,7 +26,19 @@ from l3mail.rounds import Agenda
 
 RESTORE = "db restore"
 """The command whose row in `actions` says when the copy was made."""
+PIECE = 50_000
+"""So many rows are put into doubt at once: web writes wait for less than a second."""
 LOST = "may have been sent in the time this restored database does not remember"
+
+
+T = TypeVar("T")
+
+
+class Write(Protocol):
+    """Runs a verb in a transaction."""
+
+    def __call__(self, verb: Callable[[Connection], T], /) -> T:
+        """What the verb returns."""
 
 
 @dataclass(slots=True)
@@ -69,34 +83,52 @@ def copied_at(connection: Connection, restored_at: datetime) -> datetime:
 
 
 def reconcile(
-    connection: Connection, agenda: Agenda, *, since: datetime, until: datetime, brake: datetime
+    write: Write, agenda: Agenda, *, since: datetime, until: datetime, brake: datetime
 ) -> Reckoning:
     """Put into doubt whatever was due until then and is not known to have ended.
 
     `since` is when the copy was made, `brake` since when nothing was planned or sent any more:
-    rows planned after it belong to this copy alone. Repeating it adds nothing. Mails to staff
-    are left as they are: a second report harms nobody.
+    rows planned after it belong to this copy alone. Mails to staff are left as they are: a second
+    report harms nobody.
+
+    Done in pieces, each a transaction that `write` runs, so that pages go on in between. Whoever
+    is interrupted does it again: it goes on at the moment it had come to.
     """
-    found = Reckoning(since, until, paused=_paused(connection, until))
+    found = Reckoning(since, until, paused=write(lambda connection: _paused(connection, until)))
     # Reports and alarms of the lost time are not written anew, nor is anybody asked to approve.
     plain = replace(agenda, planners=())
-    found.doubted += _doubt(connection, since, until, brake)
-    now: datetime | None = since
+
+    def doubt(connection: Connection, now: datetime) -> Counter[Any]:
+        return _doubt(connection, now, until, brake)
+
+    def live(connection: Connection, now: datetime) -> tuple[bool, Counter[Any]]:
+        more = rounds.due(connection, now, plain).more
+        return more, doubt(connection, now)
+
+    begin = write(partial(_come_to, since=since, until=until))
+    while doubted := write(partial(doubt, now=begin)):
+        found.doubted += doubted
+    now: datetime | None = begin
     while now is not None and now <= until:
-        while True:
-            more = rounds.due(connection, now, plain).more
-            doubted = _doubt(connection, now, until, brake)
-            found.doubted += doubted
-            if not more and not doubted:
-                break
-        now = rounds.next_moment(connection, now, plain)
+        more, doubted = write(partial(live, now=now))
+        found.doubted += doubted
+        if not more and not doubted:
+            now = write(partial(rounds.next_moment, now=now, agenda=plain))
     return found
 
 
+def _come_to(connection: Connection, since: datetime, until: datetime) -> datetime:
+    """How far an interrupted reckoning has come: learners led on then must not live it twice."""
+    latest = select(func.max(DELIVERY.c.uncertain_at, type_=UtcDateTime)).where(
+        DELIVERY.c.reason == LOST, DELIVERY.c.uncertain_at.between(since, until)
+    )
+    return connection.execute(latest).scalar() or since
+
+
 def _doubt(connection: Connection, now: datetime, until: datetime, brake: datetime) -> Counter[Any]:
-    """End all that was due, at a moment of the lost time; by kind and slug."""
-    rows = connection.execute(
-        update(DELIVERY)
+    """End a piece of what was due, at a moment of the lost time; by kind and slug."""
+    due = (
+        select(DELIVERY.c.id)
         .where(
             DELIVERY.c.state.in_(("held", "queued", "deferred", "sending")),
             DELIVERY.c.purpose != "staff",
@@ -105,6 +137,11 @@ def _doubt(connection: Connection, now: datetime, until: datetime, brake: dateti
             # Its next attempt was still to come when the last mail went.
             or_(DELIVERY.c.state != "deferred", DELIVERY.c.next_attempt_at <= until),
         )
+        .limit(PIECE)
+    )
+    rows = connection.execute(
+        update(DELIVERY)
+        .where(DELIVERY.c.id.in_(due))
         .values(TAKEN_BACK | {"state": "uncertain", "reason": LOST})
         .values(uncertain_at=now, ended_at=now)
         .returning(DELIVERY.c.kind, DELIVERY.c.slug)

@@ -1,24 +1,17 @@
 """The command that lets a restored database send again, once somebody saw what it may repeat."""
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from l3mail.cli.context import DryRun, House, Json, Yes, confirm, counted, print_json
 from l3mail.cli.moments import parse_moment, told
-from l3mail.errors import StateError
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
-    from l3mail.database import Database
     from l3mail.reconciling import Reckoning
-    from l3mail.sending import Mark
-
-BEHIND = timedelta(seconds=2)
-"""So much later than state/high-water says the last mail may have gone."""
+    from l3mail.wiring import Reconciliation
 
 
 def reconcile(
@@ -44,160 +37,65 @@ def reconcile(
 
     Example: l3mail db reconcile --dry-run
     """
-    from l3mail.wiring import detect_restore
+    from l3mail.wiring import Reconciliation, detect_restore
 
     house: House = context.obj
     zone, now = house.settings.zone, house.clock.now()
     asked = parse_moment(sent_until, zone, end_of_day=True) if sent_until else None
+    found: Reckoning | None = None
     with house.database() as database:
-        mark = _mark(house, tolerant=asked is not None)
-        if asked is None:
-            detect_restore(house.settings, database, house.clock)
-        work = _Work(house, database, mark, asked, now)
+        work = Reconciliation(house.settings, database, now, asked)
         if not work.is_wanted():
-            _conclude(as_json, "This database is no restored copy: there is nothing to reconcile.")
+            if as_json:
+                print_json(_view(house, None, released=False))
+            else:
+                typer.echo("This database is no restored copy: there is nothing to reconcile.")
             return
-        found = work.rehearse()
-        if not as_json or not (dry_run or yes):
+        if not dry_run and asked is None:
+            # Whatever is answered below, nothing goes out before it is done.
+            detect_restore(house.settings, database, house.clock)
+        if dry_run or not (as_json and yes):
+            found = work.foresee()
+        if found and not (as_json and dry_run):
             # Whoever is asked sees why; a program reads nothing but JSON.
-            _tell([*_story(house, found), *work.other_hosts()], err=as_json)
+            _tell([*_story(house, found), *_of_other_hosts(house, work)], err=as_json)
         if not dry_run:
             confirm("Reconcile, and let sending go on?", yes=yes)
-            found = work.do()
+            found = work.carry_out(house.who)
     if as_json:
-        print_json(_view(house, found) | {"released": not dry_run})
+        print_json(_view(house, found, released=not dry_run))
     elif dry_run:
         typer.echo("Dry run: nothing is reconciled yet.")
-    else:
+    elif found:
         _tell_after(found)
 
 
-def _conclude(as_json: bool, words: str) -> None:
-    if as_json:
-        print_json({"released": False, "uncertain": 0, "mails": []})
-    else:
-        typer.echo(words)
-
-
-def _mark(house: House, *, tolerant: bool) -> "Mark | None":
-    from l3mail.sending import read_mark
-
-    try:
-        return read_mark(house.settings.state_dir)
-    except StateError:
-        if tolerant:
-            return None
-        raise
-
-
-class _RehearsedError(Exception):
-    """Rolls a rehearsal back and carries what it came to."""
-
-    def __init__(self, found: "Reckoning") -> None:
-        super().__init__()
-        self.found = found
-
-
-class _Work:
-    """One reconciliation, rehearsed in a transaction that is rolled back, and done in another."""
-
-    def __init__(
-        self,
-        house: House,
-        database: "Database",
-        mark: "Mark | None",
-        asked: datetime | None,
-        now: datetime,
-    ) -> None:
-        self._house = house
-        self._database = database
-        self._mark = mark
-        self._asked = asked
-        self._now = now
-
-    def is_wanted(self) -> bool:
-        """Whether the database is a restored copy, or somebody says so by naming a moment."""
-        from l3mail import outbox
-
-        return self._asked is not None or self._database.read(outbox.restored_at) is not None
-
-    def rehearse(self) -> "Reckoning":
-        """What it would come to."""
-
-        def verb(connection: "Connection") -> None:
-            raise _RehearsedError(self._reckon(connection))
-
-        try:
-            self._database.write(verb)
-        except _RehearsedError as rehearsed:
-            return rehearsed.found
-        raise AssertionError("a rehearsal ends with what it carries")
-
-    def other_hosts(self) -> Iterator[str]:
-        """On PostgreSQL, what is known here, for where no other host sends."""
-        if not self._database.is_sqlite and self._asked is None and self._mark is not None:
-            at = (self._mark.at + BEHIND).astimezone(self._house.settings.zone)
-            yield (
-                "The last mail from this host went before"
-                f" {at:%Y-%m-%d %H:%M:%S}; if no other host sends, say --sent-until with that."
-            )
-
-    def do(self) -> "Reckoning":
-        """Put it into the rows, lift the brake, and begin a new mark."""
-        from l3mail import actions, reconciling
-        from l3mail.sending import RECONCILED, Mark, write_mark
-        from l3mail.wiring import workspace_uuid
-
-        def verb(connection: "Connection") -> "tuple[Reckoning, Mark]":
-            found = self._reckon(connection)
-            highest = reconciling.release(connection)
-            told = {"deliveries": found.doubted.total(), "sent_until": found.until.isoformat()}
-            actions.note(connection, self._house.who, RECONCILED, told, self._now)
-            return found, Mark(workspace_uuid(connection), highest, self._now)
-
-        found, mark = self._database.write(verb)
-        try:
-            write_mark(self._house.settings.state_dir, mark)
-        except OSError as error:
-            raise StateError(
-                f"{self._house.settings.state_dir} can't be written: {error.strerror}; sending goes"
-                " on, but the next restore would not be noticed"
-            ) from error
-        return found
-
-    def _reckon(self, connection: "Connection") -> "Reckoning":
-        from l3mail import outbox, reconciling
-        from l3mail.wiring import make_agenda, workspace_uuid
-
-        brake = outbox.restored_at(connection) or self._now
-        known = self._mark is not None and self._mark.uuid == workspace_uuid(connection)
-        by_mark = brake
-        if known and self._mark and self._mark.last is not None:
-            by_mark = self._mark.at + BEHIND
-        # On PostgreSQL another host may have sent later than this one knows.
-        until = self._asked or (by_mark if self._database.is_sqlite else brake)
-        return reconciling.reconcile(
-            connection,
-            make_agenda(self._house.settings, rehearsing=True),
-            since=reconciling.copied_at(connection, brake),
-            until=min(until, brake),
-            brake=brake,
+def _of_other_hosts(house: House, work: "Reconciliation") -> "Iterator[str]":
+    if (until := work.last_from_here) is not None:
+        at = until.astimezone(house.settings.zone)
+        yield (
+            f"The last mail from this host went before {at:%Y-%m-%d %H:%M:%S}; if no other host"
+            " sends, say --sent-until with that."
         )
 
 
-def _view(house: House, found: "Reckoning") -> dict[str, Any]:
+def _view(house: House, found: "Reckoning | None", *, released: bool) -> dict[str, Any]:
+    """What a program reads: the same keys whatever was found; None is nothing to reconcile."""
+
     def iso(moment: datetime) -> str:
         return moment.astimezone(house.settings.zone).isoformat()
 
     return {
-        "copied_at": iso(found.since),
-        "sent_until": iso(found.until),
-        "uncertain": found.doubted.total(),
+        "restored": found is not None,
+        "released": released,
+        "copied_at": iso(found.since) if found else None,
+        "sent_until": iso(found.until) if found else None,
+        "uncertain": found.doubted.total() if found else 0,
         "mails": [
             {"kind": kind, "message": slug, "mails": count}
-            for (kind, slug), count in sorted(found.doubted.items())
+            for (kind, slug), count in sorted(found.doubted.items() if found else ())
         ],
-        "paused": list(found.paused),
+        "paused": list(found.paused) if found else [],
     }
 
 

@@ -30,6 +30,7 @@ from l3mail.wiring.mails import (
 )
 from l3mail.wiring.reporting import report_terms, weekly_letter
 from l3mail.wiring.restores import (
+    Reconciliation,
     detect_restore,
     require_reconciled,
     suspect_restore,
@@ -51,6 +52,7 @@ __all__ = [
     "LOCK_FILE",
     "MEDIA_FOLDER",
     "Publication",
+    "Reconciliation",
     "Survey",
     "asking_terms",
     "common_values",
