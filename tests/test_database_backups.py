@@ -456,6 +456,19 @@ def test_another_pepper_is_never_replaced_unasked(desk: Disaster) -> None:
     assert (desk.state / "pepper").read_bytes() == members(backup)["pepper"]
 
 
+@pytest.mark.parametrize("pepper", ["kein Pfeffer\n", "abcd\n"], ids=["not hex", "short"])
+def test_a_pepper_that_is_none_is_refused_and_changes_nothing(desk: Disaster, pepper: str) -> None:
+    good = (desk.state / "pepper").read_bytes()
+    (desk.state / "pepper").write_text(pepper, encoding="ascii")
+    backup = back_up(desk)
+    (desk.state / "pepper").write_bytes(good)
+    before = sorted(desk.state.iterdir()), desk.file.read_bytes()
+    desk.run("db", "restore", str(backup), "--yes", "--take-pepper", code=1)
+    assert re.search(r"the pepper in .* (is damaged, not hex|has 2 bytes).*; take", desk.error)
+    assert len(desk.error.splitlines()) == 1
+    assert (sorted(desk.state.iterdir()), desk.file.read_bytes()) == before
+
+
 def test_a_key_of_the_backup_replaces_another_one_only_on_demand(desk: Disaster) -> None:
     backup = back_up(desk, "--with-key")
     mine = "cd" * 32 + "\n"

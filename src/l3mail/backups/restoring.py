@@ -21,7 +21,7 @@ from l3mail.database import opened
 from l3mail.errors import BackupError, StateError
 from l3mail.reconciling import RESTORE
 from l3mail.sending import read_mark
-from l3mail.settings import KEY_FILE, PEPPER_FILE, Settings, write_durably
+from l3mail.settings import KEY_FILE, PEPPER_FILE, Settings, pepper_of, write_durably
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,10 @@ def inspect(settings: Settings, path: Path) -> Plan:
     with opened_archive(path) as (manifest, tar):
         _require_fitting(settings, manifest)
         pepper = read_member(path, tar, PEPPER_FILE)
+    try:
+        pepper_of(pepper.decode("ascii", "replace"))
+    except ValueError as error:
+        raise BackupError(f"the pepper in {path} {error}; take another backup") from error
     return Plan(
         path,
         manifest,

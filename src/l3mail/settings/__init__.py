@@ -35,6 +35,7 @@ from l3mail.settings.state import (
     load_retired_keys,
     load_secret_keys,
     make_state,
+    pepper_of,
     sync_folder,
     write_durably,
 )
@@ -69,6 +70,7 @@ __all__ = [
     "load_secret_keys",
     "load_settings",
     "make_state",
+    "pepper_of",
     "sending_problems",
     "sync_folder",
     "unready",

@@ -63,13 +63,20 @@ def load_pepper(state_dir: Path) -> bytes:
     """Return the 32 to 64 bytes every address key is made with, or raise `StateError`."""
     path = state_dir / PEPPER_FILE
     try:
-        pepper = bytes.fromhex(_secret(path))
+        return pepper_of(_secret(path))
     except ValueError as error:
-        raise StateError(f"{path} is damaged, not hex; restore it from your backup") from error
+        raise StateError(f"{path} {error}; restore it from your backup") from error
+
+
+def pepper_of(text: str) -> bytes:
+    """The bytes that a pepper's text stands for; raises ValueError saying what it is instead."""
+    try:
+        pepper = bytes.fromhex(text)
+    except ValueError:
+        raise ValueError("is damaged, not hex") from None
     if len(pepper) not in _PEPPER_BYTES:
-        raise StateError(
-            f"{path} has {len(pepper)} bytes, expected {_PEPPER_BYTES[0]} to {_PEPPER_BYTES[-1]};"
-            " restore it from your backup"
+        raise ValueError(
+            f"has {len(pepper)} bytes, expected {_PEPPER_BYTES[0]} to {_PEPPER_BYTES[-1]}"
         )
     return pepper
 
