@@ -13,17 +13,18 @@ import tarfile
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
-from l3mail import outbox
-from l3mail.backups import copies, opened_archive, tables
+from l3mail import backups, outbox
+from l3mail.backups import copies, opened_archive, staging, tables
 from l3mail.backups.archives import write_archive
 from l3mail.backups.drafts import PREFIX, drafting
-from l3mail.database import opened
+from l3mail.database import Database, opened
 from l3mail.models import ACTIONS, SUBSCRIBER
 from tests.fakes.disaster import PEOPLE, Disaster, hour, on_a_sunday
 from tests.fakes.office import HOLDING, Office, await_lines, beside_a_sink, end
@@ -320,6 +321,90 @@ def test_whoever_is_killed_while_swapping_leaves_no_half_database(
     if new.exists():
         copies.swap(new, place, tmp_path / "db.again")
     assert said(place) == ["new"]
+
+
+def killed_at(house: Disaster, backup: Path, steps: int, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Put a backup back until so many steps are done; whether there was another one."""
+    left = iter(range(steps))
+
+    def step(work: Any) -> Any:
+        def killed(*arguments: Any, **named: Any) -> Any:
+            if next(left, None) is None:
+                raise Killed
+            return work(*arguments, **named)
+
+        return killed
+
+    plan = backups.inspect(house.settings, backup)
+    with monkeypatch.context() as patched:
+        for owner, names in (
+            (Path, ("hardlink_to", "unlink", "replace", "rename", "write_bytes")),
+            (Database, ("write", "migrating")),
+            (tables, ("set_aside", "load")),
+            (shutil, ("move",)),
+        ):
+            for name in names:
+                patched.setattr(owner, name, step(getattr(owner, name)))
+        try:
+            backups.restore(
+                house.settings,
+                plan,
+                "me",
+                house.clock.now(),
+                lambda _what, _share: None,
+                media=house.state / "media",
+                with_key=True,
+            )
+        except Killed:
+            return True
+    return False
+
+
+def test_a_restore_that_ends_anywhere_leaves_the_old_house_or_the_new_one_under_its_brake(
+    house: Disaster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup = back_up(house, str(house.folder / "b.tar.gz"), "--with-key")
+    mine = {"pepper": "ab" * 64, "secret.key": "cd" * 32}
+    theirs = {name: (house.state / name).read_text(encoding="ascii").strip() for name in mine}
+    steps, ends, there = 0, [], True
+    while there:
+        for name, secret in mine.items():
+            (house.state / name).write_text(secret, encoding="ascii")
+        with house.village() as village:
+            village.do(outbox.let_go)
+            village.person(f"neu{steps}@schule.example")
+            people = len(village.rows(SUBSCRIBER))
+            for name in ("", "-wal") if village.database.is_sqlite else ():
+                # As a crash leaves it: the newest rows stand in the log alone.
+                shutil.copy(f"{house.file}{name}", f"{house.folder / 'crashed'}{name}")
+        for left in house.folder.glob("crashed*"):
+            shutil.copy(left, f"{house.file}{left.name.removeprefix('crashed')}")
+        house.clock.advance(timedelta(seconds=1))
+        there = killed_at(house, backup, steps, monkeypatch)
+        house.json("status")  # whoever comes next
+        with house.village() as village:
+            found = len(village.rows(SUBSCRIBER)), village.do(outbox.restored_at)
+        secrets = {name: (house.state / name).read_text(encoding="ascii").strip() for name in mine}
+        old = ((people, None), mine)
+        assert (found, secrets) in (old, ((len(PEOPLE), house.clock.now()), theirs)), steps
+        ends.append((found, secrets) == old)
+        assert not list(house.state.glob("*restoring*")), steps
+        if ends[-1]:
+            stamp = f"{house.clock.now():%Y%m%dT%H%M%SZ}"
+            assert not list(house.state.glob(f"*{stamp}*")), "one file under two names"
+        steps += 1
+    # Once it has gone forward it never goes back.
+    assert ends == sorted(ends, reverse=True)
+    assert set(ends) == {True, False}
+
+
+def test_while_a_backup_is_put_back_nobody_else_opens_the_database(desk: Disaster) -> None:
+    backup = back_up(desk)
+    with staging.claimed(desk.settings):
+        desk.run("status", code=1)
+        assert "a restore is under way" in desk.error
+        desk.run("db", "restore", str(backup), "--yes", code=1)
+    desk.run("status")
 
 
 def said(path: Path) -> list[str]:

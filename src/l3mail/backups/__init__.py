@@ -7,6 +7,7 @@ rows mean nor who may be mailed: a database that is put back waits for `db recon
 from l3mail.backups.archives import Manifest, opened_archive
 from l3mail.backups.making import KEPT_IN, Backup, back_up, prune
 from l3mail.backups.restoring import Plan, Restored, inspect, restore
+from l3mail.backups.staging import Settled, settle_restore
 
 __all__ = [
     "KEPT_IN",
@@ -14,9 +15,11 @@ __all__ = [
     "Manifest",
     "Plan",
     "Restored",
+    "Settled",
     "back_up",
     "inspect",
     "opened_archive",
     "prune",
     "restore",
+    "settle_restore",
 ]

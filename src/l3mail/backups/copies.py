@@ -117,15 +117,16 @@ def swap(new: Path, place: Path, aside: Path) -> list[Path]:
     its name, or would be taken for the new one's; and without it the old one would lack what it
     learnt last. So the old one is whole under the other name first, and where anything lies beside
     it, for a moment nothing bears its name: whoever is interrupted finds no database, never half
-    of one, and may begin again.
+    of one, and may do the same again.
     """
     beside = [place.with_name(place.name + companion) for companion in COMPANIONS]
     beside = [file for file in beside if file.exists()]
     kept = []
     for file in (place, *beside):
         if file.exists():
-            kept.append(aside.with_name(aside.name + file.name.removeprefix(place.name)))
-            kept[-1].hardlink_to(file)
+            kept.append(_twin(file, place, aside))
+            if not (kept[-1].exists() and kept[-1].samefile(file)):
+                kept[-1].hardlink_to(file)
     if beside:
         sync_folder(place.parent)
         for file in (place, *beside):
@@ -133,3 +134,15 @@ def swap(new: Path, place: Path, aside: Path) -> list[Path]:
     new.replace(place)
     sync_folder(place.parent)
     return kept
+
+
+def unlink_twins(place: Path, aside: Path) -> None:
+    """Take back what an interrupted swap linked aside: one file must not be two databases."""
+    for file in (place, *(place.with_name(place.name + one) for one in COMPANIONS)):
+        twin = _twin(file, place, aside)
+        if file.exists() and twin.exists() and twin.samefile(file):
+            twin.unlink()
+
+
+def _twin(file: Path, place: Path, aside: Path) -> Path:
+    return aside.with_name(aside.name + file.name.removeprefix(place.name))

@@ -1,4 +1,4 @@
-"""Putting a backup back: judged first, then swapped in one step, and kept from sending.
+"""Putting a backup back: judged and laid ready first, then swapped, and kept from sending.
 
 The database that was there is kept beside under a dated name, never deleted. What is put back
 knows itself as a restored copy before anybody can open it.
@@ -13,7 +13,7 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from l3mail import actions, migrations, outbox
-from l3mail.backups import copies, tables
+from l3mail.backups import copies, staging, tables
 from l3mail.backups.archives import Manifest, Tell, opened_archive, read_member, unpack
 from l3mail.backups.drafts import drafting
 from l3mail.backups.making import DATABASE, MEDIA, STAMP, TABLES
@@ -61,14 +61,10 @@ def inspect(settings: Settings, path: Path) -> Plan:
         path,
         manifest,
         present=_is_present(settings),
-        other_pepper=_differs(settings.state_dir / PEPPER_FILE, pepper),
+        other_pepper=staging.differs(settings.state_dir / PEPPER_FILE, pepper),
         has_key=KEY_FILE in manifest.files,
         is_current=manifest.revision == migrations.newest(),
     )
-
-
-def _differs(file: Path, content: bytes) -> bool:
-    return file.exists() and file.read_bytes().split() != content.split()
 
 
 def _require_fitting(settings: Settings, manifest: Manifest) -> None:
@@ -106,28 +102,37 @@ def restore(
     stamp = f"{now.astimezone(UTC):{STAMP}}"
     file = settings.database_file
     place = file.parent if file else settings.state_dir
-    aside: list[str] = []
     try:
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with drafting(place) as room:
-            with opened_archive(plan.path) as (manifest, tar):
-                unpack(plan.path, manifest, tar, room, tell)
-            mark = _Marking(settings, manifest, who, now)
-            if file is None:
-                aside += _restore_tables(room, stamp, mark, tell)
-            else:
-                aside += _restore_file(file, room / DATABASE, stamp, mark)
-            wanted = (PEPPER_FILE, KEY_FILE) if with_key and plan.has_key else (PEPPER_FILE,)
-            for name in wanted:
-                aside += _put_secret(settings.state_dir / name, room / name, stamp)
-            if (room / MEDIA).is_dir():
-                shutil.copytree(room / MEDIA, media, dirs_exist_ok=True)
+        with staging.claimed(settings) as folder:
+            staging.settle(settings, folder)
+            try:
+                with drafting(place) as room:
+                    with opened_archive(plan.path) as (manifest, tar):
+                        unpack(plan.path, manifest, tar, room, tell)
+                    if (room / MEDIA).is_dir():
+                        # Named by what is in them: more of them harm nobody.
+                        shutil.copytree(room / MEDIA, media, dirs_exist_ok=True)
+                    mark = _Marking(settings, manifest, who, now)
+                    if file is not None:
+                        _lay_ready(file, room / DATABASE, mark)
+                    secrets = (PEPPER_FILE, KEY_FILE)[: 1 + (with_key and plan.has_key)]
+                    for name in secrets:
+                        write_durably(folder / name, (room / name).read_bytes())
+                    staging.decide(folder, stamp, now)
+                    aside = (
+                        _restore_tables(room, stamp, mark, tell)
+                        if file is None
+                        else _restore_file(file, stamp)
+                    )
+            finally:
+                settled = staging.settle(settings, folder)
     except OSError as error:
         raise BackupError(
             f"{error.filename or place}: {error.strerror}; nothing is sent"
         ) from error
-    return Restored(tuple(aside), has_key=(settings.state_dir / KEY_FILE).exists())
+    kept = settled.aside if settled else ()
+    return Restored((*aside, *kept), has_key=(settings.state_dir / KEY_FILE).exists())
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +157,7 @@ class _Marking:
         actions.note(connection, self.who, RESTORE, told, self.now)
 
 
-def _restore_file(file: Path, copy: Path, stamp: str, mark: _Marking) -> list[str]:
+def _lay_ready(file: Path, copy: Path, mark: _Marking) -> None:
     if not copy.exists():
         raise BackupError("the backup holds no database; take another one")
     copies.require_sound(copy)
@@ -161,9 +166,13 @@ def _restore_file(file: Path, copy: Path, stamp: str, mark: _Marking) -> list[st
     # Closing it wrote all into the one file.
     if any(copy.with_name(copy.name + one).exists() for one in copies.COMPANIONS):
         raise BackupError("the copy could not be closed whole; try again")
-    aside = file.with_name(f"{file.name}.before-{stamp}")
+    staging.lay_ready(copy, file)
+
+
+def _restore_file(file: Path, stamp: str) -> list[str]:
+    aside = staging.aside_of(file, stamp)
     with copies.alone_with(file) if file.exists() else nullcontext():
-        kept = copies.swap(copy, file, aside)
+        kept = copies.swap(staging.ready_file(file), file, aside)
     return [str(one) for one in kept if one == aside or aside not in kept]
 
 
@@ -181,16 +190,3 @@ def _restore_tables(room: Path, stamp: str, mark: _Marking, tell: Tell) -> list[
         tables.load(connection, room / TABLES, mark.manifest.revision, tell)
         mark(connection)
     return [f"schema {schema}"] if present else []
-
-
-def _put_secret(place: Path, copy: Path, stamp: str) -> list[str]:
-    content = copy.read_bytes()
-    aside = []
-    if place.exists():
-        if not _differs(place, content):
-            return []
-        kept = place.with_name(f"{place.name}.before-{stamp}")
-        kept.hardlink_to(place)
-        aside.append(str(kept))
-    write_durably(place, content)
-    return aside

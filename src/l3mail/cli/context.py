@@ -66,8 +66,21 @@ class House:
         """The workspace's database."""
         from l3mail.wiring import open_database
 
+        self.settle_restore()
         with open_database(self.settings) as database:
             yield database
+
+    def settle_restore(self) -> None:
+        """End a restore that was interrupted, before anybody opens the database."""
+        from l3mail.settings import RESTORING
+
+        if not (self.settings.state_dir / RESTORING).exists():
+            return
+        from l3mail.backups import settle_restore
+
+        if settled := settle_restore(self.settings):
+            end = "is at its end now" if settled.done else "is undone: all is as it was"
+            typer.echo(f"A restore that was interrupted {end}.", err=True)
 
     def change(
         self, command: str, verb: "Callable[[Connection], tuple[T, Mapping[str, Any]]]"

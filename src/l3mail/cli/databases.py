@@ -42,6 +42,7 @@ def _upgrade(house: House) -> None:
     from l3mail.settings import make_state
     from l3mail.wiring import only_sender
 
+    house.settle_restore()
     new = not house.settings.state_dir.exists()
     make_state(house.settings.state_dir)
     with (
@@ -113,6 +114,7 @@ def backup(
     house: House = context.obj
     if file is not None and (out is not None or keep is not None):
         raise typer.BadParameter("FILE is one file; --out and --keep are for a folder of them")
+    house.settle_restore()
     settings = house.settings
     origin = settings.database_file
     if origin is not None and not origin.exists():
@@ -212,6 +214,7 @@ def restore(
     from l3mail.wiring import MEDIA_FOLDER
 
     house: House = context.obj
+    house.settle_restore()
     settings = house.settings
     plan = backups.inspect(settings, file)
     _judge(house, plan, with_key=with_key, take_pepper=take_pepper, as_json=as_json)

@@ -31,6 +31,7 @@ from l3mail.settings.sections import (
 from l3mail.settings.state import (
     KEY_FILE,
     PEPPER_FILE,
+    RESTORING,
     load_pepper,
     load_retired_keys,
     load_secret_keys,
@@ -47,6 +48,7 @@ __all__ = [
     "FORM_FIELDS",
     "KEY_FILE",
     "PEPPER_FILE",
+    "RESTORING",
     "Alerts",
     "Attribute",
     "DatabaseSection",

@@ -16,6 +16,8 @@ from l3mail.settings.sections import DATABASE_FILE, Settings
 
 PEPPER_FILE = "pepper"
 KEY_FILE = "secret.key"
+RESTORING = "restoring"
+"""The folder in `state/` that is there while a backup is put back, or when that was interrupted."""
 RETIRED = "retired:"
 """What stands before a key that signs nothing any more."""
 

@@ -1,0 +1,167 @@
+"""A restore between its decision and its end, and what a crash leaves of it.
+
+A database, a pepper and keys can't change at one moment. So what is new lies ready under other
+names first, a plan says so, and the database's own swap decides: before it all goes back to what
+was, after it all goes on to what is new. Whoever opens the database next settles it before that.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from l3mail.backups import copies, tables
+from l3mail.database import opened
+from l3mail.errors import BackupError
+from l3mail.models import ACTIONS
+from l3mail.reconciling import RESTORE
+from l3mail.settings import (
+    KEY_FILE,
+    PEPPER_FILE,
+    RESTORING,
+    Settings,
+    sync_folder,
+    write_durably,
+)
+
+PLAN = "plan.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """How a restore ended: `done`, or undone; under which names what was there is kept."""
+
+    done: bool
+    aside: tuple[str, ...]
+
+
+@contextmanager
+def claimed(settings: Settings) -> Iterator[Path]:
+    """The folder where a restore lays ready what is new, for one process alone."""
+    folder = settings.state_dir / RESTORING
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BackupError("a restore is under way here; wait until it has ended") from None
+        try:
+            yield folder
+        finally:
+            with suppress(OSError):  # what is not settled lies there for the next
+                folder.rmdir()
+    finally:
+        os.close(descriptor)
+
+
+def ready_file(file: Path) -> Path:
+    """Under which name a SQLite database lies ready beside the one it replaces."""
+    return file.with_name(f".{file.name}.{RESTORING}")
+
+
+def aside_of(file: Path, stamp: str) -> Path:
+    """Under which name what a restore replaces is kept."""
+    return file.with_name(f"{file.name}.before-{stamp}")
+
+
+def differs(file: Path, content: bytes) -> bool:
+    """Whether a secret is there and another one."""
+    return file.exists() and file.read_bytes().split() != content.split()
+
+
+def decide(folder: Path, stamp: str, at: datetime) -> None:
+    """Write down that all lies ready, durably: from here on the database decides."""
+    said = {"stamp": stamp, "at": at.isoformat()}
+    write_durably(folder / PLAN, json.dumps(said).encode("ascii"))
+
+
+def settle_restore(settings: Settings) -> Settled | None:
+    """End a restore that was interrupted, before anybody opens the database; None if none was.
+
+    Raises BackupError while one is under way.
+    """
+    if not (settings.state_dir / RESTORING).exists():
+        return None
+    try:
+        with claimed(settings) as folder:
+            return settle(settings, folder)
+    except OSError as error:
+        raise BackupError(
+            f"a restore was interrupted and can't be ended: {error.filename}: {error.strerror}"
+        ) from error
+
+
+def settle(settings: Settings, folder: Path) -> Settled | None:
+    """End what the plan in a claimed folder says, and clear the folder; may be repeated."""
+    settled = None
+    if (folder / PLAN).exists():
+        said: dict[str, Any] = json.loads((folder / PLAN).read_text(encoding="ascii"))
+        settled = _settle(settings, folder, said["stamp"], datetime.fromisoformat(said["at"]))
+        (folder / PLAN).unlink()
+        sync_folder(folder)
+    if settings.database_file is not None:
+        ready_file(settings.database_file).unlink(missing_ok=True)
+    for left in folder.iterdir():
+        left.unlink()
+    return settled
+
+
+def _settle(settings: Settings, folder: Path, stamp: str, at: datetime) -> Settled:
+    file = settings.database_file
+    aside: list[str] = []
+    if file is not None:
+        new = ready_file(file)
+        if new.exists() and file.exists():
+            copies.unlink_twins(file, aside_of(file, stamp))
+            return Settled(False, ())
+        if new.exists():
+            # Nothing bears the database's name: it ended between the two, or there was none.
+            aside += map(str, copies.swap(new, file, aside_of(file, stamp)))
+    elif not _is_restored(settings, at):
+        return Settled(False, ())
+    for name in (PEPPER_FILE, KEY_FILE):
+        if (folder / name).exists():
+            aside += _put_secret(settings.state_dir / name, folder / name, stamp)
+    return Settled(True, tuple(aside))
+
+
+def _is_restored(settings: Settings, at: datetime) -> bool:
+    def verb(connection: Connection) -> bool:
+        if ACTIONS.name not in tables.present(connection):
+            return False
+        noted = select(ACTIONS.c.id).where(ACTIONS.c.command == RESTORE, ACTIONS.c.at == at)
+        return connection.execute(noted).first() is not None
+
+    with opened(settings.database_url) as database:
+        return database.read(verb)
+
+
+def _put_secret(place: Path, copy: Path, stamp: str) -> list[str]:
+    content = copy.read_bytes()
+    aside = []
+    if place.exists():
+        if not differs(place, content):
+            return []
+        kept = aside_of(place, stamp)
+        if not (kept.exists() and kept.samefile(place)):
+            kept.hardlink_to(place)
+        aside.append(str(kept))
+    write_durably(place, content)
+    return aside
+
+
+def lay_ready(copy: Path, file: Path) -> None:
+    """Give a whole database file the name it lies ready under, durably."""
+    with copy.open("rb") as content:
+        os.fsync(content.fileno())
+    shutil.move(copy, ready_file(file))
+    sync_folder(file.parent)
