@@ -1,5 +1,6 @@
 """`run` and `web` as they are started: real processes, a real relay, real sockets."""
 
+import asyncio
 import json
 import re
 import shutil
@@ -11,20 +12,24 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from sqlalchemy import Connection, func, select
 from typer.testing import CliRunner
 
 from l3mail import courses, newsletters, rounds
 from l3mail.cli import app
 from l3mail.cli.context import House
-from l3mail.cli.running import _lateness
+from l3mail.cli.running import _lateness, _live
 from l3mail.clocks import FixedClock, SystemClock
 from l3mail.database import Database, opened
-from l3mail.models import CAMPAIGN, ENROLLMENT, EVENT
+from l3mail.events import Guestbook, Visit
+from l3mail.models import CAMPAIGN, COUNTER, ENROLLMENT, EVENT
+from l3mail.rounds import Agenda, Round
 from l3mail.ticks import Ticker
 from l3mail.tokens import Purpose
 from l3mail.upkeep import ground
@@ -297,6 +302,41 @@ def test_visits_are_in_when_it_ends_and_one_who_kills_it_loses_the_last_moment_a
         assert end(process, signal.Signals[f"SIG{ending}"]) == (-9 if ending == "KILL" else 0)
     assert visits(office) == 20 or ending == "KILL"
     assert "Traceback" not in office.log.read_text()
+
+
+def test_a_visit_of_a_moment_ago_is_in_before_the_tick_looks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    office = Office(tmp_path, settings(NOBODY_LISTENS) + '[tracking]\nmode = "aggregate"\n')
+    books: list[Guestbook] = []
+    seen: list[int] = []
+
+    class Seen(Guestbook):
+        def __init__(self, *arguments: Any, **named: Any) -> None:
+            super().__init__(*arguments, **named)
+            books.append(self)
+
+    class OneTick(Ticker):
+        async def run(self) -> None:
+            books[0].add(Visit("opened", self._clock.now(), message))
+            await self.tick()
+            raise EOFError
+
+    def look(connection: Connection, _now: datetime, _agenda: Agenda) -> Round:
+        seen.append(connection.execute(select(func.sum(COUNTER.c.n))).scalar() or 0)
+        return Round()
+
+    monkeypatch.setattr("l3mail.events.Guestbook", Seen)
+    monkeypatch.setattr("l3mail.ticks.Ticker", OneTick)
+    monkeypatch.setattr(rounds, "STEPS", (look,))
+    with (
+        opened(office.settings.database_url) as database,
+        socket.create_server(("127.0.0.1", 0)) as door,
+    ):
+        message = village(database).publish("kurs/01")
+        with pytest.raises(EOFError):
+            asyncio.run(_live(House(tmp_path), database, door, None))
+    assert seen == [1]
 
 
 def visits(office: Office) -> int:
