@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from l3mail import courses, locales, newsletters, outbox, rounds, triggers
 from l3mail.rounds import Agenda
@@ -91,36 +91,47 @@ def look(
     return sorted(found, key=lambda need: order.index(need.cause))
 
 
+_GLANCE = select(
+    outbox.ANY_HALT.label("halted"),
+    outbox.WAITING_SINCE.label("waiting_since"),
+    outbox.DOUBTED.label("doubted"),
+    newsletters.ANY_PAUSED.label("paused"),
+    courses.ANYBODY_OVERDUE.label("overdue"),
+    rounds.ANY_UNPUBLISHED.label("unpublished"),
+)
+"""Asked first for all of it at once: as a rule nobody is needed."""
+
+
 def pressing(connection: Connection, now: datetime, agenda: Agenda | None) -> list[Need]:
     """What somebody should be fetched for, the most pressing first.
 
     Asked every few seconds, so of indexes and small tables alone. What an operator did by their
     own hand is not among it, save for a paused campaign, which a colleague may wait for.
     """
+    seen = connection.execute(_GLANCE, {"now": now}).one()
     found = [
         Need(Cause.RESTORED if halt.is_brake else Cause.REJECTED, halt.subject, 0, halt.halted_at)
-        for halt in outbox.halts(connection)
+        for halt in (outbox.halts(connection) if seen.halted else ())
         if halt.is_brake or halt.halted_by == outbox.BY_ITSELF
     ]
-    waiting_since = outbox.waiting_since(connection)
-    if waiting_since and waiting_since < now - PATIENCE:
-        found.append(Need(Cause.WAITING, at=waiting_since))
-    if doubted := outbox.doubted(connection):
-        found.append(Need(Cause.UNCERTAIN, n=doubted))
+    if seen.waiting_since and seen.waiting_since < now - PATIENCE:
+        found.append(Need(Cause.WAITING, at=seen.waiting_since))
+    if seen.doubted:
+        found.append(Need(Cause.UNCERTAIN, n=seen.doubted))
     found += [
         Need(Cause.PAUSED, one.slug, one.waiting, one.paused_at, one.paused_reason or "")
-        for one in newsletters.campaigns(connection, paused=True)
+        for one in (newsletters.campaigns(connection, paused=True) if seen.paused else ())
     ]
     if agenda is not None:
         found += [
             Need(Cause.STUCK, lost.course, lost.people, lost.since)
-            for lost in courses.stuck(connection, now, agenda.rules.zone)
+            for lost in (courses.stuck(connection, now, agenda.rules.zone) if seen.overdue else ())
         ]
         unasked = triggers.unasked(connection, rounds.trigger_terms(now, agenda))
         found += [Need(Cause.UNASKED, slug, because=why) for slug, why in unasked]
     found += [
         Need(Cause.UNPUBLISHED, due.slug, due.people or 0, due.due_at)
-        for due in rounds.unpublished(connection, now + AHEAD)
+        for due in (rounds.unpublished(connection, now + AHEAD) if seen.unpublished else ())
     ]
     return found
 

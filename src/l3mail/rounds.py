@@ -6,12 +6,12 @@ step wants more. Nothing is remembered between two rounds: a missed one costs no
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, exists, func, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, select
 
 from l3mail import courses, events, newsletters, outbox, subscribers, triggers
 from l3mail.audiences import Questions
@@ -20,6 +20,7 @@ from l3mail.database import Database
 from l3mail.errors import DatabaseUnavailableError
 from l3mail.models import CAMPAIGN, DELIVERY, ENROLLMENT, LESSON, MESSAGE, UtcDateTime
 from l3mail.planning import NOW
+from l3mail.segments import SETTLED_AFTER
 from l3mail.subscribers import Rules
 
 BATCH = 5_000
@@ -83,6 +84,8 @@ class Round:
         return replace(self + other, stuck=other.stuck, unasked=other.unasked, more=other.more)
 
 
+Sign = ColumnElement[Any]
+"""Whether something is due, as one value in SQL: false or null where nothing is."""
 Step = Callable[[Connection, datetime, Agenda], Round]
 NextMoment = Callable[[Connection, datetime, Agenda], datetime | None]
 
@@ -166,6 +169,30 @@ STEPS: tuple[Step, ...] = (
 are led on, or woken, are planned for where they are due."""
 CHORES: tuple[Step, ...] = (_purge, _expire_proofs)
 """What once an hour is enough for."""
+SIGNS: Mapping[Step, Sign] = {
+    _settle: events.ANY_RAW,
+    _ask_again: subscribers.ANYBODY_UNASKED,
+    _wake: courses.ANYBODY_TO_WAKE,
+    _lead_on: courses.ANYBODY_UNDER_WAY,
+    _plan_lessons: courses.ANY_LESSON_DUE,
+    _plan_campaigns: newsletters.ANY_CAMPAIGN_DUE,
+}
+"""Without which a step would do nothing; one that has none here looks for itself."""
+_GLANCE = select(
+    outbox.RESTORED_AT.label("restored_at"),
+    *(sign.label(step.__name__) for step, sign in SIGNS.items()),
+)
+
+
+def _glance(connection: Connection, now: datetime) -> tuple[bool, Collection[Step]]:
+    """Whether the database is a restored copy, and the steps that have nothing to do.
+
+    One question instead of a dozen: as a rule nothing is due.
+    """
+    values = {"now": now, "raw_until": now - SETTLED_AFTER}
+    restored_at, *signs = connection.execute(_GLANCE, values).one()
+    idle = {step for step, sign in zip(SIGNS, signs, strict=True) if not sign}
+    return restored_at is not None, idle
 
 
 def due(connection: Connection, now: datetime, agenda: Agenda) -> Round:
@@ -206,12 +233,16 @@ class Stretch:
 
     def __call__(self, connection: Connection) -> Round:
         """What the steps came to; may be repeated where the transaction is."""
-        total, self._taken, self._failed = Round(), 0, True
-        if outbox.restored_at(connection) is not None:
-            self._taken, self._failed = len(self._steps), False
+        # Should the glance fail, there is no step to go on with.
+        total, self._taken, self._failed = Round(), len(self._steps), False
+        is_restored, idle = _glance(connection, self._clock.now())
+        if is_restored:
             return total
+        self._taken, self._failed = 0, True
         for step in self._steps:
             self._taken += 1
+            if step in idle:
+                continue
             done = step(connection, self._clock.now(), self._agenda)
             total += done
             if done.wrote:
@@ -317,15 +348,21 @@ def due_by(connection: Connection, until: datetime) -> list[Due]:
     ]
 
 
-def unpublished(connection: Connection, until: datetime) -> list[Due]:
-    """Lessons due until then of which no version is published: they would be held, or are."""
-    text = exists(
+_UNPUBLISHED = select(LESSON.c.slug).where(
+    ~exists(
         select(MESSAGE.c.id).where(
             MESSAGE.c.slug == LESSON.c.slug, MESSAGE.c.superseded_at.is_(None)
         )
     )
+)
+ANY_UNPUBLISHED = exists(_UNPUBLISHED)
+"""Whether there is a lesson without a published text, due or not."""
+
+
+def unpublished(connection: Connection, until: datetime) -> list[Due]:
+    """Lessons due until then of which no version is published: they would be held, or are."""
     # Lessons are few, learners many: as a rule there is nobody to be counted.
-    slugs = connection.execute(select(LESSON.c.slug).where(~text).distinct()).scalars().all()
+    slugs = connection.execute(_UNPUBLISHED.distinct()).scalars().all()
     if not slugs:
         return []
     coming = _WAITING_LESSONS.where(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from l3mail import publishing
 from l3mail.database import upsert
@@ -36,24 +36,31 @@ class Letter:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
+# Built once: both are asked every few seconds.
+_MAILED = select(DELIVERY.c.address).where(
+    DELIVERY.c.subscriber_id.is_(None),
+    DELIVERY.c.occurrence == bindparam("occurrence"),
+    DELIVERY.c.address.in_(bindparam("addresses", expanding=True)),
+)
+_LATEST = (
+    select(MESSAGE.c.id, MESSAGE.c.compiled)
+    .where(
+        MESSAGE.c.slug.in_(bindparam("slugs", expanding=True)), MESSAGE.c.superseded_at.is_(None)
+    )
+    .order_by(MESSAGE.c.id.desc())
+    .limit(1)
+)
+
+
 def missing(connection: Connection, occurrence: str, addresses: Collection[str]) -> list[str]:
     """Those of the addresses that have no mail of this occurrence yet, in order."""
-    query = select(DELIVERY.c.address).where(
-        DELIVERY.c.subscriber_id.is_(None),
-        DELIVERY.c.occurrence == occurrence,
-        DELIVERY.c.address.in_(sorted(addresses)),
-    )
-    return sorted(set(addresses) - set(connection.execute(query).scalars()))
+    values = {"occurrence": occurrence, "addresses": sorted(addresses)}
+    return sorted(set(addresses) - set(connection.execute(_MAILED, values).scalars()))
 
 
 def latest(connection: Connection, slugs: Collection[str]) -> tuple[int, dict[str, Any]] | None:
     """The version written last under one of these slugs, and the facts kept with it."""
-    row = connection.execute(
-        select(MESSAGE.c.id, MESSAGE.c.compiled)
-        .where(MESSAGE.c.slug.in_(sorted(slugs)), MESSAGE.c.superseded_at.is_(None))
-        .order_by(MESSAGE.c.id.desc())
-        .limit(1)
-    ).first()
+    row = connection.execute(_LATEST, {"slugs": sorted(slugs)}).first()
     return None if row is None else (int(row.id), dict(row.compiled.get("facts") or {}))
 
 

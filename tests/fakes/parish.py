@@ -71,6 +71,18 @@ def plan(
     return village.do(triggers.plan, terms(village, question), limit)
 
 
+def plan_all(village: Village, limit: int, question: Questions = ASKING.question) -> int:
+    """Plan until a step says that it was the last; how many mails."""
+    made = 0
+    for _ in range(100):
+        step = plan(village, limit=limit, question=question)
+        assert step.deliveries <= limit
+        made += step.deliveries
+        if not step.more:
+            return made
+    raise AssertionError("planning comes to no end")
+
+
 def happen(village: Village, person: int | None, kind: str, **values: Any) -> int:
     """A fact, now where nothing else is said."""
     return village.insert(

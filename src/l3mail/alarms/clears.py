@@ -9,12 +9,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    union_all,
+)
 
 from l3mail import staff
 from l3mail.alarms.duty import Duty, take_turn
 from l3mail.alarms.letters import Part, Sheet
-from l3mail.models import CAMPAIGN, DELIVERY, ENROLLMENT, STREAM
+from l3mail.models import CAMPAIGN, DELIVERY, ENROLLMENT, STREAM, Id, UtcDateTime
+from l3mail.planning import NOW
 
 CLEAR = "notice/clear"
 
@@ -130,20 +142,27 @@ def _look(
     return through, under_way
 
 
+_AFTER = bindparam("after", type_=UtcDateTime)
+_BEGUN = union_all(
+    select(
+        DELIVERY.c.due_at.label("at"),
+        DELIVERY.c.due_at.label("since"),
+        literal(None, Id).label("campaign"),
+        literal("").label("slug"),
+    )
+    .where(_OF_SLOT, DELIVERY.c.due_at > _AFTER, DELIVERY.c.due_at <= NOW)
+    .distinct(),
+    # Cancelled before it was planned, it never sent anything.
+    select(CAMPAIGN.c.scheduled_at, CAMPAIGN.c.planned_at, CAMPAIGN.c.id, CAMPAIGN.c.slug).where(
+        CAMPAIGN.c.planned_at > _AFTER, CAMPAIGN.c.planned_at <= NOW
+    ),
+)
+
+
 def _begun(connection: Connection, after: datetime, now: datetime) -> list[Batch]:
     """Slots and campaigns that began after a moment, the earliest first."""
-    slots = connection.execute(
-        select(DELIVERY.c.due_at)
-        .where(_OF_SLOT, DELIVERY.c.due_at > after, DELIVERY.c.due_at <= now)
-        .distinct()
-    ).scalars()
-    campaigns = connection.execute(
-        select(CAMPAIGN.c.id, CAMPAIGN.c.slug, CAMPAIGN.c.scheduled_at, CAMPAIGN.c.planned_at)
-        # Cancelled before it was planned, it never sent anything.
-        .where(CAMPAIGN.c.planned_at > after, CAMPAIGN.c.planned_at <= now)
-    )
-    found = [Batch(at, at) for at in slots]
-    found += [Batch(row.scheduled_at, row.planned_at, row.id, row.slug) for row in campaigns]
+    rows = connection.execute(_BEGUN, {"after": after, "now": now})
+    found = [Batch(row.at, row.since, row.campaign, row.slug) for row in rows]
     return sorted(found, key=lambda batch: (batch.since, batch.occurrence))
 
 

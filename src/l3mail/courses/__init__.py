@@ -5,6 +5,7 @@ of it knows the time only as `now`, and nothing of text or SMTP.
 """
 
 from l3mail.courses.enrollments import (
+    ANYBODY_TO_WAKE,
     RUNNING,
     Beginning,
     Due,
@@ -19,7 +20,18 @@ from l3mail.courses.enrollments import (
     wake,
 )
 from l3mail.courses.expectations import LessonDate, dates, timetable
-from l3mail.courses.lessons import BATCH, ENDED, Planned, Stuck, advance, plan, stuck
+from l3mail.courses.lessons import (
+    ANY_LESSON_DUE,
+    ANYBODY_OVERDUE,
+    ANYBODY_UNDER_WAY,
+    BATCH,
+    ENDED,
+    Planned,
+    Stuck,
+    advance,
+    plan,
+    stuck,
+)
 from l3mail.courses.overviews import (
     Overview,
     Place,
@@ -33,6 +45,10 @@ from l3mail.courses.overviews import (
 from l3mail.courses.structures import Outline, define, structure_of
 
 __all__ = [
+    "ANYBODY_OVERDUE",
+    "ANYBODY_TO_WAKE",
+    "ANYBODY_UNDER_WAY",
+    "ANY_LESSON_DUE",
     "BATCH",
     "ENDED",
     "RUNNING",

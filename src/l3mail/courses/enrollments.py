@@ -29,6 +29,7 @@ from l3mail.calendars import Timetable
 from l3mail.courses.structures import timetables
 from l3mail.errors import NothingOpenError
 from l3mail.models import COURSE, DELIVERY, ENROLLMENT, LESSON, UtcDateTime
+from l3mail.models.columns import ONE
 from l3mail.outbox import TAKEN_BACK
 from l3mail.planning import NOW
 
@@ -190,14 +191,14 @@ def _hold(connection: Connection, enrollment_id: int) -> None:
     )
 
 
-def _rests_with(state: str) -> ColumnElement[bool]:
-    """Whether a delivery waits for another attempt though its enrollment has come to `state`."""
+def _rests_with(*states: str) -> ColumnElement[bool]:
+    """Whether a delivery waits for another attempt though its enrollment came to one of these."""
     return and_(
         DELIVERY.c.state == "deferred",
         exists(
             select(ENROLLMENT.c.id).where(
                 ENROLLMENT.c.id == DELIVERY.c.enrollment_id,
-                ENROLLMENT.c.state == state,
+                or_(*(ENROLLMENT.c.state == state for state in states)),
                 is_current(),
             )
         ),
@@ -212,6 +213,17 @@ _TAKE_BACK = tuple(
         ("cancelled", {"state": "cancelled"} | _LEFT),
     )
 )
+
+
+ANYTHING_TO_TAKE_BACK = (
+    select(DELIVERY.c.id)
+    .where(_rests_with("paused", "cancelled"))
+    .order_by(DELIVERY.c.next_attempt_at)
+    .limit(ONE)
+    .scalar_subquery()
+    .is_not(None)
+)
+"""Whether `take_back` changes anything."""
 
 
 def take_back(connection: Connection, now: datetime) -> None:
@@ -251,7 +263,12 @@ _AWAKE: dict[Any, Any] = {
     # Whose lesson is under way or has ended is led on by that, as everybody else.
     "next_due_at": case((IS_PLANNED, null()), else_=bindparam("due", type_=UtcDateTime)),
 }
-_OVER = and_(ENROLLMENT.c.state == "paused", ENROLLMENT.c.paused_until <= bindparam("now"))
+_OVER = and_(ENROLLMENT.c.state == "paused", ENROLLMENT.c.paused_until <= NOW)
+_FIRST_OVER = select(func.min(ENROLLMENT.c.paused_until, type_=UtcDateTime)).where(
+    ENROLLMENT.c.state == "paused"
+)
+ANYBODY_TO_WAKE = _FIRST_OVER.scalar_subquery() <= NOW
+"""Whether `wake` ends a pause."""
 _SLEEPERS = (
     select(
         ENROLLMENT.c.structure_id,

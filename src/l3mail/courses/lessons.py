@@ -12,11 +12,19 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, Date, and_, bindparam, func, or_, select, update
 
 from l3mail.calendars import MoveTo, Timetable, wall_to_utc
-from l3mail.courses.enrollments import IS_PAUSED_MAIL, IS_PLANNED, SENT, is_current, take_back
+from l3mail.courses.enrollments import (
+    ANYTHING_TO_TAKE_BACK,
+    IS_PAUSED_MAIL,
+    IS_PLANNED,
+    SENT,
+    is_current,
+    take_back,
+)
 from l3mail.courses.structures import timetables
 from l3mail.database import upsert
 from l3mail.errors import NothingOpenError
 from l3mail.models import COURSE, DELIVERY, ENROLLMENT, LESSON, STRUCTURE, UtcDateTime
+from l3mail.models.columns import ONE
 from l3mail.planning import LESSONS, NOW, Candidate, bindings, in_cohort, lessons_due, mailable
 
 BATCH = 5_000
@@ -52,6 +60,12 @@ _OVERDUE = (
     .where(ENROLLMENT.c.state == "active", ENROLLMENT.c.next_due_at <= NOW)
     .distinct()
 )
+_FIRST_DUE = select(func.min(ENROLLMENT.c.next_due_at, type_=UtcDateTime)).where(
+    ENROLLMENT.c.state == "active"
+)
+ANYBODY_OVERDUE = _FIRST_DUE.scalar_subquery() <= NOW
+ANY_LESSON_DUE = or_(ANYBODY_OVERDUE, ANYTHING_TO_TAKE_BACK)
+"""Whether `plan` has anything to do."""
 _OVERDUE_BY_COURSE = (
     _OVERDUE.join(COURSE, COURSE.c.id == ENROLLMENT.c.course_id)
     .add_columns(COURSE.c.slug, func.count().label("people"))
@@ -209,8 +223,10 @@ _ANYBODY_UNDER_WAY = (
     select(ENROLLMENT.c.id)
     .where(_IS_UNDER_WAY)
     .order_by(ENROLLMENT.c.next_due_at, ENROLLMENT.c.structure_id)
-    .limit(1)
+    .limit(ONE)
 )
+ANYBODY_UNDER_WAY = _ANYBODY_UNDER_WAY.scalar_subquery().is_not(None)
+"""Whether `advance` has anybody to look for."""
 _HAS_ENDED = and_(
     _IS_UNDER_WAY,
     or_(

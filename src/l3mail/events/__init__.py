@@ -6,10 +6,11 @@ elsewhere. Nothing about where a visitor came from is ever known here.
 
 from l3mail.events.facts import append, append_once
 from l3mail.events.guestbook import Guestbook
-from l3mail.events.settling import next_settlement, settle
+from l3mail.events.settling import ANY_RAW, next_settlement, settle
 from l3mail.events.visits import Verdict, Visit, of_delivery, record_visits
 
 __all__ = [
+    "ANY_RAW",
     "Guestbook",
     "Verdict",
     "Visit",

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import Connection, Row, bindparam, func, select, update
 
 from l3mail.events.judging import BURST, Judgement, Mark, judge
 from l3mail.models import EVENT, LINK, UtcDateTime
@@ -29,16 +29,24 @@ _COLUMNS = select(
 )
 
 
+_RAW_UNTIL = bindparam("raw_until", type_=UtcDateTime)
+_FIRST = select(func.min(EVENT.c.at, type_=UtcDateTime)).where(EVENT.c.verdict == "raw")
+ANY_RAW = _FIRST.scalar_subquery() <= _RAW_UNTIL
+"""Whether `settle` has anything to judge."""
+_NEXT = (
+    _COLUMNS.where(EVENT.c.verdict == "raw", EVENT.c.at <= _RAW_UNTIL)
+    .order_by(EVENT.c.at, EVENT.c.id)
+    .limit(bindparam("batch"))
+)
+
+
 def settle(connection: Connection, now: datetime, limit: int) -> int:
     """Judge the longest waiting raw events, `limit` at most; how many there were.
 
     A repetition finds the next ones. Whatever the batches, the verdicts are the same.
     """
-    due = connection.execute(
-        _COLUMNS.where(EVENT.c.verdict == "raw", EVENT.c.at <= now - SETTLED_AFTER)
-        .order_by(EVENT.c.at, EVENT.c.id)
-        .limit(limit)
-    ).all()
+    values = {"raw_until": now - SETTLED_AFTER, "batch": limit}
+    due = connection.execute(_NEXT, values).all()
     if not due:
         return 0
     deliveries = {row.delivery_id for row in due if row.delivery_id is not None}

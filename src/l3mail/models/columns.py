@@ -248,9 +248,15 @@ def counted(start: int = 0) -> Any:
     return Field(default=start, sa_column_kwargs={"server_default": text(str(start))})
 
 
-def word() -> Any:
+def word(*, optional: bool = False) -> Any:
     """One of the words that `one_of` lists for the column."""
+    if optional:
+        return Field(default=None, sa_type=Word, nullable=True)
     return Field(sa_type=Word)
+
+
+ONE = literal_column("1", Integer())
+"""A LIMIT that is written as it stands: for a bound one PostgreSQL's generic plan expects many."""
 
 
 def where(condition: str) -> dict[str, Any]:

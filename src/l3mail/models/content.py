@@ -181,6 +181,10 @@ class Trigger(Table, table=True):
     `active_since` is when the rule as it stands took effect, `retired_at` when it was paused.
     `planned_until` is up to which moment nobody is left whose mail was due: the last day's mailing
     of those that the calendar decides, else when it was last looked.
+
+    A look at many is taken a part at a time, and may end between two: `looking_for` is the day's
+    mailing or the moment it began with, and all is looked at up to the person, or the fact and its
+    moment, in `looked_to` and `looked_to_at`. None where no look is under way.
     """
 
     __table_args__ = (AUTOINCREMENT,)
@@ -193,6 +197,9 @@ class Trigger(Table, table=True):
     active_since: datetime | None = instant(optional=True)
     retired_at: datetime | None = instant(optional=True)
     planned_until: datetime | None = instant(optional=True)
+    looking_for: datetime | None = instant(optional=True)
+    looked_to_at: datetime | None = instant(optional=True)
+    looked_to: int | None = Field(default=None, sa_type=Id)
 
 
 class Approval(Table, table=True):

@@ -16,6 +16,7 @@ from l3mail.models.columns import (
     one_of,
     reference,
     where,
+    word,
 )
 
 EVENT_KINDS = (
@@ -64,7 +65,7 @@ class Event(Table, table=True):
     link_id: int | None = reference("link.id", optional=True)
     enrollment_id: int | None = reference("enrollment.id", optional=True)
     name: str | None = None
-    verdict: str | None = None
+    verdict: str | None = word(optional=True)
     data: dict[str, Any] = json()
 
 

@@ -4,6 +4,8 @@ Knows nothing of text or SMTP.
 """
 
 from l3mail.newsletters.campaigns import (
+    ANY_CAMPAIGN_DUE,
+    ANY_PAUSED,
     BATCH,
     Campaign,
     Planned,
@@ -29,6 +31,8 @@ from l3mail.newsletters.reach import (
 )
 
 __all__ = [
+    "ANY_CAMPAIGN_DUE",
+    "ANY_PAUSED",
     "BATCH",
     "ISSUES",
     "Audience",

@@ -9,7 +9,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from l3mail.audiences import Questions
 from l3mail.database import upsert
@@ -170,14 +181,15 @@ def plan(
     return Planned(deliveries, withdrawn, paused, more=deliveries + withdrawn >= limit)
 
 
+_IS_DUE = (
+    CAMPAIGN.c.planned_at.is_(None),
+    CAMPAIGN.c.scheduled_at <= NOW,
+    CAMPAIGN.c.paused_at.is_(None),
+    CAMPAIGN.c.cancelled_at.is_(None),
+)
 _DUE = (
     select(CAMPAIGN.c.id, CAMPAIGN.c.segment)
-    .where(
-        CAMPAIGN.c.planned_at.is_(None),
-        CAMPAIGN.c.scheduled_at <= NOW,
-        CAMPAIGN.c.paused_at.is_(None),
-        CAMPAIGN.c.cancelled_at.is_(None),
-    )
+    .where(*_IS_DUE)
     .order_by(CAMPAIGN.c.scheduled_at, CAMPAIGN.c.id)
     # Two planners at once would each take the other's rows for nothing left to plan; and
     # whoever cancels waits until the batch is written, and then finds it.
@@ -252,11 +264,8 @@ _OF_CANCELLED = DELIVERY.c.campaign_id.in_(
 )
 
 
-_END_DOUBT = (
-    update(DELIVERY)
-    .where(_OF_CANCELLED, DELIVERY.c.state == "uncertain", DELIVERY.c.next_attempt_at.is_not(None))
-    .values(next_attempt_at=None)
-)
+_WOULD_GO_AGAIN = and_(DELIVERY.c.state == "uncertain", DELIVERY.c.next_attempt_at.is_not(None))
+_END_DOUBT = update(DELIVERY).where(_OF_CANCELLED, _WOULD_GO_AGAIN).values(next_attempt_at=None)
 _IS_WAITING = DELIVERY.c.state.in_(_WAITING)
 _WITHDRAW = (
     update(DELIVERY)
@@ -271,6 +280,17 @@ _WITHDRAW = (
 )
 
 
+ANY_CAMPAIGN_DUE = or_(
+    exists(select(CAMPAIGN.c.id).where(*_IS_DUE)),
+    exists(
+        select(DELIVERY.c.id)
+        .join(CAMPAIGN, CAMPAIGN.c.id == DELIVERY.c.campaign_id)
+        .where(CAMPAIGN.c.cancelled_at.is_not(None), or_(_IS_WAITING, _WOULD_GO_AGAIN))
+    ),
+)
+"""Whether `plan` has anything to do."""
+
+
 def withdraw(connection: Connection, now: datetime, limit: int = BATCH) -> int:
     """End rows of cancelled campaigns that are not begun, `limit` at most; return how many.
 
@@ -282,6 +302,8 @@ def withdraw(connection: Connection, now: datetime, limit: int = BATCH) -> int:
 
 
 _IS_PAUSED = (CAMPAIGN.c.paused_at.is_not(None), CAMPAIGN.c.cancelled_at.is_(None))
+ANY_PAUSED = exists(select(CAMPAIGN.c.id).where(*_IS_PAUSED))
+"""Whether there is a paused campaign."""
 
 
 def find(connection: Connection, slug: str) -> Campaign | None:

@@ -23,8 +23,11 @@ from l3mail.outbox.leases import (
     renew,
 )
 from l3mail.outbox.orders import (
+    ANY_HALT,
     BY_ITSELF,
+    DOUBTED,
     TAKEN_BACK,
+    WAITING_SINCE,
     HaltInForce,
     Needs,
     Settlement,
@@ -63,16 +66,27 @@ from l3mail.outbox.outcomes import (
     Uncertainty,
     retry_at,
 )
-from l3mail.outbox.restored import hold_back, jump, last_number, let_go, restored_at
+from l3mail.outbox.restored import (
+    RESTORED_AT,
+    hold_back,
+    jump,
+    last_number,
+    let_go,
+    restored_at,
+)
 
 __all__ = [
+    "ANY_HALT",
     "AWAITING_APPROVAL",
     "BY_ITSELF",
+    "DOUBTED",
     "LEASE",
+    "RESTORED_AT",
     "TAKEN_BACK",
     "TRIES_IN_DOUBT",
     "UNCERTAIN_REST",
     "UNPUBLISHED",
+    "WAITING_SINCE",
     "Attempt",
     "Cause",
     "Claim",

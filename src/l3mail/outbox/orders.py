@@ -119,6 +119,12 @@ _OLDEST = select(func.min(DELIVERY.c.due_at, type_=UtcDateTime)).where(
 )
 
 
+WAITING_SINCE = _OLDEST.scalar_subquery()
+DOUBTED = _DOUBTED.scalar_subquery()
+ANY_HALT = exists(select(HALT.c.id))
+"""What `waiting_since`, `doubted` and `halts` say, for who asks more in the same statement."""
+
+
 def doubted(connection: Connection, slug: str | None = None) -> int:
     """How many rows, perhaps of one message, are uncertain that no rule will send again."""
     query = _DOUBTED if slug is None else _DOUBTED.where(DELIVERY.c.slug == slug)
@@ -242,10 +248,12 @@ def halt(connection: Connection, scope: str, subject: str, by: str, now: datetim
     return pulled.first() is not None
 
 
+_HALTED = select(HALT.c.id).where(HALT.c.scope == "everything")
+
+
 def is_halted(connection: Connection) -> bool:
     """Whether everything is halted."""
-    query = select(HALT.c.id).where(HALT.c.scope == "everything")
-    return connection.execute(query).first() is not None
+    return connection.execute(_HALTED).first() is not None
 
 
 def require_slug(connection: Connection, slug: str) -> None:

@@ -17,11 +17,14 @@ GAP = 1_000_000
 """How far numbers jump over those that a lost future may have given away."""
 
 _BRAKE = and_(HALT.c.scope == "everything", HALT.c.subject == RESTORED)
+_RESTORED_AT = select(HALT.c.halted_at).where(_BRAKE)
+RESTORED_AT = _RESTORED_AT.scalar_subquery()
+"""What `restored_at` says, for who asks more in the same statement."""
 
 
 def restored_at(connection: Connection) -> datetime | None:
     """Since when this database is known to be a restored copy; None once it is reconciled."""
-    return connection.execute(select(HALT.c.halted_at).where(_BRAKE)).scalar()
+    return connection.execute(_RESTORED_AT).scalar()
 
 
 def hold_back(connection: Connection, by: str, now: datetime, highest: int = 0) -> bool:

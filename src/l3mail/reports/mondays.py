@@ -73,11 +73,9 @@ class Mondays:
         if not self.to or now < self._due(now):
             return Round()
         span = spans.last_week(now, self.zone)
-        if not self._is_known(connection, span):
-            return Round()
         about = occurrence(span, now)
         unmailed = staff.missing(connection, about, self.to)
-        if not unmailed:
+        if not unmailed or not self._is_known(connection, span):
             return Round()
         written = self.write(span, now)
         if written is None:

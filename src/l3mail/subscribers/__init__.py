@@ -9,7 +9,12 @@ from l3mail.subscribers.confirming import confirm, refuse
 from l3mail.subscribers.erasing import erase, expire_proofs, purge
 from l3mail.subscribers.links import redeem_link, request_link
 from l3mail.subscribers.people import find
-from l3mail.subscribers.signups import look_up_signup, plan_confirmations, sign_up
+from l3mail.subscribers.signups import (
+    ANYBODY_UNASKED,
+    look_up_signup,
+    plan_confirmations,
+    sign_up,
+)
 from l3mail.subscribers.standings import show, standing, status_of
 from l3mail.subscribers.subscriptions import attest, set_preferences, unsubscribe
 from l3mail.subscribers.terms import (
@@ -28,6 +33,7 @@ from l3mail.subscribers.terms import (
 )
 
 __all__ = [
+    "ANYBODY_UNASKED",
     "SIGNUP_STATES",
     "Attested",
     "Confirmed",

@@ -61,7 +61,9 @@ _IS_UNASKED = (
     ~exists(select(DELIVERY.c.id).where(DELIVERY.c.signup_id == SIGNUP.c.id)),
     _SOMETHING_TO_CONFIRM,
 )
-_ANYBODY_UNASKED = select(SIGNUP.c.id).where(*_IS_UNASKED).limit(1)
+ANYBODY_UNASKED = exists(select(SIGNUP.c.id).where(*_IS_UNASKED))
+"""Whether `plan_confirmations` has anybody to ask."""
+_ANY = select(ANYBODY_UNASKED)
 
 
 def sign_up(connection: Connection, rules: Rules, request: Request, now: datetime) -> None:
@@ -115,7 +117,7 @@ def plan_confirmations(
     For every round. Whoever signs up for a second stream on the day they confirmed the first
     would wait for a mail that never comes.
     """
-    if connection.execute(_ANYBODY_UNASKED).first() is None:
+    if not connection.execute(_ANY).scalar_one():
         return 0
     asking = mails_asking(confirming=True).where(*_IS_UNASKED).limit(limit)
     return len(queue(connection, rules, asking, now))

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, exists, func, insert, select, update
 
 from l3mail import outbox
 from l3mail.database import upsert
 from l3mail.errors import TriggerError, quoted
 from l3mail.models import APPROVAL, APPROVAL_MESSAGE, DELIVERY, MESSAGE, TRIGGER
+from l3mail.planning import NOW
 from l3mail.triggers.declaring import Trigger
 from l3mail.triggers.rules import Occasion
 
@@ -139,6 +140,12 @@ def decide(
     return len(outbox.end_unapproved(connection, approval_id, "cancelled", now))
 
 
+IS_LAPSING = exists(
+    select(APPROVAL.c.id).where(APPROVAL.c.decision.is_(None), APPROVAL.c.lapses_at <= NOW)
+)
+"""Whether `lapse` has anything to end."""
+
+
 def lapse(connection: Connection, now: datetime) -> int:
     """End the batches nobody decided in time, and their mails; return how many mails."""
     gone = connection.execute(
@@ -153,30 +160,31 @@ def lapse(connection: Connection, now: datetime) -> int:
     )
 
 
+_HELD = (
+    select(func.count())
+    .where(DELIVERY.c.approval_id == APPROVAL.c.id, DELIVERY.c.state == "held")
+    .scalar_subquery()
+)
+_PENDING = (
+    select(
+        APPROVAL.c.id,
+        TRIGGER.c.slug,
+        APPROVAL.c.occasion,
+        APPROVAL.c.due_at,
+        APPROVAL.c.requested_at,
+        APPROVAL.c.lapses_at,
+        _HELD.label("held"),
+    )
+    .join(TRIGGER, TRIGGER.c.id == APPROVAL.c.trigger_id)
+    .where(APPROVAL.c.decision.is_(None), APPROVAL.c.lapses_at > NOW)
+    .order_by(APPROVAL.c.due_at, APPROVAL.c.id)
+)
+
+
 def pending(connection: Connection, now: datetime, slug: str | None = None) -> list[Pending]:
     """The batches that wait for a yes and may still go out, the first due first."""
-    held = (
-        select(func.count())
-        .where(DELIVERY.c.approval_id == APPROVAL.c.id, DELIVERY.c.state == "held")
-        .scalar_subquery()
-    )
-    query = (
-        select(
-            APPROVAL.c.id,
-            TRIGGER.c.slug,
-            APPROVAL.c.occasion,
-            APPROVAL.c.due_at,
-            APPROVAL.c.requested_at,
-            APPROVAL.c.lapses_at,
-            held.label("held"),
-        )
-        .join(TRIGGER, TRIGGER.c.id == APPROVAL.c.trigger_id)
-        .where(APPROVAL.c.decision.is_(None), APPROVAL.c.lapses_at > now)
-        .order_by(APPROVAL.c.due_at, APPROVAL.c.id)
-    )
-    if slug is not None:
-        query = query.where(TRIGGER.c.slug == slug)
-    rows = connection.execute(query).all()
+    query = _PENDING if slug is None else _PENDING.where(TRIGGER.c.slug == slug)
+    rows = connection.execute(query, {"now": now}).all()
     if not rows:
         return []
     pins: dict[int, dict[str, int]] = {}

@@ -4,7 +4,7 @@ The calendar is asked once for each, the database for all its people. Reads, and
 """
 
 from calendar import isleap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -19,8 +19,8 @@ from l3mail.models import COURSE, SUBSCRIPTION
 from l3mail.planning import bindings
 from l3mail.triggers import rules
 from l3mail.triggers.declaring import Trigger
+from l3mail.triggers.facts import Shape, facts_between
 from l3mail.triggers.rules import Occasion, Rule
-from l3mail.triggers.statements import Shape, facts_between
 
 _DAY = timedelta(days=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -29,6 +29,10 @@ LATE = timedelta(minutes=30)
 """So much later than it happened a fact may come to be known, and is still found at the next tick.
 """
 NOTED_EVERY = timedelta(minutes=5)
+LAST = 2**63 - 1
+"""No number is greater."""
+WHOLE: Mapping[str, Any] = {"above": 0, "upto": LAST, "above_at": _EPOCH}
+"""What a statement binds that is not for a part of a look."""
 _LOOKS = 96
 _SOONEST, _LATEST = timedelta(minutes=5), timedelta(days=1)
 
@@ -78,7 +82,7 @@ def common(trigger: Trigger, terms: Terms, at: datetime | None = None) -> dict[s
         "approval": None,
         "state": "queued",
         "reason": None,
-        "above": 0,
+        **WHOLE,
         "batch": 1,
     }
 
@@ -106,48 +110,101 @@ def is_to_note(trigger: Trigger, rule: Rule, now: datetime) -> bool:
 
 def due(connection: Connection, trigger: Trigger, rule: Rule, terms: Terms) -> list[Cohort]:
     """Every cohort with somebody left to plan, the longest due first; an empty one may be among."""
-    since = trigger.active_since
-    looked = looked_until(trigger, rule, terms.now)
     if rule.is_daily:
         found = []
-        # What a clock that ran ahead put into the future says nothing of the days until then.
-        is_past = trigger.planned_until is not None and trigger.planned_until <= terms.now
-        planned_until = trigger.planned_until if is_past else None
-        for occasion in rules.occasions(rule, terms.now, terms.zone, since):
-            planned = planned_until and occasion.due_at <= planned_until
-            if planned and rule.kind == "yearly" and occasion.on == terms.today:
-                found.append(_late(trigger, rule, occasion))
-            elif rule.kind == "birthday":
-                if looked is None or occasion.due_at > looked:
-                    found += on_day(connection, trigger, rule, occasion, terms)
-            elif not planned:
-                found += on_day(connection, trigger, rule, occasion, terms)
+        for day in open_days(trigger, rule, terms):
+            if day.is_late:
+                found.append(late(trigger, rule, day.occasion))
+            else:
+                found += on_day(connection, trigger, rule, day.occasion, terms)
         return found
     of = subject(connection, trigger, rule)
-    if of is None:
+    span = open_facts(trigger, rule, terms)
+    if of is None or span is None:
         return []
-    oldest = terms.now - rule.valid_for + timedelta.resolution
-    if looked is not None:
-        oldest = max(oldest, looked - LATE)
+    happened = _bounds(connection, rule, of, span.after, span.until)
     if rule.at is None:
-        first = max(since, oldest) - rule.delay
-        after, until = first - timedelta.resolution, terms.now - rule.delay
-        if _bounds(connection, rule, of, after, until) is None:
-            return []
-        return list(spans(trigger, rule, of, (after, until), terms.zone))
-    waiting = rules.occasions(rule, terms.now, terms.zone, since)
-    waiting = [one for one in waiting if one.due_at >= oldest]
-    if not waiting:
-        return []
-    after, _ = rules.facts_of(rule, waiting[0], terms.zone)
-    _, until = rules.facts_of(rule, waiting[-1], terms.zone)
-    happened = _bounds(connection, rule, of, after, until)
-    cohorts = [answering(trigger, rule, of, occasion, terms.zone) for occasion in waiting]
+        between = (span.after, span.until)
+        return list(spans(trigger, rule, of, between, terms.zone)) if happened else []
+    cohorts = [answering(trigger, rule, of, occasion, terms.zone) for occasion in span.occasions]
     return [
         one
         for one in cohorts
         if happened and one.values["after"] < happened[1] and one.values["until"] >= happened[0]
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenDay:
+    """A day with somebody left to plan, as far as is known; `is_late`: only who joined on it."""
+
+    occasion: Occasion
+    is_late: bool
+
+
+def open_days(trigger: Trigger, rule: Rule, terms: Terms) -> list[OpenDay]:
+    """The days of a calendar's mailing that are due and not known to be planned to the end."""
+    looked = looked_until(trigger, rule, terms.now)
+    # What a clock that ran ahead put into the future says nothing of the days until then.
+    is_past = trigger.planned_until is not None and trigger.planned_until <= terms.now
+    planned_until = trigger.planned_until if is_past else None
+    found = []
+    for occasion in rules.occasions(rule, terms.now, terms.zone, trigger.active_since):
+        until = looked if rule.kind == "birthday" else planned_until
+        if until is None or occasion.due_at > until:
+            found.append(OpenDay(occasion, is_late=False))
+        elif rule.kind == "yearly" and occasion.on == terms.today:
+            found.append(OpenDay(occasion, is_late=True))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFacts:
+    """A span with facts that may be unanswered, and the occasions that answer them, if any do."""
+
+    after: datetime
+    until: datetime
+    occasions: Sequence[Occasion] = ()
+
+
+def open_facts(trigger: Trigger, rule: Rule, terms: Terms) -> OpenFacts | None:
+    """Of which moments facts are due and not known to be answered all; None if of none."""
+    looked = looked_until(trigger, rule, terms.now)
+    oldest = terms.now - rule.valid_for + timedelta.resolution
+    if looked is not None:
+        oldest = max(oldest, looked - LATE)
+    if rule.at is None:
+        first = max(trigger.active_since, oldest) - rule.delay
+        return OpenFacts(first - timedelta.resolution, terms.now - rule.delay)
+    due = rules.occasions(rule, terms.now, terms.zone, trigger.active_since)
+    waiting = [one for one in due if one.due_at >= oldest]
+    if not waiting:
+        return None
+    after, _ = rules.facts_of(rule, waiting[0], terms.zone)
+    _, until = rules.facts_of(rule, waiting[-1], terms.zone)
+    return OpenFacts(after, until, waiting)
+
+
+def to_note(trigger: Trigger, rule: Rule, terms: Terms) -> datetime | None:
+    """Up to when is planned once all that is due now is, if that is news worth writing down."""
+    if not rule.is_daily or rule.kind == "birthday":
+        return terms.now if is_to_note(trigger, rule, terms.now) else None
+    days = rules.occasions(rule, terms.now, terms.zone, trigger.active_since)
+    until = days[-1].due_at if days else None
+    return None if until == trigger.planned_until else until
+
+
+def to_show(trigger: Trigger, rule: Rule, terms: Terms) -> Occasion | None:
+    """The next occasion, if it wants approval and it is time to ask for it."""
+    if not rule.needs_approval:
+        return None
+    coming = rules.next_occasion(rule, terms.now, terms.zone)
+    shown_at = coming.shown_at(terms.zone)
+    if shown_at > terms.now or coming.due_at < trigger.active_since:
+        return None
+    # Everybody was looked at, and it is for nobody.
+    is_for_nobody = trigger.looking_for == shown_at and trigger.looked_to == LAST
+    return None if is_for_nobody else coming
 
 
 def _bounds(
@@ -195,7 +252,8 @@ def coming(
     return [] if of is None else [answering(trigger, rule, of, occasion, terms.zone)]
 
 
-def _late(trigger: Trigger, rule: Rule, occasion: Occasion) -> Cohort:
+def late(trigger: Trigger, rule: Rule, occasion: Occasion) -> Cohort:
+    """Who joined after the moment of a day that is planned: they are greeted on that day, too."""
     values = _moment(occasion) | {"occurrence": _occurrence(trigger, rule, occasion.on.year)}
     # Not since it was planned: on the virtual clock that is another moment.
     values["joined_since"] = occasion.due_at
@@ -308,4 +366,9 @@ def _occurrence(trigger: Trigger, rule: Rule, year: int) -> str:
         return f"trigger:{trigger.slug}:ever"
     if rule.once == "yearly" or rule.is_yearly:
         return f"yearly:{trigger.slug}:{year}"
+    return occurrence_of_facts(trigger)
+
+
+def occurrence_of_facts(trigger: Trigger) -> str:
+    """What the mails begin with that answer a fact each; its number follows."""
     return f"trigger:{trigger.slug}:"

@@ -3,7 +3,7 @@
 Owns the rows of `trigger`. Whom one reaches is asked elsewhere.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -18,6 +18,9 @@ from l3mail.triggers.rules import Rule
 
 LIFECYCLE = "lifecycle/"
 """What the slug of every triggered text begins with."""
+
+
+_NOT_LOOKING: Mapping[str, Any] = {"looking_for": None, "looked_to_at": None, "looked_to": None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,9 @@ class Trigger:
     active_since: datetime
     retired_at: datetime | None
     planned_until: datetime | None
+    looking_for: datetime | None = None
+    looked_to_at: datetime | None = None
+    looked_to: int | None = None
 
     @property
     def rule(self) -> Rule:
@@ -52,7 +58,7 @@ def declare(
     before is not made up for. A paused trigger stays paused.
     """
     values = {"kind": rule["trigger"], "rule": dict(rule), "stream_id": stream_id}
-    effect = {"active_since": now, "planned_until": None}
+    effect = {"active_since": now, "planned_until": None, **_NOT_LOOKING}
     new = connection.execute(
         upsert(connection, TRIGGER)
         .values(slug=slug, **values, **effect)
@@ -116,7 +122,7 @@ def resume(connection: Connection, slug: str, now: datetime) -> bool:
     changed = connection.execute(
         update(TRIGGER)
         .where(TRIGGER.c.slug == slug, TRIGGER.c.retired_at.is_not(None))
-        .values(retired_at=None, active_since=now, planned_until=None)
+        .values(retired_at=None, active_since=now, planned_until=None, **_NOT_LOOKING)
         .returning(TRIGGER.c.id)
     )
     return changed.first() is not None
@@ -134,6 +140,23 @@ def note_planned(connection: Connection, trigger: Trigger, until: datetime, now:
     )
 
 
+def note_look(
+    connection: Connection,
+    trigger: Trigger,
+    looking_for: datetime,
+    to: int,
+    to_at: datetime | None = None,
+) -> None:
+    """Remember up to whom, or to which fact, the look that is under way has come."""
+    values = {"looking_for": looking_for, "looked_to": to, "looked_to_at": to_at}
+    connection.execute(update(TRIGGER).where(TRIGGER.c.id == trigger.id).values(values))
+
+
+def end_look(connection: Connection, trigger: Trigger) -> None:
+    """Forget the look that was under way: it has come to its end."""
+    connection.execute(update(TRIGGER).where(TRIGGER.c.id == trigger.id).values(_NOT_LOOKING))
+
+
 _ROWS = (
     select(
         TRIGGER.c.id,
@@ -144,6 +167,9 @@ _ROWS = (
         TRIGGER.c.active_since,
         TRIGGER.c.retired_at,
         TRIGGER.c.planned_until,
+        TRIGGER.c.looking_for,
+        TRIGGER.c.looked_to_at,
+        TRIGGER.c.looked_to,
     )
     .join(STREAM, STREAM.c.id == TRIGGER.c.stream_id)
     .order_by(TRIGGER.c.slug)
@@ -154,14 +180,19 @@ _FOR_PLANNING = _ROWS.where(
 ).with_for_update(skip_locked=True, of=TRIGGER)
 
 
-def to_plan(connection: Connection) -> list[Trigger]:
-    """The triggers that are not paused, each held until this transaction ends."""
-    return _read(connection, _FOR_PLANNING)
+_DECLARED = _ROWS.where(TRIGGER.c.active_since.is_not(None))
+
+
+def to_plan(connection: Connection, ids: Collection[int]) -> list[Trigger]:
+    """Those of these triggers that are not paused, each held until this transaction ends."""
+    if not ids:
+        return []
+    return _read(connection, _FOR_PLANNING.where(TRIGGER.c.id.in_(sorted(ids))))
 
 
 def listing(connection: Connection) -> list[Trigger]:
     """Every trigger by slug, the paused ones too."""
-    return _read(connection, _ROWS.where(TRIGGER.c.active_since.is_not(None)))
+    return _read(connection, _DECLARED)
 
 
 def active(connection: Connection) -> list[Trigger]:

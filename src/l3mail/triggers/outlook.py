@@ -20,16 +20,9 @@ from l3mail.triggers import approvals, cohorts, declaring, plans, rules
 from l3mail.triggers.approvals import Pending
 from l3mail.triggers.cohorts import Terms
 from l3mail.triggers.declaring import Trigger
+from l3mail.triggers.facts import Shape, facts_between, last_fact_of
 from l3mail.triggers.rules import Occasion, Rule
-from l3mail.triggers.statements import (
-    Shape,
-    birthdays_ahead,
-    facts_between,
-    first_fact,
-    last_fact_of,
-    lifecycle_mail,
-    narrowed,
-)
+from l3mail.triggers.statements import birthdays_ahead, first_fact, lifecycle_mail, narrowed
 
 
 def next_moment(connection: Connection, terms: Terms) -> datetime | None:

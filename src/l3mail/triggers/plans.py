@@ -6,7 +6,7 @@ counts it. So a house that slept for a month greets nobody for a month of birthd
 nobody's click of three weeks ago.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -16,11 +16,13 @@ from sqlalchemy.sql.dml import ReturningInsert
 from l3mail.database import upsert
 from l3mail.errors import L3mailError
 from l3mail.models import DELIVERY
-from l3mail.triggers import approvals, cohorts, declaring, rules
+from l3mail.triggers import approvals, cohorts, declaring, glances, looks
 from l3mail.triggers.cohorts import Cohort, Terms
 from l3mail.triggers.declaring import Trigger
-from l3mail.triggers.rules import Rule
-from l3mail.triggers.statements import COLUMNS, MARK, Shape, mails_due, narrowed, people_due
+from l3mail.triggers.facts import Shape
+from l3mail.triggers.looks import Look, Part
+from l3mail.triggers.rules import Occasion
+from l3mail.triggers.statements import COLUMNS, mails_due, narrowed, people_due
 
 BATCH = 5_000
 """Rows one step writes at most: whoever wants to write behind it waits about a tenth of a second.
@@ -45,56 +47,110 @@ class Planned:
 
 
 def plan(connection: Connection, terms: Terms, limit: int = BATCH) -> Planned:
-    """Plan what is due of every trigger that is not paused, `limit` rows at most.
+    """Plan what is due of every trigger that is not paused.
 
-    Replaying adds nothing, in whatever order and by however many planners. Mails that need
-    approval are planned held until it is given, queued where it was, and not at all where it was
-    refused; their batch is opened before they are due.
+    Makes `limit` rows at most, and looks at not many more people or facts. Replaying adds nothing,
+    in whatever order and by however many planners. Mails that need approval are planned held until
+    it is given, queued where it was, and not at all where it was refused; their batch is opened
+    before they are due.
     """
-    lapsed = approvals.lapse(connection, terms.now)
+    seen = glances.look(connection, terms)
+    lapsed = approvals.lapse(connection, terms.now) if seen.lapses else 0
     deliveries = unasked = 0
-    for trigger in declaring.to_plan(connection):
-        room = limit - deliveries
+    room, more = limit, False
+    # Whose look is under way comes last: it takes long, and would keep all others waiting.
+    for trigger in sorted(declaring.to_plan(connection, seen.busy), key=_is_looking):
         if room <= 0:
             return Planned(deliveries, lapsed, unasked, more=True)
         try:
-            deliveries += _plan(connection, trigger, terms, room)
+            step = _plan(connection, trigger, terms, room)
         except L3mailError:
             unasked += 1
-    return Planned(deliveries, lapsed, unasked, more=deliveries >= limit)
+            continue
+        deliveries += step.made
+        room -= step.size
+        more = more or not step.is_last
+    return Planned(deliveries, lapsed, unasked, more or room <= 0)
 
 
-def _plan(connection: Connection, trigger: Trigger, terms: Terms, limit: int) -> int:
+def _is_looking(trigger: Trigger) -> tuple[bool, datetime]:
+    return trigger.looking_for is not None, trigger.looking_for or trigger.active_since
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """How many rows were `made` of how many people or facts, and whether none are left."""
+
+    made: int = 0
+    size: int = 0
+    is_last: bool = True
+
+
+def _plan(connection: Connection, trigger: Trigger, terms: Terms, limit: int) -> _Step:
     rule = trigger.rule
-    found = cohorts.due(connection, trigger, rule, terms)
-    planned = 0
-    for cohort in found:
-        planned += _plan_cohort(connection, trigger, cohort, terms, limit - planned)
-        if planned >= limit:
-            return planned
-    _note(connection, trigger, rule, terms)
-    if rule.needs_approval:
-        _show(connection, trigger, terms)
-    return planned
-
-
-def _note(connection: Connection, trigger: Trigger, rule: Rule, terms: Terms) -> None:
-    """Remember how far is planned, where that is news."""
-    if not rule.is_daily or rule.kind == "birthday":
-        until = terms.now if cohorts.is_to_note(trigger, rule, terms.now) else None
-    else:
-        days = rules.occasions(rule, terms.now, terms.zone, trigger.active_since)
-        until = days[-1].due_at if days else None
-    if until is not None and until != trigger.planned_until:
+    look = looks.at_facts(trigger, rule, terms)
+    made = size = 0
+    for cohort in cohorts.due(connection, trigger, rule, terms):
+        if size >= limit:
+            return _Step(made, size, is_last=False)
+        step = _plan_cohort(connection, trigger, cohort, look, terms, limit=limit - size)
+        made, size = made + step.made, size + step.size
+        if not step.is_last:
+            return _Step(made, size, is_last=False)
+    until = cohorts.to_note(trigger, rule, terms)
+    if look.is_under_way and not rule.is_daily:
+        # What came to be known while it went on is looked for from where it began.
+        until = look.began
+        declaring.end_look(connection, trigger)
+    if until is not None:
         declaring.note_planned(connection, trigger, until, terms.now)
+    coming = cohorts.to_show(trigger, rule, terms)
+    if coming is not None and not _show(connection, trigger, coming, terms, limit):
+        return _Step(made, limit, is_last=False)
+    return _Step(made, size)
 
 
 def _plan_cohort(
+    connection: Connection,
+    trigger: Trigger,
+    cohort: Cohort,
+    look: Look,
+    terms: Terms,
+    *,
+    limit: int,
+) -> _Step:
+    """Plan one cohort, or the next part of it."""
+    part: Part | None = Part({}, 0, None)
+    if cohort.shape.of_everybody:
+        assert cohort.occasion is not None
+        look = looks.at_everybody(trigger, cohort.occasion.due_at)
+        part = looks.next_of_everybody(connection, trigger, look, limit)
+    elif not trigger.rule.is_daily:
+        part = looks.next_of_facts(connection, cohort, look, limit)
+    if part is None:
+        return _Step()
+    cohort = replace(cohort, values={**cohort.values, **part.values})
+    made = _queue(connection, trigger, cohort, terms, limit)
+    if made is None:
+        return _Step()
+    if part.left is not None:
+        left = part.left
+        declaring.note_look(connection, trigger, left.began, left.to, left.to_at)
+        return _Step(made, limit, is_last=False)
+    if cohort.shape.of_everybody:
+        # Each day by itself: the mark is that of one look, and the next day's begins anew.
+        declaring.note_planned(connection, trigger, look.began, terms.now)
+        if look.is_under_way:
+            declaring.end_look(connection, trigger)
+    return _Step(made, max(made, part.size), is_last=bool(part.values) or made < limit)
+
+
+def _queue(
     connection: Connection, trigger: Trigger, cohort: Cohort, terms: Terms, limit: int
-) -> int:
-    """Plan one cohort; return how many rows were made."""
+) -> int | None:
+    """Make the rows of a cohort, `limit` at most; None where nobody of it may have one."""
     rule = trigger.rule
-    values = cohorts.common(trigger, terms) | dict(cohort.values)
+    values = cohorts.common(trigger, terms) | dict(cohort.values) | {"batch": limit}
     asked = cohorts.questions(connection, rule, cohort, terms)
     if rule.needs_approval:
         assert cohort.occasion is not None
@@ -106,24 +162,14 @@ def _plan_cohort(
             batch = approvals.open_(connection, trigger, cohort.occasion, terms.now)
         state = approvals.state_of(batch)
         if state is None:
-            return 0
+            return None
         values |= {"approval": batch.id, "state": state[0], "reason": state[1]}
-    due = narrowed(mails_due(cohort.shape), asked)
-    statement = _queueing(connection, due) if asked else _known(connection, cohort.shape)
-    planned = 0
-    if cohort.shape.of_everybody and not rule.needs_approval:
-        # Whom that leaves out is found in a last look at everybody, below.
-        mark = connection.execute(MARK, values).scalar() or 0
-        if mark:
-            above = values | {"above": mark, "batch": limit}
-            planned = len(connection.execute(statement, above).all())
-    while planned < limit:
-        new = len(connection.execute(statement, values | {"batch": limit - planned}).all())
-        planned += new
-        # Two facts of one person may be one mail: then a full batch makes fewer rows.
-        if not new or rule.once is None or rule.is_daily:
-            break
-    return planned
+    if asked:
+        due = narrowed(mails_due(cohort.shape), asked)
+        statement = _queueing(connection, due)
+    else:
+        statement = _known(connection, cohort.shape)
+    return len(connection.execute(statement, values).all())
 
 
 _STATEMENTS: dict[tuple[str, Shape], ReturningInsert[Any]] = {}
@@ -146,19 +192,30 @@ def _queueing(connection: Connection, mails: Select[Any]) -> ReturningInsert[Any
     )
 
 
-def _show(connection: Connection, trigger: Trigger, terms: Terms) -> None:
-    """Open the batch of the next occasion, if it is time and there is anybody it is for."""
+def _show(
+    connection: Connection, trigger: Trigger, coming: Occasion, terms: Terms, limit: int
+) -> bool:
+    """Open the batch of an occasion to come, if there is anybody it is for.
+
+    False where that is not known yet: everybody is looked at a part at a time.
+    """
     rule = trigger.rule
-    coming = rules.next_occasion(rule, terms.now, terms.zone)
-    if coming.shown_at(terms.zone) > terms.now or coming.due_at < trigger.active_since:
-        return
     if approvals.known(connection, trigger, coming.name(rule.kind)) is not None:
-        return
-    if any(
-        people(connection, trigger, cohort, terms, coming.due_at)
-        for cohort in cohorts.coming(connection, trigger, rule, coming, terms)
-    ):
-        approvals.open_(connection, trigger, coming, terms.now)
+        return True
+    for cohort in cohorts.coming(connection, trigger, rule, coming, terms):
+        part = Part({}, 0, None)
+        if cohort.shape.of_everybody:
+            look = looks.at_everybody(trigger, coming.shown_at(terms.zone))
+            part = looks.next_of_everybody(connection, trigger, look, limit)
+            left = part.left or Look(look.began, cohorts.LAST)
+            declaring.note_look(connection, trigger, left.began, left.to)
+        asked = replace(cohort, values={**cohort.values, **part.values})
+        if people(connection, trigger, asked, terms, coming.due_at):
+            approvals.open_(connection, trigger, coming, terms.now)
+            return True
+        if part.left is not None:
+            return False
+    return True
 
 
 def people(
