@@ -5,7 +5,7 @@ Reads by the statements that planning uses, and changes nothing.
 
 from calendar import isleap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -22,7 +22,13 @@ from l3mail.triggers.cohorts import Terms
 from l3mail.triggers.declaring import Trigger
 from l3mail.triggers.facts import Shape, facts_between, last_fact_of
 from l3mail.triggers.rules import Occasion, Rule
-from l3mail.triggers.statements import birthdays_ahead, first_fact, lifecycle_mail, narrowed
+from l3mail.triggers.statements import (
+    birthdays_ahead,
+    first_fact,
+    lifecycle_mail,
+    narrowed,
+    people_by_fact,
+)
 
 
 def next_moment(connection: Connection, terms: Terms) -> datetime | None:
@@ -144,18 +150,76 @@ def upcoming(connection: Connection, terms: Terms) -> list[Expected]:
 
 
 def foreseen(connection: Connection, terms: Terms, until: datetime) -> list[Expected]:
-    """All that triggers have due before `until`: `upcoming`, asked again from moment to moment."""
-    found = upcoming(connection, terms)
-    moment = terms.now
-    while later := [one.due_at for one in found if moment < one.due_at < until]:
-        moment = min(later)
-        following = upcoming(connection, replace(terms, now=moment))
-        # What is due at that moment stands in the list already.
-        found += [one for one in following if one.due_at > moment and one not in found]
-    return [one for one in found if one.due_at < until]
+    """All that triggers have due before `until`, as things are now, each with its people.
+
+    A statement for each day of a mailing that has its hour, and one for all the facts that have
+    moments of their own: as many however many facts there are.
+    """
+    found: list[Expected] = []
+    for trigger in declaring.active(connection):
+        try:
+            found += _overdue(connection, trigger, terms)
+            if trigger.rule.at is None:
+                found += _at_their_moments(connection, trigger, terms, until)
+            else:
+                found += _at_its_hour(connection, trigger, terms, until)
+        except L3mailError:
+            continue  # `unasked` tells of it
+    return sorted(found, key=lambda one: (one.due_at, one.slug))
+
+
+def _at_their_moments(
+    connection: Connection, trigger: Trigger, terms: Terms, until: datetime
+) -> Iterator[Expected]:
+    """What answers to facts after now, each at the moment that follows from it."""
+    rule = trigger.rule
+    of = cohorts.subject(connection, trigger, rule)
+    if of is None:
+        return
+    after = terms.now
+    # What a segment asks may have another answer on another day: it is asked at the end of each.
+    for upto in _midnights(terms, until) if rule.segment else [until - timedelta.resolution]:
+        between = (after - rule.delay, upto - rule.delay)
+        for cohort in cohorts.spans(trigger, rule, of, between, terms.zone):
+            values = cohorts.common(trigger, terms, upto) | dict(cohort.values)
+            asked = cohorts.questions(connection, rule, cohort, terms, upto)
+            query = narrowed(people_by_fact(cohort.shape), asked)
+            for at, people in connection.execute(query, values):
+                yield Expected(at + rule.delay, trigger.slug, people)
+        after = upto
+
+
+def _midnights(terms: Terms, until: datetime) -> Iterator[datetime]:
+    """The last moment of each local day from now on, and the last one before `until`."""
+    day = terms.today
+    while True:
+        day += timedelta(days=1)
+        midnight = wall_to_utc(day, time(), terms.zone)
+        yield min(midnight, until) - timedelta.resolution
+        if midnight >= until:
+            return
+
+
+def _at_its_hour(
+    connection: Connection, trigger: Trigger, terms: Terms, until: datetime
+) -> Iterator[Expected]:
+    """A mailing's days to come, those only that somebody has."""
+    coming = rules.next_occasion(trigger.rule, terms.now, terms.zone)
+    while coming.due_at < until:
+        if people := expected_at(connection, trigger, coming.due_at, terms):
+            yield Expected(coming.due_at, trigger.slug, people)
+        coming = rules.next_occasion(trigger.rule, coming.due_at, terms.zone)
 
 
 def _expected(connection: Connection, trigger: Trigger, terms: Terms) -> Iterator[Expected]:
+    yield from _overdue(connection, trigger, terms)
+    coming = next_due(connection, trigger, terms)
+    if coming is not None and (people := expected_at(connection, trigger, coming, terms)):
+        yield Expected(coming, trigger.slug, people)
+
+
+def _overdue(connection: Connection, trigger: Trigger, terms: Terms) -> Iterator[Expected]:
+    """What is due and not planned; of facts with moments of their own all of it is due now."""
     rule = trigger.rule
     overdue: dict[datetime, int] = {}
     for cohort in cohorts.due(connection, trigger, rule, terms):
@@ -164,9 +228,6 @@ def _expected(connection: Connection, trigger: Trigger, terms: Terms) -> Iterato
             count = plans.people(connection, trigger, cohort, terms)
             overdue[due_at] = overdue.get(due_at, 0) + count
     yield from (Expected(at, trigger.slug, people) for at, people in overdue.items() if people)
-    coming = next_due(connection, trigger, terms)
-    if coming is not None and (people := expected_at(connection, trigger, coming, terms)):
-        yield Expected(coming, trigger.slug, people)
 
 
 def _is_refused(

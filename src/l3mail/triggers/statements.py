@@ -216,6 +216,17 @@ def first_fact(shape: Shape) -> Select[Any]:
 
 
 @cache
+def people_by_fact(shape: Shape) -> Select[Any]:
+    """For how many people `mails_due` would make rows, by the moments of their facts."""
+    facts = facts_of(shape)
+    assert facts.at is not None
+    columns: list[Column] = [facts.at, func.count(SUBSCRIBER.c.id.distinct())]
+    return (
+        mails_due(shape).with_only_columns(*columns).group_by(facts.at).order_by(None).limit(None)
+    )
+
+
+@cache
 def joined_late() -> Column:
     """Whether anybody joined `stream` since `joined_since` who has no mail of `occurrence`."""
     occurrence = bindparam("occurrence", type_=String)
