@@ -84,6 +84,7 @@ TICK: dict[str, Callable[[Connection, Village], object]] = {
     "advance": lambda c, v: courses.advance(c, v.now, BERLIN),
     "a whole round": lambda c, v: rounds.due(c, v.now, _watched()),
     "a round of nothing": _nothing_due,
+    "a stretch": lambda c, v: rounds.Stretch.whole(v.clock, _watched())(c),
     "late": lambda c, v: outbox.is_late(c, v.now),
 }
 
@@ -133,6 +134,27 @@ def test_a_tick_walks_through_no_multitude(
     steps = plan_of(multitude, lambda connection: ask(connection, multitude))
     assert steps
     assert not walks(steps), steps
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_an_idle_tick_asks_little_and_writes_nothing(backend: str) -> None:
+    """A statement takes some ten times as long to be sent and read as to be answered."""
+    asked: list[str] = []
+
+    def note(_c: object, _cur: object, sql: str, *_rest: Any) -> None:
+        asked.append(" ".join(sql.split()))
+
+    with multitudes.multitude(backend, 1_000) as one:
+
+        def verb(connection: Connection) -> Round:
+            event.listen(connection, "before_cursor_execute", note)
+            return rounds.Stretch.whole(one.clock, one.agenda)(connection)
+
+        assert one.database.write(verb) == Round()
+    assert len(asked) <= 12, asked
+    assert all(sql.startswith("SELECT") for sql in asked), asked
+    # On PostgreSQL a row that is locked is written.
+    assert not any("FOR UPDATE" in sql for sql in asked), asked
 
 
 def test_what_begins_is_found_by_its_number(multitude: Village) -> None:

@@ -1,14 +1,17 @@
 """One planning round over courses and campaigns, on both databases."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, literal_column, select
+from sqlalchemy.exc import DBAPIError
 
 from l3mail import courses, newsletters, outbox, rounds
 from l3mail.errors import L3mailError
-from l3mail.models import CAMPAIGN, DELIVERY, ENROLLMENT, SEGMENT
+from l3mail.models import APPROVAL, CAMPAIGN, DELIVERY, ENROLLMENT, EVENT, SEGMENT
 from l3mail.outbox import Outcome
 from l3mail.rounds import Agenda, Planner, Round
 from l3mail.segments import Question
@@ -223,3 +226,110 @@ def test_chores_are_done_only_when_they_are_asked_for(town: Village) -> None:
     assert rounds.run(town.database, town.clock, AGENDA).purged == 0
     assert rounds.run(town.database, town.clock, AGENDA, chores=True).purged == 1
     assert rounds.run(town.database, town.clock, AGENDA, chores=True).purged == 0
+
+
+# -- a glance
+
+
+def _raw_click(village: Village) -> None:
+    parish.happen(village, 1, "opened", verdict="raw", at=village.now - timedelta(hours=1))
+
+
+def _sign_up_kept_back(village: Village) -> None:
+    person = village.person("dan@schule.example")
+    stream = village.stream("newsletter", "newsletter")
+    village.subscribe(person, stream, state="unconfirmed")
+    village.signup(person, streams=["newsletter"])
+    village.publish("notice/confirmation")
+
+
+def _pause_over(village: Village) -> None:
+    village.do(courses.pause, 1, village.now + timedelta(days=1), village.now)
+    village.clock.advance(timedelta(days=1))
+
+
+def _lesson_ended(village: Village) -> None:
+    rounds.run(village.database, village.clock, AGENDA)
+    deliver(village)
+
+
+def _put_off(village: Village, verb: Any, *args: Any) -> None:
+    """The relay says "later", and by then the learner does not learn any more."""
+    rounds.run(village.database, village.clock, AGENDA)
+    (started,) = village.start(lane=1)
+    village.database.write(lambda connection: verb(connection, 1, *args, village.now))
+    village.record(started, Outcome.DEFERRED, stage="rcpt", code=450)
+
+
+def _campaign_cancelled(village: Village, state: str = "queued", **values: Any) -> None:
+    campaign = schedule(village, village.now)
+    rounds.run(village.database, village.clock, AGENDA)
+    (mail,) = [row for row in village.rows() if row["campaign_id"] == campaign]
+    village.change(DELIVERY, mail["id"], state=state, **values)
+    village.change(CAMPAIGN, campaign, cancelled_at=village.now)
+
+
+def _batch_unapproved(village: Village) -> None:
+    village.clock.set(parish.berlin("2027-09-01 12:00"))
+    rule = {"trigger": "yearly", "on": "09-08", "approval": "required"}
+    parish.declare(village, **rule)
+    parish.friend(village, "eva", joined=village.now - timedelta(days=400))
+    village.clock.set(parish.berlin("2027-09-08 10:00"))
+    rounds.run(village.database, village.clock, AGENDA)
+    village.clock.advance(timedelta(days=9))
+
+
+DUE: dict[str, Callable[[Village], object]] = {
+    "a lesson": lambda v: None,
+    "an opening": _raw_click,
+    "a sign-up": _sign_up_kept_back,
+    "the end of a pause": _pause_over,
+    "the end of a lesson": _lesson_ended,
+    "a mail that pauses": lambda v: _put_off(v, courses.pause, None),
+    "a mail of a cancelled course": lambda v: _put_off(v, courses.cancel, [v.stream()]),
+    "an issue": lambda v: schedule(v, v.now),
+    "a cancelled issue": _campaign_cancelled,
+    "a cancelled issue in doubt": lambda v: _campaign_cancelled(
+        v, "uncertain", next_attempt_at=v.now + timedelta(hours=1)
+    ),
+    "a batch that nobody approved": _batch_unapproved,
+}
+
+
+def everything(village: Village) -> list[list[dict[str, Any]]]:
+    return [village.rows(table) for table in (DELIVERY, ENROLLMENT, EVENT, CAMPAIGN, APPROVAL)]
+
+
+@pytest.mark.parametrize("fall_due", DUE.values(), ids=DUE)
+def test_a_glance_passes_nothing_by_that_is_due(
+    town: Village, fall_due: Callable[[Village], object]
+) -> None:
+    """What a run leaves, no step finds anything to do with: and there was something to do."""
+    fall_due(town)
+    before = everything(town)
+    rounds.run(town.database, town.clock, AGENDA)
+    after = everything(town)
+    assert after != before
+    while go_round(town).more:
+        pass
+    assert everything(town) == after
+
+
+def test_each_step_has_its_own_sign(town: Village) -> None:
+    """A sign beside another's step would let that be done for nothing, and this one never."""
+    town.do(courses.cancel, 1, [town.stream()], town.now)
+    assert idle_steps(town) == set(rounds.SIGNS)
+    _raw_click(town)
+    assert idle_steps(town) == rounds.SIGNS.keys() - {rounds.STEPS[0]}
+
+
+def idle_steps(village: Village) -> set[rounds.Step]:
+    return set(village.do(rounds._glance, village.now)[1])
+
+
+def test_a_glance_that_fails_ends_the_round(town: Village, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And is not asked again and again for what would be left of it."""
+    monkeypatch.setattr(rounds, "_GLANCE", select(literal_column("nonsense")))
+    with pytest.raises(DBAPIError):
+        rounds.run(town.database, town.clock, AGENDA)
+    assert town.rows() == []

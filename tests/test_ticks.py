@@ -217,6 +217,23 @@ def test_a_ticker_is_late_after_a_while_without_a_whole_tick(town: Village) -> N
     assert ticking.silent_for() == timedelta()
 
 
+def test_a_tick_of_many_rounds_is_not_late_while_they_end(
+    town: Village, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looking at a million people takes longer than a ticker may be silent."""
+    silent: list[timedelta] = []
+
+    def slow(connection: Connection, now: datetime, agenda: Agenda) -> Round:
+        town.clock.advance(LATE_AFTER / 2)
+        silent.append(ticking.silent_for())
+        return Round(more=len(silent) < 5)
+
+    monkeypatch.setattr(rounds, "STEPS", (slow,))
+    ticking = ticker(town)
+    asyncio.run(ticking.tick())
+    assert silent == [LATE_AFTER / 2] * 5
+
+
 def test_chores_are_done_at_first_and_then_once_an_hour(
     town: Village, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -89,7 +89,7 @@ class Ticker:
         self._stopping.set()
 
     def silent_for(self) -> timedelta:
-        """How long ago the last whole tick ended, or the ticker began."""
+        """How long ago the last whole round of a tick ended, or the ticker began."""
         return timedelta(seconds=self._clock.monotonic() - self._began)
 
     def is_late(self) -> bool:
@@ -150,6 +150,8 @@ class Ticker:
                 await asyncio.sleep(0)
             if fault is not None:
                 raise fault
+            # Where much is due rounds follow each other for minutes, and each is a sign of life.
+            self._began = self._clock.monotonic()
             total = total.then(done)
             if not done.more:
                 if chores:

@@ -26,6 +26,7 @@ from l3mail.audiences import Questions
 from l3mail.database import upsert
 from l3mail.errors import L3mailError, NewsletterError, quoted
 from l3mail.models import CAMPAIGN, CAMPAIGN_MESSAGE, DELIVERY, STREAM
+from l3mail.models.columns import ONE
 from l3mail.newsletters.issues import issue
 from l3mail.outbox import TAKEN_BACK
 from l3mail.planning import CAMPAIGNS, NOW, bindings, campaign_due
@@ -280,12 +281,21 @@ _WITHDRAW = (
 )
 
 
+_FIRST_UNDER_WAY = (
+    select(DELIVERY.c.id)
+    .where(DELIVERY.c.campaign_id == CAMPAIGN.c.id, or_(_IS_WAITING, _WOULD_GO_AGAIN))
+    .order_by(DELIVERY.c.campaign_id)
+    .limit(ONE)
+    .correlate(CAMPAIGN)
+    .scalar_subquery()
+)
 ANY_CAMPAIGN_DUE = or_(
     exists(select(CAMPAIGN.c.id).where(*_IS_DUE)),
+    # One after the other, by the index: PostgreSQL might join them from the mails' side.
     exists(
-        select(DELIVERY.c.id)
-        .join(CAMPAIGN, CAMPAIGN.c.id == DELIVERY.c.campaign_id)
-        .where(CAMPAIGN.c.cancelled_at.is_not(None), or_(_IS_WAITING, _WOULD_GO_AGAIN))
+        select(CAMPAIGN.c.id).where(
+            CAMPAIGN.c.cancelled_at.is_not(None), _FIRST_UNDER_WAY.is_not(None)
+        )
     ),
 )
 """Whether `plan` has anything to do."""
