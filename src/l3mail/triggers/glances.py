@@ -4,7 +4,7 @@ Two statements, however many triggers there are: as a rule none has. Reads, and 
 who has nothing to plan at a glance has nothing to plan.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -22,7 +22,7 @@ from sqlalchemy.sql.visitors import replacement_traverse
 from l3mail.errors import L3mailError
 from l3mail.models import COURSE, STREAM
 from l3mail.triggers import approvals, cohorts, declaring
-from l3mail.triggers.cohorts import Terms
+from l3mail.triggers.cohorts import OpenDay, Terms
 from l3mail.triggers.declaring import Trigger
 from l3mail.triggers.facts import Shape, happened
 from l3mail.triggers.rules import Rule
@@ -54,9 +54,11 @@ def look(connection: Connection, terms: Terms) -> Glance:
     asked: list[_Asked] = []
     for trigger in declaring.active(connection):
         try:
-            is_busy = _by_the_clock(trigger, trigger.rule, terms)
+            rule = trigger.rule
+            days = cohorts.open_days(trigger, rule, terms) if rule.is_daily else []
+            is_busy = _by_the_clock(trigger, rule, days, terms)
             if not is_busy:
-                asked += _asked(trigger, trigger.rule, terms)
+                asked += _asked(trigger, rule, days, terms)
         except L3mailError:
             is_busy = True  # planning tells of it
         if is_busy:
@@ -68,9 +70,9 @@ def look(connection: Connection, terms: Terms) -> Glance:
     return Glance(busy, bool(lapses))
 
 
-def _by_the_clock(trigger: Trigger, rule: Rule, terms: Terms) -> bool:
+def _by_the_clock(trigger: Trigger, rule: Rule, days: Sequence[OpenDay], terms: Terms) -> bool:
     """Whether the calendar alone says that there is something to plan, to note or to show."""
-    if rule.is_daily and any(not day.is_late for day in cohorts.open_days(trigger, rule, terms)):
+    if any(not day.is_late for day in days):
         return True
     if not rule.is_daily and trigger.looking_for is not None:
         return True
@@ -80,10 +82,10 @@ def _by_the_clock(trigger: Trigger, rule: Rule, terms: Terms) -> bool:
     )
 
 
-def _asked(trigger: Trigger, rule: Rule, terms: Terms) -> Iterator[_Asked]:
+def _asked(trigger: Trigger, rule: Rule, days: Sequence[OpenDay], terms: Terms) -> Iterator[_Asked]:
     """What decides whether there is anything to plan where the calendar doesn't."""
     if rule.is_daily:
-        for day in cohorts.open_days(trigger, rule, terms):
+        for day in days:
             cohort = cohorts.late(trigger, rule, day.occasion)
             yield _Asked(trigger.id, cohort.shape, {**cohort.values, "stream": trigger.stream_id})
         return
