@@ -61,9 +61,9 @@ def publish(
         connection.execute(
             update(MESSAGE).where(MESSAGE.c.id == current.id).values(superseded_at=now)
         )
-    message_id: int = connection.execute(
-        insert(MESSAGE)
-        .values(
+    # Without RETURNING, for which SQLite would get ready to look for deliveries that point here.
+    written = connection.execute(
+        insert(MESSAGE).values(
             hash=digest,
             slug=slug,
             locale=locale,
@@ -73,8 +73,8 @@ def publish(
             published_by=by,
             generated=generated,
         )
-        .returning(MESSAGE.c.id)
-    ).scalar_one()
+    )
+    (message_id,) = written.inserted_primary_key or ()
     if links:
         connection.execute(
             insert(LINK),
@@ -83,7 +83,7 @@ def publish(
                 for number, (url, name) in enumerate(links, start=1)
             ],
         )
-    return message_id
+    return int(message_id)
 
 
 def load(connection: Connection, ids: Collection[int]) -> dict[int, Published]:

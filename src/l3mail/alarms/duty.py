@@ -175,7 +175,9 @@ def _told(connection: Connection) -> tuple[Mapping[Key, Told], bool]:
     if not any(told.over_at is None for told in known.values()):
         return known, False
     states = connection.execute(
-        select(DELIVERY.c.state).where(DELIVERY.c.message_id == version)
+        select(DELIVERY.c.state).where(
+            DELIVERY.c.purpose == "staff", DELIVERY.c.message_id == version
+        )
     ).scalars()
     return known, set(states) == {"lapsed"}
 

@@ -145,7 +145,10 @@ class Enrollment(Table, table=True):
 
 
 class Campaign(Table, table=True):
-    """One sending of one issue to an audience; finished is a query over its deliveries."""
+    """One sending of one issue to an audience; finished is a query over its deliveries.
+
+    While it is being planned its people have been looked at as far as the number `reached`.
+    """
 
     __table_args__ = (
         Index("campaign_scheduled", "scheduled_at", **where("planned_at IS NULL")),
@@ -158,6 +161,7 @@ class Campaign(Table, table=True):
     segment: str | None = None
     scheduled_at: datetime = instant()
     scheduled_by: str
+    reached: int = Field(default=0, sa_type=Id, sa_column_kwargs={"server_default": text("0")})
     planned_at: datetime | None = instant(optional=True)
     paused_at: datetime | None = instant(optional=True)
     paused_reason: str | None = None

@@ -72,7 +72,7 @@ class Delivery(Table, table=True):
             name="addressed",
         ),
         CheckConstraint("purpose <> 'stream' OR stream_id IS NOT NULL", name="stream_named"),
-        CheckConstraint("lane IN (0, 1, 2)", name="lane_known"),
+        CheckConstraint("lane BETWEEN 0 AND 2", name="lane_known"),
         CheckConstraint(
             "state <> 'sending' OR (started_at IS NOT NULL AND lease_owner IS NOT NULL)",
             name="intent_complete",
@@ -99,7 +99,7 @@ class Delivery(Table, table=True):
         Index("delivery_signup", "signup_id", **where("signup_id IS NOT NULL")),
         Index("delivery_link_request", "link_request_id", **where("link_request_id IS NOT NULL")),
         Index("delivery_approval", "approval_id", **where("approval_id IS NOT NULL")),
-        Index("delivery_message", "message_id", **where("message_id IS NOT NULL")),
+        Index("delivery_staff_message", "message_id", **where("purpose = 'staff'")),
         Index(
             "delivery_requests", "subscriber_id", "first_started_at", **where("purpose = 'request'")
         ),

@@ -31,7 +31,8 @@ def upgrade() -> None:
         sa.Column("halted_at", UtcDateTime(), nullable=False),
         sa.Column("halted_by", sa.String(), nullable=False),
         sa.CheckConstraint(
-            "scope IN ('everything', 'kind', 'message')", name=op.f("halt_scope_known")
+            "scope = 'everything' OR scope = 'kind' OR scope = 'message'",
+            name=op.f("halt_scope_known"),
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("halt_pkey")),
         sa.UniqueConstraint("scope", "subject", name=op.f("halt_scope_subject_key")),
@@ -82,7 +83,8 @@ def upgrade() -> None:
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.Column("retired_at", UtcDateTime(), nullable=True),
         sa.CheckConstraint(
-            "kind IN ('newsletter', 'lifecycle', 'course')", name=op.f("stream_kind_known")
+            "kind = 'newsletter' OR kind = 'lifecycle' OR kind = 'course'",
+            name=op.f("stream_kind_known"),
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("stream_pkey")),
         sa.UniqueConstraint("slug", name=op.f("stream_slug_key")),
@@ -120,7 +122,7 @@ def upgrade() -> None:
         sa.Column("note", sa.String(), nullable=True),
         sa.Column("suppressed_at", UtcDateTime(), nullable=False),
         sa.CheckConstraint(
-            "reason IN ('complaint', 'never', 'hard_bounce', 'operator')",
+            "reason = 'complaint' OR reason = 'never' OR reason = 'hard_bounce' OR reason = 'operator'",
             name=op.f("suppression_reason_known"),
         ),
         sa.PrimaryKeyConstraint("address_key", name=op.f("suppression_pkey")),
@@ -154,6 +156,7 @@ def upgrade() -> None:
         sa.Column("segment", sa.String(), nullable=True),
         sa.Column("scheduled_at", UtcDateTime(), nullable=False),
         sa.Column("scheduled_by", sa.String(), nullable=False),
+        sa.Column("reached", Id(), server_default=sa.text("0"), nullable=False),
         sa.Column("planned_at", UtcDateTime(), nullable=True),
         sa.Column("paused_at", UtcDateTime(), nullable=True),
         sa.Column("paused_reason", sa.String(), nullable=True),
@@ -182,7 +185,7 @@ def upgrade() -> None:
         sa.Column("link", sa.LargeBinary(), nullable=False),
         sa.Column("at", UtcDateTime(), nullable=True),
         sa.CheckConstraint(
-            "act IN ('requested', 'mailed', 'confirmed', 'attested', 'withdrawn', 'refused', 'tracking_granted', 'tracking_withdrawn')",
+            "act = 'requested' OR act = 'mailed' OR act = 'confirmed' OR act = 'attested' OR act = 'withdrawn' OR act = 'refused' OR act = 'tracking_granted' OR act = 'tracking_withdrawn'",
             name=op.f("consent_act_known"),
         ),
         sa.ForeignKeyConstraint(
@@ -201,7 +204,7 @@ def upgrade() -> None:
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("day", sa.Date(), nullable=False),
         sa.Column("n", sa.Integer(), nullable=False),
-        sa.CheckConstraint("kind IN ('opened', 'clicked')", name=op.f("counter_kind_known")),
+        sa.CheckConstraint("kind = 'opened' OR kind = 'clicked'", name=op.f("counter_kind_known")),
         sa.ForeignKeyConstraint(
             ["message_id"], ["message.id"], name=op.f("counter_message_id_fkey")
         ),
@@ -306,7 +309,7 @@ def upgrade() -> None:
         sa.Column("confirmed_at", UtcDateTime(), nullable=True),
         sa.Column("unsubscribed_at", UtcDateTime(), nullable=True),
         sa.CheckConstraint(
-            "state IN ('unconfirmed', 'confirmed', 'unsubscribed')",
+            "state = 'unconfirmed' OR state = 'confirmed' OR state = 'unsubscribed'",
             name=op.f("subscription_state_known"),
         ),
         sa.ForeignKeyConstraint(
@@ -367,7 +370,8 @@ def upgrade() -> None:
         sa.Column("decided_at", UtcDateTime(), nullable=True),
         sa.Column("decided_by", sa.String(), nullable=True),
         sa.CheckConstraint(
-            "decision IN ('approved', 'rejected', 'lapsed')", name=op.f("approval_decision_known")
+            "decision = 'approved' OR decision = 'rejected' OR decision = 'lapsed'",
+            name=op.f("approval_decision_known"),
         ),
         sa.ForeignKeyConstraint(
             ["trigger_id"], ["trigger.id"], name=op.f("approval_trigger_id_fkey")
@@ -445,7 +449,7 @@ def upgrade() -> None:
         sa.Column("ended_at", UtcDateTime(), nullable=True),
         sa.Column("completed_at", UtcDateTime(), nullable=True),
         sa.CheckConstraint(
-            "state IN ('active', 'paused', 'finished', 'cancelled')",
+            "state = 'active' OR state = 'paused' OR state = 'finished' OR state = 'cancelled'",
             name=op.f("enrollment_state_known"),
         ),
         sa.ForeignKeyConstraint(
@@ -499,7 +503,9 @@ def upgrade() -> None:
         sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("slug", sa.String(), nullable=False),
         sa.Column("kind", sa.String(), nullable=False),
-        sa.CheckConstraint("kind IN ('lesson', 'evaluation')", name=op.f("lesson_kind_known")),
+        sa.CheckConstraint(
+            "kind = 'lesson' OR kind = 'evaluation'", name=op.f("lesson_kind_known")
+        ),
         sa.ForeignKeyConstraint(
             ["structure_id"], ["structure.id"], name=op.f("lesson_structure_id_fkey")
         ),
@@ -548,24 +554,25 @@ def upgrade() -> None:
             name=op.f("delivery_addressed"),
         ),
         sa.CheckConstraint(
-            "kind IN ('confirmation', 'welcome', 'lesson', 'evaluation', 'newsletter', 'lifecycle', 'report', 'notice')",
+            "kind = 'confirmation' OR kind = 'welcome' OR kind = 'lesson' OR kind = 'evaluation' OR kind = 'newsletter' OR kind = 'lifecycle' OR kind = 'report' OR kind = 'notice'",
             name=op.f("delivery_kind_known"),
         ),
         sa.CheckConstraint(
             "purpose <> 'stream' OR stream_id IS NOT NULL", name=op.f("delivery_stream_named")
         ),
         sa.CheckConstraint(
-            "purpose IN ('stream', 'request', 'staff')", name=op.f("delivery_purpose_known")
+            "purpose = 'stream' OR purpose = 'request' OR purpose = 'staff'",
+            name=op.f("delivery_purpose_known"),
         ),
         sa.CheckConstraint(
             "state <> 'sending' OR (started_at IS NOT NULL AND lease_owner IS NOT NULL)",
             name=op.f("delivery_intent_complete"),
         ),
         sa.CheckConstraint(
-            "state IN ('held', 'queued', 'sending', 'accepted', 'deferred', 'failed', 'uncertain', 'cancelled', 'lapsed')",
+            "state = 'held' OR state = 'queued' OR state = 'sending' OR state = 'accepted' OR state = 'deferred' OR state = 'failed' OR state = 'uncertain' OR state = 'cancelled' OR state = 'lapsed'",
             name=op.f("delivery_state_known"),
         ),
-        sa.CheckConstraint("lane IN (0, 1, 2)", name=op.f("delivery_lane_known")),
+        sa.CheckConstraint("lane BETWEEN 0 AND 2", name=op.f("delivery_lane_known")),
         sa.ForeignKeyConstraint(
             ["approval_id"], ["approval.id"], name=op.f("delivery_approval_id_fkey")
         ),
@@ -650,13 +657,6 @@ def upgrade() -> None:
             postgresql_where=sa.text("link_request_id IS NOT NULL"),
         )
         batch_op.create_index(
-            "delivery_message",
-            ["message_id"],
-            unique=False,
-            sqlite_where=sa.text("message_id IS NOT NULL"),
-            postgresql_where=sa.text("message_id IS NOT NULL"),
-        )
-        batch_op.create_index(
             "delivery_queued",
             ["lane", "id"],
             unique=False,
@@ -683,6 +683,13 @@ def upgrade() -> None:
             unique=False,
             sqlite_where=sa.text("enrollment_id IS NOT NULL"),
             postgresql_where=sa.text("enrollment_id IS NOT NULL"),
+        )
+        batch_op.create_index(
+            "delivery_staff_message",
+            ["message_id"],
+            unique=False,
+            sqlite_where=sa.text("purpose = 'staff'"),
+            postgresql_where=sa.text("purpose = 'staff'"),
         )
         batch_op.create_index(
             "delivery_staff_occurrence",
@@ -713,11 +720,12 @@ def upgrade() -> None:
         sa.Column("verdict", sa.String(), nullable=True),
         sa.Column("data", Json(), server_default=sa.text("'{}'"), nullable=False),
         sa.CheckConstraint(
-            "kind IN ('opened', 'clicked', 'answered', 'interested', 'bounced', 'complained', 'replied', 'confirmed', 'unsubscribed')",
+            "kind = 'opened' OR kind = 'clicked' OR kind = 'answered' OR kind = 'interested' OR kind = 'bounced' OR kind = 'complained' OR kind = 'replied' OR kind = 'confirmed' OR kind = 'unsubscribed'",
             name=op.f("event_kind_known"),
         ),
         sa.CheckConstraint(
-            "verdict IN ('raw', 'human', 'machine', 'unsure')", name=op.f("event_verdict_known")
+            "verdict = 'raw' OR verdict = 'human' OR verdict = 'machine' OR verdict = 'unsure'",
+            name=op.f("event_verdict_known"),
         ),
         sa.ForeignKeyConstraint(
             ["delivery_id"], ["delivery.id"], name=op.f("event_delivery_id_fkey")
@@ -839,6 +847,11 @@ def downgrade() -> None:
             postgresql_where=sa.text("subscriber_id IS NULL"),
         )
         batch_op.drop_index(
+            "delivery_staff_message",
+            sqlite_where=sa.text("purpose = 'staff'"),
+            postgresql_where=sa.text("purpose = 'staff'"),
+        )
+        batch_op.drop_index(
             "delivery_slot",
             sqlite_where=sa.text("enrollment_id IS NOT NULL"),
             postgresql_where=sa.text("enrollment_id IS NOT NULL"),
@@ -857,11 +870,6 @@ def downgrade() -> None:
             "delivery_queued",
             sqlite_where=sa.text("state = 'queued'"),
             postgresql_where=sa.text("state = 'queued'"),
-        )
-        batch_op.drop_index(
-            "delivery_message",
-            sqlite_where=sa.text("message_id IS NOT NULL"),
-            postgresql_where=sa.text("message_id IS NOT NULL"),
         )
         batch_op.drop_index(
             "delivery_link_request",
