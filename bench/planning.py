@@ -58,21 +58,21 @@ def schedule_anew(one: Multitude) -> None:
 def _planned(one: Multitude, batch: int) -> tuple[int, float]:
     agenda = replace(one.agenda, batch=batch, planners=())
     began = time.perf_counter()
-    planned = 0
-    while step := one.database.write(lambda c: _step(c, one, agenda)):
-        planned += step
+    planned, more = 0, True
+    while more:
+        done = one.database.write(lambda c: _step(c, one, agenda))
+        planned, more = planned + done.deliveries, done.more
     return planned, time.perf_counter() - began
 
 
-def _step(connection: Connection, one: Multitude, agenda: rounds.Agenda) -> int:
-    done = newsletters.plan(
+def _step(connection: Connection, one: Multitude, agenda: rounds.Agenda) -> newsletters.Planned:
+    return newsletters.plan(
         connection,
         one.clock.now(),
         question=agenda.questions,
         fallback_locale="de",
         limit=agenda.batch,
     )
-    return done.deliveries
 
 
 def _schedule(connection: Connection, one: Multitude) -> None:

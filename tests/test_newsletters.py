@@ -142,10 +142,36 @@ def test_who_confirms_while_batches_are_planned_is_not_passed_over(town: Village
     number = schedule(town)
     assert plan(town, limit=3) == Planned(3, more=True)
     for subscription in town.rows(SUBSCRIPTION):
-        town.change(SUBSCRIPTION, subscription["id"], state="confirmed")
+        town.change(SUBSCRIPTION, subscription["id"], state="confirmed", confirmed_at=town.now)
     assert plan(town, limit=3) == Planned(2)
     assert {first, late} < set(planned_for(town))
     assert len(town.rows()) == 5
+    assert town.row(CAMPAIGN, number)["planned_at"] is not None
+
+
+def test_who_may_be_mailed_again_when_a_campaign_goes_on_is_not_passed_over(town: Village) -> None:
+    town.change(SUBSCRIBER, 1, restricted_at=town.now)
+    number = schedule(town)
+    assert plan(town, limit=1).more
+    town.do(newsletters.pause, number, town.now, "a slip")
+    town.change(SUBSCRIBER, 1, restricted_at=None)
+    town.do(newsletters.resume, number)
+    while plan(town, limit=1).more:
+        pass
+    assert planned_for(town) == [1, 2, 3]
+
+
+def test_a_step_looks_at_few_however_few_it_finds(town: Village) -> None:
+    """Somebody waits to write while a segment is asked of people it does not select."""
+    for n in range(20):
+        reader(town, f"p{n}")
+    last = reader(town, "zoe", district="Gorbitz")
+    number = schedule(town, segment="gorbitz")
+    reached = [0]
+    while plan(town, limit=2).more:
+        reached.append(town.row(CAMPAIGN, number)["reached"])
+    assert reached == [0, 8, 16, 24]
+    assert planned_for(town) == [last]
     assert town.row(CAMPAIGN, number)["planned_at"] is not None
 
 

@@ -5,7 +5,17 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import ColumnElement, Connection, FromClause, Select, cast, literal, null, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    Select,
+    String,
+    cast,
+    literal,
+    null,
+    select,
+)
 
 from l3mail import outbox
 from l3mail.database import Database, upsert
@@ -19,7 +29,15 @@ from l3mail.models import (
     SUPPRESSION,
     UtcDateTime,
 )
-from l3mail.planning import Candidate, bindings, current_message, mailable
+from l3mail.planning import (
+    MEMBER,
+    Candidate,
+    bindings,
+    current_message,
+    mailable,
+    member,
+    objection,
+)
 from tests.fakes.village import BACKENDS, Village, ground
 
 
@@ -123,6 +141,26 @@ def test_planning_again_adds_nothing_but_the_new(village: Village, source: FromC
     late = village.learner("late@schule.example")
     assert planned(village, STREAM, source) == [late]
     assert [one.subscriber_id for one in village.start()] == [*wanted, late]
+
+
+def test_whoever_joins_its_people_judges_them_as_the_outbox_does(village: Village) -> None:
+    """Asked where they stand or looked up by number, the answer is one."""
+    wanted = neighbours(village)
+    village.subscribe(village.person("p6@schule.example"), village.stream(), "unconfirmed")
+    joined = member()
+    unknown = {
+        "address": cast(null(), String),
+        "purpose": cast(literal("stream"), String),
+        "kind": cast(literal("newsletter"), String),
+    }
+    names = Candidate.__dataclass_fields__
+    asked = Candidate(**{name: (vars(joined) | unknown)[name] for name in names})
+    people = MEMBER.join(SUBSCRIBER, SUBSCRIBER.c.id == MEMBER.c.subscriber_id)
+    query = select(SUBSCRIBER.c.id, objection(joined), objection(asked)).select_from(people)
+    rows = village.ask(query, **bindings(village.now, (), "de"))
+    assert [row[1] for row in rows] == [row[2] for row in rows]
+    assert sorted(row[0] for row in rows if row[1] is None) == wanted
+    assert len({row[1] for row in rows}) == 6
 
 
 @pytest.mark.parametrize("table", [SIGNUP, LINK_REQUEST], ids=["sign-ups", "link requests"])

@@ -191,7 +191,7 @@ def test_visits_are_settled_by_the_index_of_raw_ones(sqlite_village: Village) ->
 
 
 FACTS = {
-    "birthday": "subscriber USING COVERING INDEX subscriber_birthday",
+    "birthday": "subscriber USING INDEX subscriber_birthday",
     "anniversary": "subscription_in_audience USING INDEX subscription_confirmed_at",
     "joined": "subscription_joined USING INDEX subscription_confirmed_at",
     "interested": "event_of_trigger USING INDEX event_name",

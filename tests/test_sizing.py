@@ -14,7 +14,7 @@ from l3mail import consents, events, newsletters, outbox
 from l3mail.database import Database
 from l3mail.models import CAMPAIGN, CAMPAIGN_MESSAGE, DELIVERY, EVENT, Id
 from l3mail.outbox import Outcome
-from l3mail.planning import CAMPAIGNS, LANE_OF_BULK, bindings, campaign_due
+from l3mail.planning import LANE_OF_BULK, bindings, campaign_due, mailing
 from l3mail.segments import Question
 from tests.fakes.village import Village, ground
 
@@ -82,9 +82,8 @@ def schedule(village: Village) -> int:
 
 def planning(connection: Connection, village: Village, campaign: int) -> list[int]:
     """The paper's planning statement around the SELECT that planning really uses."""
-    due = campaign_due(None).cte("due")
-    columns = dict(zip(CAMPAIGNS, due.c, strict=True))
-    key = (columns["subscriber_id"], columns["occurrence"])
+    due = campaign_due(("de",), "de").cte("due")
+    key = (due.c.subscriber_id, due.c.occurrence)
     new = (
         postgresql.insert(PLANNED)
         .from_select(["subscriber_id", "occurrence"], select(*key))
@@ -94,8 +93,10 @@ def planning(connection: Connection, village: Village, campaign: int) -> list[in
     )
     matching = (new.c.subscriber_id == key[0]) & (new.c.occurrence == key[1])
     rows = select(*due.c).select_from(due.join(new, matching))
-    adding = insert(DELIVERY).from_select(CAMPAIGNS, rows, include_defaults=False)
-    values = bindings(village.now, (), "de") | {"campaign": campaign, "after": 0, "batch": 100}
+    adding = insert(DELIVERY).from_select(due.c.keys(), rows, include_defaults=False)
+    stream = village.stream("newsletter", "newsletter")
+    values = bindings(village.now, (), "de") | {"after": 0, "until": 100}
+    values |= mailing(campaign, stream, "newsletter/2026-12", village.now, [1])
     return sorted(connection.execute(adding.returning(DELIVERY.c.id), values).scalars())
 
 

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Date, and_, bindparam, func, or_, select, update
 
+from l3mail import outbox
 from l3mail.calendars import MoveTo, Timetable, wall_to_utc
 from l3mail.courses.enrollments import (
     ANYTHING_TO_TAKE_BACK,
@@ -21,11 +22,10 @@ from l3mail.courses.enrollments import (
     take_back,
 )
 from l3mail.courses.structures import timetables
-from l3mail.database import upsert
 from l3mail.errors import NothingOpenError
 from l3mail.models import COURSE, DELIVERY, ENROLLMENT, LESSON, STRUCTURE, UtcDateTime
 from l3mail.models.columns import ONE
-from l3mail.planning import LESSONS, NOW, Candidate, bindings, in_cohort, lessons_due, mailable
+from l3mail.planning import NOW, Candidate, bindings, in_cohort, lessons_due, mailable
 
 BATCH = 5_000
 """Rows one step writes at most: whoever wants to write behind it waits about a tenth of a second.
@@ -182,15 +182,9 @@ _MOVE_BARRED = _MOVE.where(
 
 def _queue(connection: Connection, timetable: Timetable, values: dict[str, Any]) -> tuple[int, int]:
     """Queue the lesson of a cohort; return how many were queued and how many put off as barred."""
-    planned = (
-        upsert(connection, DELIVERY)
-        .from_select(LESSONS, lessons_due())
-        .on_conflict_do_nothing(index_elements=[DELIVERY.c.subscriber_id, DELIVERY.c.occurrence])
-        .returning(DELIVERY.c.id)
-    )
     released = len(connection.execute(_RELEASE, values).all())
     room = values["batch"] - released
-    queued = released + len(connection.execute(planned, values | {"batch": room}).all())
+    queued = released + outbox.queue(connection, lessons_due(), values | {"batch": room})
     connection.execute(_MARK_PLANNED, values)
     if queued >= values["batch"]:
         return queued, 0

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Row,
     and_,
     bindparam,
     exists,
@@ -22,14 +23,14 @@ from sqlalchemy import (
     update,
 )
 
+from l3mail import outbox
 from l3mail.audiences import Questions
-from l3mail.database import upsert
 from l3mail.errors import L3mailError, NewsletterError, quoted
 from l3mail.models import CAMPAIGN, CAMPAIGN_MESSAGE, DELIVERY, STREAM
 from l3mail.models.columns import ONE
 from l3mail.newsletters.issues import issue
 from l3mail.outbox import TAKEN_BACK
-from l3mail.planning import CAMPAIGNS, NOW, bindings, campaign_due
+from l3mail.planning import LAST_OF_STRETCH, NOW, bindings, campaign_due, mailing
 
 BATCH = 5_000
 """Rows one step writes at most: whoever wants to write behind it waits about a tenth of a second.
@@ -37,6 +38,11 @@ BATCH = 5_000
 The caller asks again until a step says that it is done.
 """
 
+PASSED_BY = 4
+"""So many people are looked at for each row a step may write, where most of them get no mail."""
+
+_EVERYBODY = 2**63 - 1
+"""Above every person's number."""
 _MOMENT = "%a %Y-%m-%d %H:%M"
 _WAITING = ("queued", "deferred", "held")
 
@@ -148,9 +154,10 @@ def plan(
     """Queue the mails of campaigns that are due, the longest due first; `limit` at most.
 
     Replaying adds nothing, and a step that was interrupted is gone on with. A campaign is
-    planned when nobody of its audience is without a row. One whose segment can't be asked is
-    paused, with the reason, and keeps no other waiting. Also withdraws what a sender returned
-    to the queue after its campaign was cancelled.
+    planned when all its audience has been looked at, and whoever joined it meanwhile; a step looks
+    at no more people than it can while others wait to write. A campaign whose segment can't be
+    asked is paused, with the reason, and keeps no other waiting. Also withdraws what a sender
+    returned to the queue after its campaign was cancelled.
     """
     due = connection.execute(_DUE, {"now": now}).all()
     deliveries = paused = 0
@@ -164,20 +171,11 @@ def plan(
             reason = f"its segment {quoted(campaign.segment)} can't be asked: {fault}"
             paused += pause(connection, campaign.id, now, reason)
             continue
-        yes = asked.yes if asked else None
-        values = bindings(now, (), fallback_locale) | {"campaign": campaign.id}
-        # From where the last batch ended, or each would look through all that went before; whom
-        # that leaves out is found in a last look at everybody.
-        mark = connection.execute(_MARK, {"campaign": campaign.id}).scalar() or 0
-        new = 0
-        for after in (mark, 0) if mark else (0,):
-            if new < room:
-                new += _queue(connection, yes, values | {"after": after, "batch": room - new})
+        look = _Look(connection, now, campaign, asked.yes if asked else None, fallback_locale)
+        new, is_over = look.go_on(room)
         deliveries += new
-        if new < room:
-            connection.execute(
-                update(CAMPAIGN).where(CAMPAIGN.c.id == campaign.id).values(planned_at=now)
-            )
+        if not is_over:
+            return Planned(deliveries, 0, paused, more=True)
     withdrawn = withdraw(connection, now, limit - deliveries) if deliveries < limit else 0
     return Planned(deliveries, withdrawn, paused, more=deliveries + withdrawn >= limit)
 
@@ -189,32 +187,87 @@ _IS_DUE = (
     CAMPAIGN.c.cancelled_at.is_(None),
 )
 _DUE = (
-    select(CAMPAIGN.c.id, CAMPAIGN.c.segment)
+    select(
+        CAMPAIGN.c.id,
+        CAMPAIGN.c.stream_id,
+        CAMPAIGN.c.slug,
+        CAMPAIGN.c.segment,
+        CAMPAIGN.c.scheduled_at,
+        CAMPAIGN.c.reached,
+    )
     .where(*_IS_DUE)
     .order_by(CAMPAIGN.c.scheduled_at, CAMPAIGN.c.id)
     # Two planners at once would each take the other's rows for nothing left to plan; and
     # whoever cancels waits until the batch is written, and then finds it.
     .with_for_update(skip_locked=True)
 )
-_MARK = (
-    select(DELIVERY.c.subscriber_id)
-    .where(DELIVERY.c.campaign_id == bindparam("campaign"), DELIVERY.c.state == "queued")
-    .order_by(DELIVERY.c.id.desc())
-    .limit(1)
+_VERSIONS = (
+    select(CAMPAIGN_MESSAGE.c.locale, CAMPAIGN_MESSAGE.c.message_id)
+    .where(CAMPAIGN_MESSAGE.c.campaign_id == bindparam("campaign"))
+    .order_by(CAMPAIGN_MESSAGE.c.locale)
 )
-"""Whom the last batch ended with, as far as it has not been sent."""
 
 
-def _queue(
-    connection: Connection, yes: ColumnElement[Any] | None, values: Mapping[str, Any]
-) -> int:
-    planned = (
-        upsert(connection, DELIVERY)
-        .from_select(CAMPAIGNS, campaign_due(yes))
-        .on_conflict_do_nothing(index_elements=[DELIVERY.c.subscriber_id, DELIVERY.c.occurrence])
-        .returning(DELIVERY.c.id)
-    )
-    return len(connection.execute(planned, values).all())
+class _Look:
+    """The look at a campaign's audience in the order of their numbers, stretch by stretch."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        now: datetime,
+        campaign: Row[*tuple[Any, ...]],
+        yes: ColumnElement[Any] | None,
+        fallback_locale: str,
+    ) -> None:
+        self._connection = connection
+        self._now = now
+        self._campaign = campaign
+        self._yes = [] if yes is None else [yes]
+        self._fallback_locale = fallback_locale
+        versions = connection.execute(_VERSIONS, {"campaign": campaign.id}).all()
+        self._locales = tuple(row.locale for row in versions)
+        self._values = bindings(now, (), fallback_locale) | mailing(
+            campaign.id,
+            campaign.stream_id,
+            campaign.slug,
+            campaign.scheduled_at,
+            [row.message_id for row in versions],
+        )
+
+    def go_on(self, room: int) -> tuple[int, bool]:
+        """Queue `room` mails at most; how many it were, and whether nobody is left.
+
+        Of those who get none, so many more are looked at as take no longer.
+        """
+        people = PASSED_BY * room
+        reached, queued = self._campaign.reached, 0
+        while queued < room and people > 0 and reached < _EVERYBODY:
+            some = min(room - queued, people)
+            until = self._end_of(reached, some)
+            queued += self._queue({"after": reached, "until": until})
+            people -= some
+            reached = until
+        is_over = reached == _EVERYBODY
+        if is_over:
+            # Who joined in the meantime may have come into what was looked at before.
+            queued += self._queue({"since": self._campaign.scheduled_at}, late=True)
+            self._mark({"reached": 0, "planned_at": self._now})
+        else:
+            self._mark({"reached": reached})
+        return queued, is_over
+
+    def _end_of(self, after: int, people: int) -> int:
+        values = {"of_stream": self._campaign.stream_id, "after": after, "others": people - 1}
+        return self._connection.execute(LAST_OF_STRETCH, values).scalar() or _EVERYBODY
+
+    def _queue(self, which: Mapping[str, Any], *, late: bool = False) -> int:
+        due = campaign_due(self._locales, self._fallback_locale, late=late).where(*self._yes)
+        return outbox.queue(self._connection, due, {**self._values, **which})
+
+    def _mark(self, values: Mapping[str, Any]) -> None:
+        self._connection.execute(
+            update(CAMPAIGN).where(CAMPAIGN.c.id == self._campaign.id).values(**values)
+        )
 
 
 def pause(connection: Connection, campaign_id: int, now: datetime, reason: str) -> bool:
@@ -228,12 +281,15 @@ def pause(connection: Connection, campaign_id: int, now: datetime, reason: str) 
 
 
 def resume(connection: Connection, campaign_id: int) -> bool:
-    """Let a paused campaign go on; False where it was not paused."""
+    """Let a paused campaign go on; False where it was not paused.
+
+    While it is being planned, all its audience is looked at again: much may have changed.
+    """
     return _mark(
         connection,
         campaign_id,
         CAMPAIGN.c.paused_at.is_not(None),
-        {"paused_at": None, "paused_reason": None},
+        {"paused_at": None, "paused_reason": None, "reached": 0},
     )
 
 

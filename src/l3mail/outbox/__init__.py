@@ -66,6 +66,7 @@ from l3mail.outbox.outcomes import (
     Uncertainty,
     retry_at,
 )
+from l3mail.outbox.queueing import queue
 from l3mail.outbox.restored import (
     RESTORED_AT,
     hold_back,
@@ -119,6 +120,7 @@ __all__ = [
     "listing",
     "lookup",
     "needs",
+    "queue",
     "queue_approved",
     "queue_published",
     "record",

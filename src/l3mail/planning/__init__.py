@@ -2,13 +2,22 @@
 
 Pure: builds expressions over the tables and knows no session, clock or settings. `permission` is
 the one predicate that planning and the intent both ask, `brakes` what keeps back who may be mailed,
-`versions` the text in a person's language; `lessons` and `campaigns` are whole statements.
+`versions` the text in a person's language, `mails` the rows that are made of them; `lessons` and
+`campaigns` are whole statements.
 """
 
 from l3mail.planning.brakes import kept_back, stopped
-from l3mail.planning.campaigns import CAMPAIGNS, IS_MEMBER, MEMBER, campaign_due, member
+from l3mail.planning.campaigns import (
+    IS_MEMBER,
+    LAST_OF_STRETCH,
+    MEMBER,
+    campaign_due,
+    mailing,
+    member,
+)
 from l3mail.planning.lanes import LANE_OF_BULK, LANE_OF_COURSES, LANES
-from l3mail.planning.lessons import LESSONS, in_cohort, lessons_due
+from l3mail.planning.lessons import in_cohort, lessons_due
+from l3mail.planning.mails import mails
 from l3mail.planning.permission import (
     CONFIRMATIONS_PER_30_DAYS,
     CONFIRMATIONS_PER_DAY,
@@ -17,6 +26,7 @@ from l3mail.planning.permission import (
     NOW,
     Candidate,
     Column,
+    Joined,
     bindings,
     mailable,
     objection,
@@ -25,7 +35,6 @@ from l3mail.planning.permission import (
 from l3mail.planning.versions import FALLBACK, current_message, nearest
 
 __all__ = [
-    "CAMPAIGNS",
     "CONFIRMATIONS_PER_30_DAYS",
     "CONFIRMATIONS_PER_DAY",
     "FALLBACK",
@@ -35,11 +44,12 @@ __all__ = [
     "LANES",
     "LANE_OF_BULK",
     "LANE_OF_COURSES",
-    "LESSONS",
+    "LAST_OF_STRETCH",
     "MEMBER",
     "NOW",
     "Candidate",
     "Column",
+    "Joined",
     "bindings",
     "campaign_due",
     "current_message",
@@ -47,6 +57,8 @@ __all__ = [
     "kept_back",
     "lessons_due",
     "mailable",
+    "mailing",
+    "mails",
     "member",
     "nearest",
     "objection",

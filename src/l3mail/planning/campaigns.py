@@ -1,46 +1,29 @@
-"""Campaigns that are due, as SQL: one statement for an audience."""
+"""Campaigns that are due, as SQL: one statement for a stretch of an audience."""
 
+from collections.abc import Sequence
+from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Select, String, and_, bindparam, cast, exists, literal, not_, select, true
+from sqlalchemy import Select, String, and_, bindparam, literal, select
 
-from l3mail.models import CAMPAIGN, DELIVERY, SUBSCRIBER, SUBSCRIPTION, Id
+from l3mail.models import SUBSCRIBER, SUBSCRIPTION, Id, UtcDateTime
 from l3mail.planning.lanes import LANE_OF_BULK
-from l3mail.planning.permission import NOW, Candidate, Column, mailable
+from l3mail.planning.mails import mails
+from l3mail.planning.permission import Joined
 from l3mail.planning.versions import pinned_message
-
-_ISSUE = CAMPAIGN.alias("campaign_due")
-_PLANNED = DELIVERY.alias("delivery_planned")
-
-CAMPAIGNS = (
-    "purpose",
-    "kind",
-    "occurrence",
-    "subscriber_id",
-    "stream_id",
-    "generation",
-    "campaign_id",
-    "slug",
-    "message_id",
-    "lane",
-    "state",
-    "due_at",
-    "planned_at",
-)
-"""The columns of a delivery that `campaign_due` fills, in its order."""
-
 
 MEMBER = SUBSCRIPTION.alias("subscription_in_audience")
 IS_MEMBER = MEMBER.c.state == "confirmed"
 
 
-def member() -> Candidate:
+def member() -> Joined:
     """A newsletter to one of an audience: SUBSCRIBER, who is confirmed by MEMBER.
 
     Nothing but SUBSCRIBER bears its own name there: that is whom a segment's question is about,
     and it may look into any other table.
     """
-    return Candidate(
+    return Joined(
         id=literal(None, Id),
         purpose=literal("stream"),
         kind=literal("newsletter"),
@@ -50,49 +33,69 @@ def member() -> Candidate:
         generation=MEMBER.c.generation,
         signup_id=literal(None, Id),
         link_request_id=literal(None, Id),
+        person=SUBSCRIBER,
+        membership=MEMBER,
     )
 
 
-def campaign_due(yes: Column | None) -> Select[Any]:
-    """One row for each person of a campaign's audience who may be mailed and has no row yet.
+_STREAM = bindparam("of_stream", type_=Id)
+_AFTER = bindparam("after", type_=Id)
 
-    `yes` is what its segment asks of SUBSCRIBER; None asks nothing. In the order of their
-    numbers. Binds `bindings`, `campaign`, `after`, the person after whom to look, and `batch`,
-    the number of rows at most.
+LAST_OF_STRETCH = (
+    select(MEMBER.c.subscriber_id)
+    .where(MEMBER.c.stream_id == _STREAM, IS_MEMBER, MEMBER.c.subscriber_id > _AFTER)
+    .order_by(MEMBER.c.subscriber_id)
+    .limit(1)
+    .offset(bindparam("others"))
+)
+"""The number of the last of so many members after one; none where fewer are left.
+
+Binds `of_stream`, `after`, a person's number, and `others`, how many come before the one sought.
+"""
+
+
+@cache
+def campaign_due(
+    locales: tuple[str, ...], fallback_locale: str, *, late: bool = False
+) -> Select[Any]:
+    """One row for each person in a stretch of a campaign's audience who may be mailed.
+
+    In the order of their numbers; who has a row already is for the insert to find. Binds
+    `bindings`, the campaign's `mailing`, and `after` and `until`, the numbers the stretch lies
+    between; of the `late` ones `since`, the moment since when they joined, wherever they stand.
     """
-    candidate = member()
-    occurrence = literal("campaign:") + cast(_ISSUE.c.id, String)
-    is_planned = exists(
-        select(_PLANNED.c.id).where(
-            _PLANNED.c.subscriber_id == SUBSCRIBER.c.id, _PLANNED.c.occurrence == occurrence
-        )
-    )
+    if late:
+        whom = [MEMBER.c.confirmed_at >= bindparam("since", type_=UtcDateTime)]
+    else:
+        # Said of both: PostgreSQL concludes nothing from one to the other, and would read all.
+        until = bindparam("until", type_=Id)
+        numbers = (MEMBER.c.subscriber_id, SUBSCRIBER.c.id)
+        whom = [and_(number > _AFTER, number <= until) for number in numbers]
     return (
-        select(
-            candidate.purpose,
-            candidate.kind,
-            occurrence,
-            candidate.subscriber_id,
-            candidate.stream_id,
-            candidate.generation,
-            _ISSUE.c.id,
-            _ISSUE.c.slug,
-            pinned_message(_ISSUE.c.id, SUBSCRIBER.c.locale),
-            literal(LANE_OF_BULK),
-            literal("queued"),
-            _ISSUE.c.scheduled_at,
-            NOW,
+        mails(
+            member(),
+            occurrence=bindparam("of_occurrence", type_=String),
+            slug=bindparam("of_slug", type_=String),
+            lane=LANE_OF_BULK,
+            due_at=bindparam("due", type_=UtcDateTime),
+            campaign_id=bindparam("of_campaign", type_=Id),
+            message_id=pinned_message(locales, SUBSCRIBER.c.locale, fallback_locale),
         )
-        .select_from(_ISSUE)
-        .join(MEMBER, and_(MEMBER.c.stream_id == _ISSUE.c.stream_id, IS_MEMBER))
+        .select_from(MEMBER)
         .join(SUBSCRIBER, SUBSCRIBER.c.id == MEMBER.c.subscriber_id)
-        .where(
-            _ISSUE.c.id == bindparam("campaign"),
-            MEMBER.c.subscriber_id > bindparam("after"),
-            not_(is_planned),
-            mailable(candidate),
-            true() if yes is None else yes,
-        )
+        .where(MEMBER.c.stream_id == _STREAM, IS_MEMBER, *whom)
         .order_by(MEMBER.c.subscriber_id)
-        .limit(bindparam("batch"))
     )
+
+
+def mailing(
+    campaign_id: int, stream_id: int, slug: str, due_at: datetime, messages: Sequence[int]
+) -> dict[str, Any]:
+    """What all mails of a campaign share, as `campaign_due` binds it; `messages` one a locale."""
+    return {
+        "of_campaign": campaign_id,
+        "of_occurrence": f"campaign:{campaign_id}",
+        "of_stream": stream_id,
+        "of_slug": slug,
+        "due": due_at,
+    } | {f"version_{n}": message for n, message in enumerate(messages)}

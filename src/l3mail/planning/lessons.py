@@ -2,27 +2,12 @@
 
 from typing import Any
 
-from sqlalchemy import Date, Select, String, and_, bindparam, cast, literal, select
+from sqlalchemy import Date, Select, String, and_, bindparam, cast, literal
 
-from l3mail.models import COURSE, ENROLLMENT, LESSON, SUBSCRIPTION, Id
+from l3mail.models import COURSE, ENROLLMENT, LESSON, SUBSCRIBER, SUBSCRIPTION, Id
 from l3mail.planning.lanes import LANE_OF_COURSES
-from l3mail.planning.permission import NOW, Candidate, Column, mailable
-
-LESSONS = (
-    "purpose",
-    "kind",
-    "occurrence",
-    "subscriber_id",
-    "stream_id",
-    "generation",
-    "enrollment_id",
-    "slug",
-    "lane",
-    "state",
-    "due_at",
-    "planned_at",
-)
-"""The columns of a delivery that `lessons_due` fills, in its order."""
+from l3mail.planning.mails import mails
+from l3mail.planning.permission import Column, Joined
 
 
 def lessons_due() -> Select[Any]:
@@ -32,7 +17,7 @@ def lessons_due() -> Select[Any]:
     calendar is asked once for all of it. Binds `bindings`, the four `cohort_…` parameters
     (`cohort()`), and `batch`, the number of rows at most.
     """
-    candidate = Candidate(
+    candidate = Joined(
         id=literal(None, Id),
         purpose=literal("stream"),
         kind=LESSON.c.kind,
@@ -42,22 +27,17 @@ def lessons_due() -> Select[Any]:
         generation=SUBSCRIPTION.c.generation,
         signup_id=literal(None, Id),
         link_request_id=literal(None, Id),
+        person=SUBSCRIBER,
+        membership=SUBSCRIPTION,
     )
-    occurrence = literal("lesson:") + cast(ENROLLMENT.c.id, String) + ":" + LESSON.c.slug
     return (
-        select(
-            candidate.purpose,
-            candidate.kind,
-            occurrence,
-            candidate.subscriber_id,
-            candidate.stream_id,
-            candidate.generation,
-            ENROLLMENT.c.id,
-            LESSON.c.slug,
-            literal(LANE_OF_COURSES),
-            literal("queued"),
-            ENROLLMENT.c.next_due_at,
-            NOW,
+        mails(
+            candidate,
+            occurrence=literal("lesson:") + cast(ENROLLMENT.c.id, String) + ":" + LESSON.c.slug,
+            slug=LESSON.c.slug,
+            lane=LANE_OF_COURSES,
+            due_at=ENROLLMENT.c.next_due_at,
+            enrollment_id=ENROLLMENT.c.id,
         )
         .select_from(ENROLLMENT)
         .join(COURSE, COURSE.c.id == ENROLLMENT.c.course_id)
@@ -75,7 +55,8 @@ def lessons_due() -> Select[Any]:
                 SUBSCRIPTION.c.stream_id == COURSE.c.stream_id,
             ),
         )
-        .where(in_cohort(), mailable(candidate))
+        .join(SUBSCRIBER, SUBSCRIBER.c.id == ENROLLMENT.c.subscriber_id)
+        .where(in_cohort())
         .limit(bindparam("batch"))
     )
 

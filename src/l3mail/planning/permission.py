@@ -4,13 +4,15 @@ What changes from one execution to the next (the moment, the staff list, the wor
 are bound parameters, given by `bindings`, so that a statement is built and compiled once.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
+    FromClause,
     String,
     and_,
     bindparam,
@@ -85,35 +87,76 @@ class Candidate:
         """The row of the outbox itself."""
         return cls(**{name: DELIVERY.c[name] for name in cls.__dataclass_fields__})
 
+    @property
+    def known_purpose(self) -> str | None:
+        """The purpose of all rows alike, where whoever makes the statement knows it."""
+        return str(self.purpose.value) if isinstance(self.purpose, BindParameter) else None
+
+    def of_person(self, says: Callable[[FromClause], Column]) -> Column:
+        """Whether something is so of its person's row."""
+        its_own = _SUBSCRIBER.c.id == self.subscriber_id
+        return exists(select(_SUBSCRIBER.c.id).where(its_own, says(_SUBSCRIBER)))
+
+    def of_membership(self, says: Callable[[FromClause], Column]) -> Column:
+        """Whether its person has joined its stream, and something is so of that row."""
+        its_own = and_(
+            _SUBSCRIPTION.c.subscriber_id == self.subscriber_id,
+            _SUBSCRIPTION.c.stream_id == self.stream_id,
+        )
+        return exists(select(_SUBSCRIPTION.c.id).where(its_own, says(_SUBSCRIPTION)))
+
+
+@dataclass(frozen=True)
+class Joined(Candidate):
+    """A candidate whose person and membership stand in its own row, joined by whoever plans.
+
+    They are asked there, and not looked up again for each person.
+    """
+
+    person: FromClause
+    membership: FromClause
+
+    def of_person(self, says: Callable[[FromClause], Column]) -> Column:
+        """Whether something is so of its person's row."""
+        return says(self.person)
+
+    def of_membership(self, says: Callable[[FromClause], Column]) -> Column:
+        """Whether something is so of its membership's row."""
+        return says(self.membership)
+
 
 def objections(candidate: Candidate) -> tuple[tuple[Column, str], ...]:
     """Every ground on which nobody may mail this candidate, with its reason, in order.
 
-    A hard bounce bars everything except a confirmation mail: confirming is what lifts it.
+    A hard bounce bars everything except a confirmation mail: confirming is what lifts it. Where
+    the purpose is known, nothing is asked that concerns another.
     """
-    person = candidate.purpose != "staff"
-    fate = select(_SUBSCRIBER.c.id).where(_SUBSCRIBER.c.id == candidate.subscriber_id)
-    barred = (
-        select(_SUPPRESSION.c.reason)
-        .join(_SUBSCRIBER, _SUBSCRIBER.c.address_key == _SUPPRESSION.c.address_key)
-        .where(
-            _SUBSCRIBER.c.id == candidate.subscriber_id,
-            not_(and_(_SUPPRESSION.c.reason == "hard_bounce", candidate.kind == "confirmation")),
+    not_staff = ~among(candidate.address, "staff", String())
+    erased = candidate.of_person(lambda person: person.c.erased_at.is_not(None))
+    restricted = candidate.of_person(lambda person: person.c.restricted_at.is_not(None))
+    barred = candidate.of_person(lambda person: _suppressed(candidate, person))
+    left = candidate.of_membership(lambda own: own.c.state == "unsubscribed")
+    not_confirmed = not_(
+        candidate.of_membership(
+            lambda own: and_(own.c.state == "confirmed", own.c.generation == candidate.generation)
         )
     )
-    request = candidate.purpose == "request"
-    return (
-        (
-            and_(candidate.purpose == "staff", ~among(candidate.address, "staff", String())),
-            "address is not listed as staff",
-        ),
-        (and_(person, exists(fate.where(_SUBSCRIBER.c.erased_at.is_not(None)))), "erased"),
-        (and_(person, exists(fate.where(_SUBSCRIBER.c.restricted_at.is_not(None)))), "restricted"),
-        (and_(person, exists(barred)), "suppressed"),
-        (and_(candidate.purpose == "stream", _unsubscribed(candidate)), "unsubscribed"),
-        (and_(candidate.purpose == "stream", not_(_confirmed(candidate))), "not confirmed"),
-        (and_(request, not_(_requested(candidate))), "request is closed"),
-        (and_(request, _over_limit(candidate)), "request limit reached"),
+    personal = ("stream", "request")
+    grounds = (
+        (("staff",), not_staff, "address is not listed as staff"),
+        (personal, erased, "erased"),
+        (personal, restricted, "restricted"),
+        (personal, barred, "suppressed"),
+        (("stream",), left, "unsubscribed"),
+        (("stream",), not_confirmed, "not confirmed"),
+        (("request",), not_(_requested(candidate)), "request is closed"),
+        (("request",), _over_limit(candidate), "request limit reached"),
+    )
+    known = candidate.known_purpose
+    return tuple(
+        (ground if known else and_(candidate.purpose.in_(purposes), ground), reason)
+        for purposes, ground, reason in grounds
+        if known is None or known in purposes
     )
 
 
@@ -128,24 +171,14 @@ def objection(candidate: Candidate) -> Column:
     return case(*((ground, literal(reason)) for ground, reason in grounds), else_=None)
 
 
-def _confirmed(candidate: Candidate) -> Column:
+def _suppressed(candidate: Candidate, person: FromClause) -> Column:
     return exists(
-        select(_SUBSCRIPTION.c.id).where(
-            _SUBSCRIPTION.c.subscriber_id == candidate.subscriber_id,
-            _SUBSCRIPTION.c.stream_id == candidate.stream_id,
-            _SUBSCRIPTION.c.state == "confirmed",
-            _SUBSCRIPTION.c.generation == candidate.generation,
+        select(_SUPPRESSION.c.reason)
+        .where(
+            _SUPPRESSION.c.address_key == person.c.address_key,
+            not_(and_(_SUPPRESSION.c.reason == "hard_bounce", candidate.kind == "confirmation")),
         )
-    )
-
-
-def _unsubscribed(candidate: Candidate) -> Column:
-    return exists(
-        select(_SUBSCRIPTION.c.id).where(
-            _SUBSCRIPTION.c.subscriber_id == candidate.subscriber_id,
-            _SUBSCRIPTION.c.stream_id == candidate.stream_id,
-            _SUBSCRIPTION.c.state == "unsubscribed",
-        )
+        .correlate_except(_SUPPRESSION)
     )
 
 

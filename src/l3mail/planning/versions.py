@@ -1,16 +1,27 @@
 """Which version of a text a person is sent: the one nearest to their locale."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, ScalarSelect, Select, String, bindparam, func, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    ScalarSelect,
+    Select,
+    String,
+    bindparam,
+    case,
+    func,
+    null,
+    or_,
+    select,
+)
 
-from l3mail.models import CAMPAIGN_MESSAGE, MESSAGE
+from l3mail.models import MESSAGE, Id
 from l3mail.planning.permission import Column
 
 FALLBACK = bindparam("fallback_locale", type_=String)
 
 _MESSAGE = MESSAGE.alias("message_in_locale")
-_PINNED = CAMPAIGN_MESSAGE.alias("message_pinned")
 
 
 def current_message(slug: Column, locale: Column) -> ColumnElement[int]:
@@ -28,18 +39,23 @@ def current_message(slug: Column, locale: Column) -> ColumnElement[int]:
     )
 
 
-def pinned_message(campaign_id: Column, locale: Column) -> ColumnElement[int]:
-    """The version pinned for a campaign nearest to a person's locale, as `current_message`.
+def pinned_message(locales: Sequence[str], locale: Column, fallback_locale: str) -> Column:
+    """The one of a campaign's versions nearest to a person's locale, as `current_message`.
 
     Never NULL, which would let a later version in: an issue that is written in neither
-    language goes out in the one it has.
+    language goes out in the one it has. Binds `version_0` and so on, a message for each of
+    `locales`.
     """
-    offered = select(_PINNED.c.message_id).where(_PINNED.c.campaign_id == campaign_id)
-    return func.coalesce(
-        nearest(offered, _PINNED.c.locale, locale),
-        nearest(offered, _PINNED.c.locale, FALLBACK),
-        offered.order_by(_PINNED.c.locale).limit(1).scalar_subquery(),
-    )
+    # They are few and known: looked up for each person they cost more than all else about them.
+    message = {one: bindparam(f"version_{n}", type_=Id) for n, one in enumerate(locales)}
+    longest_first = sorted(locales, key=len, reverse=True)
+    near = (one for one in longest_first if f"{fallback_locale}-".startswith(f"{one}-"))
+    otherwise = message[next(near, min(locales))] if locales else null()
+    own = [
+        (or_(locale == one, func.substr(locale, 1, len(one) + 1) == f"{one}-"), message[one])
+        for one in longest_first
+    ]
+    return case(*own, else_=otherwise) if len(locales) > 1 else otherwise
 
 
 def nearest(offered: Select[Any], locale: Column, wanted: Column) -> ScalarSelect[int]:

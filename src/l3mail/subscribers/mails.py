@@ -6,23 +6,14 @@ Owns how such a delivery row is made: one INSERT … SELECT under the one predic
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, String, literal, select
+from sqlalchemy import ColumnElement, Connection, Select, String, literal
 
 from l3mail.database import upsert
 from l3mail.models import DELIVERY, Id
-from l3mail.planning import NOW, Candidate, bindings, mailable
+from l3mail.planning import NOW, Candidate, bindings, mails
 from l3mail.subscribers.terms import Rules
 
 Column = ColumnElement[Any]
-_FROM_CANDIDATE = (
-    "purpose",
-    "kind",
-    "subscriber_id",
-    "stream_id",
-    "generation",
-    "signup_id",
-    "link_request_id",
-)
 
 
 def mail(
@@ -58,25 +49,23 @@ def mail(
         signup_id=given(signup_id),
         link_request_id=given(link_request_id),
     )
-    columns: dict[str, Column] = {name: getattr(candidate, name) for name in _FROM_CANDIDATE}
-    columns |= {
-        "occurrence": occurrence,
-        "slug": slug,
-        "lane": literal(lane),
-        "state": literal("queued"),
-        "due_at": NOW,
-        "planned_at": NOW,
+    return mails(
+        candidate,
+        occurrence=occurrence,
+        slug=slug,
+        lane=lane,
+        due_at=NOW,
+        signup_id=candidate.signup_id,
+        link_request_id=candidate.link_request_id,
         **more,
-    }
-    labelled = [column.label(name) for name, column in columns.items()]
-    return select(*labelled).where(mailable(candidate))
+    )
 
 
-def queue(connection: Connection, rules: Rules, mails: Select[Any], now: datetime) -> list[int]:
-    """Write the rows of `mail`, but none that is there already; their ids."""
+def queue(connection: Connection, rules: Rules, chosen: Select[Any], now: datetime) -> list[int]:
+    """Write rows that `mail` made, but none that is there already; their ids."""
     statement = (
         upsert(connection, DELIVERY)
-        .from_select(mails.selected_columns.keys(), mails)
+        .from_select(chosen.selected_columns.keys(), chosen)
         .on_conflict_do_nothing(index_elements=[DELIVERY.c.subscriber_id, DELIVERY.c.occurrence])
         .returning(DELIVERY.c.id)
     )
