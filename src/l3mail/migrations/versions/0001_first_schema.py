@@ -589,7 +589,6 @@ def upgrade() -> None:
             ["message_id"], ["message.id"], name=op.f("delivery_message_id_fkey")
         ),
         sa.ForeignKeyConstraint(["signup_id"], ["signup.id"], name=op.f("delivery_signup_id_fkey")),
-        sa.ForeignKeyConstraint(["stream_id"], ["stream.id"], name=op.f("delivery_stream_id_fkey")),
         sa.ForeignKeyConstraint(
             ["subscriber_id"], ["subscriber.id"], name=op.f("delivery_subscriber_id_fkey")
         ),
