@@ -74,7 +74,8 @@ def publish(
             generated=generated,
         )
     )
-    (message_id,) = written.inserted_primary_key or ()
+    assert written.inserted_primary_key is not None
+    message_id = int(written.inserted_primary_key[0])
     if links:
         connection.execute(
             insert(LINK),
@@ -83,7 +84,7 @@ def publish(
                 for number, (url, name) in enumerate(links, start=1)
             ],
         )
-    return int(message_id)
+    return message_id
 
 
 def load(connection: Connection, ids: Collection[int]) -> dict[int, Published]:
