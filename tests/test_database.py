@@ -30,7 +30,9 @@ def notes(database: Database) -> Database:
 
 @pytest.fixture
 def sqlite_file(tmp_path: Path) -> Path:
-    return tmp_path / "notes.sqlite3"
+    file = tmp_path / "notes.sqlite3"
+    file.touch()
+    return file
 
 
 @pytest.fixture
@@ -281,6 +283,19 @@ def test_a_full_disk_loses_nothing_and_writing_goes_on_once_there_is_room(
     impatient.write(lambda connection: room(connection, 1000))
     impatient.write(verb)
     assert ids(impatient) == [1, *range(100, 200)]
+
+
+def test_neither_reading_nor_writing_makes_a_database_or_touches_what_a_lost_one_left(
+    tmp_path: Path,
+) -> None:
+    left = tmp_path / "lost.sqlite3-wal"
+    left.write_bytes(b"what was written last")
+    with opened(f"sqlite:///{tmp_path / 'lost.sqlite3'}") as database:
+        for ask in (database.read, database.write):
+            with pytest.raises(DatabaseClosedError, match="unable to open"):
+                ask(lambda connection: None)
+    assert [path.name for path in tmp_path.iterdir()] == [left.name]
+    assert left.read_bytes() == b"what was written last"
 
 
 def test_a_file_that_cannot_be_written_says_so(impatient: Database, sqlite_file: Path) -> None:

@@ -2,6 +2,7 @@
 
 import shutil
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from datetime import timedelta
@@ -12,6 +13,7 @@ import pytest
 from sqlalchemy import Connection
 
 from l3mail import outbox, reconciling, rounds
+from l3mail.cli import main
 from l3mail.database import Database, opened
 from l3mail.errors import RestoredError
 from l3mail.models import ACTIONS, DELIVERY, ENROLLMENT, SUBSCRIBER, WORKSPACE
@@ -39,6 +41,21 @@ def office(tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> Iter
     """The same on SQLite, on its first Sunday."""
     with on_a_sunday("sqlite", tmp_path, capsys, monkeypatch) as disaster:
         yield disaster
+
+
+@pytest.fixture
+def desk_words(tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The real command line on the bare folder; all it says."""
+
+    def run(*words: str, code: int = 1) -> str:
+        monkeypatch.setattr(sys, "argv", ["l3mail", "--workspace", str(tmp_path), *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        assert ended.value.code == code, captured.out + captured.err
+        return str(captured.out + captured.err)
+
+    return run
 
 
 LOST = [*((p, ISSUE) for p in PEOPLE), *((p, YEARLY) for p in PEOPLE)]
@@ -269,6 +286,86 @@ def test_reconciling_that_ends_anywhere_keeps_the_brake_and_is_done_again(
     assert lost.listed() == dict.fromkeys(LOST, 1)
 
 
+# A database that is gone
+
+
+READING = [
+    "status",
+    "doctor",
+    "outbox list",
+    "run --once",
+    "worker --once",
+    "db backup",
+    "db upgrade",
+]
+
+
+def lose(office: Disaster, *, but: str = "") -> None:
+    """As after `rm` of the database, with all that lies beside it but one."""
+    office.file.unlink()
+    for suffix in ("-wal", "-shm"):
+        beside = office.file.with_name(office.file.name + suffix)
+        beside.unlink(missing_ok=True)
+        if suffix == but:
+            beside.write_bytes(b"what was written last")
+
+
+def left(office: Disaster) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(office.state)): path.read_bytes()
+        for path in sorted(office.state.rglob("*"))
+        if path.is_file() and path.name != "sender.lock"
+    }
+
+
+@pytest.mark.parametrize("command", READING)
+def test_no_command_makes_a_new_database_over_one_that_was_lost(
+    office: Disaster, command: str
+) -> None:
+    office.live(hour(23, 12))
+    lose(office, but="-wal")
+    before = left(office)
+    said = office.run(*command.split(), code=1)
+    assert "there was a database here (high-water, l3mail.sqlite3-wal" in said + office.error
+    assert "l3mail db restore FILE" in said + office.error
+    assert left(office) == before
+
+
+def test_a_lost_database_is_told_with_its_newest_backup(office: Disaster) -> None:
+    backups = [office.run("db", "backup").split(": ")[0]]
+    office.clock.advance(timedelta(days=1))
+    backups.append(office.run("db", "backup").split(": ")[0])
+    lose(office)
+    office.run("status", code=1)
+    (line,) = office.error.splitlines()
+    assert f"l3mail db restore {backups[1]}" in line
+
+
+def test_whoever_wants_to_begin_again_over_a_lost_database_has_to_say_so(office: Disaster) -> None:
+    lose(office, but="-wal")
+    pepper = (office.state / "pepper").read_bytes()
+    office.run("db", "upgrade", code=1)
+    assert "l3mail db upgrade --start-empty" in office.error
+    said = office.run("db", "upgrade", "--start-empty")
+    (aside,) = [
+        line.removeprefix("Kept beside: ") for line in said.splitlines() if "beside" in line
+    ]
+    assert Path(aside).read_bytes() == b"what was written last"
+    assert (office.state / "pepper").read_bytes() == pepper
+    office.run("status")
+
+
+def test_a_workspace_without_a_database_is_only_looked_at(tmp_path: Path, desk_words: Any) -> None:
+    (tmp_path / "l3mail.toml").write_text("", encoding="utf-8")
+    assert "there is no database yet; run `l3mail db upgrade`" in desk_words("status")
+    desk_words("doctor")
+    assert [path.name for path in tmp_path.iterdir()] == ["l3mail.toml"]
+    desk_words("db", "upgrade", code=0)
+    assert {"pepper", "secret.key", "l3mail.sqlite3"} <= {
+        path.name for path in (tmp_path / "state").iterdir()
+    }
+
+
 # A copy that was put back by hand
 
 
@@ -360,7 +457,7 @@ def test_another_database_in_its_place_is_refused(office: Disaster) -> None:
     office.live(hour(23, 12))
     for name in ("", "-wal", "-shm"):
         office.file.with_name(office.file.name + name).unlink(missing_ok=True)
-    office.run("db", "upgrade")
+    office.run("db", "upgrade", "--start-empty")
     office.run("worker", "--once", code=1)
     assert "beside another database" in office.error
     office.run("db", "reconcile", "--yes")

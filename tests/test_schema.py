@@ -339,6 +339,9 @@ def test_a_database_of_a_newer_program_is_refused_and_left_alone(empty: Database
 
 @pytest.mark.parametrize("emptied", [False, True], ids=["no tables", "no revision"])
 def test_a_database_of_an_older_program_is_refused(empty: Database, emptied: bool) -> None:
+    if not emptied and empty.is_sqlite:
+        with empty.migrating():
+            pass  # a file, and nothing in it
     if emptied:
         migrations.upgrade(empty, MONDAY_TEN)
         empty.write(lambda c: c.execute(text("DELETE FROM alembic_version")))

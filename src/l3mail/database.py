@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
@@ -46,7 +47,11 @@ Verb = Callable[[Connection], T]
 
 
 class Database:
-    """The workspace's database, open in this process."""
+    """The workspace's database, open in this process.
+
+    Only `migrating` makes a SQLite file where there is none: an empty one in the place of one that
+    was lost would hide the loss, and take the lost one's `-wal` with it.
+    """
 
     def __init__(self, url: str) -> None:
         """Prepare `url` (`sqlite:///path` or `postgresql+psycopg://…`); nothing connects yet."""
@@ -99,7 +104,7 @@ class Database:
                 connection.exec_driver_sql("SELECT pg_advisory_xact_lock(33)")
                 yield connection
             return
-        engine = _sqlite(self._url, foreign_keys=False)
+        engine = _sqlite(self._url, foreign_keys=False, creates=True)
         try:
             with _told(engine), engine.begin() as connection:
                 yield connection
@@ -209,10 +214,19 @@ def _first_line(fault: DBAPIError) -> str:
     return lines[0] if lines else type(fault.orig).__name__
 
 
-def _sqlite(url: str, *, read_only: bool = False, foreign_keys: bool = True) -> Engine:
+def _sqlite(
+    url: str, *, read_only: bool = False, foreign_keys: bool = True, creates: bool = False
+) -> Engine:
     engine = create_engine(
         url, connect_args={"timeout": BUSY_TIMEOUT_SECONDS}, json_deserializer=_from_json
     )
+
+    @event.listens_for(engine, "do_connect")
+    def open_existing(_dialect: Any, _record: Any, where: list[Any], how: dict[str, Any]) -> None:
+        if not how.get("uri"):
+            # Readers, too, have to write: SQLite's locks lie in the `-shm` beside the file.
+            where[0] = f"file:{quote(where[0])}?mode={'rwc' if creates else 'rw'}"
+            how["uri"] = True
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:

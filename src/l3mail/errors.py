@@ -36,6 +36,10 @@ class SchemaError(L3mailError):
     """The database's schema is not the one this program was made for."""
 
 
+class DatabaseLostError(L3mailError):
+    """There is no database where there was one; an empty one would hide that."""
+
+
 class SenderBusyError(L3mailError):
     """Another process of this workspace is already sending."""
 

@@ -5,12 +5,11 @@ rows mean nor who may be mailed: a database that is put back waits for `db recon
 """
 
 from l3mail.backups.archives import Manifest, opened_archive
-from l3mail.backups.making import KEPT_IN, Backup, back_up, prune
-from l3mail.backups.restoring import Plan, Restored, inspect, restore
+from l3mail.backups.making import Backup, back_up, prune
+from l3mail.backups.restoring import Plan, Restored, inspect, restore, set_leftovers_aside
 from l3mail.backups.staging import Settled, settle_restore
 
 __all__ = [
-    "KEPT_IN",
     "Backup",
     "Manifest",
     "Plan",
@@ -21,5 +20,6 @@ __all__ = [
     "opened_archive",
     "prune",
     "restore",
+    "set_leftovers_aside",
     "settle_restore",
 ]

@@ -110,6 +110,18 @@ def alone_with(path: Path) -> Iterator[None]:
         yield
 
 
+def set_companions_aside(place: Path, stamp: str) -> list[Path]:
+    """Rename what a lost database left beside its place; returns where it is kept."""
+    kept = []
+    for companion in COMPANIONS:
+        beside = place.with_name(place.name + companion)
+        if beside.exists():
+            kept.append(beside.rename(place.with_name(f"{place.name}.before-{stamp}{companion}")))
+    if kept:
+        sync_folder(place.parent)
+    return kept
+
+
 def swap(new: Path, place: Path, aside: Path) -> list[Path]:
     """Put a database in the place of another, whose files are kept under `aside`; durable.
 

@@ -19,8 +19,6 @@ from l3mail.errors import BackupError
 from l3mail.models import DELIVERY, WORKSPACE
 from l3mail.settings import FILE, KEY_FILE, PEPPER_FILE, Settings, sync_folder
 
-KEPT_IN = "backups"
-"""The folder in `state/` where backups lie unless told otherwise."""
 DATABASE = "database.sqlite3"
 TABLES = "tables"
 MEDIA = "media"

@@ -190,3 +190,8 @@ def _restore_tables(room: Path, stamp: str, mark: _Marking, tell: Tell) -> list[
         tables.load(connection, room / TABLES, mark.manifest.revision, tell)
         mark(connection)
     return [f"schema {schema}"] if present else []
+
+
+def set_leftovers_aside(file: Path, now: datetime) -> list[Path]:
+    """Keep what a lost SQLite database left beside its place under a dated name; where it is."""
+    return copies.set_companions_aside(file, f"{now.astimezone(UTC):{STAMP}}")

@@ -27,24 +27,38 @@ def register(app: typer.Typer) -> None:
 
 
 @group.command("upgrade")
-def upgrade(context: typer.Context) -> None:
-    """Bring the database to this version of l3mail; creates it where there is none.
+def upgrade(
+    context: typer.Context,
+    *,
+    start_empty: Annotated[
+        bool,
+        typer.Option(
+            "--start-empty", help="Make an empty database although there was another one here."
+        ),
+    ] = False,
+) -> None:
+    """Bring the database to this version of l3mail; creates it where there never was one.
 
     Example: l3mail db upgrade
     """
     house: House = context.obj
-    _upgrade(house)
+    _upgrade(house, start_empty=start_empty)
 
 
-def _upgrade(house: House) -> None:
+def _upgrade(house: House, *, start_empty: bool) -> None:
     from l3mail import actions, migrations
     from l3mail.database import opened
-    from l3mail.settings import make_state
-    from l3mail.wiring import only_sender
+    from l3mail.settings import PEPPER_FILE, make_state, require_secrets
+    from l3mail.wiring import is_founded, only_sender
 
     house.settle_restore()
-    new = not house.settings.state_dir.exists()
-    make_state(house.settings.state_dir)
+    new = False
+    if is_founded(house.settings):
+        require_secrets(house.settings)
+    else:
+        _prepare_founding(house, start_empty=start_empty)
+        new = not (house.settings.state_dir / PEPPER_FILE).exists()
+        make_state(house.settings.state_dir)
     with (
         opened(house.settings.database_url) as database,
         only_sender(database),
@@ -56,6 +70,28 @@ def _upgrade(house: House) -> None:
     if new:
         typer.echo(f"Made {house.settings.state_dir}: pepper and key; back up the whole folder.")
     typer.echo(f"The database is at revision {revision}.")
+
+
+def _prepare_founding(house: House, *, start_empty: bool) -> None:
+    """Refuse a new database over what is left of another one, unless that is wanted.
+
+    What its last writes left is then kept beside: SQLite would take it for the new one's.
+    """
+    from l3mail import backups
+    from l3mail.errors import DatabaseLostError
+    from l3mail.wiring import require_nothing_lost
+
+    try:
+        require_nothing_lost(house.settings)
+    except DatabaseLostError as error:
+        if not start_empty:
+            raise DatabaseLostError(
+                f"{error}; or begin again with nobody and nothing: `l3mail db upgrade"
+                " --start-empty`"
+            ) from error
+        file = house.settings.database_file
+        for path in backups.set_leftovers_aside(file, house.clock.now()) if file else []:
+            typer.echo(f"Kept beside: {path}")
 
 
 @contextmanager
@@ -109,17 +145,17 @@ def backup(
     """
     from l3mail import backups
     from l3mail.database import opened
-    from l3mail.wiring import MEDIA_FOLDER
+    from l3mail.settings import BACKUPS_FOLDER
+    from l3mail.wiring import MEDIA_FOLDER, require_founded
 
     house: House = context.obj
     if file is not None and (out is not None or keep is not None):
         raise typer.BadParameter("FILE is one file; --out and --keep are for a folder of them")
     house.settle_restore()
     settings = house.settings
-    origin = settings.database_file
-    if origin is not None and not origin.exists():
-        raise BackupError(f"there is no database at {origin} to back up")
-    target = _place(file, out or settings.state_dir / backups.KEPT_IN)
+    if settings.database_file is not None:
+        require_founded(settings)
+    target = _place(file, out or settings.state_dir / BACKUPS_FOLDER)
     with opened(settings.database_url) as database, _bar() as tell:
         made = backups.back_up(
             settings,

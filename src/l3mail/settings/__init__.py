@@ -29,6 +29,7 @@ from l3mail.settings.sections import (
     Workspace,
 )
 from l3mail.settings.state import (
+    BACKUPS_FOLDER,
     KEY_FILE,
     PEPPER_FILE,
     RESTORING,
@@ -37,11 +38,13 @@ from l3mail.settings.state import (
     load_secret_keys,
     make_state,
     pepper_of,
+    require_secrets,
     sync_folder,
     write_durably,
 )
 
 __all__ = [
+    "BACKUPS_FOLDER",
     "DATABASE_FILE",
     "ENVIRONMENT",
     "FILE",
@@ -73,6 +76,7 @@ __all__ = [
     "load_settings",
     "make_state",
     "pepper_of",
+    "require_secrets",
     "sending_problems",
     "sync_folder",
     "unready",

@@ -18,6 +18,8 @@ PEPPER_FILE = "pepper"
 KEY_FILE = "secret.key"
 RESTORING = "restoring"
 """The folder in `state/` that is there while a backup is put back, or when that was interrupted."""
+BACKUPS_FOLDER = "backups"
+"""Where backups lie unless told otherwise."""
 RETIRED = "retired:"
 """What stands before a key that signs nothing any more."""
 
@@ -34,17 +36,7 @@ def make_state(state_dir: Path) -> None:
     would break every link that was ever mailed.
     """
     pepper, key = state_dir / PEPPER_FILE, state_dir / KEY_FILE
-    if (state_dir / DATABASE_FILE).exists() and not pepper.exists():
-        raise StateError(
-            f"{state_dir} holds a database but no {PEPPER_FILE}, without which nobody's"
-            " suppression is known; restore it from your backup"
-        )
-    if (state_dir / DATABASE_FILE).exists() and not key.exists():
-        raise StateError(
-            f"{state_dir} holds a database but no {KEY_FILE}, without which no link mailed so far"
-            " works; restore it from your backup, or, if it is gone for good, make a new one:"
-            f" `(umask 077; openssl rand -hex 32 > {key})`"
-        )
+    _refuse_loss(state_dir)
     try:
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         rights = stat.S_IMODE(state_dir.stat().st_mode)
@@ -59,6 +51,30 @@ def make_state(state_dir: Path) -> None:
         ) from error
     load_pepper(state_dir)
     _keys(key)
+
+
+def require_secrets(settings: Settings) -> None:
+    """Raise `StateError` unless the pepper and a key to sign with are there; makes nothing."""
+    _refuse_loss(settings.state_dir, key_elsewhere=bool(settings.secret_keys))
+    load_pepper(settings.state_dir)
+    load_secret_keys(settings)
+
+
+def _refuse_loss(state_dir: Path, *, key_elsewhere: bool = False) -> None:
+    pepper, key = state_dir / PEPPER_FILE, state_dir / KEY_FILE
+    if not (state_dir / DATABASE_FILE).exists():
+        return
+    if not pepper.exists():
+        raise StateError(
+            f"{state_dir} holds a database but no {PEPPER_FILE}, without which nobody's"
+            " suppression is known; restore it from your backup"
+        )
+    if not key.exists() and not key_elsewhere:
+        raise StateError(
+            f"{state_dir} holds a database but no {KEY_FILE}, without which no link mailed so far"
+            " works; restore it from your backup, or, if it is gone for good, make a new one:"
+            f" `(umask 077; openssl rand -hex 32 > {key})`"
+        )
 
 
 def load_pepper(state_dir: Path) -> bytes:

@@ -18,6 +18,7 @@ from l3mail.content import Finding, Text, check
 from l3mail.database import Database, opened
 from l3mail.errors import (
     DatabaseClosedError,
+    DatabaseLostError,
     DatabaseUnavailableError,
     RestoredError,
     SchemaError,
@@ -34,7 +35,7 @@ from l3mail.settings import (
     unready,
 )
 from l3mail.upkeep.checks import Check, fail, ok, warn
-from l3mail.wiring import compile_content, suspect_restore
+from l3mail.wiring import compile_content, require_founded, suspect_restore
 
 MEGABYTE = 1024 * 1024
 FULL = 10 * MEGABYTE
@@ -165,15 +166,18 @@ def look_at_database(
     settings: Settings, now: datetime, texts: Sequence[Text], findings: Sequence[Finding]
 ) -> Iterator[Check]:
     """Whether rows can be read and written, are safe in a power cut, and know of nothing wrong."""
-    file = settings.database_file
-    if file is not None and not file.exists():
-        yield fail("database", f"there is none at {file}; run `l3mail db upgrade`")
-        return
     try:
+        if settings.database_file is not None:
+            require_founded(settings)
         with opened(settings.database_url) as database:
             database.read(migrations.require_current)
             yield from _look_at_rows(database, settings, now, texts, findings)
-    except (SchemaError, DatabaseClosedError, DatabaseUnavailableError) as error:
+    except (
+        DatabaseLostError,
+        SchemaError,
+        DatabaseClosedError,
+        DatabaseUnavailableError,
+    ) as error:
         yield fail("database", str(error))
 
 

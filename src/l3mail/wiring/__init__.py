@@ -13,7 +13,14 @@ from l3mail.wiring.contents import (
     set_up,
     store_media,
 )
-from l3mail.wiring.databases import LOCK_FILE, only_sender, open_database
+from l3mail.wiring.databases import (
+    LOCK_FILE,
+    is_founded,
+    only_sender,
+    open_database,
+    require_founded,
+    require_nothing_lost,
+)
 from l3mail.wiring.duties import make_asking, make_duty, make_watched_agenda
 from l3mail.wiring.mails import (
     INERT,
@@ -60,6 +67,7 @@ __all__ = [
     "composer",
     "declare_streams",
     "detect_restore",
+    "is_founded",
     "links_of",
     "load_tokens",
     "make_agenda",
@@ -78,6 +86,8 @@ __all__ = [
     "read_content",
     "rendered",
     "report_terms",
+    "require_founded",
+    "require_nothing_lost",
     "require_reconciled",
     "set_up",
     "store_media",

@@ -27,7 +27,7 @@ from l3mail.settings import (
     Settings,
     make_state,
 )
-from l3mail.wiring.databases import only_sender
+from l3mail.wiring.databases import is_founded, only_sender, require_nothing_lost
 from l3mail.wiring.rules import asking_terms, declare_streams
 
 _SAVED = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -195,6 +195,8 @@ def set_up(settings: Settings, *, by: str, now: datetime) -> Publication:
 
     Refuses, with SenderBusyError, while somebody sends from it.
     """
+    if not is_founded(settings):
+        require_nothing_lost(settings)
     make_state(settings.state_dir)
     library, texts = compile_content(settings)
     with opened(settings.database_url) as database, only_sender(database):

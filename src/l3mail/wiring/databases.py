@@ -1,4 +1,4 @@
-"""Which database a workspace has, and who alone may send from it."""
+"""Which database a workspace has, whether it is still there, and who alone may send from it."""
 
 import fcntl
 import os
@@ -8,22 +8,77 @@ from pathlib import Path
 
 from l3mail import migrations
 from l3mail.database import Database, opened
-from l3mail.errors import SenderBusyError
-from l3mail.settings import (
-    Settings,
-    make_state,
-)
+from l3mail.errors import DatabaseLostError, SchemaError, SenderBusyError
+from l3mail.sending import MARK_FILE
+from l3mail.settings import BACKUPS_FOLDER, PEPPER_FILE, Settings, require_secrets
 
 LOCK_FILE = "sender.lock"
+WAL = "-wal"
 
 
 @contextmanager
 def open_database(settings: Settings) -> Iterator[Database]:
-    """The workspace's database, at the schema this program expects."""
-    make_state(settings.state_dir)
+    """The workspace's database, at the schema this program expects; makes nothing.
+
+    Raises SchemaError where there is none, and DatabaseLostError where there was one.
+    """
+    if settings.database_file is not None:
+        require_founded(settings)
+    require_secrets(settings)
     with opened(settings.database_url) as database:
+        if settings.database_file is None and database.read(migrations.revision) is None:
+            require_nothing_lost(settings)
         database.read(migrations.require_current)
         yield database
+
+
+def require_founded(settings: Settings) -> None:
+    """Raise where there is no SQLite file; whether it was lost, or never made."""
+    if not _is_file(settings.database_file):
+        require_nothing_lost(settings)
+        raise SchemaError("there is no database yet; run `l3mail db upgrade`")
+
+
+def is_founded(settings: Settings) -> bool:
+    """Whether there is a database with tables of ours."""
+    if settings.database_file is not None:
+        return _is_file(settings.database_file)
+    with opened(settings.database_url) as database:
+        return database.read(migrations.revision) is not None
+
+
+def require_nothing_lost(settings: Settings) -> None:
+    """Raise DatabaseLostError where no database is but something that one leaves behind."""
+    if signs := _signs(settings):
+        where = settings.database_file or "L3MAIL_DATABASE_URL"
+        backup = newest_backup(settings)
+        hint = f"put it back: `l3mail db restore {backup or 'FILE'}`"
+        raise DatabaseLostError(
+            f"there was a database here ({', '.join(signs)}), and there is none at {where}; {hint}"
+        )
+
+
+def _is_file(file: Path | None) -> bool:
+    return file is not None and file.exists() and file.stat().st_size > 0
+
+
+def _signs(settings: Settings) -> list[str]:
+    """What shows that there was a database, by its names in `state/`."""
+    state, file = settings.state_dir, settings.database_file
+    signs = [MARK_FILE] if (state / MARK_FILE).exists() else []
+    if file is None:
+        # The pepper is no sign: whoever moves to a server takes it along.
+        return signs
+    wal = file.with_name(file.name + WAL)
+    signs += [wal.name] if wal.exists() else []
+    signs += [BACKUPS_FOLDER] if newest_backup(settings) else []
+    return signs + ([PEPPER_FILE] if (state / PEPPER_FILE).exists() else [])
+
+
+def newest_backup(settings: Settings) -> Path | None:
+    """The newest backup where backups lie unless told otherwise; their names end in their age."""
+    found = (settings.state_dir / BACKUPS_FOLDER).glob("*.tar.gz")
+    return max(found, key=lambda path: path.name.rpartition("-")[2], default=None)
 
 
 @contextmanager
