@@ -15,6 +15,7 @@ import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -22,6 +23,7 @@ from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, OperationalError
 
+from l3mail import owners
 from l3mail.clocks import SystemClock
 from l3mail.errors import (
     DatabaseClosedError,
@@ -194,8 +196,8 @@ def _told(engine: Engine) -> Iterator[None]:
         where = engine.url.database
         if name.startswith(_CLOSED):
             raise DatabaseClosedError(
-                f"{where} cannot be written or opened ({_first_line(fault)}); give the file and"
-                " its folder to the user l3mail runs as"
+                f"{where} cannot be written or opened ({_first_line(fault)});"
+                f" {owners.mend(Path(where or '.'))}"
             ) from fault
         if name.startswith(_DAMAGED):
             raise SchemaError(

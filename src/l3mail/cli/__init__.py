@@ -121,4 +121,10 @@ def main() -> None:
         for line in str(error).splitlines():
             typer.echo(f"l3mail: {line}", err=True)
         sys.exit(1)
+    except PermissionError as error:
+        from l3mail import owners
+
+        where = Path(str(error.filename or "."))
+        typer.echo(f"l3mail: {where}: {error.strerror}; {owners.mend(where)}", err=True)
+        sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)

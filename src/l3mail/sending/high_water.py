@@ -28,7 +28,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from l3mail import outbox
+from l3mail import outbox, owners
 from l3mail.errors import StateError
 from l3mail.models import ACTIONS, DELIVERY, WORKSPACE, UtcDateTime
 from l3mail.outbox import Started
@@ -72,9 +72,7 @@ def read_mark(state_dir: Path) -> Mark | None:
             " `l3mail db reconcile --sent-until` with the moment the last mail may have gone"
         ) from error
     except OSError as error:
-        raise StateError(
-            f"{path} cannot be read: {error.strerror}; run l3mail as the user who owns it"
-        ) from error
+        raise StateError(f"{path} cannot be read: {error.strerror}; {owners.mend(path)}") from error
 
 
 def _sane(mark: Mark) -> Mark:

@@ -2,7 +2,7 @@
 
 Owns the search for the workspace, every key with its error line, the environment that wins over
 the file, the secret files in `state/`, and the rule when mail may leave for a real relay. Must
-not know what any of it is for: it imports no module of the house but `errors`.
+not know what any of it is for: it imports no module of the house but `errors` and `owners`.
 """
 
 from l3mail.settings.readiness import sending_problems, unready

@@ -16,6 +16,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from l3mail import owners
 from l3mail.errors import SettingsError, WorkspaceError, quoted
 from l3mail.settings.sections import FORM_FIELDS, Sections, Settings
 
@@ -64,6 +65,14 @@ def find_workspace(start: Path, explicit: Path | None, environ: Mapping[str, str
     named: str | Path | None = explicit or environ.get("L3MAIL_WORKSPACE")
     if named is not None and named != "":
         folder = start.joinpath(Path(named).expanduser()).resolve()
+        try:
+            (folder / FILE).stat()
+        except PermissionError as error:
+            raise WorkspaceError(
+                f"{error.filename}: {error.strerror}; {owners.mend(folder / FILE)}"
+            ) from error
+        except OSError:
+            pass  # told below
         if not _is_workspace(folder):
             by = "--workspace" if explicit else "L3MAIL_WORKSPACE"
             raise WorkspaceError(
@@ -144,7 +153,7 @@ def _read(path: Path) -> str:
         fault = f"{FILE}:{line}: this line is not UTF-8 text; save the file as UTF-8"
         raise SettingsError([fault]) from error
     except OSError as error:
-        fault = f"{path} cannot be read: {error.strerror}; give it to the user l3mail runs as"
+        fault = f"{path} cannot be read: {error.strerror}; {owners.mend(path)}"
         raise SettingsError([fault]) from error
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from l3mail import owners
 from l3mail.errors import StateError
 from l3mail.settings.sections import DATABASE_FILE, Settings
 
@@ -47,7 +48,7 @@ def make_state(state_dir: Path) -> None:
     except OSError as error:
         raise StateError(
             f"{error.filename or state_dir} cannot be written: {error.strerror};"
-            " give the folder to the user l3mail runs as"
+            f" {owners.mend(state_dir)}"
         ) from error
     load_pepper(state_dir)
     _keys(key)
@@ -164,9 +165,7 @@ def _secret(path: Path) -> str:
             " workspace"
         ) from None
     except OSError as error:
-        raise StateError(
-            f"{path} cannot be read: {error.strerror}; run l3mail as the user who owns it"
-        ) from error
+        raise StateError(f"{path} cannot be read: {error.strerror}; {owners.mend(path)}") from error
     if rights & 0o077:
         raise StateError(f"{path} is open to others (mode {rights:04o}); run `chmod 600 {path}`")
     if not text:

@@ -9,11 +9,10 @@ import shutil
 import stat
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from pathlib import Path
 
 from sqlalchemy import Connection, func, select
 
-from l3mail import migrations, needs, publishing
+from l3mail import migrations, needs, owners, publishing
 from l3mail.content import Finding, Text, check
 from l3mail.database import Database, opened
 from l3mail.errors import (
@@ -78,9 +77,9 @@ def look_at_state(settings: Settings) -> Iterator[Check]:
         yield fail("state", f"{folder}: {error.strerror}; `l3mail db upgrade` makes it")
         return
     rights = stat.S_IMODE(found.st_mode)
-    owner = _owner(folder)
+    owner = owners.owner_of(folder)
     if not os.access(folder, os.W_OK | os.X_OK):
-        yield fail("state", f"{folder} belongs to {owner}; run l3mail as that user")
+        yield fail("state", f"may not be opened; {owners.mend(folder)}")
     elif rights & 0o007:
         yield fail(
             "state", f"{folder} is open to others (mode {rights:04o}); run `chmod o= {folder}`"
@@ -100,13 +99,6 @@ def look_at_state(settings: Settings) -> Iterator[Check]:
     else:
         yield ok("pepper", f"{folder / PEPPER_FILE} is there; it belongs into every backup")
     yield _keys(settings)
-
-
-def _owner(path: Path) -> str:
-    try:
-        return path.owner()
-    except KeyError:
-        return f"uid {path.stat().st_uid}"
 
 
 def _keys(settings: Settings) -> Check:
@@ -158,8 +150,10 @@ def lack_of_space(settings: Settings) -> str:
 
 
 def _size(settings: Settings) -> int:
-    file = settings.database_file
-    return file.stat().st_size if file and file.exists() else 0
+    try:
+        return settings.database_file.stat().st_size if settings.database_file else 0
+    except OSError:
+        return 0  # told where the database is looked at
 
 
 def look_at_database(
@@ -177,6 +171,7 @@ def look_at_database(
         SchemaError,
         DatabaseClosedError,
         DatabaseUnavailableError,
+        StateError,
     ) as error:
         yield fail("database", str(error))
 

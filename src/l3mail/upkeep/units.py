@@ -44,7 +44,8 @@ def service_unit(post: Post) -> str:
     lines = [
         "# /etc/systemd/system/l3mail.service",
         *_steps("l3mail.service", "systemctl enable --now l3mail"),
-        "# See how it is: systemctl status l3mail; l3mail status; journalctl -u l3mail",
+        "# See how it is: systemctl status l3mail; journalctl -u l3mail;",
+        f"#   {_as_user(post)}l3mail status",
         *_of_user(post),
         "[Unit]",
         f"Description=l3mail: {_one_line(post.settings.workspace.name)}",
@@ -101,6 +102,10 @@ def _steps(name: str, start: str) -> list[str]:
         "#      L3MAIL_SMTP_PASSWORD=secret",
         f"# 3. systemctl daemon-reload; {start}",
     ]
+
+
+def _as_user(post: Post) -> str:
+    return f"sudo -u {post.user} " if post.user else ""
 
 
 def _of_user(post: Post) -> Iterator[str]:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from l3mail import migrations
+from l3mail import migrations, owners
 from l3mail.database import Database, opened
-from l3mail.errors import DatabaseLostError, SchemaError, SenderBusyError
+from l3mail.errors import DatabaseLostError, SchemaError, SenderBusyError, StateError
 from l3mail.sending import MARK_FILE
 from l3mail.settings import BACKUPS_FOLDER, PEPPER_FILE, Settings, require_secrets
 
@@ -59,7 +59,14 @@ def require_nothing_lost(settings: Settings) -> None:
 
 
 def _is_file(file: Path | None) -> bool:
-    return file is not None and file.exists() and file.stat().st_size > 0
+    if file is None:
+        return False
+    try:
+        return file.stat().st_size > 0
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise StateError(f"{file}: {error.strerror}; {owners.mend(file)}") from error
 
 
 def _signs(settings: Settings) -> list[str]:
