@@ -36,9 +36,9 @@ def test_a_closed_state_is_one_line_with_its_owner(closed: Desk, command: str) -
     closed.run(*command.split(), code=1)
     (line,) = [line for line in closed.error.splitlines() if "warning" not in line]
     place = closed.folder / "state"
-    assert line == (
-        f"l3mail: {place / 'l3mail.sqlite3'}: Permission denied; {place} belongs to dienst:"
-        " run `sudo -u dienst l3mail …`"
+    assert line.startswith(f"l3mail: {place}/")
+    assert line.endswith(
+        f": Permission denied; {place} belongs to dienst: run `sudo -u dienst l3mail …`"
     )
 
 

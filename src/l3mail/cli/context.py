@@ -38,6 +38,7 @@ class House:
 
     folder: Path | None = None
     acting: str | None = None
+    in_emergency: bool = False
 
     @cached_property
     def settings(self) -> "Settings":
@@ -45,6 +46,18 @@ class House:
         from l3mail.settings import find_workspace, load_settings
 
         return load_settings(find_workspace(Path.cwd(), self.folder, os.environ), os.environ)
+
+    def pull_together(self) -> list[str]:
+        """Take of the settings what says where the rows are, whatever else is wrong; the faults.
+
+        From then on neither pepper nor key is asked for.
+        """
+        from l3mail.settings import find_workspace, load_whereabouts
+
+        workspace = find_workspace(Path.cwd(), self.folder, os.environ)
+        self.settings, faults = load_whereabouts(workspace, os.environ)
+        self.in_emergency = True
+        return faults
 
     @cached_property
     def clock(self) -> "Clock":
@@ -67,7 +80,7 @@ class House:
         from l3mail.wiring import open_database
 
         self.settle_restore()
-        with open_database(self.settings) as database:
+        with open_database(self.settings, with_secrets=not self.in_emergency) as database:
             yield database
 
     def settle_restore(self) -> None:

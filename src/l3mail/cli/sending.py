@@ -92,12 +92,16 @@ def halt(
 ) -> None:
     """Stop sending before the next mail: all, one message, one kind.
 
+    It works with a faulty l3mail.toml too, as long as that says where the database is.
+
     Example: l3mail halt --message newsletter/2026-12
     """
     from l3mail import outbox
     from l3mail.models import KINDS
 
     house: House = context.obj
+    for fault in house.pull_together():
+        typer.echo(f"l3mail: warning: {fault}", err=True)
     scope, subject = _scope(message, kind)
     if kind and kind not in KINDS:
         raise typer.BadParameter(f"{kind!r} is no kind of mail; known are {', '.join(KINDS)}")

@@ -6,7 +6,13 @@ not know what any of it is for: it imports no module of the house but `errors` a
 """
 
 from l3mail.settings.readiness import sending_problems, unready
-from l3mail.settings.reading import ENVIRONMENT, FILE, find_workspace, load_settings
+from l3mail.settings.reading import (
+    ENVIRONMENT,
+    FILE,
+    find_workspace,
+    load_settings,
+    load_whereabouts,
+)
 from l3mail.settings.sections import (
     DATABASE_FILE,
     FORM_FIELDS,
@@ -74,6 +80,7 @@ __all__ = [
     "load_retired_keys",
     "load_secret_keys",
     "load_settings",
+    "load_whereabouts",
     "make_state",
     "pepper_of",
     "require_secrets",

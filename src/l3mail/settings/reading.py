@@ -123,6 +123,45 @@ def load_settings(workspace: Path, environ: Mapping[str, str]) -> Settings:
     )
 
 
+def load_whereabouts(workspace: Path, environ: Mapping[str, str]) -> tuple[Settings, list[str]]:
+    """As much of the configuration as says where the rows are, and the faults of the rest.
+
+    For the emergency brake, which no slip of the pen in another section may stop. Raises
+    `SettingsError` where that very place can't be read.
+    """
+    try:
+        return load_settings(workspace, environ), []
+    except SettingsError as error:
+        faults = error.problems
+    overlaid: dict[str, Any] = {"database": {}}
+    if url := environ.get("L3MAIL_DATABASE_URL", "").strip():
+        overlaid["database"] = {"url": url}
+    else:
+        overlaid["database"] = _database_table(workspace / FILE, faults)
+    try:
+        sections = Sections.model_validate(overlaid)
+    except ValidationError:
+        raise SettingsError([*faults, _NO_PLACE]) from None
+    return Settings.model_validate({**dict(sections), "folder": workspace.resolve()}), faults
+
+
+_NO_PLACE = f"so nobody knows where the database is: correct [database] in {FILE} first"
+
+
+def _database_table(path: Path, faults: list[str]) -> Any:
+    """What a faulty file says of the database; of one that is no TOML, only that it says none."""
+    try:
+        text = path.read_text(encoding="utf-8-sig", errors="replace")
+    except OSError:
+        raise SettingsError([*faults, _NO_PLACE]) from None
+    try:
+        return _frozen(tomllib.loads(text).get("database", {}))
+    except tomllib.TOMLDecodeError:
+        if any("database" in line.partition("#")[0] for line in text.splitlines()):
+            raise SettingsError([*faults, _NO_PLACE]) from None
+        return {}
+
+
 def _misspelt(given: Mapping[str, str]) -> Iterator[str]:
     """Find variables that look like ours and are not: a typo would be ignored in silence."""
     known = [*ENVIRONMENT, "L3MAIL_SMTP_PASSWORD", "L3MAIL_SECRET_KEY", "L3MAIL_WORKSPACE"]

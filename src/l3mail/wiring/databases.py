@@ -17,14 +17,16 @@ WAL = "-wal"
 
 
 @contextmanager
-def open_database(settings: Settings) -> Iterator[Database]:
+def open_database(settings: Settings, *, with_secrets: bool = True) -> Iterator[Database]:
     """The workspace's database, at the schema this program expects; makes nothing.
 
-    Raises SchemaError where there is none, and DatabaseLostError where there was one.
+    Raises SchemaError where there is none, and DatabaseLostError where there was one. Without
+    secrets only what needs neither pepper nor key may be done.
     """
     if settings.database_file is not None:
         require_founded(settings)
-    require_secrets(settings)
+    if with_secrets:
+        require_secrets(settings)
     with opened(settings.database_url) as database:
         if settings.database_file is None and database.read(migrations.revision) is None:
             require_nothing_lost(settings)
