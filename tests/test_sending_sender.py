@@ -378,17 +378,17 @@ def test_a_relay_that_slams_the_door_is_down_and_not_stormed(
     assert outbox_counts(sqlite_village)["queued"] >= 42
 
 
-def test_a_relay_that_wants_a_login_leaves_the_queue(sqlite_village: Village) -> None:
+@pytest.mark.parametrize("stage", ["mail", "rcpt", "data"])
+def test_a_relay_that_wants_a_login_leaves_the_queue(sqlite_village: Village, stage: Any) -> None:
     fill(sqlite_village, 20)
-    login = Fault(None, "mail", "reply", b"530 5.7.0 Authentication required")
+    login = Fault(None, stage, "reply", b"530 5.7.0 Authentication required")
     with Relay(fault_for=lambda *_: login) as relay:
-        send(sqlite_village, relay)
-    counts = outbox_counts(sqlite_village)
-    assert (counts["failed"], counts["accepted"]) == (0, 0)
-    # Who was asked first waits, everybody else is as before.
-    assert counts["queued"] + counts["deferred"] == 20
-    assert counts["queued"] > 0
+        tally = send(sqlite_village, relay)
+    assert outbox_counts(sqlite_village)["queued"] == 20
     assert not sqlite_village.database.read(outbox.halts), "no message is to blame for a login"
+    assert not tally.outcomes
+    assert tally.relay_fault is not None
+    assert "it wants a login (530): look at username" in tally.relay_fault
 
 
 def test_lessons_refused_as_ours_again_and_again_are_halted(sqlite_village: Village) -> None:

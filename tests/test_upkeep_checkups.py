@@ -104,6 +104,18 @@ def test_a_relay_that_takes_us_is_asked_for_no_recipient(office: Office, securit
         (Fault(None, "connect", "close"), "relay", "failed", "check host and port"),
         (Fault(None, "connect", "hang"), "relay", "failed", "no answer in time"),
         (Fault(None, "mail", "reply", b"550 5.7.1 no"), "sender", "failed", "send as it"),
+        (
+            Fault(None, "mail", "reply", b"530 5.7.0 authentication required"),
+            "sender",
+            "failed",
+            "the relay wants a login: set username below [relay] and L3MAIL_SMTP_PASSWORD",
+        ),
+        (
+            Fault(None, "mail", "reply", b"530 5.7.0 Must issue a STARTTLS command first"),
+            "sender",
+            "failed",
+            'set tls = "starttls" below [relay]',
+        ),
         (Fault(None, "mail", "reply", b"451 4.7.1 later"), "sender", "warning", "try again later"),
         (Fault(None, "mail", "reply", b"421 4.3.2 bye"), "sender", "warning", "try again later"),
         (Fault(None, "mail", "close"), "sender", "failed", "went away"),

@@ -11,7 +11,7 @@ from l3mail.outbox import Attempt, Cause, Outcome
 from l3mail.sending.bulletins import Board
 from l3mail.sending.connections import Lines, seconds
 from l3mail.sending.rates import Throttle
-from l3mail.sending.refusals import REFUSALS_ENDURED
+from l3mail.sending.refusals import REFUSALS_ENDURED, unheard
 from l3mail.sending.replies import LOGIN_WANTED, asks_for_patience
 from l3mail.sending.tallies import Tally
 
@@ -33,13 +33,16 @@ class Ear:
 
     def hear(self, finished: Sequence[Attempt], distrusted: Sequence[str]) -> None:
         """Draw conclusions from outcomes; `distrusted` are slugs that were halted by them."""
-        self._tally.outcomes.update(attempt.outcome for attempt in finished)
+        self._tally.outcomes.update(attempt.outcome for attempt in unheard(finished)[0])
         for attempt in finished:
             # Ids and codes only: a relay's words may name the person.
             what = (attempt.delivery.id, attempt.stage, attempt.code, attempt.status)
             self._listen(attempt)
             if attempt.code in LOGIN_WANTED:
-                self._lines.distrust(f"it wants another login: {attempt.code}")
+                self._lines.distrust(
+                    f"it wants a login ({attempt.code}): look at username below [relay] and at"
+                    " L3MAIL_SMTP_PASSWORD"
+                )
                 continue
             in_doubt = attempt.outcome is Outcome.UNKNOWN
             if in_doubt:

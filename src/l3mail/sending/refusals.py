@@ -8,7 +8,8 @@ from sqlalchemy import Connection
 
 from l3mail import events, outbox, suppressions
 from l3mail.errors import L3mailError
-from l3mail.outbox import Attempt, Cause, Outcome, Started
+from l3mail.outbox import Attempt, Cause, Claim, Outcome, Started
+from l3mail.sending.replies import BEFORE_THE_TEXT, LOGIN_WANTED
 
 REFUSALS_ENDURED = 3
 """So many refusals of our sender in a row halt a message that has no campaign to pause; so many
@@ -37,6 +38,18 @@ def distrusted_slugs(
                 found.append(slug)
                 refusals[slug] = 0
     return found, refusals
+
+
+def unheard(finished: Sequence[Attempt]) -> tuple[list[Attempt], list[Claim]]:
+    """Attempts with an outcome, and rows that the relay did not listen to for want of a login.
+
+    The latter say nothing of their mails, of which certainly no text left.
+    """
+    barred = [a for a in finished if a.code in LOGIN_WANTED and a.stage in BEFORE_THE_TEXT]
+    if not barred:
+        return list(finished), []
+    heard = [attempt for attempt in finished if attempt not in barred]
+    return heard, [Claim(a.delivery.id, a.delivery.fence) for a in barred]
 
 
 def unsendable(delivery: Started, fault: Exception) -> Attempt:

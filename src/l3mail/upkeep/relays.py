@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 from l3mail.errors import RelayDownError, printable
 from l3mail.sending import Relay
 from l3mail.sending.dialogue import GoneError
-from l3mail.sending.replies import Reply
+from l3mail.sending.replies import LOGIN_WANTED, Reply
 from l3mail.settings import Settings
 from l3mail.upkeep.checks import Check, fail, ok, unknown, warn
 
@@ -81,7 +81,8 @@ def look_at_relay(
             fail("relay", told),
             unknown("sender", f"whether {sender} may send is not known while the relay is closed"),
         ], None
-    checks = [_session(relay, answers, now), _offers(answers), _sender(sender, answers)]
+    taken = _sender(sender, answers, login=bool(relay.username))
+    checks = [_session(relay, answers, now), _offers(answers), taken]
     return checks, answers
 
 
@@ -111,7 +112,7 @@ def _offers(answers: Answers) -> Check:
     return ok("offers", words)
 
 
-def _sender(sender: str, answers: Answers) -> Check:
+def _sender(sender: str, answers: Answers, *, login: bool) -> Check:
     if answers.taken is None:
         return fail("sender", f"at MAIL FROM:<{sender}> the relay went away: {answers.gone}")
     reply = answers.taken
@@ -120,10 +121,14 @@ def _sender(sender: str, answers: Answers) -> Check:
         return ok("sender", f"MAIL FROM:<{sender}> is taken ({said.strip()})")
     if reply.code < 500:
         return warn("sender", f"MAIL FROM:<{sender}> is put off: {said.strip()}; try again later")
-    return fail(
-        "sender",
-        f"MAIL FROM:<{sender}> is refused: {said.strip()}; ask the IT to let this login send as it",
-    )
+    cure = "ask the IT to let this login send as it"
+    if reply.code in LOGIN_WANTED and not login:
+        cure = "the relay wants a login: set username below [relay] and L3MAIL_SMTP_PASSWORD"
+        if "TLS" in reply.text.upper():
+            cure = 'the relay wants TLS first: set tls = "starttls" below [relay]'
+    elif not login:
+        cure = "ask the IT to let this machine send as it"
+    return fail("sender", f"MAIL FROM:<{sender}> is refused: {said.strip()}; {cure}")
 
 
 def clocks_differ(answers: Answers | None, now: datetime) -> Iterator[tuple[str, timedelta]]:
