@@ -188,7 +188,10 @@ CAUSES: dict[str, tuple[Callable[[Village], None], list[str]]] = {
     "uncertain, and sent again by rule": (resends, []),
     "an operator's halt": (halts, []),
     "the relay refuses our sender": (refuses, ["Absender abgelehnt (kurs/01)"]),
-    "the relay refuses an issue's sender": (refuses_issue, [f"{ISSUE} ruht"]),
+    "the relay refuses an issue's sender": (
+        refuses_issue,
+        [f"{ISSUE} ruht", f"{ISSUE}, Mo 10:00: 1 geplant, 0 angenommen, 0 ungewiss, 1 gescheitert"],
+    ),
     "a campaign is paused": (pauses, [f"{ISSUE} ruht"]),
     "a segment can't be asked": (asks_in_vain, [f"{ISSUE} ruht"]),
     "unpublished and due in 48 hours": (unpublished, ["kurs/01 ist nicht veröffentlicht"]),
@@ -206,7 +209,8 @@ def test_which_causes_fetch_somebody(
     assert tick(village) == [f"[Bildung in Musterstadt] {subject}" for subject in told]
     assert tick(village) == []
     for row in notices(village):
-        assert (row["purpose"], row["slug"], row["address"]) == ("staff", "notice/alarm", OFFICE)
+        slug = "notice/clear" if "clear" in str(row["occurrence"]) else "notice/alarm"
+        assert (row["purpose"], row["slug"], row["address"]) == ("staff", slug, OFFICE)
         assert "schule.example" not in text(village)
         assert "`l3mail " in text(village)
 
@@ -602,6 +606,14 @@ def test_a_campaign_has_an_all_clear_of_its_own(town: Village) -> None:
     assert clear(town) == [f"{ISSUE}, Di 10:00: 1 geplant, 1 angenommen, 0 ungewiss"]
     assert notices(town)[-1]["occurrence"] == f"notice:clear:campaign-{number}"
     assert clear(town) == []
+
+
+def test_the_first_campaign_of_a_new_house_has_its_all_clear(village: Village) -> None:
+    issue(village)
+    tick(village)
+    for started in village.start(lane=2):
+        village.record(started, Outcome.ACCEPTED)
+    assert clear(village) == [f"{ISSUE}, Mo 10:00: 1 geplant, 1 angenommen, 0 ungewiss"]
 
 
 def test_a_campaign_cancelled_before_it_was_planned_is_not_told(town: Village) -> None:

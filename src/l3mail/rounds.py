@@ -92,10 +92,14 @@ NextMoment = Callable[[Connection, datetime, Agenda], datetime | None]
 
 @dataclass(frozen=True, slots=True)
 class Planner:
-    """Something that falls due by itself: how it is planned, and when there is something next."""
+    """Something that falls due by itself: how it is planned, and when there is something next.
+
+    `opening` is done before all else of a round, for who has to know when planning begins.
+    """
 
     step: Step
     next_moment: NextMoment
+    opening: Step | None = None
 
 
 def _settle(connection: Connection, now: datetime, agenda: Agenda) -> Round:
@@ -204,7 +208,8 @@ def due(connection: Connection, now: datetime, agenda: Agenda) -> Round:
 
 
 def _all_of(agenda: Agenda) -> tuple[Step, ...]:
-    return (*STEPS, *(planner.step for planner in agenda.planners))
+    openings = [planner.opening for planner in agenda.planners if planner.opening]
+    return (*openings, *STEPS, *(planner.step for planner in agenda.planners))
 
 
 class Stretch:

@@ -18,7 +18,7 @@ from l3mail.alarms.approvals import (
     samples_of,
     who_is,
 )
-from l3mail.alarms.clears import give, next_clear
+from l3mail.alarms.clears import begin, give, next_clear
 from l3mail.alarms.duty import Duty, next_sound, ring, sound
 from l3mail.rounds import Agenda, Planner, Round, trigger_terms
 
@@ -44,13 +44,18 @@ def planner(duty: Duty) -> Planner:
         alarms = sound(connection, now, duty, agenda)
         return Round(planned=alarms + give(connection, now, duty))
 
+    def opening(connection: Connection, now: datetime, _agenda: Agenda) -> Round:
+        if duty.to:
+            begin(connection, now, duty)
+        return Round()
+
     def next_moment(connection: Connection, now: datetime, _agenda: Agenda) -> datetime | None:
         if not duty.to:
             return None
         found = (next_sound(connection, now), next_clear(connection, now))
         return min((moment for moment in found if moment is not None), default=None)
 
-    return Planner(step, next_moment)
+    return Planner(step, next_moment, opening)
 
 
 def asker(duty: Duty, asking: Asking) -> Planner:

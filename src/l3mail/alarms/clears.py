@@ -82,7 +82,6 @@ def give(connection: Connection, now: datetime, duty: Duty) -> int:
     """Plan the all-clear of whatever is through; how many mails."""
     after = _told_until(connection, now)
     if after is None:
-        _begin(connection, now, duty)
         return 0
     through, _ = _look(connection, after, now, duty)
     if not through or not take_turn(connection):
@@ -110,10 +109,16 @@ def next_clear(connection: Connection, now: datetime) -> datetime | None:
     return min((moment for moment in moments if moment > now), default=None)
 
 
-def _begin(connection: Connection, now: datetime, duty: Duty) -> None:
-    """From now on all-clears are given: what was before somebody was on duty is not told."""
+def begin(connection: Connection, now: datetime, duty: Duty) -> None:
+    """From now on all-clears are given: what was before somebody was on duty is not told.
+
+    Before anything is planned, or the first campaign of a new house would be of the time before.
+    Done once; afterwards it changes nothing.
+    """
+    if _told_until(connection, now) is not None:
+        return
     if take_turn(connection) and _told_until(connection, now) is None:
-        facts = {_UNTIL: now.isoformat()}
+        facts = {_UNTIL: (now - _MOMENT_BEFORE).isoformat()}
         staff.remember(connection, duty.letter(CLEAR, duty.sheet("", []), facts), now)
 
 
