@@ -57,7 +57,7 @@ def measure(
     """All figures of these parts, one after the other, and whether somebody stopped it."""
     figures: list[Figure] = []
     total = parts.minutes(tuple(wanted), size)
-    progress.print(f"{len(wanted)} parts, about {total:.0f} minutes on a machine of its own")
+    progress.print(f"{count(len(wanted), 'part')}, {how_long(total)} on a machine of its own")
     try:
         for number, part in enumerate(wanted, start=1):
             began = time.monotonic()
@@ -73,6 +73,17 @@ def measure(
         progress.print("stopped; what was measured by now:")
         return figures, True
     return figures, False
+
+
+def count(number: int, what: str) -> str:
+    """`1 part`, `2 parts`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def how_long(minutes: float) -> str:
+    """About how many minutes, in words that are never none."""
+    whole = round(minutes)
+    return f"about {count(whole, 'minute')}" if whole else "less than a minute"
 
 
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:

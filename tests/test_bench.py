@@ -13,7 +13,7 @@ from types import ModuleType
 
 import pytest
 from bench import engine, naive, parts, reference, results, sizing
-from bench.__main__ import main
+from bench.__main__ import count, how_long, main
 from bench.crowd import crowd, plan
 from bench.figures import Figure, Goal, MissingError, Size, in_turns, ratio
 from bench.multitude import Multitude, fresh, settle_in
@@ -238,6 +238,15 @@ def test_parts_are_listed_in_the_order_of_the_goals_and_unknown_ones_are_wrong_u
     assert re.findall(r"^\w+", capsys.readouterr().out, re.MULTILINE) == ["first", "second"]
     assert main(["third"]) == 2
     assert "known are first, second" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("minutes", "words"),
+    [(0.2, "less than a minute"), (1.2, "about 1 minute"), (12.6, "about 13 minutes")],
+)
+def test_how_long_it_takes_is_told_as_people_say_it(minutes: float, words: str) -> None:
+    assert how_long(minutes) == words
+    assert (count(1, "part"), count(2, "part")) == ("1 part", "2 parts")
 
 
 def test_every_module_that_measures_has_its_place() -> None:
