@@ -24,7 +24,7 @@ help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1 /p' Makefile | while read -r name text; do \
 		printf '  make %-9s %s\n' "$$name" "$$text"; done
 
-test: setup ## set up what is missing, then run all tests (PYTEST_ARGS="-k word -x")
+test: setup ## set up what is missing, run all tests (PYTEST_ARGS="-x")
 	@"$(BIN)/python" -m pytest -n $(WORKERS) $(PYTEST_ARGS)
 
 check: check-lint check-format check-types check-imports ## lint, format, types, import contract
@@ -41,10 +41,10 @@ check-types: setup
 check-imports: setup
 	@"$(BIN)/lint-imports"
 
-demo: setup ## ten weeks in time-lapse on this machine; mails, gallery, reports in state/demo
+demo: setup ## ten weeks in time-lapse; what it leaves is in state/demo
 	@"$(BIN)/l3mail" demo
 
-bench: setup ## measure, in ratios of one run (QUICK=1: does it work? FIGURES="engine idle")
+bench: setup ## measure, in ratios of one run (QUICK=1, FIGURES="idle")
 	@"$(BIN)/python" -m bench $(if $(QUICK),--quick) $(FIGURES)
 
 # Leaves the Python to use in $$python: PYTHON if given, else the first of these names that is new
@@ -109,7 +109,7 @@ setup:
 
 # Each installation gets a folder of its own; the link moves when it is complete, so a broken
 # download leaves the old one at work.
-install: ## put l3mail on the PATH, in an environment of its own (PREFIX=~/.local)
+install: ## put l3mail on the PATH, in its own environment (PREFIX=)
 	@set -eu; $(find_python); \
 	prefix=$$(echo "$(PREFIX)" | sed -e "s|^~|$$HOME|" -e "s|^[^/]|$$(pwd)/&|"); \
 	home="$$prefix/share/l3mail"; venv="$$home/venv-$$(date +%Y%m%d-%H%M%S)"; \
@@ -135,7 +135,7 @@ install: ## put l3mail on the PATH, in an environment of its own (PREFIX=~/.loca
 # uv knows how to lock for every platform at once. It comes into an environment that is thrown
 # away, and uses the index it is configured for; nothing of that gets into the files. The second
 # lock starts from the first, so both name the same versions.
-lock: ## lock anew after a change of pyproject.toml (UPGRADE=1: to the newest versions)
+lock: ## lock anew what pyproject.toml names (UPGRADE=1: newest)
 	@set -eu; $(find_python); \
 	venv=$$(mktemp -d); trap 'rm -rf "$$venv"' EXIT; trap 'exit 1' INT TERM; \
 	"$$python" -m venv "$$venv"; "$$venv/bin/"$(PIP) install uv; \
@@ -154,7 +154,7 @@ lock: ## lock anew after a change of pyproject.toml (UPGRADE=1: to the newest ve
 	fi; \
 	grep -c '^[a-z]' requirements.txt requirements-dev.txt
 
-clean: ## remove what the tools made: environments, caches, builds (never state/)
+clean: ## remove environments, caches and builds (never state/)
 	@rm -rf .venv .ci-venv build dist .mypy_cache .pytest_cache .ruff_cache \
 		.import_linter_cache .hypothesis
 	@find src tests $(wildcard bench) -name __pycache__ -type d -prune -exec rm -rf {} +

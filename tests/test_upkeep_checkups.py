@@ -19,7 +19,8 @@ from l3mail.clocks import FixedClock, SystemClock
 from l3mail.database import opened
 from l3mail.errors import L3mailError
 from l3mail.models import ACTIONS
-from l3mail.settings import Settings
+from l3mail.settings import FILE, Settings, load_settings
+from l3mail.starter import lay_out
 from l3mail.upkeep import ground, pages, samples
 from l3mail.upkeep.checks import Check, Verdict
 from l3mail.upkeep.checkups import Reach, examine
@@ -170,6 +171,28 @@ def test_a_small_limit_is_worth_a_word(office: Office) -> None:
 
 
 # -- this machine
+
+
+def test_what_is_left_of_the_starter_is_warned_of_before_strangers_read_it(
+    tmp_path: Path,
+) -> None:
+    lay_out(tmp_path)
+    sample = "is the sample as `init` laid it out"
+
+    def warned(text: str) -> str:
+        (tmp_path / FILE).write_text(text, encoding="utf-8")
+        checks = [*ground.look_at_settings(load_settings(tmp_path, {}))]
+        return "\n".join(check.words for check in checks if check.name == "samples")
+
+    at_home = SETTINGS.replace("Musterdorf", "Musterstadt")
+    assert not warned(at_home), "what is tried out at home may be a sample"
+    for name in ("Bildung in Musterstadt", "l3mail"):
+        assert '"workspace.name" is' in warned(REAL.replace('name = "Bildung"', f'name = "{name}"'))
+    assert "workspace.name" not in warned(REAL)
+    assert f"newsletters/2026-12.md {sample}" in warned(REAL)
+    with (tmp_path / "newsletters" / "2026-12.md").open("a") as issue:
+        issue.write("Und noch etwas.")
+    assert not warned(REAL)
 
 
 def test_secrets_that_others_can_read_fail(office: Office) -> None:

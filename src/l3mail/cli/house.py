@@ -133,6 +133,6 @@ def _conclude(say: "Callable[[str], None]", summary: "Summary") -> None:
     say(f"The mails themselves are in {summary.folder / 'mails'}. Three things to try:")
     for command in (f"explain {LEAVES}", "outbox list --status failed", "web"):
         say(f"  {program()} --workspace {quote(str(summary.folder))} {command}")
-    say("While the last one runs, the links in the mails work.")
+    say("While the last one runs, the mails' links to our own pages work.")
     if not all(claim.holds for claim in summary.claims):
         raise typer.Exit(1)

@@ -5,7 +5,7 @@ the file, the secret files in `state/`, and the rule when mail may leave for a r
 not know what any of it is for: it imports no module of the house but `errors` and `owners`.
 """
 
-from l3mail.settings.readiness import sending_problems, unready
+from l3mail.settings.readiness import samples_left, sending_problems, unready
 from l3mail.settings.reading import (
     ENVIRONMENT,
     FILE,
@@ -84,6 +84,7 @@ __all__ = [
     "make_state",
     "pepper_of",
     "require_secrets",
+    "samples_left",
     "sending_problems",
     "sync_folder",
     "unready",

@@ -36,6 +36,16 @@ def unready(settings: Settings) -> list[str]:
     ]
 
 
+def samples_left(settings: Settings) -> Iterator[str]:
+    """What of the starter's settings still stands, harmless and yet not ours: a line each."""
+    name = settings.workspace.name
+    if name == type(settings.workspace)().name or _PLACEHOLDER_TEXT.search(name):
+        yield (
+            f'"workspace.name" is {quoted(name)}, as mails, pages and reports will call you;'
+            ' write name = "…" below [workspace]'
+        )
+
+
 def _unready_addresses(settings: Settings) -> Iterator[str]:
     base_url = settings.web.base_url
     if not _is_public_https(base_url):

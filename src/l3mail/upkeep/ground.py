@@ -22,6 +22,7 @@ from l3mail.errors import (
     RestoredError,
     SchemaError,
     StateError,
+    WorkspaceError,
 )
 from l3mail.models import ACTIONS, DELIVERY, MESSAGE, UtcDateTime
 from l3mail.settings import (
@@ -31,11 +32,14 @@ from l3mail.settings import (
     load_pepper,
     load_retired_keys,
     load_secret_keys,
+    samples_left,
     unready,
 )
+from l3mail.starter import starter
 from l3mail.upkeep.checks import Check, fail, ok, warn
 from l3mail.wiring import compile_content, require_founded, suspect_restore
 
+ISSUES = "newsletters"
 MEGABYTE = 1024 * 1024
 FULL = 10 * MEGABYTE
 LITTLE_SPACE = 100 * MEGABYTE
@@ -61,11 +65,26 @@ def look_at_settings(settings: Settings) -> Iterator[Check]:
     else:
         for line in missing:
             yield fail("settings", line)
+    if not settings.relay_is_loopback:
+        for line in (*samples_left(settings), *_sample_issues(settings)):
+            yield warn("samples", line)
     if not settings.alerts.to:
         yield warn(
             "alerts",
             'nobody is told when something breaks; write to = ["name@example.org"] below [alerts]',
         )
+
+
+def _sample_issues(settings: Settings) -> Iterator[str]:
+    """Issues that are word for word the starter's."""
+    try:
+        samples = sorted((starter() / ISSUES).glob("*.md"))
+    except WorkspaceError:
+        return
+    for sample in samples:
+        file = settings.folder / ISSUES / sample.name
+        if file.is_file() and file.read_bytes() == sample.read_bytes():
+            yield f"{ISSUES}/{file.name} is the sample as `init` laid it out; write your own first"
 
 
 def look_at_state(settings: Settings) -> Iterator[Check]:
