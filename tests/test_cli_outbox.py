@@ -1,4 +1,4 @@
-"""`outbox show`: what an operator sees of how a mail was received."""
+"""`outbox show` and `retry`: how a mail was received, and what is tried once more."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from l3mail import events
+from l3mail import events, outbox
+from l3mail.models import ACTIONS
 from tests.fakes.desk import TUESDAY, Desk, at_a_desk
 
 
@@ -66,3 +67,67 @@ def test_outbox_show_tells_programs_the_same(desk: Desk) -> None:
             "url": "https://a.example/\x1b[1m",
         },
     ]
+
+
+# -- retry
+
+
+@pytest.fixture
+def refused(desk: Desk) -> Desk:
+    """Five people's mails, not gone for five reasons."""
+    rows: list[dict[str, Any]] = [
+        {"state": "failed", "reason": "sender"},
+        {"state": "failed", "reason": "person"},
+        {"state": "deferred"},
+        {"state": "held", "reason": outbox.UNPUBLISHED},
+        {"state": "held", "reason": "the learner pauses"},
+        {"state": "deferred", "slug": "kurs/02"},
+    ]
+    for number, values in enumerate(rows):
+        person = desk.learner(f"p{number}@schule.example")
+        desk.village.delivery(person, **{"slug": "kurs/01"} | values)
+    return desk
+
+
+def states(desk: Desk) -> list[str]:
+    return [row["state"] for row in desk.village.rows()]
+
+
+def test_what_a_message_could_not_deliver_is_tried_again_together(refused: Desk) -> None:
+    words = ("outbox", "retry", "--message", "kurs/01")
+    before = states(refused)
+    shown = "3 deliveries of kurs/01 (1 deferred, 1 failed, 1 held)"
+    assert refused.run(*words, "--dry-run") == f"{shown}; nothing is changed.\n"
+    refused.run(*words, code=1)
+    assert f"retry {shown}?" in refused.error
+    assert states(refused) == before
+    assert refused.run(*words, "--yes") == "3 deliveries queued again.\n"
+    assert states(refused) == ["queued", "failed", "queued", "queued", "held", "deferred"]
+    (noted,) = refused.village.rows(ACTIONS)
+    assert noted["counts"] == {"deliveries": 3}
+
+
+def test_what_waits_for_its_next_attempt_is_tried_at_once_by_its_status(refused: Desk) -> None:
+    refused.run("outbox", "retry", "--status", "deferred", "--yes")
+    assert states(refused) == ["failed", "failed", "queued", "held", "held", "queued"]
+    assert refused.run("outbox", "retry", "--status", "deferred", "--yes") == (
+        "0 deliveries; nothing is changed.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        ((), 2, "by their numbers, or by"),
+        (("1", "--message", "kurs/01"), 2, "by their numbers, or by"),
+        (("--status", "accepted"), 2, "failed, deferred, held"),
+        (("--message", "kurs/1"), 1, "did you mean"),
+    ],
+)
+def test_retry_wants_numbers_or_a_message(
+    refused: Desk, words: tuple[str, ...], code: int, told: str
+) -> None:
+    before = states(refused)
+    refused.run("outbox", "retry", *words, "--yes", code=code)
+    assert told in " ".join(refused.error.replace("│", " ").split())
+    assert states(refused) == before

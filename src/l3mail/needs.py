@@ -170,7 +170,8 @@ _WORDS: Mapping[str, Mapping[Cause, str]] = {
         Cause.REJECTED: "{subject} is halted since {at}, because the relay refuses our sender again"
         " and again; once that is mended: `l3mail resume --message {subject}`",
         Cause.WAITING: "mails wait since {at}: is the relay up, is `l3mail run` running?",
-        Cause.UNCERTAIN: "{n} uncertain: `l3mail outbox list --status uncertain`",
+        Cause.UNCERTAIN: "{n} uncertain: `l3mail outbox list --status uncertain` shows them,"
+        " `l3mail outbox resolve --message SLUG` settles those of one message",
         Cause.PAUSED: "{subject} is paused ({because}), {n} wait:"
         " `l3mail newsletters resume` lets it go on",
         Cause.STUCK: "{n} learners of {subject} find no open day since {at}: look at `closed` and"
@@ -195,7 +196,8 @@ _WORDS: Mapping[str, Mapping[Cause, str]] = {
         Cause.REJECTED: "{subject} ist seit {at} angehalten, weil der Mailserver unseren Absender"
         " immer wieder ablehnt; ist das behoben: `l3mail resume --message {subject}`",
         Cause.WAITING: "E-Mails warten seit {at}: Läuft der Mailserver, läuft `l3mail run`?",
-        Cause.UNCERTAIN: "{n} ungewiss: `l3mail outbox list --status uncertain`",
+        Cause.UNCERTAIN: "{n} ungewiss: `l3mail outbox list --status uncertain` zeigt sie,"
+        " `l3mail outbox resolve --message SLUG` klärt alle einer Ausgabe oder Lektion auf einmal",
         Cause.PAUSED: "{subject} ruht ({because}), {n} warten:"
         " `l3mail newsletters resume` setzt fort",
         Cause.STUCK: "{n} Lernende im Kurs {subject} finden seit {at} keinen offenen Tag: bitte"

@@ -165,14 +165,69 @@ def _number(text: str) -> int:
 
 
 @group.command("retry")
-def retry(context: typer.Context, ids: Ids, dry_run: DryRun = False, yes: Yes = False) -> None:
+def retry(
+    context: typer.Context,
+    ids: Annotated[
+        list[int] | None,
+        typer.Argument(metavar="ID", help="Numbers of deliveries, from `outbox list`."),
+    ] = None,
+    *,
+    message: Annotated[
+        str | None, typer.Option(metavar="SLUG", help="Instead of numbers: those of a message.")
+    ] = None,
+    status: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="STATUS",
+            help="Instead of numbers: those failed, deferred or held; may be given more than once.",
+        ),
+    ] = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+) -> None:
     """Queue failed, deferred or held deliveries again.
 
-    Example: l3mail outbox retry 17 18
+    By --message or --status those are left out whose mailbox does not exist, and those held for
+    something else than a text.
+
+    Example: l3mail outbox retry --message newsletter/2026-12 --status deferred
     """
     from l3mail import outbox
 
-    _order(context.obj, "retry", ids, outbox.retry, dry_run=dry_run, yes=yes)
+    house: House = context.obj
+    require_states(status, outbox.RETRYABLE)
+    if bool(ids) == bool(message or status):
+        raise typer.BadParameter("name deliveries by their numbers, or by --message and --status")
+    if ids:
+        _order(house, "retry", ids, outbox.retry, dry_run=dry_run, yes=yes)
+    else:
+        _retry_all(house, message, status or outbox.RETRYABLE, dry_run=dry_run, yes=yes)
+
+
+def _retry_all(
+    house: House, slug: str | None, states: "Sequence[str]", *, dry_run: bool, yes: bool
+) -> None:
+    from l3mail import outbox
+
+    with house.database() as database:
+        if slug:
+            database.read(lambda connection: outbox.require_slug(connection, slug))
+        found = database.read(lambda connection: outbox.retryable(connection, slug, states))
+    total = counted(sum(found.values()), "delivery") + (f" of {slug}" if slug else "")
+    parts = ", ".join(f"{n:,} {state}" for state, n in sorted(found.items()))
+    shown = f"{total} ({parts})" if parts else total
+    if not found or dry_run:
+        typer.echo(f"{shown}; nothing is changed.")
+        return
+    confirm(f"retry {shown}?", yes=yes)
+
+    def verb(connection: "Connection") -> tuple[int, dict[str, int]]:
+        done = outbox.retry_all(connection, slug, states)
+        return done, {"deliveries": done}
+
+    what = " ".join([*(["--message", slug] if slug else []), *(f"--status {s}" for s in states)])
+    done = house.change(f"outbox retry {what}", verb)
+    typer.echo(f"{counted(done, 'delivery')} queued again.")
 
 
 @group.command("resolve")

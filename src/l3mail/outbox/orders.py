@@ -352,22 +352,58 @@ _SETTLED: dict[Settlement, dict[str, Any]] = {
 }
 
 
+RETRYABLE = ("failed", "deferred", "held")
+"""The states an operator may queue again."""
+
+
+def retryable(connection: Connection, slug: str | None, states: Collection[str]) -> dict[str, int]:
+    """How many rows `retry_all` would queue again, by state; states without any are absent."""
+    query = select(DELIVERY.c.state, func.count()).where(*_retryable_of(slug, states))
+    rows = connection.execute(query.group_by(DELIVERY.c.state)).all()
+    return {row[0]: row[1] for row in rows}
+
+
+def retry_all(connection: Connection, slug: str | None, states: Collection[str]) -> int:
+    """`retry` all rows in these states, perhaps of one message; return how many.
+
+    Without those whose mailbox does not exist, which nobody can mend.
+    """
+    rows = connection.execute(
+        update(DELIVERY)
+        .where(*_retryable_of(slug, states))
+        .values(TAKEN_BACK | _AGAIN)
+        .returning(DELIVERY.c.id)
+    )
+    return len(rows.all())
+
+
+def _retryable_of(slug: str | None, states: Collection[str]) -> list[ColumnElement[bool]]:
+    return [
+        DELIVERY.c.state.in_(sorted(states)),
+        DELIVERY.c.reason.is_distinct_from(str(Cause.PERSON)),
+        _NOT_KEPT,
+        *([] if slug is None else [DELIVERY.c.slug == slug]),
+    ]
+
+
+_AGAIN: dict[str, Any] = {
+    "state": "queued",
+    "reason": "tried again by an operator",
+    "ended_at": None,
+    # Five days of trying begin anew.
+    "first_started_at": None,
+    "attempts": 0,
+}
+_NOT_KEPT = or_(DELIVERY.c.state != "held", DELIVERY.c.reason == UNPUBLISHED)
+
+
 def retry(connection: Connection, ids: Sequence[int]) -> list[int]:
     """Queue failed and deferred rows again, and those held for want of a text.
 
     What barred them is checked before they go. A row held for another reason waits for that: a
     learner who pauses is not mailed because somebody is impatient.
     """
-    values: dict[str, Any] = {
-        "state": "queued",
-        "reason": "tried again by an operator",
-        "ended_at": None,
-        # Five days of trying begin anew.
-        "first_started_at": None,
-        "attempts": 0,
-    }
-    retryable = or_(DELIVERY.c.state != "held", DELIVERY.c.reason == UNPUBLISHED)
-    return _change(connection, ids, ("failed", "deferred", "held"), values, retryable)
+    return _change(connection, ids, RETRYABLE, _AGAIN, _NOT_KEPT)
 
 
 def queue_published(connection: Connection, slugs: Collection[str]) -> list[int]:
