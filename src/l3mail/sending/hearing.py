@@ -17,6 +17,9 @@ from l3mail.sending.tallies import Tally
 
 log = logging.getLogger("l3mail.sending")
 
+REPORT_SECONDS = 10.0
+"""So often a long queue says how far it has come."""
+
 
 class Ear:
     """Turns outcomes into trust, distrust and patience, and counts them."""
@@ -30,10 +33,12 @@ class Ear:
         self._tally = tally
         self._board = board
         self._unanswered = 0
+        self._since = 0.0
 
     def hear(self, finished: Sequence[Attempt], distrusted: Sequence[str]) -> None:
         """Draw conclusions from outcomes; `distrusted` are slugs that were halted by them."""
-        self._tally.outcomes.update(attempt.outcome for attempt in unheard(finished)[0])
+        if finished:
+            self._count(finished)
         for attempt in finished:
             # Ids and codes only: a relay's words may name the person.
             what = (attempt.delivery.id, attempt.stage, attempt.code, attempt.status)
@@ -59,6 +64,15 @@ class Ear:
                 log.warning("our sender was refused, delivery %d at %s: %s %s", *what)
         for slug in distrusted:
             log.error("%s is halted: our sender was refused again and again; see `resume`", slug)
+
+    def _count(self, finished: Sequence[Attempt]) -> None:
+        """Count outcomes, and say so where the last word on them is long ago."""
+        if not self._tally.has_news:
+            self._since = seconds()
+        self._tally.outcomes.update(attempt.outcome for attempt in unheard(finished)[0])
+        if seconds() - self._since >= REPORT_SECONDS:
+            self.report()
+            self._since = seconds()
 
     def _listen(self, attempt: Attempt) -> None:
         """Slow down where answers ask for it."""

@@ -20,6 +20,11 @@ class Tally:
     slowed_to: float | None = None
     _told: Counter[Outcome] = field(default_factory=Counter)
 
+    @property
+    def has_news(self) -> bool:
+        """Whether anything was handed over since `news` was asked last."""
+        return self.outcomes != self._told
+
     def news(self) -> str:
         """All that was handed over since this was asked last, in words; "" for nothing."""
         new = self.outcomes - self._told

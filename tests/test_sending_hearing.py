@@ -1,0 +1,81 @@
+"""What a sender says of its progress: one line for a short queue, more of a long one."""
+
+import logging
+import math
+from typing import Any
+
+import pytest
+
+from l3mail.outbox import Attempt, Outcome, Started
+from l3mail.sending import hearing
+from l3mail.sending.hearing import Ear
+from l3mail.sending.tallies import Tally
+from tests.fakes.village import MONDAY_TEN
+
+STARTED = Started(
+    1, 1, "stream", "lesson", "kurs/01", "once", "ada@schule.example", 1, 1, MONDAY_TEN, MONDAY_TEN
+)
+
+
+class Quiet:
+    """Lines and a throttle in fair weather."""
+
+    probing = False
+    rate = math.inf
+
+    def trust(self) -> None:
+        pass
+
+    def heard(self, _now: float, *, complains: bool) -> bool:
+        return complains
+
+
+class Watch:
+    """A clock that goes when it is told to."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def watch(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Watch:
+    caplog.set_level(logging.INFO, "l3mail.sending")
+    watch = Watch()
+    monkeypatch.setattr(hearing, "seconds", watch)
+    return watch
+
+
+def ear() -> Ear:
+    quiet: Any = Quiet()
+    return Ear(quiet, quiet, Tally())
+
+
+def accepted(n: int) -> list[Attempt]:
+    return [Attempt(STARTED, Outcome.ACCEPTED, "dot", 250)] * n
+
+
+def test_a_long_queue_says_every_ten_seconds_how_far_it_has_come(
+    watch: Watch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ours = ear()
+    for _ in range(250):
+        ours.hear(accepted(1), [])
+        watch.now += 0.125
+    assert caplog.messages == ["handed over 81: 81 accepted"] * 3
+    ours.report()
+    assert caplog.messages[3:] == ["handed over 7: 7 accepted"]
+
+
+def test_what_comes_now_and_then_is_told_at_the_end_of_each_queue_alone(
+    watch: Watch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ours = ear()
+    for _ in range(3):
+        ours.hear(accepted(1), [])
+        assert len(caplog.messages) < 3
+        ours.report()
+        ours.hear([], [])
+        watch.now += 3600
+    assert caplog.messages == ["handed over 1: 1 accepted"] * 3
