@@ -164,6 +164,27 @@ def test_an_idle_house_needs_nobody(office: Office) -> None:
     assert (shown["next_due_at"], shown["halted"], shown["needs"]) == (None, False, [])
 
 
+def test_what_waits_in_the_queue_or_for_its_next_attempt_comes_next(office: Office) -> None:
+    again = SystemClock().now() + timedelta(minutes=30)
+
+    def arrange(town: Village) -> None:
+        for number in range(5):
+            person = town.learner(f"p{number}@schule.example")
+            waits: dict[str, Any] = {"due_at": town.now}
+            if number > 1:
+                later = timedelta(minutes=number - 2)
+                waits |= {"state": "deferred", "next_attempt_at": again + later}
+            town.delivery(person, **waits)
+
+    visit(office, arrange)
+    lines = office.run("status").stdout.splitlines()
+    assert lines[1] == "next   now: 2 queued"
+    at = f"{again.astimezone(BERLIN):%a %Y-%m-%d %H:%M}"
+    assert lines[2] == f"next   {at}  3 deferred: tried again, the first of them"
+    assert not any("nothing is due" in line for line in lines)
+    assert datetime.fromisoformat(str(status(office)["next_attempt_at"])) == again
+
+
 def test_a_halt_is_the_first_line_and_needs_a_person(office: Office) -> None:
     office.run("halt")
     result = office.run("status", "--check")

@@ -42,6 +42,7 @@ class _Findings:
     halts: "Sequence[HaltInForce]"
     counts: "Mapping[str, int]"
     next_due_at: datetime | None
+    next_attempt_at: datetime | None
     upcoming: "Sequence[Due]"
     unpublished: "Sequence[Due]"
     paused: "Sequence[Campaign]"
@@ -106,6 +107,7 @@ def _look(
         counts=outbox.counts(connection),
         # What is overdue comes first: it is due, and nobody has planned it.
         next_due_at=min([*moments, *([later] if later else [])], default=None),
+        next_attempt_at=outbox.next_attempt(connection),
         upcoming=upcoming,
         unpublished=rounds.unpublished(connection, now + needs.AHEAD),
         paused=[c for c in newsletters.campaigns(connection) if c.status(now) == "paused"],
@@ -129,11 +131,8 @@ def _print(house: House, found: _Findings, wanted: "Sequence[str]", now: datetim
         )
     for line in _relay_lines(house, found.senders):
         typer.echo(f"relay  {printable(line, 1000)}")
-    for due in found.upcoming:
-        people = "" if due.people is None else f"  {due.people} due"
-        typer.echo(f"next   {told(due.due_at, house.settings.zone)}  {due.slug}{people}")
-    if not found.upcoming:
-        typer.echo("next   nothing is due")
+    for line in _next_lines(house, found):
+        typer.echo(f"next   {line}")
     for line in _content_lines(found.content):
         typer.echo(f"texts  {printable(line, 1000)}")
     for line in wanted:
@@ -156,6 +155,22 @@ def _relay_lines(house: House, senders: "Sequence[Bulletin]") -> "Iterator[str]"
                 f"asked us to slow down: at most {sender.slowed_to:.3g} mails a second, less than"
                 f" usual since {told(sender.slowed_since, zone)}, more again by itself"
             )
+
+
+def _next_lines(house: House, found: _Findings) -> "Iterator[str]":
+    """What goes out next: mails that are there already, and what is due to be planned."""
+    zone, counts = house.settings.zone, found.counts
+    if counts["queued"]:
+        yield f"now: {counts['queued']} queued"
+    if found.next_attempt_at:
+        first = ", the first of them" if counts["deferred"] > 1 else ""
+        at = told(found.next_attempt_at, zone)
+        yield f"{at}  {counts['deferred']} deferred: tried again{first}"
+    for due in found.upcoming:
+        people = "" if due.people is None else f"  {due.people} due"
+        yield f"{told(due.due_at, zone)}  {due.slug}{people}"
+    if not (counts["queued"] or found.next_attempt_at or found.upcoming):
+        yield "nothing is due"
 
 
 TEXTS_SHOWN = 5
@@ -200,6 +215,7 @@ def _view(
         ],
         **found.counts,
         "next_due_at": _iso(house, found.next_due_at),
+        "next_attempt_at": _iso(house, found.next_attempt_at),
         "next": [due(one) for one in found.upcoming],
         "unpublished": [due(one) for one in found.unpublished],
         "paused": [

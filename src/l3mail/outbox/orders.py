@@ -136,6 +136,12 @@ def waiting_since(connection: Connection) -> datetime | None:
     return connection.execute(_OLDEST).scalar()
 
 
+def next_attempt(connection: Connection) -> datetime | None:
+    """When the first of the mails that the relay put off is tried again."""
+    query = select(func.min(DELIVERY.c.next_attempt_at, type_=UtcDateTime))
+    return connection.execute(query.where(DELIVERY.c.state == "deferred")).scalar()
+
+
 def is_late(connection: Connection, now: datetime) -> bool:
     """Whether mail waits that should be gone, and none at all has gone lately.
 
