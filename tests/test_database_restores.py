@@ -341,6 +341,51 @@ def test_a_lost_database_is_told_with_its_newest_backup(office: Disaster) -> Non
     assert f"l3mail db restore {backups[1]}" in line
 
 
+@pytest.mark.parametrize("pepper", ["lost", "another", "the same"])
+def test_after_a_loss_the_backup_is_put_back_by_its_name_alone(
+    office: Disaster, pepper: str
+) -> None:
+    backup = office.folder / "monday.tar.gz"
+    office.run("db", "backup", str(backup), "--with-key")
+    before = (office.state / "pepper").read_bytes()
+    lose(office, but="-wal")
+    if pepper != "the same":
+        (office.state / "pepper").unlink()
+    if pepper == "another":
+        (office.state / "pepper").write_text("ab" * 64)
+        (office.state / "pepper").chmod(0o600)
+    office.run("db", "restore", str(backup), "--yes")
+    assert "--with-key" not in office.error
+    assert (office.state / "pepper").read_bytes() == before
+    office.run("db", "reconcile", "--yes")
+    office.run("status")
+
+
+def test_a_restore_beside_another_key_says_what_becomes_of_links(office: Disaster) -> None:
+    backup = office.folder / "monday.tar.gz"
+    office.run("db", "backup", str(backup), "--with-key")
+    key = office.state / "secret.key"
+    before = key.read_bytes()
+    lose(office)
+    key.write_text("n" * 32)
+    office.run("db", "restore", str(backup), "--yes")
+    assert "no link in a mail sent so far works" in office.error
+    assert "--with-key" in office.error
+    assert key.read_text() == "n" * 32
+    office.clock.advance(timedelta(minutes=1))
+    office.run("db", "restore", str(backup), "--yes", "--with-key")
+    assert not office.error
+    assert key.read_bytes() == before
+
+
+def test_a_backup_without_keys_says_which_key_it_needs(office: Disaster) -> None:
+    backup = office.folder / "monday.tar.gz"
+    office.run("db", "backup", str(backup))
+    lose(office)
+    office.run("db", "restore", str(backup), "--yes")
+    assert "only if state/secret.key is the one of then" in office.error
+
+
 def test_whoever_wants_to_begin_again_over_a_lost_database_has_to_say_so(office: Disaster) -> None:
     lose(office, but="-wal")
     pepper = (office.state / "pepper").read_bytes()

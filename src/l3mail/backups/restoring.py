@@ -29,7 +29,8 @@ class Plan:
     """What putting a backup back would mean here.
 
     `present` is whether a database is there that would be set aside; `other_pepper` whether the one
-    here is another than the backup's, `has_key` whether it holds keys.
+    here is another than the backup's, `has_key` whether it holds keys, `other_key` whether those
+    here are others.
     """
 
     path: Path
@@ -37,6 +38,7 @@ class Plan:
     present: bool
     other_pepper: bool
     has_key: bool
+    other_key: bool
     is_current: bool
 
 
@@ -53,6 +55,8 @@ def inspect(settings: Settings, path: Path) -> Plan:
     with opened_archive(path) as (manifest, tar):
         _require_fitting(settings, manifest)
         pepper = read_member(path, tar, PEPPER_FILE)
+        has_key = KEY_FILE in manifest.files
+        key = read_member(path, tar, KEY_FILE) if has_key else b""
     try:
         pepper_of(pepper.decode("ascii", "replace"))
     except ValueError as error:
@@ -62,7 +66,8 @@ def inspect(settings: Settings, path: Path) -> Plan:
         manifest,
         present=_is_present(settings),
         other_pepper=staging.differs(settings.state_dir / PEPPER_FILE, pepper),
-        has_key=KEY_FILE in manifest.files,
+        has_key=has_key,
+        other_key=has_key and staging.differs(settings.state_dir / KEY_FILE, key),
         is_current=manifest.revision == migrations.newest(),
     )
 

@@ -291,13 +291,28 @@ def _judge(house: House, plan: "Plan", *, with_key: bool, take_pepper: bool, as_
     said = plan.manifest
     if not as_json:
         typer.echo(f"A backup of {told(said.copied_at, house.settings.zone)}: {_contents(said)}.")
-    if plan.other_pepper and not take_pepper:
+    # A pepper that no database stands beside is one that no row was made with.
+    if plan.other_pepper and plan.present and not take_pepper:
         raise BackupError(
             "state/pepper is another one than the backup's, and rows are only known by the one"
             " they were made with: add --take-pepper to take the backup's (yours is kept beside)"
         )
     if with_key and not plan.has_key:
         raise BackupError("the backup holds no keys; leave out --with-key")
+    if house.settings.secret_keys or with_key:
+        return
+    if plan.other_key:
+        typer.echo(
+            "state/secret.key is another one than the backup's: no link in a mail sent so far works"
+            " with it. Add --with-key to take the backup's (yours is kept beside).",
+            err=True,
+        )
+    elif not plan.has_key and not plan.present:
+        typer.echo(
+            "The backup holds no keys: links in mails sent so far work only if state/secret.key is"
+            " the one of then.",
+            err=True,
+        )
 
 
 group.command("reconcile")(reconciling.reconcile)
