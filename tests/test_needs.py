@@ -7,7 +7,7 @@ import pytest
 
 from l3mail import courses, needs, newsletters, outbox
 from l3mail.models import TRIGGER
-from l3mail.needs import Cause, Need, in_short, in_words
+from l3mail.needs import Cause, Need, Sending, in_short, in_words
 from l3mail.rounds import Agenda
 from l3mail.subscribers import Rules
 from tests.fakes import parish
@@ -52,6 +52,24 @@ def test_the_most_pressing_comes_first(village: Village) -> None:
     ]
     assert found[0] == Need(Cause.HALTED, "kind lifecycle", 0, village.now, "me")
     assert found[2].at == long_ago
+
+
+def test_a_relay_that_is_down_and_mails_nobody_sends_need_a_person(village: Village) -> None:
+    def of(sending: Sending) -> list[Need]:
+        return village.do(needs.look, village.now, sending=sending)
+
+    nobody, down = Sending(nobody=True), Sending("refused", village.now, nobody=False)
+    assert of(nobody) == []
+    village.delivery(village.learner(), lane=2)
+    assert of(nobody) == [], "one may be starting"
+    village.clock.advance(timedelta(minutes=2))
+    assert of(nobody) == [Need(Cause.UNSENT, n=1)]
+    assert of(down) == [Need(Cause.RELAY, at=down.since, because="refused")]
+    assert of(Sending()) == []
+    village.clock.advance(timedelta(hours=2))
+    assert [need.cause for need in of(nobody)] == [Cause.UNSENT]
+    village.do(outbox.halt, "everything", "", "me", village.now)
+    assert [need.cause for need in of(nobody)] == [Cause.HALTED]
 
 
 @pytest.mark.parametrize("cause", Cause)

@@ -33,6 +33,8 @@ class Cause(StrEnum):
     HALTED = "halted"
     REFUSED = "sending_refused"
     REJECTED = "sender_rejected"
+    RELAY = "relay_down"
+    UNSENT = "nobody_sends"
     WAITING = "waiting"
     UNCERTAIN = "uncertain"
     PAUSED = "paused"
@@ -60,12 +62,39 @@ class Need:
     because: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """What is known of those who send: the relay's fault and since when, if so.
+
+    `nobody` is whether certainly no sender runs; where others may send elsewhere, it is not.
+    """
+
+    fault: str = ""
+    since: datetime | None = None
+    nobody: bool = False
+
+
+A_MOMENT = timedelta(minutes=1)
+"""So long may a mail be queued before it matters that nobody sends: one may be starting."""
+
+
+def of_sending(connection: Connection, now: datetime, sending: Sending) -> list[Need]:
+    """The relay that is down, or mails that are queued while nobody sends."""
+    if sending.fault:
+        return [Need(Cause.RELAY, at=sending.since, because=sending.fault)]
+    if sending.nobody and (left := outbox.left_alone(connection, now - A_MOMENT)):
+        return [Need(Cause.UNSENT, n=left)]
+    return []
+
+
 def look(
     connection: Connection,
     now: datetime,
     problems: Sequence[str] = (),
     broken: Mapping[str, str] = MappingProxyType({}),
     agenda: Agenda | None = None,
+    *,
+    sending: Sending | None = None,
 ) -> list[Need]:
     """All that needs a person now, the most pressing first.
 
@@ -80,6 +109,9 @@ def look(
         if (by := halt.halted_by) != outbox.BY_ITSELF and not halt.is_brake
     ]
     found += [Need(Cause.REFUSED, because=problem) for problem in problems]
+    if sending and (why := of_sending(connection, now, sending)):
+        # Why they wait is known, then.
+        found = [need for need in found if need.cause is not Cause.WAITING] + why
     found += _of_triggers(connection, now, agenda)
     found += _broken(connection, now, broken)
     rows = outbox.needs(connection, now - FAILURES_OF)
@@ -169,6 +201,9 @@ _WORDS: Mapping[str, Mapping[Cause, str]] = {
         Cause.REFUSED: "sending is refused: {because}",
         Cause.REJECTED: "{subject} is halted since {at}, because the relay refuses our sender again"
         " and again; once that is mended: `l3mail resume --message {subject}`",
+        Cause.RELAY: "the relay is down since {at} ({because}); it is tried again by itself, and"
+        " `l3mail doctor` says what it answers",
+        Cause.UNSENT: "nobody sends, and {n} queued mails wait: start `l3mail run` or its service",
         Cause.WAITING: "mails wait since {at}: is the relay up, is `l3mail run` running?",
         Cause.UNCERTAIN: "{n} uncertain: `l3mail outbox list --status uncertain` shows them,"
         " `l3mail outbox resolve --message SLUG` settles those of one message",
@@ -195,6 +230,10 @@ _WORDS: Mapping[str, Mapping[Cause, str]] = {
         Cause.REFUSED: "Versand ist gesperrt: {because}",
         Cause.REJECTED: "{subject} ist seit {at} angehalten, weil der Mailserver unseren Absender"
         " immer wieder ablehnt; ist das behoben: `l3mail resume --message {subject}`",
+        Cause.RELAY: "Der Mailserver ist seit {at} nicht zu erreichen ({because}); l3mail versucht"
+        " es von selbst weiter, und `l3mail doctor` sagt, was er antwortet",
+        Cause.UNSENT: "Niemand versendet, und {n} E-Mails warten: bitte `l3mail run` oder den"
+        " Dienst starten",
         Cause.WAITING: "E-Mails warten seit {at}: Läuft der Mailserver, läuft `l3mail run`?",
         Cause.UNCERTAIN: "{n} ungewiss: `l3mail outbox list --status uncertain` zeigt sie,"
         " `l3mail outbox resolve --message SLUG` klärt alle einer Ausgabe oder Lektion auf einmal",
@@ -240,6 +279,8 @@ _NAMES: Mapping[str, Mapping[Cause, str]] = {
         Cause.HALTED: "{subject} is halted",
         Cause.REFUSED: "Sending is refused",
         Cause.REJECTED: "Our sender is refused ({subject})",
+        Cause.RELAY: "The relay is down",
+        Cause.UNSENT: "Nobody sends",
         Cause.WAITING: "Mails wait",
         Cause.UNCERTAIN: "Uncertain mails",
         Cause.PAUSED: "{subject} is paused",
@@ -256,6 +297,8 @@ _NAMES: Mapping[str, Mapping[Cause, str]] = {
         Cause.HALTED: "{subject} ist angehalten",
         Cause.REFUSED: "Versand ist gesperrt",
         Cause.REJECTED: "Absender abgelehnt ({subject})",
+        Cause.RELAY: "Der Mailserver ist nicht zu erreichen",
+        Cause.UNSENT: "Niemand versendet",
         Cause.WAITING: "E-Mails warten",
         Cause.UNCERTAIN: "Ungewisse E-Mails",
         Cause.PAUSED: "{subject} ruht",

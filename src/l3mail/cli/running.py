@@ -247,9 +247,9 @@ def _lateness(
     house: House, database: "Database", ticker: "Ticker", sender: "Sender | None"
 ) -> "Late":
     """What says what is behind, in words for everybody: `/healthz` has no door."""
-    from l3mail import outbox
-    from l3mail.sending import bulletins
+    from l3mail import needs, outbox
     from l3mail.upkeep.ground import lack_of_space
+    from l3mail.wiring import who_sends
 
     def late(connection: "Connection", now: "datetime") -> list[str]:
         behind = []
@@ -263,12 +263,14 @@ def _lateness(
             behind.append("the tick is late")
         if lack := lack_of_space(house.settings):
             behind.append(lack)
-        senders = bulletins(house.settings.state_dir)
-        if (sender and sender.tally.relay_fault) or any(one.relay_fault for one in senders):
+        sending = who_sends(house.settings, database)
+        if (sender and sender.tally.relay_fault) or sending.fault:
             behind.append("the relay is down")
         elif outbox.is_late(connection, now):
             # Beside a worker on another machine this is all that can be seen of the relay.
             behind.append("the relay is late")
+        elif not sender and needs.of_sending(connection, now, sending):
+            behind.append("nobody sends what is queued")
         return behind
 
     return late

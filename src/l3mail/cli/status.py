@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from l3mail.needs import Need
+    from l3mail.needs import Need, Sending
     from l3mail.newsletters import Campaign
     from l3mail.outbox import HaltInForce
     from l3mail.publishing import State
@@ -66,7 +66,7 @@ def status(
     from l3mail.needs import in_words
     from l3mail.sending import bulletins
     from l3mail.settings import sending_problems
-    from l3mail.wiring import make_agenda, survey_content, undetected_restore
+    from l3mail.wiring import make_agenda, survey_content, undetected_restore, who_sends
 
     house: House = context.obj
     now = house.clock.now()
@@ -76,8 +76,11 @@ def status(
         agenda = make_agenda(house.settings)
         survey = survey_content(house.settings, database)
         senders = bulletins(house.settings.state_dir)
+        sending = who_sends(house.settings, database)
         found = database.read(
-            lambda connection: _look(connection, now, agenda, problems, survey, senders=senders)
+            lambda connection: _look(
+                connection, now, agenda, problems, survey, senders=senders, sending=sending
+            )
         )
     wanted = [in_words(need, house.settings.zone) for need in found.needs]
     if as_json:
@@ -96,6 +99,7 @@ def _look(
     survey: "Survey",
     *,
     senders: "Sequence[Bulletin]",
+    sending: "Sending",
 ) -> _Findings:
     from l3mail import needs, newsletters, outbox, rounds
 
@@ -112,7 +116,7 @@ def _look(
         unpublished=rounds.unpublished(connection, now + needs.AHEAD),
         paused=[c for c in newsletters.campaigns(connection) if c.status(now) == "paused"],
         waiting_since=outbox.waiting_since(connection),
-        needs=needs.look(connection, now, problems, survey.broken, agenda),
+        needs=needs.look(connection, now, problems, survey.broken, agenda, sending=sending),
         content=survey,
         senders=senders,
     )

@@ -136,6 +136,17 @@ def waiting_since(connection: Connection) -> datetime | None:
     return connection.execute(_OLDEST).scalar()
 
 
+def left_alone(connection: Connection, before: datetime) -> int:
+    """How many mails a sender could have begun with since then, bulk included."""
+    query = select(func.count()).where(
+        DELIVERY.c.state == "queued",
+        DELIVERY.c.due_at < before,
+        DELIVERY.c.planned_at < before,
+        ~kept_back(),
+    )
+    return int(connection.execute(query).scalar_one())
+
+
 def next_attempt(connection: Connection) -> datetime | None:
     """When the first of the mails that the relay put off is tried again."""
     query = select(func.min(DELIVERY.c.next_attempt_at, type_=UtcDateTime))

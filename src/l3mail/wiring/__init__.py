@@ -50,7 +50,7 @@ from l3mail.wiring.rules import (
     make_rules,
     trigger_terms,
 )
-from l3mail.wiring.senders import make_relay, make_sender
+from l3mail.wiring.senders import make_relay, make_sender, who_sends
 from l3mail.wiring.surveys import Survey, survey_content
 
 __all__ = [
@@ -97,5 +97,6 @@ __all__ = [
     "undetected_restore",
     "unmeasured",
     "weekly_letter",
+    "who_sends",
     "workspace_uuid",
 ]

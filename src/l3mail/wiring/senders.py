@@ -8,6 +8,7 @@ import socket
 from l3mail.clocks import Clock
 from l3mail.database import Database
 from l3mail.errors import SettingsError
+from l3mail.needs import Sending
 from l3mail.outbox import Uncertainty
 from l3mail.sending import (
     Board,
@@ -17,10 +18,22 @@ from l3mail.sending import (
     Relay,
     Sender,
     Terms,
+    bulletins,
     read_mark,
 )
 from l3mail.settings import Settings, sending_problems
 from l3mail.wiring.mails import composer, workspace_uuid
+
+
+def who_sends(settings: Settings, database: Database) -> Sending:
+    """What the senders on this machine tell; only SQLite's can't be on another one."""
+    senders = bulletins(settings.state_dir)
+    down = [one for one in senders if one.relay_fault]
+    return Sending(
+        down[0].relay_fault or "" if down else "",
+        down[0].relay_fault_since if down else None,
+        nobody=database.is_sqlite and not senders,
+    )
 
 
 def make_sender(settings: Settings, database: Database, clock: Clock) -> Sender:
