@@ -7,6 +7,7 @@ from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -43,6 +44,17 @@ def body(mail: EmailMessage, kind: str) -> str:
     part = mail.get_body((kind,))
     assert part is not None
     return str(part.get_content()).replace("\r\n", "\n")
+
+
+def test_an_hour_that_comes_twice_in_autumn_is_told_by_its_offset() -> None:
+    twice = datetime(2026, 10, 25, 2, 30, tzinfo=ZoneInfo("Europe/Berlin"))
+    dates = [
+        parsed(compose(TEXT, placeholders({}), replace(HEAD, date=twice.replace(fold=fold))))[
+            "Date"
+        ]
+        for fold in (0, 1)
+    ]
+    assert [date.rpartition(" ")[2] for date in dates] == ["+0200", "+0100"]
 
 
 def test_a_mail_has_a_text_and_an_html_part_and_the_headers_of_its_kind() -> None:

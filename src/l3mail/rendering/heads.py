@@ -6,7 +6,7 @@ Written here and not by `email`, whose encoded words grow with the line (RFC 204
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from email.errors import MessageError
 from email.headerregistry import Address
 from email.utils import format_datetime, parseaddr
@@ -77,16 +77,20 @@ def _block(head: Head, subject: str) -> str:
     if head.help_url:
         help_ = f"List-Help: {_encoded(f'<{header_safe(head.help_url)}>', len('List-Help: '))}\r\n"
     about = _encoded(header_safe(subject[:LONGEST_SUBJECT]).strip(), len("Subject: "))
+    date = _written(head.date, head.date.utcoffset())
     # Absence notes and other robots must not answer (RFC 3834 section 5).
     return (
         f"From: {mailbox}\r\nTo: {header_safe(head.to)}\r\n{reply_to}Subject: {about}\r\n"
-        f"Date: {_written(head.date)}\r\nMessage-ID: <{header_safe(head.message_id)}>\r\n"
+        f"Date: {date}\r\nMessage-ID: <{header_safe(head.message_id)}>\r\n"
         f"{list_id}{leave}{help_}Auto-Submitted: auto-generated\r\n"
     )
 
 
-# Mails that begin together have one date.
-_written = lru_cache(maxsize=64)(format_datetime)
+# Mails that begin together have one date. Its offset is told, for an hour that comes twice, in
+# autumn, is equal to itself.
+@lru_cache(maxsize=64)
+def _written(date: datetime, _offset: timedelta | None) -> str:
+    return format_datetime(date)
 
 
 @lru_cache(maxsize=64)
