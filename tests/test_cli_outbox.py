@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from l3mail import events, outbox
-from l3mail.models import ACTIONS
+from l3mail.models import ACTIONS, DELIVERY
 from tests.fakes.desk import TUESDAY, Desk, at_a_desk
 
 
@@ -108,11 +108,20 @@ def test_what_a_message_could_not_deliver_is_tried_again_together(refused: Desk)
 
 
 def test_what_waits_for_its_next_attempt_is_tried_at_once_by_its_status(refused: Desk) -> None:
-    refused.run("outbox", "retry", "--status", "deferred", "--yes")
-    assert states(refused) == ["failed", "failed", "queued", "held", "held", "queued"]
-    assert refused.run("outbox", "retry", "--status", "deferred", "--yes") == (
-        "0 deliveries; nothing is changed.\n"
-    )
+    words = ("outbox", "retry", "--message", "kurs/01", "--status", "deferred", "--yes")
+    refused.run(*words)
+    assert states(refused) == ["failed", "failed", "queued", "held", "held", "deferred"]
+    assert refused.run(*words) == "0 deliveries of kurs/01; nothing is changed.\n"
+
+
+def test_what_may_have_arrived_once_is_tried_again_by_its_number_only(refused: Desk) -> None:
+    failed = next(row["id"] for row in refused.village.rows(DELIVERY) if row["state"] == "failed")
+    refused.village.change(DELIVERY, failed, uncertain_at=refused.village.now)
+    shown = refused.run("outbox", "retry", "--message", "kurs/01", "--yes")
+    assert shown.startswith("Left out, for they may have arrived once: 1 delivery.\n2 deliveries")
+    assert refused.village.state(failed) == "failed"
+    refused.run("outbox", "retry", str(failed), "--yes")
+    assert refused.village.state(failed) == "queued"
 
 
 @pytest.mark.parametrize(
@@ -121,6 +130,7 @@ def test_what_waits_for_its_next_attempt_is_tried_at_once_by_its_status(refused:
         ((), 2, "by their numbers, or by"),
         (("1", "--message", "kurs/01"), 2, "by their numbers, or by"),
         (("--status", "accepted"), 2, "failed, deferred, held"),
+        (("--status", "deferred"), 2, "by their numbers, or by"),
         (("--message", "kurs/1"), 1, "did you mean"),
     ],
 )

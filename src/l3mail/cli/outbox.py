@@ -179,7 +179,7 @@ def retry(
         list[str] | None,
         typer.Option(
             metavar="STATUS",
-            help="Instead of numbers: those failed, deferred or held; may be given more than once.",
+            help="Of a message: only those failed, deferred or held; may be given more than once.",
         ),
     ] = None,
     dry_run: DryRun = False,
@@ -187,8 +187,8 @@ def retry(
 ) -> None:
     """Queue failed, deferred or held deliveries again.
 
-    By --message or --status those are left out whose mailbox does not exist, and those held for
-    something else than a text.
+    By --message those are left out whose mailbox does not exist, those held for something else
+    than a text, and those that were uncertain once: their mail may have arrived.
 
     Example: l3mail outbox retry --message newsletter/2026-12 --status deferred
     """
@@ -196,24 +196,25 @@ def retry(
 
     house: House = context.obj
     require_states(status, outbox.RETRYABLE)
-    if bool(ids) == bool(message or status):
+    if bool(ids) == bool(message) or (status and not message):
         raise typer.BadParameter("name deliveries by their numbers, or by --message and --status")
-    if ids:
-        _order(house, "retry", ids, outbox.retry, dry_run=dry_run, yes=yes)
+    if message is None:
+        _order(house, "retry", ids or [], outbox.retry, dry_run=dry_run, yes=yes)
     else:
         _retry_all(house, message, status or outbox.RETRYABLE, dry_run=dry_run, yes=yes)
 
 
 def _retry_all(
-    house: House, slug: str | None, states: "Sequence[str]", *, dry_run: bool, yes: bool
+    house: House, slug: str, states: "Sequence[str]", *, dry_run: bool, yes: bool
 ) -> None:
     from l3mail import outbox
 
     with house.database() as database:
-        if slug:
-            database.read(lambda connection: outbox.require_slug(connection, slug))
+        database.read(lambda connection: outbox.require_slug(connection, slug))
         found = database.read(lambda connection: outbox.retryable(connection, slug, states))
-    total = counted(sum(found.values()), "delivery") + (f" of {slug}" if slug else "")
+    if doubted := found.pop("doubted", 0):
+        typer.echo(f"Left out, for they may have arrived once: {counted(doubted, 'delivery')}.")
+    total = f"{counted(sum(found.values()), 'delivery')} of {slug}"
     parts = ", ".join(f"{n:,} {state}" for state, n in sorted(found.items()))
     shown = f"{total} ({parts})" if parts else total
     if not found or dry_run:
@@ -225,7 +226,7 @@ def _retry_all(
         done = outbox.retry_all(connection, slug, states)
         return done, {"deliveries": done}
 
-    what = " ".join([*(["--message", slug] if slug else []), *(f"--status {s}" for s in states)])
+    what = " ".join([f"--message {slug}", *(f"--status {state}" for state in states)])
     done = house.change(f"outbox retry {what}", verb)
     typer.echo(f"{counted(done, 'delivery')} queued again.")
 

@@ -373,34 +373,44 @@ RETRYABLE = ("failed", "deferred", "held")
 """The states an operator may queue again."""
 
 
-def retryable(connection: Connection, slug: str | None, states: Collection[str]) -> dict[str, int]:
-    """How many rows `retry_all` would queue again, by state; states without any are absent."""
-    query = select(DELIVERY.c.state, func.count()).where(*_retryable_of(slug, states))
+def retryable(connection: Connection, slug: str, states: Collection[str]) -> dict[str, int]:
+    """How many rows `retry_all` would queue again, by state; states without any are absent.
+
+    Under "doubted" stands how many it leaves out because their mail may have arrived once.
+    """
+    query = select(DELIVERY.c.state, func.count()).where(*_retryable_of(slug, states), _NO_DOUBT)
     rows = connection.execute(query.group_by(DELIVERY.c.state)).all()
-    return {row[0]: row[1] for row in rows}
+    found = {row[0]: row[1] for row in rows}
+    doubted = select(func.count()).where(*_retryable_of(slug, states), ~_NO_DOUBT)
+    left_out = connection.execute(doubted).scalar_one()
+    return found | ({"doubted": left_out} if left_out else {})
 
 
-def retry_all(connection: Connection, slug: str | None, states: Collection[str]) -> int:
-    """`retry` all rows in these states, perhaps of one message; return how many.
+def retry_all(connection: Connection, slug: str, states: Collection[str]) -> int:
+    """`retry` all rows of one message in these states; return how many.
 
-    Without those whose mailbox does not exist, which nobody can mend.
+    Without those whose mailbox does not exist, which nobody can mend, and those that may have
+    arrived: somebody has decided about them one by one, or is to.
     """
     rows = connection.execute(
         update(DELIVERY)
-        .where(*_retryable_of(slug, states))
+        .where(*_retryable_of(slug, states), _NO_DOUBT)
         .values(TAKEN_BACK | _AGAIN)
         .returning(DELIVERY.c.id)
     )
     return len(rows.all())
 
 
-def _retryable_of(slug: str | None, states: Collection[str]) -> list[ColumnElement[bool]]:
+def _retryable_of(slug: str, states: Collection[str]) -> list[ColumnElement[bool]]:
     return [
+        DELIVERY.c.slug == slug,
         DELIVERY.c.state.in_(sorted(states)),
         DELIVERY.c.reason.is_distinct_from(str(Cause.PERSON)),
         _NOT_KEPT,
-        *([] if slug is None else [DELIVERY.c.slug == slug]),
     ]
+
+
+_NO_DOUBT = DELIVERY.c.uncertain_at.is_(None)
 
 
 _AGAIN: dict[str, Any] = {
