@@ -54,6 +54,47 @@ def test_a_delivery_goes_from_queued_to_accepted(village: Village) -> None:
     assert (row["state"], row["ended_at"], row["lease_owner"]) == ("accepted", village.now, None)
 
 
+# -- an intent that came to nothing
+
+BEGUN = ("state", "attempts", "first_started_at", "ended_at", "next_attempt_at", "lease_owner")
+
+
+def begun(village: Village, delivery: int) -> dict[str, object]:
+    row = village.row(DELIVERY, delivery)
+    return {name: row[name] for name in BEGUN}
+
+
+def test_what_came_to_no_dialogue_is_as_if_it_had_not_been_begun(village: Village) -> None:
+    (delivery,) = lessons(village, 1)
+    before = begun(village, delivery)
+    (started,) = village.start()
+    village.do(outbox.unbegin, [started])
+    village.do(outbox.unbegin, [started])
+    assert begun(village, delivery) == before
+
+
+def test_a_second_attempt_that_came_to_nothing_leaves_the_first_one_counted(
+    village: Village,
+) -> None:
+    (delivery,) = lessons(village, 1)
+    (started,) = village.start()
+    first = village.now
+    village.record(started, Outcome.DEFERRED, stage="rcpt", code=450)
+    village.clock.advance(timedelta(hours=1))
+    (again,) = village.begin(village.claim_retries())
+    village.do(outbox.unbegin, [again])
+    row = village.row(DELIVERY, delivery)
+    assert (row["state"], row["attempts"], row["first_started_at"]) == ("queued", 1, first)
+
+
+def test_who_was_taken_over_meanwhile_is_certain_again(village: Village) -> None:
+    (delivery,) = lessons(village, 1)
+    (started,) = village.start()
+    assert village.take_over() == 1
+    village.do(outbox.unbegin, [started])
+    assert (village.state(delivery), village.row(DELIVERY, delivery)["attempts"]) == ("queued", 0)
+
+
 # -- claims
 
 

@@ -378,17 +378,29 @@ def test_a_relay_that_slams_the_door_is_down_and_not_stormed(
     assert outbox_counts(sqlite_village)["queued"] >= 42
 
 
-@pytest.mark.parametrize("stage", ["mail", "rcpt", "data"])
-def test_a_relay_that_wants_a_login_leaves_the_queue(sqlite_village: Village, stage: Any) -> None:
-    fill(sqlite_village, 20)
-    login = Fault(None, stage, "reply", b"530 5.7.0 Authentication required")
+def test_a_relay_that_wants_a_login_leaves_the_queue(village: Village) -> None:
+    fill(village, 20)
+    kept = ("state", "attempts", "first_started_at", "ended_at", "next_attempt_at", "lease_owner")
+    before = [{name: row[name] for name in kept} for row in village.rows(DELIVERY)]
+    login = Fault(None, "mail", "reply", b"530 5.7.0 Authentication required")
     with Relay(fault_for=lambda *_: login) as relay:
-        tally = send(sqlite_village, relay)
-    assert outbox_counts(sqlite_village)["queued"] == 20
-    assert not sqlite_village.database.read(outbox.halts), "no message is to blame for a login"
+        tally = send(village, relay)
+    assert [{name: row[name] for name in kept} for row in village.rows(DELIVERY)] == before
+    assert not village.database.read(outbox.halts), "no message is to blame for a login"
     assert not tally.outcomes
     assert tally.relay_fault is not None
     assert "it wants a login (530): look at username" in tally.relay_fault
+
+
+def test_one_recipient_who_wants_a_login_holds_up_nobody_else(sqlite_village: Village) -> None:
+    fill(sqlite_village, 20)
+    login = Fault(None, "rcpt", "reply", b"530 5.7.0 Authentication required for relaying")
+    with Relay(fault_for=lambda _s, _m, rcpt: login if rcpt.startswith("p0@") else None) as relay:
+        for _ in range(6):
+            send(sqlite_village, relay)
+            sqlite_village.clock.advance(timedelta(minutes=1))
+    counts = outbox_counts(sqlite_village)
+    assert (counts["accepted"], counts["deferred"]) == (19, 1)
 
 
 def test_lessons_refused_as_ours_again_and_again_are_halted(sqlite_village: Village) -> None:

@@ -10,6 +10,7 @@ from l3mail.outbox.claims import (
     record,
     settle,
     take_over,
+    unbegin,
     unheard,
 )
 from l3mail.outbox.details import glimpse
@@ -145,6 +146,7 @@ __all__ = [
     "retryable",
     "settle",
     "take_over",
+    "unbegin",
     "unheard",
     "waiting",
     "waiting_since",

@@ -153,6 +153,33 @@ def begin(connection: Connection, claims: Sequence[Claim], gate: Gate) -> list[S
     return load(connection, started)
 
 
+def unbegin(connection: Connection, deliveries: Sequence[Started]) -> None:
+    """Queue rows again that came to no dialogue, as if they had not been begun.
+
+    The attempt does not count, nor do the five days run for it. Also one taken over in the
+    meantime: it is certain now that nothing left.
+    """
+    if not deliveries:
+        return
+    is_first = DELIVERY.c.attempts == 1
+    connection.execute(
+        update(DELIVERY)
+        .where(
+            tuple_(DELIVERY.c.id, DELIVERY.c.fence).in_([(d.id, d.fence) for d in deliveries]),
+            or_(DELIVERY.c.state == "sending", DELIVERY.c.state == "uncertain"),
+        )
+        .values(
+            state="queued",
+            reason=null(),
+            attempts=DELIVERY.c.attempts - 1,
+            first_started_at=case((is_first, null()), else_=DELIVERY.c.first_started_at),
+            ended_at=null(),
+            next_attempt_at=null(),
+            **NO_LEASE,
+        )
+    )
+
+
 _HEARABLE = (
     DELIVERY.c.state == "sending",
     DELIVERY.c.state == "uncertain",
@@ -266,7 +293,8 @@ def _consequence(
             }
         case Outcome.DEFERRED:
             again = retry_at(delivery.id, delivery.attempts, delivery.first_started_at, now)
-            if attempt.reused and attempt.stage == "mail" and attempt.code in (None, 421):
+            closed = attempt.reused and attempt.stage == "mail" and attempt.code in (None, 421)
+            if closed or attempt.stray:
                 # A kept connection that the relay closed says nothing about this mail.
                 again = now
             values |= (

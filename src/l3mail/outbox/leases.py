@@ -13,6 +13,8 @@ from sqlalchemy import (
     Connection,
     Select,
     bindparam,
+    false,
+    func,
     or_,
     select,
     tuple_,
@@ -22,6 +24,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from l3mail.models import DELIVERY
 from l3mail.outbox.domains import ADDRESS, DOMAIN
+from l3mail.outbox.outcomes import PERMANENT
 from l3mail.planning import NOW, kept_back
 
 LEASE = timedelta(minutes=2)
@@ -36,12 +39,13 @@ class Claim:
     """A leased row: its id and the fence the lease was taken under.
 
     `address` is the recipient's as it was then, so that an envelope may be made of it before the
-    intent says whether it still holds.
+    intent says whether it still holds; unless it is to go `alone`, for an answer to it was doubted.
     """
 
     id: int
     fence: int
     address: str = field(default="", repr=False, compare=False)
+    alone: bool = field(default=False, repr=False, compare=False)
 
     @property
     def domain(self) -> str:
@@ -58,6 +62,10 @@ _LEASED: dict[str, Any] = {
 }
 
 
+# Only an answer that may have been another's defers a mail that was refused for good.
+_IS_DOUBTED = func.coalesce(DELIVERY.c.reply_code >= PERMANENT, false())
+
+
 def _leasing(picked: Select[Any], *, by_domain: bool = False) -> ReturningUpdate[Any]:
     if by_domain:
         picked = picked.where(DOMAIN.not_in(bindparam("crowded", expanding=True)))
@@ -67,7 +75,7 @@ def _leasing(picked: Select[Any], *, by_domain: bool = False) -> ReturningUpdate
         update(DELIVERY)
         .where(DELIVERY.c.id.in_(select(ids.c.id)))
         .values(_LEASED)
-        .returning(DELIVERY.c.id, DELIVERY.c.fence, ADDRESS)
+        .returning(DELIVERY.c.id, DELIVERY.c.fence, ADDRESS, _IS_DOUBTED)
     )
 
 

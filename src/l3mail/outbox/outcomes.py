@@ -89,8 +89,9 @@ class Attempt:
     """One attempt at one delivery: outcome, the stage it ended in, and the relay's words.
 
     `code` is the three-digit reply, `status` the enhanced status code (RFC 3463), both None
-    when no whole reply came. `reused` tells that the connection had carried mail before, `breach`
-    that it ended because the relay broke the rules of the dialogue.
+    when no whole reply came. `reused` tells that the connection had carried mail before, `stray`
+    that the answer may have been another mail's, so that it is to be asked again, `breach` that it
+    ended because the relay broke the rules of the dialogue.
     """
 
     delivery: Started
@@ -101,8 +102,12 @@ class Attempt:
     text: str = ""
     cause: Cause | None = None
     reused: bool = False
+    stray: bool = False
     breach: bool = False
 
+
+PERMANENT = 500
+"""From this reply code on a refusal is for good (RFC 5321 section 4.2.1)."""
 
 UNCERTAIN_REST = timedelta(minutes=10)
 """How long after its lease an uncertain row rests before a policy may send it again."""

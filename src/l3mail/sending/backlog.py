@@ -66,7 +66,7 @@ class Backlog:
         if self._urgent or self._rates.room(now) < 1:
             return None
         taken = self._take(self._rest, 1, now)
-        if taken and not _announceable(taken[0].address):
+        if taken and (taken[0].alone or not _announceable(taken[0].address)):
             self.put_back(taken[0])
             return None
         return taken[0] if taken else None

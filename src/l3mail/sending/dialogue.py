@@ -210,18 +210,16 @@ class Wire(asyncio.Protocol):
             reply = await mail.body(content, following)
         except _RefusedError as refused:
             outcome, cause = judge(refused.reply, refused.stage)
-            words = refused.reply
-            await self._recover(refused, timeouts)
-            return Attempt(
-                delivery,
-                outcome,
-                refused.stage,
-                words.code,
-                words.status,
-                words.text,
-                cause,
-                reused,
-            )
+            words, stage = refused.reply, refused.stage
+            # One answer too many to the mail before would look like this, and fail an innocent.
+            stray = announced is not None and outcome is Outcome.REJECTED and stage != "dot"
+            if stray:
+                self.abort()
+                outcome, cause = Outcome.DEFERRED, None
+            else:
+                await self._recover(refused, timeouts)
+            said = (words.code, words.status, words.text)
+            return Attempt(delivery, outcome, stage, *said, cause, reused, stray)
         except GoneError as gone:
             self.abort()
             outcome = Outcome.UNKNOWN if mail.stage == "dot" else Outcome.DEFERRED

@@ -11,7 +11,7 @@ from l3mail.outbox import Attempt, Cause, Outcome
 from l3mail.sending.bulletins import Board
 from l3mail.sending.connections import Lines, seconds
 from l3mail.sending.rates import Throttle
-from l3mail.sending.refusals import REFUSALS_ENDURED, unheard
+from l3mail.sending.refusals import REFUSALS_ENDURED, without_login
 from l3mail.sending.replies import LOGIN_WANTED, asks_for_patience
 from l3mail.sending.tallies import Tally
 
@@ -69,7 +69,7 @@ class Ear:
         """Count outcomes, and say so where the last word on them is long ago."""
         if not self._tally.has_news:
             self._since = seconds()
-        self._tally.outcomes.update(attempt.outcome for attempt in unheard(finished)[0])
+        self._tally.outcomes.update(attempt.outcome for attempt in without_login(finished)[0])
         if seconds() - self._since >= REPORT_SECONDS:
             self.report()
             self._since = seconds()

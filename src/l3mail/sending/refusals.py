@@ -8,8 +8,8 @@ from sqlalchemy import Connection
 
 from l3mail import events, outbox, suppressions
 from l3mail.errors import L3mailError
-from l3mail.outbox import Attempt, Cause, Claim, Outcome, Started
-from l3mail.sending.replies import BEFORE_THE_TEXT, LOGIN_WANTED
+from l3mail.outbox import Attempt, Cause, Outcome, Started
+from l3mail.sending.replies import LOGIN_WANTED
 
 REFUSALS_ENDURED = 3
 """So many refusals of our sender in a row halt a message that has no campaign to pause; so many
@@ -40,16 +40,20 @@ def distrusted_slugs(
     return found, refusals
 
 
-def unheard(finished: Sequence[Attempt]) -> tuple[list[Attempt], list[Claim]]:
-    """Attempts with an outcome, and rows that the relay did not listen to for want of a login.
+def without_login(finished: Sequence[Attempt]) -> tuple[list[Attempt], list[Started]]:
+    """Attempts with an outcome, and deliveries whose session was refused for want of a login.
 
-    The latter say nothing of their mails, of which certainly no text left.
+    Only a session's first MAIL says so of all mails alike; what is said later, or of a recipient,
+    is an answer to that mail.
     """
-    barred = [a for a in finished if a.code in LOGIN_WANTED and a.stage in BEFORE_THE_TEXT]
+    barred = [a for a in finished if _is_barred(a)]
     if not barred:
         return list(finished), []
-    heard = [attempt for attempt in finished if attempt not in barred]
-    return heard, [Claim(a.delivery.id, a.delivery.fence) for a in barred]
+    return [a for a in finished if not _is_barred(a)], [a.delivery for a in barred]
+
+
+def _is_barred(attempt: Attempt) -> bool:
+    return attempt.code in LOGIN_WANTED and attempt.stage == "mail" and not attempt.reused
 
 
 def unsendable(delivery: Started, fault: Exception) -> Attempt:

@@ -102,7 +102,6 @@ _CLOSING = 421
 
 LOGIN_WANTED = (530, 535)
 """Codes that speak of the session, not of a mail (RFC 4954 section 6)."""
-BEFORE_THE_TEXT = ("mail", "rcpt", "data")
 
 
 def judge(reply: Reply, stage: str) -> tuple[Outcome, Cause | None]:

@@ -34,7 +34,7 @@ from l3mail.sending.dialogue import Wire
 from l3mail.sending.hearing import Ear
 from l3mail.sending.high_water import HighWater
 from l3mail.sending.rates import Rates
-from l3mail.sending.refusals import distrusted_slugs, follow_up, unheard, unsendable
+from l3mail.sending.refusals import distrusted_slugs, follow_up, unsendable, without_login
 from l3mail.sending.sessions import Session, allot, out_of_step
 from l3mail.sending.tallies import Tally
 from l3mail.sending.terms import Terms
@@ -279,7 +279,7 @@ class Sender:
         claims = announced + picked
         finished, self._finished = self._finished, []
         unstarted, self._unstarted = self._unstarted, []
-        heard, barred = unheard(finished)
+        heard, barred = without_login(finished)
         distrusted, refusals = distrusted_slugs(self._refusals, heard)
         if not (claims or finished or unstarted):
             return False
@@ -290,7 +290,8 @@ class Sender:
             outbox.record(connection, heard, now, terms.policy)
             for slug in distrusted:
                 outbox.halt(connection, "message", slug, outbox.BY_ITSELF, now)
-            outbox.give_back(connection, terms.owner, unstarted + barred)
+            outbox.unbegin(connection, barred)
+            outbox.give_back(connection, terms.owner, unstarted)
             gate = Gate(terms.owner, now, terms.staff, terms.fallback_locale, terms.measures)
             started = outbox.begin(connection, claims, gate)
             missing = {delivery.message_id for delivery in started} - self._texts.keys()
