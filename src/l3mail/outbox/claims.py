@@ -32,6 +32,7 @@ from sqlalchemy import (
 
 from l3mail.models import CAMPAIGN, DELIVERY, SUBSCRIBER, UtcDateTime
 from l3mail.models.columns import among
+from l3mail.models.prepared import Prepared
 from l3mail.outbox.details import TEXT, load
 from l3mail.outbox.leases import LEASE, NO_LEASE, Claim
 from l3mail.outbox.outcomes import (
@@ -45,7 +46,6 @@ from l3mail.outbox.outcomes import (
     Uncertainty,
     retry_at,
 )
-from l3mail.outbox.prepared import Prepared
 from l3mail.planning import (
     NOW,
     Candidate,

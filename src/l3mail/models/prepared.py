@@ -1,4 +1,4 @@
-"""Statements that run for every few mails, made ready once for each database.
+"""Statements that run for every few mails, made ready once for each kind of database.
 
 SQLAlchemy asks the type of every value again at each call, which costs more than what the database
 does with it. Here a statement is spelt once, and only what differs is handed over.
@@ -20,7 +20,7 @@ class Prepared:
     """A statement that writes; a list in it is bound by `among`, never by `in_`."""
 
     def __init__(self, statement: ClauseElement) -> None:
-        """Nothing is made before the first call says which database it is for."""
+        """Nothing is made before the first call says which kind of database it is for."""
         self._statement = statement
         self._spellings: dict[str, _Spelling] = {}
 
