@@ -6,7 +6,7 @@ import pytest
 
 from l3mail.models import DELIVERY, EVENT, SUPPRESSION
 from tests.fakes.post import HANG_SECONDS, Quick, relay_of, send
-from tests.fakes.relay import FAULTS, Fault, Relay
+from tests.fakes.relay import FAULTS, Fault, FaultFor, Relay
 from tests.fakes.village import Village
 
 # What the corpus calls an outcome, and what the row then says.
@@ -62,6 +62,13 @@ def test_each_fault_leaves_the_row_as_the_table_says(
     assert (row["attempts"] > 0) == (fault.expected != "relay-down")
 
 
+def lasting(fault: Fault, address: str) -> FaultFor | None:
+    """A recipient who is refused for good when announced is asked for once more: as before."""
+    if fault.stage != "rcpt" or not str(fault.expected).startswith("failed"):
+        return None
+    return lambda _session, _message, rcpt: fault if rcpt == address else None
+
+
 @pytest.mark.parametrize("pipelining", [False, True], ids=["lockstep", "pipelining"])
 @pytest.mark.parametrize(
     "fault",
@@ -75,7 +82,8 @@ def test_a_fault_at_one_mail_costs_no_other_mail(
     village.publish()
     for number in range(5):
         village.delivery(village.learner(f"p{number}@schule.example"))
-    with Relay(pipelining=pipelining, faults={(1, 3): fault}) as relay:
+    lasts = lasting(fault, "p2@schule.example")
+    with Relay(pipelining=pipelining, faults={(1, 3): fault}, fault_for=lasts) as relay:
         send(village, relay, connections=1, timeouts=Quick(dot=HANG_SECONDS))
     states = sorted(row["state"] for row in village.rows())
     assert fault.expected is not None
@@ -101,7 +109,12 @@ def test_each_fault_between_a_mail_before_and_one_announced_is_told_apart_as_wel
     body = BIG * BIG_LINES if fault.stage == "body" else b"Guten Tag\r\n"
     amid = fault.stage in {"mail", "rcpt", "data", "body", "dot"}
     place = (1, 2) if amid else 1
-    with Relay(tls=security, pipelining=True, faults={place: fault}) as relay:
+    with Relay(
+        tls=security,
+        pipelining=True,
+        faults={place: fault},
+        fault_for=lasting(fault, "p1@schule.example"),
+    ) as relay:
         send(
             village,
             relay,
