@@ -30,17 +30,16 @@ def starter() -> Path:
 
 
 def lay_out(folder: Path) -> list[Path]:
-    """Copy the starter workspace into `folder`; return the files made, relative to it.
+    """Copy the starter workspace into `folder`; return its files, relative to it.
 
-    Nothing that is there is written over: raises WorkspaceError, naming it, before it begins.
+    Goes on where an interrupted one ended. Nothing else that is there is written over: raises
+    WorkspaceError, naming it, before it begins.
     """
     source = starter()
     files = [path.relative_to(source) for part in PARTS for path in _files(source / part)]
-    taken = [part for part in PARTS if (folder / part).exists()]
-    if taken:
-        raise WorkspaceError(
-            f"{folder / taken[0]} is there already and is left as it is; name a new or empty folder"
-        )
+    for part in PARTS:
+        if not _is_begun(source, folder, part):
+            raise left_as_it_is(folder / part)
     ignore = folder / ".gitignore"
     try:
         for file in files:
@@ -55,6 +54,23 @@ def lay_out(folder: Path) -> list[Path]:
             " name a folder of yours"
         ) from error
     return files
+
+
+def left_as_it_is(place: Path) -> WorkspaceError:
+    """That nothing is laid out here, for something lies there that is not to be lost."""
+    return WorkspaceError(
+        f"{place} is there already and is left as it is; name a new or empty folder"
+    )
+
+
+def _is_begun(source: Path, folder: Path, part: str) -> bool:
+    """Whether of a part nothing is there, or only what copying it had come to."""
+    for path in _files(folder / part):
+        whole = source / path.relative_to(folder)
+        # Interrupted, the last file is there by half.
+        if not (whole.is_file() and whole.read_bytes().startswith(path.read_bytes())):
+            return False
+    return True
 
 
 def _files(path: Path) -> Iterator[Path]:

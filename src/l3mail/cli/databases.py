@@ -46,7 +46,7 @@ def upgrade(
 
 
 def _upgrade(house: House, *, start_empty: bool) -> None:
-    from l3mail import actions, migrations
+    from l3mail import actions, migrations, publishing
     from l3mail.database import opened
     from l3mail.settings import PEPPER_FILE, make_state, require_secrets
     from l3mail.wiring import is_founded, only_sender
@@ -67,9 +67,12 @@ def _upgrade(house: House, *, start_empty: bool) -> None:
         revision = migrations.upgrade(database, now)
         told = {"revision": revision}
         database.write(lambda one: actions.note(one, house.who, "db upgrade", told, now))
+        published = database.read(publishing.published_slugs)
     if new:
         typer.echo(f"Made {house.settings.state_dir}: pepper and key; back up the whole folder.")
     typer.echo(f"The database is at revision {revision}.")
+    if not published:
+        typer.echo("No text is published yet: `l3mail content publish` does it.")
 
 
 def _prepare_founding(house: House, *, start_empty: bool) -> None:

@@ -29,15 +29,19 @@ def init(
 ) -> None:
     """Lay out a workspace with a first course, all of it published.
 
+    Interrupted, it goes on where it was when it is called again.
+
     Example: l3mail init kurse
     """
     from l3mail.settings import FILE
-    from l3mail.starter import lay_out
+    from l3mail.starter import lay_out, left_as_it_is
     from l3mail.wiring import set_up
 
     files = lay_out(folder)
     house = House(folder)
     publication = set_up(house.settings, by=house.who, now=house.clock.now())
+    if not publication:
+        raise left_as_it_is(folder / FILE)
     texts, courses = len(publication.changes), ", ".join(publication.courses)
     typer.echo(f"Made {folder}: {len(files)} files, {texts} texts published, course {courses}.")
     typer.echo(f"Pepper and key are in {folder / 'state'}: back up that whole folder.")

@@ -193,7 +193,7 @@ def store_media(settings: Settings, texts: Sequence[content.Text]) -> int:
 def set_up(settings: Settings, *, by: str, now: datetime) -> Publication:
     """Make the workspace's database and publish every sound text of its files; idempotent.
 
-    Refuses, with SenderBusyError, while somebody sends from it.
+    Noted is only what changed. Refuses, with SenderBusyError, while somebody sends from it.
     """
     if not is_founded(settings):
         require_nothing_lost(settings)
@@ -207,7 +207,8 @@ def set_up(settings: Settings, *, by: str, now: datetime) -> Publication:
             done = publish_content(
                 connection, settings, library, texts, by=by, now=now, wordings=library.wordings
             )
-            actions.note(connection, by, "init", {"texts": len(done.changes)}, now)
+            if done:
+                actions.note(connection, by, "init", {"texts": len(done.changes)}, now)
             return done
 
         return database.write(verb)

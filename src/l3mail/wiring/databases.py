@@ -10,7 +10,7 @@ from l3mail import migrations, owners
 from l3mail.database import Database, opened
 from l3mail.errors import DatabaseLostError, SchemaError, SenderBusyError, StateError
 from l3mail.sending import MARK_FILE
-from l3mail.settings import BACKUPS_FOLDER, PEPPER_FILE, Settings, require_secrets
+from l3mail.settings import BACKUPS_FOLDER, Settings, require_secrets
 
 LOCK_FILE = "sender.lock"
 WAL = "-wal"
@@ -72,16 +72,17 @@ def _is_file(file: Path | None) -> bool:
 
 
 def _signs(settings: Settings) -> list[str]:
-    """What shows that there was a database, by its names in `state/`."""
+    """What shows that there was a database, by its names in `state/`.
+
+    Pepper and key show nothing: they are made before it, and taken along to another machine.
+    """
     state, file = settings.state_dir, settings.database_file
     signs = [MARK_FILE] if (state / MARK_FILE).exists() else []
     if file is None:
-        # The pepper is no sign: whoever moves to a server takes it along.
         return signs
     wal = file.with_name(file.name + WAL)
     signs += [wal.name] if wal.exists() else []
-    signs += [BACKUPS_FOLDER] if newest_backup(settings) else []
-    return signs + ([PEPPER_FILE] if (state / PEPPER_FILE).exists() else [])
+    return signs + ([BACKUPS_FOLDER] if newest_backup(settings) else [])
 
 
 def newest_backup(settings: Settings) -> Path | None:
