@@ -36,14 +36,19 @@ def examine(
 ) -> Iterator[Check]:
     """Every check, one after the other; `relay` is the configured one unless given."""
     yield from ground.look_at_settings(settings)
-    yield from ground.look_at_state(settings)
+    between = ground.look_for_interruption(settings)
+    if between is not None:
+        yield between
+    else:
+        yield from ground.look_at_state(settings)
     yield ground.look_at_disk(settings)
     try:
         texts, findings = ground.look_at_content(settings)
     except L3mailError as error:
         texts, findings = [], []
         yield fail("content", str(error))
-    yield from ground.look_at_database(settings, clock.now(), texts, findings)
+    if between is None:
+        yield from ground.look_at_database(settings, clock.now(), texts, findings)
     checks, answers = relays.look_at_relay(
         relay or make_relay(settings), settings, clock.now(), reach.seconds
     )

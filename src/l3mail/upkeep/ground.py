@@ -28,6 +28,7 @@ from l3mail.models import ACTIONS, DELIVERY, MESSAGE, UtcDateTime
 from l3mail.settings import (
     KEY_FILE,
     PEPPER_FILE,
+    RESTORING,
     Settings,
     load_pepper,
     load_retired_keys,
@@ -85,6 +86,20 @@ def _sample_issues(settings: Settings) -> Iterator[str]:
         file = settings.folder / ISSUES / sample.name
         if file.is_file() and file.read_bytes() == sample.read_bytes():
             yield f"{ISSUES}/{file.name} is the sample as `init` laid it out; write your own first"
+
+
+def look_for_interruption(settings: Settings) -> Check | None:
+    """Whether a restore is not at its end: database, pepper and keys may not belong together."""
+    folder = settings.state_dir / RESTORING
+    try:
+        folder.stat()
+    except OSError:
+        return None  # a folder that is closed is told where `state/` is looked at
+    return fail(
+        "restore",
+        f"{folder} is there: a restore is under way, or was interrupted and `l3mail status` ends"
+        " it; then look again",
+    )
 
 
 def look_at_state(settings: Settings) -> Iterator[Check]:

@@ -1,0 +1,143 @@
+"""A restore that was interrupted: whichever command comes next ends it or tells of it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from l3mail import database
+from l3mail.backups import staging
+from l3mail.cli import app
+from l3mail.errors import SchemaError
+from tests.fakes.disaster import Disaster, hour, on_a_sunday
+
+COMMANDS = {
+    "content diff": "",
+    "content history": "kurs/01",
+    "content publish": "",
+    "content revert": "kurs/01",
+    "content status": "",
+    "courses cancel": "kurs p0@schule.example --yes",
+    "courses enroll": "kurs p0@schule.example",
+    "courses list": "",
+    "courses pause": "kurs p0@schule.example",
+    "courses progress": "kurs",
+    "courses resume": "kurs p0@schule.example",
+    "courses show": "kurs",
+    "db backup": "",
+    "db reconcile": "",
+    "db restore": "nothing.tar.gz",
+    "db upgrade": "",
+    "doctor": "--seconds 1",
+    "explain": "p0@schule.example",
+    "halt": "",
+    "newsletters cancel": "newsletter/2026-12",
+    "newsletters list": "",
+    "newsletters pause": "newsletter/2026-12",
+    "newsletters resume": "newsletter/2026-12",
+    "newsletters schedule": "newsletter/2026-12 --at 2026-12-01T10:00",
+    "newsletters show": "newsletter/2026-12",
+    "outbox cancel": "1",
+    "outbox list": "",
+    "outbox resolve": "1 --arrived",
+    "outbox retry": "1",
+    "outbox show": "1",
+    "report course": "kurs",
+    "report newsletter": "newsletter/2026-12",
+    "report period": "--from 2026-11-01",
+    "report weekly": "",
+    "resume": "",
+    "run": "",
+    "segments count": "true",
+    "segments delete": "alle",
+    "segments list": "",
+    "segments save": "alle true",
+    "segments show": "alle",
+    "simulate": "",
+    "status": "",
+    "subscribers add": "neu@schule.example",
+    "subscribers erase": "p0@schule.example",
+    "subscribers export": "--json",
+    "subscribers import": "people.csv",
+    "subscribers list": "",
+    "subscribers show": "p0@schule.example",
+    "subscribers suppress": "p0@schule.example --reason never",
+    "subscribers unsubscribe": "p0@schule.example",
+    "triggers approve": "1",
+    "triggers list": "",
+    "triggers pause": "lifecycle/jahrestag",
+    "triggers pending": "",
+    "triggers reject": "1",
+    "triggers resume": "lifecycle/jahrestag",
+    "triggers show": "lifecycle/jahrestag",
+    "web": "",
+    "worker": "",
+}
+"""Each with the words that bring it as far as the database."""
+STATELESS = {"check", "demo", "init", "preview", "service"}
+"""What reads the workspace's files alone, or makes another one."""
+
+
+def all_commands() -> Iterator[str]:
+    def within(group: Any, *path: str) -> Iterator[str]:
+        for name, command in group.commands.items():
+            if hasattr(command, "commands"):
+                yield from within(command, *path, name)
+            else:
+                yield " ".join((*path, name))
+
+    yield from within(typer.main.get_command(app))
+
+
+@pytest.fixture
+def office(tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Disaster]:
+    with on_a_sunday("sqlite", tmp_path, capsys, monkeypatch) as disaster:
+        (tmp_path / "people.csv").write_text("email,streams\nneu@schule.example,kurs\n")
+        monkeypatch.chdir(tmp_path)
+        yield disaster
+
+
+def interrupt(office: Disaster) -> None:
+    """As a power cut leaves it between the decision and the swap of the databases."""
+    folder = office.state / "restoring"
+    folder.mkdir()
+    staging.ready_file(office.file).write_bytes(office.file.read_bytes())
+    staging.decide(folder, "20261122T120000Z", hour(22, 13))
+
+
+def test_every_command_is_in_one_of_the_two_lists() -> None:
+    assert sorted(all_commands()) == sorted([*COMMANDS, *STATELESS])
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_command_opens_the_database_before_an_interrupted_restore_is_settled_or_told(
+    office: Disaster, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    interrupt(office)
+    looked: list[bool] = []
+
+    def opening(*_parts: Any) -> None:
+        looked.append((office.state / "restoring").exists())
+        raise SchemaError("as far as this")
+
+    monkeypatch.setattr(database.Database, "__init__", opening)
+    said = office.run(*command.split(), *COMMANDS[command].split(), code=1) + office.error
+    assert True not in looked
+    settled = not (office.state / "restoring").exists()
+    assert ("A restore that was interrupted is undone" in said) == settled
+    assert settled or "failed   restore" in said
+
+
+def test_doctor_tells_of_an_interrupted_restore_first_and_leaves_it(office: Disaster) -> None:
+    interrupt(office)
+    before = sorted(office.state.iterdir())
+    said = office.run("doctor", "--seconds", "1", code=1).splitlines()
+    (line,) = [line for line in said if line.split()[1] == "restore"]
+    assert "`l3mail status` ends it" in line
+    # Nothing else is said of a state in between.
+    assert not {"state", "pepper", "key", "database"} & {line.split()[1] for line in said}
+    assert sorted(office.state.iterdir()) == before
+    office.run("status")
+    assert "interrupted" not in office.run("doctor", "--seconds", "1")
