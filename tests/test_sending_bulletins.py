@@ -1,5 +1,6 @@
 """How a sender fares, as other processes see it: while it lives, and never longer."""
 
+import fcntl
 import logging
 import os
 from collections.abc import Iterator
@@ -125,6 +126,53 @@ def test_a_folder_that_takes_nothing_stops_no_sender(
     board.close()
     assert len(caplog.records) == 1
     assert bulletins(tmp_path) == []
+
+
+def test_a_bulletin_that_could_not_be_written_is_written_as_soon_as_it_can_be(
+    tmp_path: Path, clock: FixedClock, board: Board, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "l3mail.sending")
+    in_the_way = tmp_path / FOLDER
+    in_the_way.write_text("in the way")
+    board.post(tally(WORDS))
+    clock.advance(timedelta(minutes=5))
+    board.post(tally(WORDS))
+    in_the_way.unlink()
+    board.post(tally(WORDS))
+    assert bulletins(tmp_path) == [Bulletin(ME, relay_fault=WORDS, relay_fault_since=MONDAY_TEN)]
+    assert len(caplog.records) == 1
+
+
+def test_each_time_that_nothing_can_be_written_is_told_once(
+    tmp_path: Path, board: Board, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.WARNING, "l3mail.sending")
+
+    def full(*_parts: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    for slowed_to in (1.0, 2.0):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "pwrite", full)
+            board.post(tally(WORDS, slowed_to))
+            board.post(tally(WORDS, slowed_to))
+        board.post(tally(WORDS, slowed_to))
+        assert [one.slowed_to for one in bulletins(tmp_path)] == [slowed_to]
+    assert len(caplog.records) == 2
+
+
+def test_where_no_lock_can_be_had_nothing_is_left_open(
+    tmp_path: Path, clock: FixedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lockless(*_parts: object) -> None:
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", lockless)
+    board = Board(tmp_path, clock)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(3):
+        board.post(tally(WORDS))
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def posting(village: Village, server: Relay, state_dir: Path) -> Sender:

@@ -53,13 +53,17 @@ class Board:
         self._path = self._folder / f"{os.getpid()}-{secrets.token_hex(4)}"
         self._file: int | None = None
         self._posted: Bulletin | None = None
+        self._is_written = False
         self._fails = False
 
     def post(self, tally: Tally, *, probing: bool = False) -> None:
-        """Tell of what has changed; while the relay is only `probing`, it counts as down still."""
+        """Tell of what has changed; while the relay is only `probing`, it counts as down still.
+
+        What could not be written is tried again, unchanged or not.
+        """
         last = self._posted or Bulletin(os.getpid())
         fault = last.relay_fault if probing else (tally.relay_fault or "")[:WORDS_KEPT] or None
-        if self._posted and (fault, tally.slowed_to) == (last.relay_fault, last.slowed_to):
+        if self._is_written and (fault, tally.slowed_to) == (last.relay_fault, last.slowed_to):
             return
         now = self._clock.now()
         self._posted = replace(
@@ -69,8 +73,10 @@ class Board:
             slowed_to=tally.slowed_to,
             slowed_since=(last.slowed_since or now) if tally.slowed_to is not None else None,
         )
+        self._is_written = False
         try:
             self._write(self._posted)
+            self._is_written, self._fails = True, False
         except OSError as fault_of_ours:
             if not self._fails:
                 log.warning(
@@ -102,8 +108,12 @@ class Board:
                 left.unlink()
         while True:
             file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            # A reader holds the lock for a moment only.
-            fcntl.flock(file, fcntl.LOCK_EX)
+            try:
+                # A reader holds the lock for a moment only.
+                fcntl.flock(file, fcntl.LOCK_EX)
+            except OSError:
+                os.close(file)
+                raise
             if os.fstat(file).st_nlink:
                 return file
             # Another sender that began just now took it for a dead one's.
