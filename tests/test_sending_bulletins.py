@@ -193,12 +193,12 @@ def test_a_relay_that_asks_for_patience_and_one_that_is_down_are_seen_from_outsi
     slower = Fault(None, "rcpt", "reply", b"450 4.7.1 too much mail from you")
     with Relay(fault_for=lambda *_: slower) as relay:
         running = Running(lambda: posting(sqlite_village, relay, tmp_path))
-        while not any(one.slowed_to for one in bulletins(tmp_path)):
-            pass
-        relay.close()
-        while not any(one.relay_fault for one in bulletins(tmp_path)):
-            pass
-        running.join()
+        try:
+            running.until(lambda: any(one.slowed_to for one in bulletins(tmp_path)))
+            relay.close()
+            running.until(lambda: any(one.relay_fault for one in bulletins(tmp_path)))
+        finally:
+            running.join()
     assert bulletins(tmp_path) == []
 
 

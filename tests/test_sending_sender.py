@@ -70,6 +70,14 @@ class Running:
             assert turn.wait(10)
             self.sender._turn = beat  # type: ignore[method-assign]
 
+    def until(self, fits: Callable[[], bool], turns: int = 500) -> None:
+        """Wait until something is so, for so many turns at most."""
+        for _ in range(turns):
+            if fits():
+                return
+            self.turns(1)
+        raise AssertionError(f"it was not so after {turns} turns")
+
     def join(self) -> None:
         self.stop()
         self.thread.join(20)
