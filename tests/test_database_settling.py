@@ -1,5 +1,7 @@
 """A restore that was interrupted: whichever command comes next ends it or tells of it."""
 
+import fcntl
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import typer
 from l3mail import database
 from l3mail.backups import staging
 from l3mail.cli import app
-from l3mail.errors import SchemaError
+from l3mail.errors import BackupError, SchemaError
 from tests.fakes.disaster import Disaster, hour, on_a_sunday
 
 COMMANDS = {
@@ -141,3 +143,54 @@ def test_doctor_tells_of_an_interrupted_restore_first_and_leaves_it(office: Disa
     assert sorted(office.state.iterdir()) == before
     office.run("status")
     assert "interrupted" not in office.run("doctor", "--seconds", "1")
+
+
+def test_a_folder_that_went_while_it_was_claimed_is_no_claim(
+    office: Disaster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One opens it, another ends and takes it away, a third begins: two would restore at once."""
+    folder, lock = office.state / "restoring", fcntl.flock
+    thirds: list[int] = []
+
+    def flock(descriptor: int, how: int) -> None:
+        if not thirds:
+            folder.rmdir()
+            folder.mkdir()
+            thirds.append(os.open(folder, os.O_RDONLY))
+            lock(thirds[0], how)
+        lock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with (
+        pytest.raises(BackupError, match="a restore is under way"),
+        staging.claimed(office.settings),
+    ):
+        pass
+    os.close(thirds[0])
+    with staging.claimed(office.settings) as claimed:
+        assert claimed.exists()
+
+
+def test_a_folder_that_is_gone_by_then_is_made_again(
+    office: Disaster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, lock = office.state / "restoring", fcntl.flock
+    gone: list[int] = []
+
+    def flock(descriptor: int, how: int) -> None:
+        if not gone:
+            folder.rmdir()
+        gone.append(descriptor)
+        lock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with staging.claimed(office.settings) as claimed:
+        assert claimed.is_dir()
+        with (
+            pytest.raises(BackupError, match="a restore is under way"),
+            staging.claimed(office.settings),
+        ):
+            pass
+    assert not folder.exists()
+    assert len(list(Path("/proc/self/fd").iterdir())) == before

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -47,13 +47,10 @@ class Settled:
 def claimed(settings: Settings) -> Iterator[Path]:
     """The folder where a restore lays ready what is new, for one process alone."""
     folder = settings.state_dir / RESTORING
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = None
+    while descriptor is None:
+        descriptor = _locked(folder)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BackupError("a restore is under way here; wait until it has ended") from None
         try:
             yield folder
         finally:
@@ -61,6 +58,23 @@ def claimed(settings: Settings) -> Iterator[Path]:
                 folder.rmdir()
     finally:
         os.close(descriptor)
+
+
+def _locked(folder: Path) -> int | None:
+    """The folder, made and locked; None where another process took it away in between."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with suppress(FileNotFoundError), ExitStack() as ending:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+        ending.callback(os.close, descriptor)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BackupError("a restore is under way here; wait until it has ended") from None
+        # Else the lock is on what has no name any more, and hinders nobody.
+        if os.path.samestat(os.fstat(descriptor), folder.stat()):
+            ending.pop_all()
+            return descriptor
+    return None
 
 
 def ready_file(file: Path) -> Path:
