@@ -5,7 +5,7 @@ import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import closing, suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from l3mail import outbox, reconciling, rounds
 from l3mail.cli import main
 from l3mail.database import Database, opened
 from l3mail.errors import RestoredError
-from l3mail.models import ACTIONS, DELIVERY, ENROLLMENT, SUBSCRIBER, WORKSPACE
+from l3mail.models import ACTIONS, DELIVERY, ENROLLMENT, SUBSCRIBER, TRIGGER, WORKSPACE
 from l3mail.sending import read_mark
 from l3mail.wiring import Reconciliation, make_agenda
 from tests.fakes.disaster import ISSUE, LESSONS, PEOPLE, YEARLY, Disaster, hour, on_a_sunday
@@ -284,6 +284,40 @@ def test_reconciling_that_ends_anywhere_keeps_the_brake_and_is_done_again(
                     work.carry_out("me")
     assert writes > 3
     assert lost.listed() == dict.fromkeys(LOST, 1)
+
+
+def test_what_is_foreseen_of_an_interrupted_reconciling_begins_where_it_goes_on(
+    lost: Disaster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it ended last is of no course: a copy in memory of what planning asks for lacks it."""
+    restore(lost)
+    with lost.village() as village:
+        village.change(TRIGGER, 1, retired_at=village.now)
+    whole, end = rounds.due, hour(29, 0)
+    lived: list[datetime] = []
+
+    def due(connection: Connection, now: datetime, *rest: Any) -> rounds.Round:
+        if now > end:
+            raise KeyboardInterrupt
+        lived.append(now)
+        return whole(connection, now, *rest)
+
+    monkeypatch.setattr(rounds, "due", due)
+    with opened(lost.settings.database_url) as database:
+
+        def work() -> Reconciliation:
+            return Reconciliation(lost.settings, database, lost.clock.now())
+
+        with pytest.raises(KeyboardInterrupt):
+            work().carry_out("me")
+        assert {slug for _, slug in lost.listed()} == {ISSUE}
+        end = hour(1, 0, month=12)
+        lived.clear()
+        foreseen, moments = work().foresee(), lived.copy()
+        lived.clear()
+        assert work().carry_out("me") == foreseen
+        assert moments == lived
+    assert lived[0] == hour(24, 12)
 
 
 # A database that is gone

@@ -41,6 +41,20 @@ class Write(Protocol):
         """What the verb returns."""
 
 
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The time a copy does not remember, and where in it reckoning begins.
+
+    `since` is when the copy was made, `until` when the last mail may have gone, and `brake` since
+    when nothing was planned or sent any more: rows planned after it belong to this copy alone.
+    """
+
+    since: datetime
+    until: datetime
+    brake: datetime
+    begin: datetime
+
+
 @dataclass(slots=True)
 class Reckoning:
     """What a lost time comes to: mails in doubt by kind and slug, and what planning may not know.
@@ -82,33 +96,31 @@ def copied_at(connection: Connection, restored_at: datetime) -> datetime:
     return max((at for at in latest if at is not None), default=begun_at)
 
 
-def reconcile(
-    write: Write, agenda: Agenda, *, since: datetime, until: datetime, brake: datetime
-) -> Reckoning:
+def reconcile(write: Write, agenda: Agenda, lost: Lost) -> Reckoning:
     """Put into doubt whatever was due until then and is not known to have ended.
 
-    `since` is when the copy was made, `brake` since when nothing was planned or sent any more:
-    rows planned after it belong to this copy alone. Mails to staff are left as they are: a second
-    report harms nobody.
+    Mails to staff are left as they are: a second report harms nobody.
 
     Done in pieces, each a transaction that `write` runs, so that pages go on in between. Whoever
     is interrupted does it again: it goes on at the moment it had come to.
     """
-    found = Reckoning(since, until, paused=write(lambda connection: _paused(connection, until)))
+    until = lost.until
+    found = Reckoning(
+        lost.since, until, paused=write(lambda connection: _paused(connection, until))
+    )
     # Reports and alarms of the lost time are not written anew, nor is anybody asked to approve.
     plain = replace(agenda, planners=())
 
     def doubt(connection: Connection, now: datetime) -> Counter[Any]:
-        return _doubt(connection, now, until, brake)
+        return _doubt(connection, now, until, lost.brake)
 
     def live(connection: Connection, now: datetime) -> tuple[bool, Counter[Any]]:
         more = rounds.due(connection, now, plain).more
         return more, doubt(connection, now)
 
-    begin = write(partial(_come_to, since=since, until=until))
-    while doubted := write(partial(doubt, now=begin)):
+    while doubted := write(partial(doubt, now=lost.begin)):
         found.doubted += doubted
-    now: datetime | None = begin
+    now: datetime | None = lost.begin
     while now is not None and now <= until:
         more, doubted = write(partial(live, now=now))
         found.doubted += doubted
@@ -117,8 +129,11 @@ def reconcile(
     return found
 
 
-def _come_to(connection: Connection, since: datetime, until: datetime) -> datetime:
-    """How far an interrupted reckoning has come: learners led on then must not live it twice."""
+def come_to(connection: Connection, since: datetime, until: datetime) -> datetime:
+    """How far an interrupted reckoning has come: learners led on then must not live it twice.
+
+    Asked of the rows themselves: a copy of what planning asks for need not hold what is ended.
+    """
     latest = select(func.max(DELIVERY.c.uncertain_at, type_=UtcDateTime)).where(
         DELIVERY.c.reason == LOST, DELIVERY.c.uncertain_at.between(since, until)
     )

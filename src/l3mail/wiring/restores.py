@@ -14,7 +14,7 @@ from l3mail import actions, outbox, reconciling
 from l3mail.clocks import Clock
 from l3mail.database import Database
 from l3mail.errors import RestoredError, StateError
-from l3mail.reconciling import Reckoning
+from l3mail.reconciling import Lost, Reckoning
 from l3mail.sending import RECONCILED, Mark, contradiction, read_mark, write_mark
 from l3mail.settings import Settings
 from l3mail.simulations import copied
@@ -117,14 +117,14 @@ class Reconciliation:
         """What it would come to, by a copy in memory: nobody waits for it and nothing changes."""
 
         def verb(connection: Connection) -> Reckoning:
-            since, until, brake = self._spans(connection)
+            lost = self._lost(connection)
             with copied(connection) as memory:
 
                 def write(verb: Callable[[Connection], T], /) -> T:
                     return verb(memory)
 
                 agenda = make_agenda(self._settings, rehearsing=True)
-                return reconciling.reconcile(write, agenda, since=since, until=until, brake=brake)
+                return reconciling.reconcile(write, agenda, lost)
 
         return self._database.read(verb)
 
@@ -134,11 +134,9 @@ class Reconciliation:
         The brake lies until the very end: interrupted, it is done again.
         """
         self._database.write(self._hold_back)
-        since, until, brake = self._database.read(self._spans)
+        lost = self._database.read(self._lost)
         agenda = make_agenda(self._settings, rehearsing=True)
-        found = reconciling.reconcile(
-            self._database.write, agenda, since=since, until=until, brake=brake
-        )
+        found = reconciling.reconcile(self._database.write, agenda, lost)
 
         def verb(connection: Connection) -> Mark:
             highest = reconciling.release(connection)
@@ -168,8 +166,7 @@ class Reconciliation:
         highest = self._mark.highest if self._mark and known else 0
         outbox.hold_back(connection, outbox.BY_ITSELF, self._now, highest)
 
-    def _spans(self, connection: Connection) -> tuple[datetime, datetime, datetime]:
-        """When the copy was made, until when mails may have gone, and since when none did."""
+    def _lost(self, connection: Connection) -> Lost:
         brake = outbox.restored_at(connection) or self._now
         known = self._mark is not None and self._mark.uuid == workspace_uuid(connection)
         by_mark = brake
@@ -177,4 +174,5 @@ class Reconciliation:
             by_mark = self._mark.at + BEHIND
         # On PostgreSQL another host may have sent later than this one knows.
         until = self._sent_until or (by_mark if self._database.is_sqlite else brake)
-        return reconciling.copied_at(connection, brake), min(until, brake), brake
+        since, until = reconciling.copied_at(connection, brake), min(until, brake)
+        return Lost(since, until, brake, reconciling.come_to(connection, since, until))
