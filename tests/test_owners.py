@@ -2,12 +2,16 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
-from l3mail import owners
-from tests.fakes.desk import Desk, at_a_desk
+from l3mail import migrations, owners
+from l3mail.database import opened
+from l3mail.errors import DatabaseClosedError
+from tests.fakes.desk import TUESDAY, Desk, at_a_desk
 
 
 @pytest.fixture
@@ -49,10 +53,85 @@ def test_doctor_goes_on_and_says_whose_it_is(closed: Desk) -> None:
     assert "clock" in said
 
 
-def test_who_may_not_open_what_is_their_own_learns_how(tmp_path: Path) -> None:
-    assert owners.mend(tmp_path / "no" / "such") == (
-        f"{tmp_path} is yours, but closed: run `chmod u+rwX {tmp_path}`"
-    )
+@pytest.mark.parametrize(
+    ("rights", "closed"),
+    [(0o500, True), (0o300, True), (0o600, True), (0o700, False), (0o770, False)],
+)
+def test_who_may_not_open_what_is_their_own_learns_how(
+    tmp_path: Path, rights: int, closed: bool
+) -> None:
+    tmp_path.chmod(rights)
+    try:
+        advice = owners.mend(tmp_path)
+    finally:
+        tmp_path.chmod(0o700)
+    told = f"; {tmp_path} is yours, but closed: run `chmod u+rwX {tmp_path}`"
+    assert advice == (told if closed else "")
+
+
+@pytest.mark.parametrize(("rights", "closed"), [(0o400, True), (0o200, True), (0o600, False)])
+def test_a_file_of_ones_own_needs_no_right_to_be_run(
+    tmp_path: Path, rights: int, closed: bool
+) -> None:
+    file = tmp_path / "l3mail.sqlite3"
+    file.touch()
+    file.chmod(rights)
+    told = f"; {file} is yours, but closed: run `chmod u+rwX {file}`"
+    assert owners.mend(file) == (told if closed else "")
+
+
+def test_a_file_that_is_open_in_a_folder_that_is_not_is_mended_at_the_folder(
+    tmp_path: Path,
+) -> None:
+    """SQLite writes beside its file, too."""
+    file = tmp_path / "l3mail.sqlite3"
+    file.touch(0o600)
+    tmp_path.chmod(0o500)
+    try:
+        assert owners.mend(file).endswith(f"run `chmod u+rwX {tmp_path}`")
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_of_what_is_not_there_the_folder_around_it_is_looked_at(tmp_path: Path) -> None:
+    assert owners.mend(tmp_path / "no" / "such") == ""
+    tmp_path.chmod(0o500)
+    try:
+        assert owners.mend(tmp_path / "no" / "such").endswith(f"run `chmod u+rwX {tmp_path}`")
+    finally:
+        tmp_path.chmod(0o700)
+
+
+@pytest.mark.parametrize("whose", ["mine", "another's"])
+def test_where_nothing_can_be_written_at_all_no_owner_is_blamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whose: str
+) -> None:
+    """What a disk mounted to be read takes from nobody, neither rights nor another user change."""
+    mounted = SimpleNamespace(f_flag=os.ST_RDONLY | os.ST_NOSUID)
+    monkeypatch.setattr(os, "statvfs", lambda _path: mounted)
+    if whose == "another's":
+        monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    tmp_path.chmod(0o500)
+    try:
+        assert owners.mend(tmp_path) == ""
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_a_database_that_is_open_and_cannot_be_written_is_told_in_the_system_s_words_alone(
+    tmp_path: Path,
+) -> None:
+    url = f"sqlite:///{tmp_path / 'l3mail.sqlite3'}"
+    with opened(url) as database:
+        migrations.upgrade(database, TUESDAY)
+
+        def verb(connection: Connection) -> None:
+            connection.exec_driver_sql("PRAGMA query_only = ON")
+            connection.exec_driver_sql("CREATE TABLE t (x)")
+
+        with pytest.raises(DatabaseClosedError) as told:
+            database.write(verb)
+    assert str(told.value).endswith("(attempt to write a readonly database)")
 
 
 def test_an_owner_without_a_name_is_named_as_sudo_takes_it(

@@ -196,8 +196,8 @@ def _told(engine: Engine) -> Iterator[None]:
         where = engine.url.database
         if name.startswith(_CLOSED):
             raise DatabaseClosedError(
-                f"{where} cannot be written or opened ({_first_line(fault)});"
-                f" {owners.mend(Path(where or '.'))}"
+                f"{where} cannot be written or opened ({_first_line(fault)})"
+                f"{owners.mend(Path(where or '.'))}"
             ) from fault
         if name.startswith(_DAMAGED):
             raise SchemaError(

@@ -125,6 +125,6 @@ def main() -> None:
         from l3mail import owners
 
         where = Path(str(error.filename or "."))
-        typer.echo(f"l3mail: {where}: {error.strerror}; {owners.mend(where)}", err=True)
+        typer.echo(f"l3mail: {where}: {error.strerror}{owners.mend(where)}", err=True)
         sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)

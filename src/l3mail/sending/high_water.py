@@ -72,7 +72,7 @@ def read_mark(state_dir: Path) -> Mark | None:
             " `l3mail db reconcile --sent-until` with the moment the last mail may have gone"
         ) from error
     except OSError as error:
-        raise StateError(f"{path} cannot be read: {error.strerror}; {owners.mend(path)}") from error
+        raise StateError(f"{path} cannot be read: {error.strerror}{owners.mend(path)}") from error
 
 
 def _sane(mark: Mark) -> Mark:

@@ -69,7 +69,7 @@ def find_workspace(start: Path, explicit: Path | None, environ: Mapping[str, str
             (folder / FILE).stat()
         except PermissionError as error:
             raise WorkspaceError(
-                f"{error.filename}: {error.strerror}; {owners.mend(folder / FILE)}"
+                f"{error.filename}: {error.strerror}{owners.mend(folder / FILE)}"
             ) from error
         except OSError:
             pass  # told below
@@ -192,7 +192,7 @@ def _read(path: Path) -> str:
         fault = f"{FILE}:{line}: this line is not UTF-8 text; save the file as UTF-8"
         raise SettingsError([fault]) from error
     except OSError as error:
-        fault = f"{path} cannot be read: {error.strerror}; {owners.mend(path)}"
+        fault = f"{path} cannot be read: {error.strerror}{owners.mend(path)}"
         raise SettingsError([fault]) from error
 
 

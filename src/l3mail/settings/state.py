@@ -47,8 +47,8 @@ def make_state(state_dir: Path) -> None:
         _write_once(key, secrets.token_hex(_SHORTEST_KEY))
     except OSError as error:
         raise StateError(
-            f"{error.filename or state_dir} cannot be written: {error.strerror};"
-            f" {owners.mend(state_dir)}"
+            f"{error.filename or state_dir} cannot be written: {error.strerror}"
+            f"{owners.mend(state_dir)}"
         ) from error
     load_pepper(state_dir)
     _keys(key)
@@ -165,7 +165,7 @@ def _secret(path: Path) -> str:
             " workspace"
         ) from None
     except OSError as error:
-        raise StateError(f"{path} cannot be read: {error.strerror}; {owners.mend(path)}") from error
+        raise StateError(f"{path} cannot be read: {error.strerror}{owners.mend(path)}") from error
     if rights & 0o077:
         raise StateError(f"{path} is open to others (mode {rights:04o}); run `chmod 600 {path}`")
     if not text:

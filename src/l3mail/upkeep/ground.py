@@ -113,7 +113,7 @@ def look_at_state(settings: Settings) -> Iterator[Check]:
     rights = stat.S_IMODE(found.st_mode)
     owner = owners.owner_of(folder)
     if not os.access(folder, os.W_OK | os.X_OK):
-        yield fail("state", f"may not be opened; {owners.mend(folder)}")
+        yield fail("state", f"{folder} may not be opened or written{owners.mend(folder)}")
     elif rights & 0o007:
         yield fail(
             "state", f"{folder} is open to others (mode {rights:04o}); run `chmod o= {folder}`"

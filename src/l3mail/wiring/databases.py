@@ -68,7 +68,7 @@ def _is_file(file: Path | None) -> bool:
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise StateError(f"{file}: {error.strerror}; {owners.mend(file)}") from error
+        raise StateError(f"{file}: {error.strerror}{owners.mend(file)}") from error
 
 
 def _signs(settings: Settings) -> list[str]:
