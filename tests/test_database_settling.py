@@ -82,6 +82,12 @@ STATELESS = {"check", "demo", "init", "preview", "service"}
 """What reads the workspace's files alone, or makes another one."""
 
 
+UNDONE = (
+    "A restore that was interrupted is undone: database, pepper and keys are as they were; pictures"
+    " of the backup may lie in state/media now."
+)
+
+
 def all_commands() -> Iterator[str]:
     def within(group: Any, *path: str) -> Iterator[str]:
         for name, command in group.commands.items():
@@ -128,7 +134,7 @@ def test_no_command_opens_the_database_before_an_interrupted_restore_is_settled_
     said = office.run(*command.split(), *COMMANDS[command].split(), code=1) + office.error
     assert True not in looked
     settled = not (office.state / "restoring").exists()
-    assert ("A restore that was interrupted is undone" in said) == settled
+    assert (UNDONE in said) == settled
     assert settled or "failed   restore" in said
 
 

@@ -116,7 +116,8 @@ def restore(
                     with opened_archive(plan.path) as (manifest, tar):
                         unpack(plan.path, manifest, tar, room, tell)
                     if (room / MEDIA).is_dir():
-                        # Named by what is in them: more of them harm nobody.
+                        # Named by what is in them: more of them harm nobody, and so they stay
+                        # where the rest is undone.
                         shutil.copytree(room / MEDIA, media, dirs_exist_ok=True)
                     mark = _Marking(settings, manifest, who, now)
                     if file is not None:

@@ -92,7 +92,12 @@ class House:
         from l3mail.backups import settle_restore
 
         if settled := settle_restore(self.settings):
-            end = "is at its end now" if settled.done else "is undone: all is as it was"
+            # Pictures are put in before the decision: named by what is in them, they harm nobody.
+            undone = (
+                "is undone: database, pepper and keys are as they were; pictures of the backup may"
+                " lie in state/media now"
+            )
+            end = "is at its end now" if settled.done else undone
             typer.echo(f"A restore that was interrupted {end}.", err=True)
 
     def change(
