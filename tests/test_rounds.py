@@ -324,12 +324,19 @@ def test_each_step_has_its_own_sign(town: Village) -> None:
 
 
 def idle_steps(village: Village) -> set[rounds.Step]:
-    return set(village.do(rounds._glance, village.now)[1])
+    return set(village.do(rounds.glance, village.now)[1])
 
 
 def test_a_glance_that_fails_ends_the_round(town: Village, monkeypatch: pytest.MonkeyPatch) -> None:
     """And is not asked again and again for what would be left of it."""
-    monkeypatch.setattr(rounds, "_GLANCE", select(literal_column("nonsense")))
+    asked: list[datetime] = []
+
+    def failing(connection: Connection, now: datetime) -> object:
+        asked.append(now)
+        return connection.execute(select(literal_column("nonsense")))
+
+    monkeypatch.setattr(rounds, "glance", failing)
     with pytest.raises(DBAPIError):
         rounds.run(town.database, town.clock, AGENDA)
+    assert len(asked) == 1
     assert town.rows() == []

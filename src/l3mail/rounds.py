@@ -188,7 +188,7 @@ _GLANCE = select(
 )
 
 
-def _glance(connection: Connection, now: datetime) -> tuple[bool, Collection[Step]]:
+def glance(connection: Connection, now: datetime) -> tuple[bool, Collection[Step]]:
     """Whether the database is a restored copy, and the steps that have nothing to do.
 
     One question instead of a dozen: as a rule nothing is due.
@@ -240,7 +240,7 @@ class Stretch:
         """What the steps came to; may be repeated where the transaction is."""
         # Should the glance fail, there is no step to go on with.
         total, self._taken, self._failed = Round(), len(self._steps), False
-        is_restored, idle = _glance(connection, self._clock.now())
+        is_restored, idle = glance(connection, self._clock.now())
         if is_restored:
             return total
         self._taken, self._failed = 0, True
