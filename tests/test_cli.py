@@ -133,7 +133,9 @@ def test_halt_and_resume_are_noted_and_hold_the_sender(tmp_path: Path) -> None:
         office = Office(tmp_path, SETTINGS.format(port=port))
         office.fill(2)
         halted = office.run("--as", "frau-amt", "halt", "--kind", "lesson")
-        assert halted.stdout.startswith("Halted: kind lesson; 2 deliveries wait.")
+        assert halted.stdout.startswith(
+            "Halted in state/l3mail.sqlite3: kind lesson; 2 deliveries wait."
+        )
         assert "Halted already" in office.run("halt", "--kind", "lesson").stdout
         office.run("worker", "--once")
         assert log.read_text() == ""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from l3mail.database import Database
     from l3mail.outbox import HaltInForce
     from l3mail.sending import Sender, Tally
+    from l3mail.settings import Settings
 
 PANEL = "Sending"
 
@@ -116,9 +117,23 @@ def halt(
 
     new, waiting = house.change(f"halt {words}", verb)
     typer.echo(
-        f"{'Halted' if new else 'Halted already'}: {words};"
+        f"{'Halted' if new else 'Halted already'} in {place_of(house.settings)}: {words};"
         f" {counted(waiting, 'delivery waits', 'deliveries wait')}. `l3mail resume` lifts it."
     )
+
+
+def place_of(settings: "Settings") -> str:
+    """Where the rows are: a file as seen from the workspace, or a server and a name, no secret."""
+    file = settings.database_file
+    if file is not None:
+        inside = file.is_relative_to(settings.folder)
+        return str(file.relative_to(settings.folder) if inside else file)
+    from sqlalchemy import make_url
+
+    url = make_url(settings.database_url)
+    host = url.host or url.query.get("host") or "localhost"
+    server = host if isinstance(host, str) else ",".join(host)
+    return f"{server}{f':{url.port}' if url.port else ''}/{url.database or ''}"
 
 
 def resume(

@@ -97,10 +97,13 @@ def load_settings(workspace: Path, environ: Mapping[str, str]) -> Settings:
     data = _parsed(text)
     problems: list[tuple[int, str]] = list(_passwords_in_urls(data, text))
     problems += _unasked_fields(data, text)
-    given = {variable: value for variable, value in environ.items() if value.strip()}
+    given = _given(environ)
     overlaid = _overlaid(data, given)
     keys = [key.strip() for key in given.get("L3MAIL_SECRET_KEY", "").split(",")]
-    problems += [(_NOWHERE, line) for line in _misspelt(given)]
+    problems += [
+        (_NOWHERE, f"{variable} is not a variable of ours; did you mean {near}?")
+        for variable, near in _misspelt(given)
+    ]
     if "L3MAIL_SECRET_KEY" in given and "" in keys:
         line = "L3MAIL_SECRET_KEY holds an empty key; write keys with one comma between them"
         problems.append((_NOWHERE, line))
@@ -133,43 +136,82 @@ def load_whereabouts(workspace: Path, environ: Mapping[str, str]) -> tuple[Setti
         return load_settings(workspace, environ), []
     except SettingsError as error:
         faults = error.problems
-    overlaid: dict[str, Any] = {"database": {}}
     if url := environ.get("L3MAIL_DATABASE_URL", "").strip():
-        overlaid["database"] = {"url": url}
+        table: Any = {"url": url}
+    elif "L3MAIL_DATABASE_URL" in dict(_misspelt(_given(environ))).values():
+        raise SettingsError([*faults, _NO_PLACE])
     else:
-        overlaid["database"] = _database_table(workspace / FILE, faults)
+        table = _database_table(workspace / FILE, faults)
     try:
-        sections = Sections.model_validate(overlaid)
+        sections = Sections.model_validate({"database": table})
     except ValidationError:
         raise SettingsError([*faults, _NO_PLACE]) from None
     return Settings.model_validate({**dict(sections), "folder": workspace.resolve()}), faults
 
 
 _NO_PLACE = f"so nobody knows where the database is: correct [database] in {FILE} first"
+_PLACE = re.compile(r"(?<!http)(?<!https)://", re.IGNORECASE)
+"""What is in every address of a database, and in a web address after another word."""
 
 
 def _database_table(path: Path, faults: list[str]) -> Any:
-    """What a faulty file says of the database; of one that is no TOML, only that it says none."""
+    """What a faulty file says of the database: {}, the usual place, only if it surely says none.
+
+    An address that stands where nobody looks was meant: who takes the usual place then may have
+    another database there.
+    """
     try:
-        text = path.read_text(encoding="utf-8-sig", errors="replace")
+        content = path.read_bytes()
     except OSError:
         raise SettingsError([*faults, _NO_PLACE]) from None
+    text = content.decode("utf-8-sig", "replace")
     try:
-        return _frozen(tomllib.loads(text).get("database", {}))
+        data = tomllib.loads(text)
     except tomllib.TOMLDecodeError:
-        if any("database" in line.partition("#")[0] for line in text.splitlines()):
-            raise SettingsError([*faults, _NO_PLACE]) from None
+        silent = not any(map(_may_say_where, text.splitlines()))
+    else:
+        table = _frozen(data.get("database", {}))
+        if table != {} and not _LOST.search(str(table)):
+            return table
+        silent = table == {} and data.keys() <= _fields(Sections).keys() and not _says_where(data)
+    if silent and not _LOST.search(text):
         return {}
+    raise SettingsError([*faults, _NO_PLACE])
 
 
-def _misspelt(given: Mapping[str, str]) -> Iterator[str]:
-    """Find variables that look like ours and are not: a typo would be ignored in silence."""
+_LOST = re.compile("[\0\N{REPLACEMENT CHARACTER}]")
+"""What is left of letters that are no UTF-8, and between those of UTF-16."""
+
+
+def _may_say_where(line: str) -> bool:
+    if line.lstrip().startswith("#"):
+        return False
+    return "database" in line.partition("#")[0] or _PLACE.search(line) is not None
+
+
+def _says_where(value: Any) -> bool:
+    if isinstance(value, dict):
+        value = [*value.values()]
+    if isinstance(value, list):
+        return any(map(_says_where, value))
+    return isinstance(value, str) and _PLACE.search(value) is not None
+
+
+def _given(environ: Mapping[str, str]) -> dict[str, str]:
+    return {variable: value for variable, value in environ.items() if value.strip()}
+
+
+def _misspelt(given: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Find variables that look like ours and are not: a typo would be ignored in silence.
+
+    Each with the one that was meant.
+    """
     known = [*ENVIRONMENT, "L3MAIL_SMTP_PASSWORD", "L3MAIL_SECRET_KEY", "L3MAIL_WORKSPACE"]
     for variable in sorted(given):
         if variable.startswith("L3MAIL_") and variable not in known:
             near = difflib.get_close_matches(variable, known, n=1, cutoff=0.85)
             if near:
-                yield f"{variable} is not a variable of ours; did you mean {near[0]}?"
+                yield variable, near[0]
 
 
 def _is_workspace(folder: Path) -> bool:
