@@ -28,6 +28,7 @@ from l3mail.settings import (
     PEPPER_FILE,
     RESTORING,
     Settings,
+    drafts_of,
     sync_folder,
     write_durably,
 )
@@ -64,7 +65,8 @@ def _locked(folder: Path) -> int | None:
     """The folder, made and locked; None where another process took it away in between."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with suppress(FileNotFoundError), ExitStack() as ending:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_DIRECTORY
+        descriptor = os.open(folder, flags)
         ending.callback(os.close, descriptor)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -115,7 +117,11 @@ def settle_restore(settings: Settings) -> Settled | None:
 
 
 def settle(settings: Settings, folder: Path) -> Settled | None:
-    """End what the plan in a claimed folder says, and clear the folder; may be repeated."""
+    """End what the plan in a claimed folder says, and clear the folder; may be repeated.
+
+    Raises BackupError for what no restore laid there.
+    """
+    lying = _require_ours(folder)
     settled = None
     if (folder / PLAN).exists():
         said: dict[str, Any] = json.loads((folder / PLAN).read_text(encoding="ascii"))
@@ -124,9 +130,20 @@ def settle(settings: Settings, folder: Path) -> Settled | None:
         sync_folder(folder)
     if settings.database_file is not None:
         ready_file(settings.database_file).unlink(missing_ok=True)
-    for left in folder.iterdir():
-        left.unlink()
+    for left in lying:
+        left.unlink(missing_ok=True)
     return settled
+
+
+def _require_ours(folder: Path) -> list[Path]:
+    """What lies in the folder; nothing is believed or deleted beside what is nobody's of us."""
+    names = [folder / name for name in (PLAN, PEPPER_FILE, KEY_FILE)]
+    ours = {*names, *(draft for name in names for draft in drafts_of(name))}
+    lying = sorted(folder.iterdir())
+    for one in lying:
+        if one not in ours or one.is_symlink() or not one.is_file():
+            raise BackupError(f"{one} was not laid there by a restore: take it away")
+    return lying
 
 
 def _settle(settings: Settings, folder: Path, stamp: str, at: datetime) -> Settled:

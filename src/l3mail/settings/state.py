@@ -5,6 +5,7 @@ used for, nor the database that lies beside them.
 """
 
 import os
+import re
 import secrets
 import stat
 from pathlib import Path
@@ -189,6 +190,12 @@ def write_durably(path: Path, content: bytes) -> None:
     finally:
         draft.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def drafts_of(path: Path) -> list[Path]:
+    """What whoever was killed while writing `path` left beside it. Raises OSError."""
+    ours = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{16}}")
+    return sorted(beside for beside in path.parent.iterdir() if ours.fullmatch(beside.name))
 
 
 def sync_folder(folder: Path) -> None:
