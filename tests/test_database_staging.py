@@ -1,12 +1,15 @@
 """What lies in `state/restoring` is believed only as far as a restore can have laid it there."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.fakes.disaster import Disaster, on_a_sunday
+from l3mail import outbox
+from l3mail.backups import staging
+from tests.fakes.disaster import Disaster, hour, on_a_sunday
 
 
 @pytest.fixture
@@ -23,14 +26,23 @@ def folder(desk: Disaster) -> Path:
     return folder
 
 
-def test_a_link_in_its_place_leads_nowhere(desk: Disaster) -> None:
+def is_halted(desk: Disaster) -> bool:
+    with desk.village() as village:
+        return bool(village.do(outbox.is_halted))
+
+
+@pytest.mark.parametrize("command", ["status", "halt"])
+def test_a_link_in_its_place_leads_nowhere(desk: Disaster, command: str) -> None:
     documents = desk.folder / "documents"
     documents.mkdir()
     (documents / "pepper").write_text("mine", encoding="ascii")
     (desk.state / "restoring").symlink_to(documents)
-    desk.run("status", code=1)
-    assert "restoring" in desk.error
+    desk.run(command, code=int(command != "halt"))
+    assert f"{desk.state / 'restoring'} is no folder, so no restore made it" in desk.error
+    with pytest.raises(NotADirectoryError), staging.claimed(desk.settings):
+        pass
     assert (documents / "pepper").read_text(encoding="ascii") == "mine"
+    assert is_halted(desk) is (command == "halt")
 
 
 def test_what_is_ours_is_cleared_with_its_drafts(desk: Disaster, folder: Path) -> None:
@@ -52,4 +64,63 @@ def test_what_is_not_ours_is_told_and_left(desk: Disaster, folder: Path, name: s
     desk.run("status", code=1)
     assert str(stranger) in desk.error
     assert len(desk.error.splitlines()) == 1
+    assert "Halted in state/l3mail.sqlite3" in desk.run("halt")
+    assert desk.error.startswith("l3mail: warning: ")
     assert stranger.exists()
+    assert is_halted(desk)
+
+
+AT = "2026-11-22T12:00:00+00:00"
+STAMP = "20261122T120000Z"
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b"\xff",
+        b"[" * 100_000,
+        json.dumps({"at": "yesterday", "stamp": STAMP}).encode(),
+        json.dumps({"at": 5, "stamp": STAMP}).encode(),
+        json.dumps({"at": AT[:19], "stamp": STAMP}).encode(),
+        json.dumps({"at": AT, "stamp": f"../{STAMP}"}).encode(),
+        json.dumps({"at": AT, "stamp": [STAMP]}).encode(),
+    ],
+    ids=lambda plan: plan[:60].decode("latin-1") or "nothing",
+)
+def test_a_plan_that_makes_no_sense_is_told_and_stops_everything_but_the_brake(
+    desk: Disaster, folder: Path, plan: bytes
+) -> None:
+    (folder / "plan.json").write_bytes(plan)
+    desk.run("status", code=1)
+    assert f"{folder / 'plan.json'} is damaged" in desk.error
+    assert f"take {folder} away" in desk.error
+    assert len(desk.error.splitlines()) == 1
+    assert "Halted in state/l3mail.sqlite3" in desk.run("halt")
+    assert is_halted(desk)
+    assert (folder / "plan.json").read_bytes() == plan
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["a new one lies ready", "none is there"])
+def test_the_brake_stops_where_nobody_knows_which_database_will_be_the_one(
+    desk: Disaster, folder: Path, *, lost: bool
+) -> None:
+    (folder / "plan.json").write_bytes(b"")
+    if lost:
+        desk.file.unlink()
+    else:
+        staging.ready_file(desk.file).write_bytes(desk.file.read_bytes())
+    desk.run("halt", code=1)
+    assert "plan.json is damaged" in desk.error
+    assert desk.file.exists() is not lost
+
+
+def test_the_brake_ends_a_restore_that_can_be_ended(desk: Disaster, folder: Path) -> None:
+    staging.ready_file(desk.file).write_bytes(b"new")
+    staging.decide(folder, STAMP, hour(22, 13))
+    desk.run("halt")
+    assert "is undone" in desk.error
+    assert is_halted(desk)
+    assert not folder.exists()

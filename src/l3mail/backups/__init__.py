@@ -7,7 +7,7 @@ rows mean nor who may be mailed: a database that is put back waits for `db recon
 from l3mail.backups.archives import Manifest, opened_archive
 from l3mail.backups.making import Backup, back_up, prune
 from l3mail.backups.restoring import Plan, Restored, inspect, restore, set_leftovers_aside
-from l3mail.backups.staging import Settled, settle_restore
+from l3mail.backups.staging import Settled, is_torn, settle_restore
 
 __all__ = [
     "Backup",
@@ -17,6 +17,7 @@ __all__ = [
     "Settled",
     "back_up",
     "inspect",
+    "is_torn",
     "opened_archive",
     "prune",
     "restore",

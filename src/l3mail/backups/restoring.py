@@ -7,7 +7,7 @@ knows itself as a restored copy before anybody can open it.
 import shutil
 from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -16,7 +16,7 @@ from l3mail import actions, migrations, outbox
 from l3mail.backups import copies, staging, tables
 from l3mail.backups.archives import Manifest, Tell, opened_archive, read_member, unpack
 from l3mail.backups.drafts import drafting
-from l3mail.backups.making import DATABASE, MEDIA, STAMP, TABLES
+from l3mail.backups.making import DATABASE, MEDIA, TABLES
 from l3mail.database import opened
 from l3mail.errors import BackupError, StateError
 from l3mail.reconciling import RESTORE
@@ -104,7 +104,7 @@ def restore(
     with_key: bool,
 ) -> Restored:
     """Put the backup back. Raises BackupError where somebody has the database open."""
-    stamp = f"{now.astimezone(UTC):{STAMP}}"
+    stamp = staging.stamp_of(now)
     file = settings.database_file
     place = file.parent if file else settings.state_dir
     try:
@@ -200,4 +200,4 @@ def _restore_tables(room: Path, stamp: str, mark: _Marking, tell: Tell) -> list[
 
 def set_leftovers_aside(file: Path, now: datetime) -> list[Path]:
     """Keep what a lost SQLite database left beside its place under a dated name; where it is."""
-    return copies.set_companions_aside(file, f"{now.astimezone(UTC):{STAMP}}")
+    return copies.set_companions_aside(file, staging.stamp_of(now))

@@ -12,13 +12,14 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, select
 
 from l3mail.backups import copies, tables
+from l3mail.backups.making import STAMP
 from l3mail.database import opened
 from l3mail.errors import BackupError
 from l3mail.models import ACTIONS
@@ -34,6 +35,7 @@ from l3mail.settings import (
 )
 
 PLAN = "plan.json"
+_LARGEST_PLAN = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,11 @@ def differs(file: Path, content: bytes) -> bool:
     return file.exists() and file.read_bytes().split() != content.split()
 
 
+def stamp_of(at: datetime) -> str:
+    """The name of a moment in what is kept from before it."""
+    return f"{at.astimezone(UTC):{STAMP}}"
+
+
 def decide(folder: Path, stamp: str, at: datetime) -> None:
     """Write down that all lies ready, durably: from here on the database decides."""
     said = {"stamp": stamp, "at": at.isoformat()}
@@ -105,8 +112,11 @@ def settle_restore(settings: Settings) -> Settled | None:
 
     Raises BackupError while one is under way.
     """
-    if not (settings.state_dir / RESTORING).exists():
+    folder = settings.state_dir / RESTORING
+    if not folder.exists():
         return None
+    if folder.is_symlink() or not folder.is_dir():
+        raise BackupError(f"{folder} is no folder, so no restore made it: take it away")
     try:
         with claimed(settings) as folder:
             return settle(settings, folder)
@@ -116,6 +126,12 @@ def settle_restore(settings: Settings) -> Settled | None:
         ) from error
 
 
+def is_torn(settings: Settings) -> bool:
+    """Whether it is open which database will be the one, as long as a restore is not settled."""
+    file = settings.database_file
+    return file is not None and (ready_file(file).exists() or not file.exists())
+
+
 def settle(settings: Settings, folder: Path) -> Settled | None:
     """End what the plan in a claimed folder says, and clear the folder; may be repeated.
 
@@ -123,9 +139,8 @@ def settle(settings: Settings, folder: Path) -> Settled | None:
     """
     lying = _require_ours(folder)
     settled = None
-    if (folder / PLAN).exists():
-        said: dict[str, Any] = json.loads((folder / PLAN).read_text(encoding="ascii"))
-        settled = _settle(settings, folder, said["stamp"], datetime.fromisoformat(said["at"]))
+    if plan := _plan(folder):
+        settled = _settle(settings, folder, *plan)
         (folder / PLAN).unlink()
         sync_folder(folder)
     if settings.database_file is not None:
@@ -144,6 +159,31 @@ def _require_ours(folder: Path) -> list[Path]:
         if one not in ours or one.is_symlink() or not one.is_file():
             raise BackupError(f"{one} was not laid there by a restore: take it away")
     return lying
+
+
+def _plan(folder: Path) -> tuple[str, datetime] | None:
+    """The stamp and the moment that `decide` wrote down; raises BackupError for what it never does.
+
+    A restore that nobody can end is begun again.
+    """
+    path = folder / PLAN
+    try:
+        with path.open("rb") as file:
+            said: dict[str, Any] = json.loads(file.read(_LARGEST_PLAN).decode("ascii"))
+        at = datetime.fromisoformat(said["at"])
+        if at.tzinfo is not None and said["stamp"] == stamp_of(at):
+            return said["stamp"], at
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, KeyError):
+        pass  # told below
+    raise BackupError(
+        f"{path} is damaged, so nobody knows how a restore ended: {_begin_again(folder)}"
+    )
+
+
+def _begin_again(folder: Path) -> str:
+    return f"take {folder} away, and if there was one, repeat `l3mail db restore`"
 
 
 def _settle(settings: Settings, folder: Path, stamp: str, at: datetime) -> Settled:

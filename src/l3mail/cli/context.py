@@ -84,14 +84,26 @@ class House:
             yield database
 
     def settle_restore(self) -> None:
-        """End a restore that was interrupted, before anybody opens the database."""
+        """End a restore that was interrupted, before anybody opens the database.
+
+        In an emergency one that can't be ended is told and left, if it is clear which database is
+        the one.
+        """
         from l3mail.settings import RESTORING
 
         if not (self.settings.state_dir / RESTORING).exists():
             return
-        from l3mail.backups import settle_restore
+        from l3mail.backups import is_torn, settle_restore
+        from l3mail.errors import BackupError
 
-        if settled := settle_restore(self.settings):
+        try:
+            settled = settle_restore(self.settings)
+        except BackupError as error:
+            if not self.in_emergency or is_torn(self.settings):
+                raise
+            typer.echo(f"l3mail: warning: {error}", err=True)
+            return
+        if settled:
             # Pictures are put in before the decision: named by what is in them, they harm nobody.
             undone = (
                 "is undone: database, pepper and keys are as they were; pictures of the backup may"
