@@ -9,6 +9,8 @@ import pytest
 
 from l3mail import outbox
 from l3mail.backups import staging
+from l3mail.models import ACTIONS
+from l3mail.reconciling import RESTORE
 from tests.fakes.disaster import Disaster, hour, on_a_sunday
 
 
@@ -124,3 +126,47 @@ def test_the_brake_ends_a_restore_that_can_be_ended(desk: Disaster, folder: Path
     assert "is undone" in desk.error
     assert is_halted(desk)
     assert not folder.exists()
+
+
+def come_as_far_as_the_database(desk: Disaster, folder: Path, pepper: str) -> None:
+    """As a restore leaves it, its database in its place and its pepper not yet."""
+    with desk.village() as village:
+        village.insert(ACTIONS, at=hour(22, 13), who="me", command=RESTORE, counts={})
+    (folder / "pepper").write_text(pepper, encoding="ascii")
+    staging.decide(folder, STAMP, hour(22, 13))
+
+
+def test_a_new_database_in_its_place_takes_its_pepper(desk: Disaster, folder: Path) -> None:
+    come_as_far_as_the_database(desk, folder, "ab" * 64)
+    desk.run("status")
+    assert "is at its end now" in desk.error
+    assert (desk.state / "pepper").read_text(encoding="ascii") == "ab" * 64
+
+
+@pytest.mark.parametrize("present", [True, False], ids=["the old one", "none"])
+def test_a_pepper_is_not_replaced_for_a_database_that_never_came(
+    desk: Disaster, folder: Path, *, present: bool
+) -> None:
+    mine = (desk.state / "pepper").read_bytes()
+    (folder / "pepper").write_text("ab" * 64, encoding="ascii")
+    staging.decide(folder, STAMP, hour(22, 13))
+    if not present:
+        desk.file.unlink()
+    desk.run("status", code=int(not present))
+    assert "is undone" in desk.error
+    assert (desk.state / "pepper").read_bytes() == mine
+    assert not folder.exists()
+    assert desk.file.exists() is present
+
+
+@pytest.mark.parametrize("pepper", ["", "ab", "kein Pfeffer", "Pfeffer äöü"])
+def test_what_is_no_pepper_replaces_none(desk: Disaster, folder: Path, pepper: str) -> None:
+    mine = (desk.state / "pepper").read_bytes()
+    come_as_far_as_the_database(desk, folder, "ab" * 64)
+    (folder / "pepper").write_text(pepper, encoding="utf-8")
+    desk.run("status", code=1)
+    assert f"{folder / 'pepper'} " in desk.error
+    assert len(desk.error.splitlines()) == 1
+    assert (desk.state / "pepper").read_bytes() == mine
+    desk.run("halt")
+    assert is_halted(desk)

@@ -16,9 +16,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, inspect, select
 
-from l3mail.backups import copies, tables
+from l3mail.backups import copies
 from l3mail.backups.making import STAMP
 from l3mail.database import opened
 from l3mail.errors import BackupError
@@ -30,6 +30,7 @@ from l3mail.settings import (
     RESTORING,
     Settings,
     drafts_of,
+    pepper_of,
     sync_folder,
     write_durably,
 )
@@ -197,8 +198,9 @@ def _settle(settings: Settings, folder: Path, stamp: str, at: datetime) -> Settl
         if new.exists():
             # Nothing bears the database's name: it ended between the two, or there was none.
             aside += map(str, copies.swap(new, file, aside_of(file, stamp)))
-    elif not _is_restored(settings, at):
-        return Settled(False, ())
+    if not _is_restored(settings, at):
+        return Settled(False, tuple(aside))
+    _require_pepper(folder / PEPPER_FILE)
     for name in (PEPPER_FILE, KEY_FILE):
         if (folder / name).exists():
             aside += _put_secret(settings.state_dir / name, folder / name, stamp)
@@ -206,14 +208,26 @@ def _settle(settings: Settings, folder: Path, stamp: str, at: datetime) -> Settl
 
 
 def _is_restored(settings: Settings, at: datetime) -> bool:
+    """Whether the database in its place is the one that was put back at this moment."""
+    if settings.database_file is not None and not settings.database_file.exists():
+        return False
+
     def verb(connection: Connection) -> bool:
-        if ACTIONS.name not in tables.present(connection):
+        if not inspect(connection).has_table(ACTIONS.name):
             return False
         noted = select(ACTIONS.c.id).where(ACTIONS.c.command == RESTORE, ACTIONS.c.at == at)
         return connection.execute(noted).first() is not None
 
     with opened(settings.database_url) as database:
         return database.read(verb)
+
+
+def _require_pepper(path: Path) -> None:
+    try:
+        if path.exists():
+            pepper_of(path.read_text(encoding="ascii", errors="replace"))
+    except ValueError as error:
+        raise BackupError(f"{path} {error}: {_begin_again(path.parent)}") from error
 
 
 def _put_secret(place: Path, copy: Path, stamp: str) -> list[str]:
