@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from l3mail import outbox
 from l3mail.backups import staging
+from l3mail.backups.drafts import PREFIX, drafting
 from l3mail.models import ACTIONS
 from l3mail.reconciling import RESTORE
+from l3mail.settings import DatabaseSection
 from tests.fakes.disaster import Disaster, hour, on_a_sunday
 
 
@@ -170,3 +173,58 @@ def test_what_is_no_pepper_replaces_none(desk: Disaster, folder: Path, pepper: s
     assert (desk.state / "pepper").read_bytes() == mine
     desk.run("halt")
     assert is_halted(desk)
+
+
+DRAFT = f".pepper.{'0c' * 8}"
+
+
+def leave(folder: Path) -> list[Path]:
+    """What a kill leaves there of people's data and of the pepper."""
+    folder.mkdir(parents=True, exist_ok=True)
+    draft = folder / f"{PREFIX}left"
+    draft.mkdir()
+    (draft / "database.sqlite3").write_text("people", encoding="ascii")
+    (folder / DRAFT).write_text("ab", encoding="ascii")
+    return [draft, folder / DRAFT]
+
+
+def test_whoever_ends_a_restore_clears_what_it_left_but_not_what_is_at_work(
+    desk: Disaster, folder: Path
+) -> None:
+    with drafting(desk.state) as busy:
+        left = leave(desk.state)
+        desk.run("status")
+        assert [path.exists() for path in [busy, *left]] == [True, True, False]
+    folder.mkdir()
+    desk.run("status")
+    assert not any(path.exists() for path in left)
+
+
+def test_where_the_database_lies_elsewhere_its_drafts_are_cleared_there(
+    desk: Disaster, folder: Path
+) -> None:
+    elsewhere = desk.folder / "rows"
+    left, _ = leave(elsewhere)
+    settings = desk.settings.model_copy(
+        update={"database": DatabaseSection(url=SecretStr("sqlite:///rows/x.sqlite3"))}
+    )
+    staging.settle_restore(settings)
+    assert not left.exists()
+    assert not folder.exists()
+
+
+def test_doctor_names_what_a_kill_left_and_not_what_is_at_work(desk: Disaster) -> None:
+    assert "leftovers" not in desk.run("doctor", "--seconds", "1")
+    left = [*leave(desk.state), leave(desk.state / "backups")[0]]
+    left.append(staging.ready_file(desk.file))
+    left[-1].write_bytes(b"new")
+    (line,) = [
+        line
+        for line in desk.run("doctor", "--seconds", "1").splitlines()
+        if line.split()[:2] == ["warning", "leftovers"]
+    ]
+    for path in left:
+        assert str(path) in line
+        assert path.exists()
+    with drafting(desk.state / "backups") as busy:
+        assert busy.name not in desk.run("doctor", "--seconds", "1")

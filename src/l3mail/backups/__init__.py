@@ -7,7 +7,7 @@ rows mean nor who may be mailed: a database that is put back waits for `db recon
 from l3mail.backups.archives import Manifest, opened_archive
 from l3mail.backups.making import Backup, back_up, prune
 from l3mail.backups.restoring import Plan, Restored, inspect, restore, set_leftovers_aside
-from l3mail.backups.staging import Settled, is_torn, settle_restore
+from l3mail.backups.staging import Settled, is_torn, leftovers, settle_restore
 
 __all__ = [
     "Backup",
@@ -18,6 +18,7 @@ __all__ = [
     "back_up",
     "inspect",
     "is_torn",
+    "leftovers",
     "opened_archive",
     "prune",
     "restore",

@@ -19,12 +19,14 @@ from typing import Any
 from sqlalchemy import Connection, inspect, select
 
 from l3mail.backups import copies
+from l3mail.backups.drafts import abandoned, clear_abandoned
 from l3mail.backups.making import STAMP
 from l3mail.database import opened
 from l3mail.errors import BackupError
 from l3mail.models import ACTIONS
 from l3mail.reconciling import RESTORE
 from l3mail.settings import (
+    BACKUPS_FOLDER,
     KEY_FILE,
     PEPPER_FILE,
     RESTORING,
@@ -120,11 +122,44 @@ def settle_restore(settings: Settings) -> Settled | None:
         raise BackupError(f"{folder} is no folder, so no restore made it: take it away")
     try:
         with claimed(settings) as folder:
-            return settle(settings, folder)
+            settled = settle(settings, folder)
+            with suppress(OSError):  # where nothing can be cleared, doctor names it
+                _clear(settings)
+            return settled
     except OSError as error:
         raise BackupError(
             f"a restore was interrupted and can't be ended: {error.filename}: {error.strerror}"
         ) from error
+
+
+def _clear(settings: Settings) -> None:
+    """Clear the copies of people's data and of secrets that a restore left when it was killed."""
+    for draft in _drafts_of_secrets(settings):
+        draft.unlink(missing_ok=True)
+    file = settings.database_file
+    clear_abandoned(file.parent if file else settings.state_dir)
+
+
+def _drafts_of_secrets(settings: Settings) -> list[Path]:
+    secrets = (settings.state_dir / name for name in (PEPPER_FILE, KEY_FILE))
+    return [draft for secret in secrets for draft in drafts_of(secret)]
+
+
+def leftovers(settings: Settings) -> list[Path]:
+    """What a kill left of people's data and of secrets; [] while a restore is to be settled.
+
+    Whoever settles it clears what it left. Names nothing that somebody works in.
+    """
+    state, file = settings.state_dir, settings.database_file
+    if (state / RESTORING).exists():
+        return []
+    found = {ready_file(file)} if file and ready_file(file).exists() else set()
+    for folder in (state, state / BACKUPS_FOLDER, file.parent if file else state):
+        with suppress(OSError):
+            found.update(abandoned(folder))
+    with suppress(OSError):
+        found.update(_drafts_of_secrets(settings))
+    return sorted(found)
 
 
 def is_torn(settings: Settings) -> bool:

@@ -1,5 +1,7 @@
 """The command that looks whether everything a workspace needs is there."""
 
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -59,7 +61,10 @@ def doctor(
         return
     reach = Reach(online=online, seconds=seconds, sample=sample)
     checks = []
-    for check in _without_settings(house) or examine(house.settings, house.clock, reach):
+    examined = _without_settings(house) or chain(
+        examine(house.settings, house.clock, reach), _leftovers(house)
+    )
+    for check in examined:
         checks.append(check)
         if not as_json:
             # As they come: a relay that hangs is seen to hang.
@@ -81,6 +86,19 @@ def _without_settings(house: House) -> "list[Check]":
     except SettingsError as error:
         return [fail("settings", line) for line in error.problems]
     return []
+
+
+def _leftovers(house: House) -> "Iterator[Check]":
+    """What a kill left, which nobody would look for."""
+    from l3mail.backups import leftovers
+    from l3mail.upkeep.checks import warn
+
+    if found := leftovers(house.settings):
+        yield warn(
+            "leftovers",
+            "a backup or restore that was killed left people's data or secrets there; delete"
+            f" {', '.join(map(str, found))}",
+        )
 
 
 def _conclude(checks: "list[Check]", *, as_json: bool) -> None:
