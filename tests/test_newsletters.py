@@ -7,7 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import Connection, and_, exists, false, not_, select
+from sqlalchemy import Connection, and_, delete, exists, false, not_, select
 
 from l3mail import newsletters
 from l3mail.audiences import Questions
@@ -20,9 +20,10 @@ from l3mail.models import (
     SEGMENT,
     SUBSCRIBER,
     SUBSCRIPTION,
+    SUPPRESSION,
 )
 from l3mail.newsletters import Audience, LastTime, Planned
-from l3mail.outbox import Outcome
+from l3mail.outbox import Outcome, restored
 from l3mail.segments import Question
 from tests.fakes.village import MONDAY_TEN, Village
 
@@ -55,8 +56,11 @@ def publish(village: Village, locale: str = "de", slug: str = ISSUE, **parts: An
 
 
 def reader(village: Village, name: str, state: str = "confirmed", **values: Any) -> int:
+    """Somebody who joined days before anything is scheduled, if they are confirmed."""
     person = village.person(f"{name}@schule.example", **values)
-    village.subscribe(person, village.stream("newsletter", "newsletter"), state)
+    joined_at = village.now - timedelta(days=3) if state == "confirmed" else None
+    stream = village.stream("newsletter", "newsletter")
+    village.subscribe(person, stream, state, confirmed_at=joined_at)
     return person
 
 
@@ -75,6 +79,11 @@ def plan(village: Village, limit: int = 100, question: Questions = in_gorbitz) -
     return village.do(
         newsletters.plan, village.now, question=question, fallback_locale="de", limit=limit
     )
+
+
+def plan_all(village: Village, limit: int) -> None:
+    while plan(village, limit).more:
+        pass
 
 
 def audience(village: Village, question: Question | None = None) -> Audience:
@@ -149,16 +158,94 @@ def test_who_confirms_while_batches_are_planned_is_not_passed_over(town: Village
     assert town.row(CAMPAIGN, number)["planned_at"] is not None
 
 
-def test_who_may_be_mailed_again_when_a_campaign_goes_on_is_not_passed_over(town: Village) -> None:
+MAY_BE_MAILED: dict[str, tuple[Callable[[Village], object], Callable[[Village], object]]] = {
+    "released from a restriction": (
+        lambda v: v.change(SUBSCRIBER, 1, restricted_at=v.now - timedelta(days=9)),
+        lambda v: v.change(SUBSCRIBER, 1, restricted_at=None),
+    ),
+    "no longer suppressed": (
+        lambda v: v.suppress(1, "operator"),
+        lambda v: v.do(lambda connection: connection.execute(delete(SUPPRESSION))),
+    ),
+    "confirmed before, and written late": (
+        lambda v: v.change(SUBSCRIPTION, 1, state="unconfirmed", confirmed_at=None),
+        lambda v: v.change(
+            SUBSCRIPTION, 1, state="confirmed", confirmed_at=v.now - timedelta(seconds=1)
+        ),
+    ),
+    "moved to where it is meant for": (
+        lambda v: v.change(SUBSCRIBER, 1, district="Prohlis"),
+        lambda v: v.change(SUBSCRIBER, 1, district="Gorbitz"),
+    ),
+}
+"""How the first one of all may not be mailed, and how they may be again."""
+
+
+@pytest.mark.parametrize(("bar", "let"), MAY_BE_MAILED.values(), ids=MAY_BE_MAILED.keys())
+@pytest.mark.parametrize("paused", [False, True], ids=["going on", "paused meanwhile"])
+def test_who_may_be_mailed_again_when_they_were_looked_at_is_not_passed_over(
+    town: Village, bar: Callable[[Village], object], let: Callable[[Village], object], paused: bool
+) -> None:
+    for person in (1, 2, 3):
+        town.change(SUBSCRIBER, person, district="Gorbitz")
+    bar(town)
+    number = schedule(town, segment="gorbitz")
+    assert plan(town, limit=1).more
+    assert town.row(CAMPAIGN, number)["reached"] >= 1
+    if paused:
+        town.do(newsletters.pause, number, town.now, "a slip")
+    let(town)
+    if paused:
+        town.do(newsletters.resume, number)
+    plan_all(town, limit=1)
+    assert planned_for(town) == [1, 2, 3]
+    assert town.row(CAMPAIGN, number)["planned_at"] is not None
+
+
+def test_a_campaign_that_goes_on_looks_again_at_all_though_it_had_come_far(town: Village) -> None:
+    """Paused as its second look was nearly over, it begins that again."""
+    for n in range(20):
+        reader(town, f"p{n}")
     town.change(SUBSCRIBER, 1, restricted_at=town.now)
     number = schedule(town)
-    assert plan(town, limit=1).more
+    while plan(town, limit=2).more and town.row(CAMPAIGN, number)["reached"] > -10:
+        pass
+    assert town.row(CAMPAIGN, number)["reached"] < -10
     town.do(newsletters.pause, number, town.now, "a slip")
     town.change(SUBSCRIBER, 1, restricted_at=None)
     town.do(newsletters.resume, number)
-    while plan(town, limit=1).more:
-        pass
-    assert planned_for(town) == [1, 2, 3]
+    plan_all(town, limit=2)
+    assert planned_for(town) == list(range(1, 24))
+
+
+def test_no_step_writes_more_than_its_limit_however_many_come_late(town: Village) -> None:
+    for n in range(30):
+        reader(town, f"p{n}", state="unconfirmed")
+    reader(town, "zoe")
+    number = schedule(town)
+    assert plan(town, limit=4) == Planned(4, more=True)
+    for subscription in range(4, 34):
+        town.change(SUBSCRIPTION, subscription, state="confirmed", confirmed_at=town.now)
+    made = []
+    while (step := plan(town, limit=3)).more:
+        made.append(step.deliveries)
+    assert max(made) == 3
+    assert planned_for(town) == list(range(1, 35))
+    assert town.row(CAMPAIGN, number)["planned_at"] is not None
+
+
+def test_looking_again_draws_no_numbers_for_whom_there_is_a_mail(town: Village) -> None:
+    """Links and Message-IDs are made of them, and a restored database leaves out only so many."""
+    for n in range(20):
+        reader(town, f"p{n}")
+    number = schedule(town)
+    for _ in range(6):
+        assert plan(town, limit=4).more
+        town.do(newsletters.pause, number, town.now, "a slip")
+        town.do(newsletters.resume, number)
+    plan_all(town, limit=4)
+    assert len(town.rows()) == 23
+    assert town.do(restored.last_number) == 23
 
 
 def test_a_step_looks_at_few_however_few_it_finds(town: Village) -> None:
@@ -170,7 +257,8 @@ def test_a_step_looks_at_few_however_few_it_finds(town: Village) -> None:
     reached = [0]
     while plan(town, limit=2).more:
         reached.append(town.row(CAMPAIGN, number)["reached"])
-    assert reached == [0, 8, 16, 24]
+    # Once up to the last, then everybody again.
+    assert reached == [0, 8, 16, 24, -7, -15, -23]
     assert planned_for(town) == [last]
     assert town.row(CAMPAIGN, number)["planned_at"] is not None
 

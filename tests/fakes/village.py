@@ -107,8 +107,7 @@ class Village:
             stream_id=stream,
             state=state,
             created_at=self.now,
-            confirmed_at=self.now if state == "confirmed" else None,
-            **values,
+            **{"confirmed_at": self.now if state == "confirmed" else None} | values,
         )
 
     def learner(self, address: str = "ada@schule.example", **values: Any) -> int:

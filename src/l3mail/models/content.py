@@ -147,7 +147,8 @@ class Enrollment(Table, table=True):
 class Campaign(Table, table=True):
     """One sending of one issue to an audience; finished is a query over its deliveries.
 
-    While it is being planned its people have been looked at as far as the number `reached`.
+    While it is being planned its people have been looked at as far as the number `reached`; below
+    zero they have been looked at again, as far as the number that is its bitwise complement.
     """
 
     __table_args__ = (

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Row,
     and_,
     bindparam,
+    case,
     exists,
     func,
     insert,
@@ -43,6 +44,8 @@ PASSED_BY = 4
 
 _EVERYBODY = 2**63 - 1
 """Above every person's number."""
+_AGAIN = ~0
+"""The mark with which the second look begins; that it came to a person's number n is ~n."""
 _MOMENT = "%a %Y-%m-%d %H:%M"
 _WAITING = ("queued", "deferred", "held")
 
@@ -153,11 +156,16 @@ def plan(
 ) -> Planned:
     """Queue the mails of campaigns that are due, the longest due first; `limit` at most.
 
-    Replaying adds nothing, and a step that was interrupted is gone on with. A campaign is
-    planned when all its audience has been looked at, and whoever joined it meanwhile; a step looks
-    at no more people than it can while others wait to write. A campaign whose segment can't be
-    asked is paused, with the reason, and keeps no other waiting. Also withdraws what a sender
-    returned to the queue after its campaign was cancelled.
+    Replaying adds nothing, and a step that was interrupted is gone on with. A step looks at no
+    more people than it can while others wait to write, and all are looked at twice, in the order
+    of their numbers. A reader of the campaign is whoever is confirmed in its stream, selected by
+    its segment and mailable when one of the two looks comes to them. So whoever came to be that
+    before the first look was over, in whatever way, is one; who comes to be it later is one unless
+    the second has passed them by. What counts is when the change was committed, whichever moment
+    it names. Then the campaign is planned.
+
+    A campaign whose segment can't be asked is paused, with the reason, and keeps no other waiting.
+    Also withdraws what a sender returned to the queue after its campaign was cancelled.
     """
     due = connection.execute(_DUE, {"now": now}).all()
     deliveries = paused = 0
@@ -241,27 +249,31 @@ class _Look:
         """
         people = PASSED_BY * room
         reached, queued = self._campaign.reached, 0
-        while queued < room and people > 0 and reached < _EVERYBODY:
+        while queued < room and people > 0 and 0 <= reached < _EVERYBODY:
             some = min(room - queued, people)
             until = self._end_of(reached, some)
             queued += self._queue({"after": reached, "until": until})
             people -= some
             reached = until
-        is_over = reached == _EVERYBODY
-        if is_over:
-            # Who joined in the meantime may have come into what was looked at before.
-            queued += self._queue({"since": self._campaign.scheduled_at}, late=True)
-            self._mark({"reached": 0, "planned_at": self._now})
-        else:
-            self._mark({"reached": reached})
+        if reached == _EVERYBODY:
+            reached = _AGAIN
+        if queued < room and people > 0 and reached < 0:
+            after, until = ~reached, self._end_of(~reached, people)
+            most = room - queued
+            late = self._queue({"after": after, "until": until, "most": most}, again=True)
+            # Where it is the most, there may be more of them in the same stretch.
+            reached = ~until if late < most else reached
+            queued += late
+        is_over = reached == ~_EVERYBODY
+        self._mark({"reached": 0, "planned_at": self._now} if is_over else {"reached": reached})
         return queued, is_over
 
     def _end_of(self, after: int, people: int) -> int:
         values = {"of_stream": self._campaign.stream_id, "after": after, "others": people - 1}
         return self._connection.execute(LAST_OF_STRETCH, values).scalar() or _EVERYBODY
 
-    def _queue(self, which: Mapping[str, Any], *, late: bool = False) -> int:
-        due = campaign_due(self._locales, self._fallback_locale, late=late).where(*self._yes)
+    def _queue(self, which: Mapping[str, Any], *, again: bool = False) -> int:
+        due = campaign_due(self._locales, self._fallback_locale, again=again).where(*self._yes)
         return outbox.queue(self._connection, due, {**self._values, **which})
 
     def _mark(self, values: Mapping[str, Any]) -> None:
@@ -283,13 +295,18 @@ def pause(connection: Connection, campaign_id: int, now: datetime, reason: str) 
 def resume(connection: Connection, campaign_id: int) -> bool:
     """Let a paused campaign go on; False where it was not paused.
 
-    While it is being planned, all its audience is looked at again: much may have changed.
+    Its first look goes on where it was, since a second one follows; that one begins again: much
+    may have changed.
     """
     return _mark(
         connection,
         campaign_id,
         CAMPAIGN.c.paused_at.is_not(None),
-        {"paused_at": None, "paused_reason": None, "reached": 0},
+        {
+            "paused_at": None,
+            "paused_reason": None,
+            "reached": case((CAMPAIGN.c.reached < 0, _AGAIN), else_=CAMPAIGN.c.reached),
+        },
     )
 
 

@@ -17,7 +17,7 @@ from l3mail.planning.campaigns import (
 )
 from l3mail.planning.lanes import LANE_OF_BULK, LANE_OF_COURSES, LANES
 from l3mail.planning.lessons import in_cohort, lessons_due
-from l3mail.planning.mails import mails
+from l3mail.planning.mails import PLANNED, mails, planned
 from l3mail.planning.permission import (
     CONFIRMATIONS_PER_30_DAYS,
     CONFIRMATIONS_PER_DAY,
@@ -47,6 +47,7 @@ __all__ = [
     "LAST_OF_STRETCH",
     "MEMBER",
     "NOW",
+    "PLANNED",
     "Candidate",
     "Column",
     "Joined",
@@ -63,5 +64,6 @@ __all__ = [
     "nearest",
     "objection",
     "objections",
+    "planned",
     "stopped",
 ]

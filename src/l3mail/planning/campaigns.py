@@ -5,11 +5,11 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Select, String, and_, bindparam, literal, select
+from sqlalchemy import Select, String, and_, bindparam, literal, not_, select
 
 from l3mail.models import SUBSCRIBER, SUBSCRIPTION, Id, UtcDateTime
 from l3mail.planning.lanes import LANE_OF_BULK
-from l3mail.planning.mails import mails
+from l3mail.planning.mails import PLANNED, mails, planned
 from l3mail.planning.permission import Joined
 from l3mail.planning.versions import pinned_message
 
@@ -56,25 +56,24 @@ Binds `of_stream`, `after`, a person's number, and `others`, how many come befor
 
 @cache
 def campaign_due(
-    locales: tuple[str, ...], fallback_locale: str, *, late: bool = False
+    locales: tuple[str, ...], fallback_locale: str, *, again: bool = False
 ) -> Select[Any]:
     """One row for each person in a stretch of a campaign's audience who may be mailed.
 
-    In the order of their numbers; who has a row already is for the insert to find. Binds
-    `bindings`, the campaign's `mailing`, and `after` and `until`, the numbers the stretch lies
-    between; of the `late` ones `since`, the moment since when they joined, wherever they stand.
+    In the order of their numbers; who has a row already is for the insert to find, unless they are
+    looked at `again`, when as good as all have one. Binds `bindings`, the campaign's
+    `mailing`, and `after` and `until`, the numbers the stretch lies between; `again` also `most`,
+    the number of rows at most.
     """
-    if late:
-        whom = [MEMBER.c.confirmed_at >= bindparam("since", type_=UtcDateTime)]
-    else:
-        # Said of both: PostgreSQL concludes nothing from one to the other, and would read all.
-        until = bindparam("until", type_=Id)
-        numbers = (MEMBER.c.subscriber_id, SUBSCRIBER.c.id)
-        whom = [and_(number > _AFTER, number <= until) for number in numbers]
-    return (
+    # Said of both: PostgreSQL concludes nothing from one to the other, and would read all.
+    until = bindparam("until", type_=Id)
+    numbers = (MEMBER.c.subscriber_id, SUBSCRIBER.c.id)
+    whom = [and_(number > _AFTER, number <= until) for number in numbers]
+    occurrence = bindparam("of_occurrence", type_=String)
+    due = (
         mails(
             member(),
-            occurrence=bindparam("of_occurrence", type_=String),
+            occurrence=occurrence,
             slug=bindparam("of_slug", type_=String),
             lane=LANE_OF_BULK,
             due_at=bindparam("due", type_=UtcDateTime),
@@ -86,6 +85,10 @@ def campaign_due(
         .where(MEMBER.c.stream_id == _STREAM, IS_MEMBER, *whom)
         .order_by(MEMBER.c.subscriber_id)
     )
+    if not again:
+        return due
+    had = planned(MEMBER.c.subscriber_id, PLANNED.c.occurrence == occurrence)
+    return due.where(not_(had)).limit(bindparam("most", type_=Id))
 
 
 def mailing(

@@ -2,10 +2,13 @@
 
 from typing import Any
 
-from sqlalchemy import Select, literal, select
+from sqlalchemy import Select, exists, literal, select
 
+from l3mail.models import DELIVERY
 from l3mail.planning.permission import NOW, Candidate, Column, mailable
 
+PLANNED = DELIVERY.alias("delivery_planned")
+"""Under a name of its own: what a segment asks may look into the same table."""
 _OF_CANDIDATE = ("purpose", "kind", "subscriber_id", "stream_id", "generation")
 
 
@@ -35,3 +38,11 @@ def mails(
     }
     named = [column.label(name) for name, column in columns.items()]
     return select(*named).where(mailable(candidate))
+
+
+def planned(person: Column, which: Column) -> Column:
+    """Whether a person has one of the mails of PLANNED that `which` names already.
+
+    Asked where many have it: the insert finds it as well, but draws a number for each.
+    """
+    return exists(select(PLANNED.c.id).where(PLANNED.c.subscriber_id == person, which))
