@@ -29,6 +29,7 @@ from l3mail.models import (
     SUPPRESSION,
     UtcDateTime,
 )
+from l3mail.outbox import queueing
 from l3mail.planning import (
     MEMBER,
     Candidate,
@@ -161,6 +162,27 @@ def test_whoever_joins_its_people_judges_them_as_the_outbox_does(village: Villag
     assert [row[1] for row in rows] == [row[2] for row in rows]
     assert sorted(row[0] for row in rows if row[1] is None) == wanted
     assert len({row[1] for row in rows}) == 6
+
+
+def test_what_is_queued_is_counted_or_not_written(database: Database, village: Village) -> None:
+    """Python's SQLite counts no rows of a statement that begins with WITH, and says less than none.
+
+    PostgreSQL counts them.
+    """
+    neighbours(village)
+    whom = cohort(village, STREAM, SUBSCRIPTION)
+    values = bindings(village.now, (), "de")
+    due = whom.cte("due")
+    within = select(due).where(due.c.subscriber_id > 0)
+    if database.is_sqlite:
+        with pytest.raises(ValueError, match="may hold no WITH"):
+            village.do(queueing.queue, within, values)
+        assert village.rows() == []
+        assert village.do(queueing.queue, whom, values) == 2
+    else:
+        assert village.do(queueing.queue, within, values) == 2
+    assert village.do(queueing.queue, whom, values) == 0
+    assert len(village.rows()) == 2
 
 
 @pytest.mark.parametrize("table", [SIGNUP, LINK_REQUEST], ids=["sign-ups", "link requests"])
