@@ -1,6 +1,7 @@
 """Looks at many: taken a part at a time, gone on with where they ended, nobody missed or twice."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection
@@ -233,6 +234,34 @@ def test_a_batch_is_shown_as_soon_as_a_part_finds_anybody(village: Village) -> N
     village.clock.set(berlin("2027-05-10 11:00"))
     assert plan_all(village, limit=2) == 4
     assert mailed(village) == people[3:]
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"trigger": "yearly", "on": "05-10"},
+        {"trigger": "birthday"},
+        {"trigger": "interested", "of": "video"},
+    ],
+    ids=lambda rule: rule["trigger"],
+)
+def test_a_batch_that_is_open_leaves_nothing_to_do_until_it_is_due(
+    village: Village, rule: dict[str, Any]
+) -> None:
+    """Else its trigger would be locked and looked at again every few seconds until then."""
+    village.clock.set(berlin("2027-05-09 12:00"))
+    declare(village, approval="required", at="11:00", **rule)
+    ada = friend(village, joined=LONG_AGO, birth_month=5, birth_day=10)
+    happen(village, ada, "interested", name="video")
+    plan_all(village, limit=100)
+    village.clock.set(berlin("2027-05-10 08:00"))
+    assert village.do(glances.look, terms(village)).busy == {1}
+    plan_all(village, limit=100)
+    assert len(village.rows(APPROVAL)) == 1
+    village.clock.set(berlin("2027-05-10 08:00") + timedelta(seconds=5))
+    assert village.do(glances.look, terms(village)).busy == set()
+    village.clock.set(berlin("2027-05-10 11:00"))
+    assert plan_all(village, limit=100) == 1
 
 
 def test_whom_a_batch_is_for_is_looked_for_once(village: Village) -> None:

@@ -57,7 +57,7 @@ class Ticker:
         self._wake = wake
         self._before = before
         self._after = after
-        self._began = clock.monotonic()
+        self._alive_at = clock.monotonic()
         self._chores_at = clock.monotonic()
         self._pulse_at = clock.monotonic()
         self._stopping = asyncio.Event()
@@ -68,7 +68,7 @@ class Ticker:
         """Tick now and from now on, until `stop`."""
         # A tick that takes longer than the pause is no fault: the next one is let go by.
         logging.getLogger("apscheduler").setLevel(logging.ERROR)
-        self._began = self._clock.monotonic()
+        self._alive_at = self._clock.monotonic()
         await self.tick()
         scheduler = AsyncIOScheduler(timezone=UTC)
         scheduler.add_job(
@@ -90,7 +90,7 @@ class Ticker:
 
     def silent_for(self) -> timedelta:
         """How long ago the last whole round of a tick ended, or the ticker began."""
-        return timedelta(seconds=self._clock.monotonic() - self._began)
+        return timedelta(seconds=self._clock.monotonic() - self._alive_at)
 
     def is_late(self) -> bool:
         """Whether ticks have failed or hung for longer than passes by itself."""
@@ -117,7 +117,7 @@ class Ticker:
             return None
         self.fault = ""
         self.last_tick_at = self._clock.now()
-        self._began = self._clock.monotonic()
+        self._alive_at = self._clock.monotonic()
         self._tell(done)
         self._after()
         return done
@@ -151,7 +151,7 @@ class Ticker:
             if fault is not None:
                 raise fault
             # Where much is due rounds follow each other for minutes, and each is a sign of life.
-            self._began = self._clock.monotonic()
+            self._alive_at = self._clock.monotonic()
             total = total.then(done)
             if not done.more:
                 if chores:

@@ -243,7 +243,7 @@ class _Look:
         )
 
     def go_on(self, room: int) -> tuple[int, bool]:
-        """Queue `room` mails at most; how many it were, and whether nobody is left.
+        """Queue `room` mails at most; how many were queued, and whether nobody is left.
 
         Of those who get none, so many more are looked at as take no longer.
         """

@@ -17,7 +17,7 @@ from l3mail.audiences import Questions
 from l3mail.calendars import birthdays_on, wall_to_utc
 from l3mail.models import COURSE, SUBSCRIPTION
 from l3mail.planning import bindings
-from l3mail.triggers import rules
+from l3mail.triggers import approvals, rules
 from l3mail.triggers.declaring import Trigger
 from l3mail.triggers.facts import Shape, facts_between
 from l3mail.triggers.rules import Occasion, Rule
@@ -194,8 +194,8 @@ def to_note(trigger: Trigger, rule: Rule, terms: Terms) -> datetime | None:
     return None if until == trigger.planned_until else until
 
 
-def to_show(trigger: Trigger, rule: Rule, terms: Terms) -> Occasion | None:
-    """The next occasion, if it wants approval and it is time to ask for it."""
+def to_show(connection: Connection, trigger: Trigger, rule: Rule, terms: Terms) -> Occasion | None:
+    """The next occasion, if it wants approval, it is time to ask for it, and nobody has yet."""
     if not rule.needs_approval:
         return None
     coming = rules.next_occasion(rule, terms.now, terms.zone)
@@ -204,7 +204,9 @@ def to_show(trigger: Trigger, rule: Rule, terms: Terms) -> Occasion | None:
         return None
     # Everybody was looked at, and it is for nobody.
     is_for_nobody = trigger.looking_for == shown_at and trigger.looked_to == LAST
-    return None if is_for_nobody else coming
+    if is_for_nobody or approvals.known(connection, trigger, coming.name(rule.kind)) is not None:
+        return None
+    return coming
 
 
 def _bounds(

@@ -300,7 +300,6 @@ def happened(shape: Shape) -> Column:
 
 
 @cache
-@cache
 def last_fact_of(shape: Shape) -> Select[Any]:
     """The last fact between two moments that is about `person`."""
     facts = facts_of(shape)

@@ -1,7 +1,8 @@
 """A glance at all triggers at once: which of them have anything to plan.
 
-Two statements, however many triggers there are: as a rule none has. Reads, and changes nothing;
-who has nothing to plan at a glance has nothing to plan.
+Two statements, however many triggers there are: as a rule none has. One more for each whose batch
+it is time to show. Reads, and changes nothing; who has nothing to plan at a glance has nothing to
+plan.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -56,7 +57,7 @@ def look(connection: Connection, terms: Terms) -> Glance:
         try:
             rule = trigger.rule
             days = cohorts.open_days(trigger, rule, terms) if rule.is_daily else []
-            is_busy = _by_the_clock(trigger, rule, days, terms)
+            is_busy = _by_the_clock(connection, trigger, rule, days, terms)
             if not is_busy:
                 asked += _asked(trigger, rule, days, terms)
         except L3mailError:
@@ -70,15 +71,17 @@ def look(connection: Connection, terms: Terms) -> Glance:
     return Glance(busy, bool(lapses))
 
 
-def _by_the_clock(trigger: Trigger, rule: Rule, days: Sequence[OpenDay], terms: Terms) -> bool:
-    """Whether the calendar alone says that there is something to plan, to note or to show."""
+def _by_the_clock(
+    connection: Connection, trigger: Trigger, rule: Rule, days: Sequence[OpenDay], terms: Terms
+) -> bool:
+    """Whether the calendar says that there is something to plan, to note or to show."""
     if any(not day.is_late for day in days):
         return True
     if not rule.is_daily and trigger.looking_for is not None:
         return True
     return (
         cohorts.to_note(trigger, rule, terms) is not None
-        or cohorts.to_show(trigger, rule, terms) is not None
+        or cohorts.to_show(connection, trigger, rule, terms) is not None
     )
 
 

@@ -104,7 +104,7 @@ def _plan(connection: Connection, trigger: Trigger, terms: Terms, limit: int) ->
         declaring.end_look(connection, trigger)
     if until is not None:
         declaring.note_planned(connection, trigger, until, terms.now)
-    coming = cohorts.to_show(trigger, rule, terms)
+    coming = cohorts.to_show(connection, trigger, rule, terms)
     if coming is not None and not _show(connection, trigger, coming, terms, limit):
         return _Step(made, limit, is_last=False)
     return _Step(made, size)
@@ -200,8 +200,6 @@ def _show(
     False where that is not known yet: everybody is looked at a part at a time.
     """
     rule = trigger.rule
-    if approvals.known(connection, trigger, coming.name(rule.kind)) is not None:
-        return True
     for cohort in cohorts.coming(connection, trigger, rule, coming, terms):
         part = Part({}, 0, None)
         if cohort.shape.of_everybody:
