@@ -31,7 +31,7 @@ from l3mail.models import CAMPAIGN, CAMPAIGN_MESSAGE, DELIVERY, STREAM
 from l3mail.models.columns import ONE
 from l3mail.newsletters.issues import issue
 from l3mail.outbox import TAKEN_BACK
-from l3mail.planning import LAST_OF_STRETCH, NOW, bindings, campaign_due, mailing
+from l3mail.planning import LAST, LAST_OF_STRETCH, NOW, bindings, campaign_due, mailing
 
 BATCH = 5_000
 """Rows one step writes at most: whoever wants to write behind it waits about a tenth of a second.
@@ -42,8 +42,6 @@ The caller asks again until a step says that it is done.
 PASSED_BY = 4
 """So many people are looked at for each row a step may write, where most of them get no mail."""
 
-_EVERYBODY = 2**63 - 1
-"""Above every person's number."""
 _AGAIN = ~0
 """The mark with which the second look begins; that it came to a person's number n is ~n."""
 _MOMENT = "%a %Y-%m-%d %H:%M"
@@ -249,13 +247,13 @@ class _Look:
         """
         people = PASSED_BY * room
         reached, queued = self._campaign.reached, 0
-        while queued < room and people > 0 and 0 <= reached < _EVERYBODY:
+        while queued < room and people > 0 and 0 <= reached < LAST:
             some = min(room - queued, people)
             until = self._end_of(reached, some)
             queued += self._queue({"after": reached, "until": until})
             people -= some
             reached = until
-        if reached == _EVERYBODY:
+        if reached == LAST:
             reached = _AGAIN
         if queued < room and people > 0 and reached < 0:
             after, until = ~reached, self._end_of(~reached, people)
@@ -264,13 +262,13 @@ class _Look:
             # Where it is the most, there may be more of them in the same stretch.
             reached = ~until if late < most else reached
             queued += late
-        is_over = reached == ~_EVERYBODY
+        is_over = reached == ~LAST
         self._mark({"reached": 0, "planned_at": self._now} if is_over else {"reached": reached})
         return queued, is_over
 
     def _end_of(self, after: int, people: int) -> int:
         values = {"of_stream": self._campaign.stream_id, "after": after, "others": people - 1}
-        return self._connection.execute(LAST_OF_STRETCH, values).scalar() or _EVERYBODY
+        return self._connection.execute(LAST_OF_STRETCH, values).scalar() or LAST
 
     def _queue(self, which: Mapping[str, Any], *, again: bool = False) -> int:
         due = campaign_due(self._locales, self._fallback_locale, again=again).where(*self._yes)

@@ -72,7 +72,7 @@ from l3mail.outbox.outcomes import (
     Uncertainty,
     retry_at,
 )
-from l3mail.outbox.queueing import queue
+from l3mail.outbox.queueing import into_queue, queue
 from l3mail.outbox.restored import (
     RESTORED_AT,
     hold_back,
@@ -118,6 +118,7 @@ __all__ = [
     "halt",
     "halts",
     "hold_back",
+    "into_queue",
     "is_halted",
     "is_late",
     "is_stalled",

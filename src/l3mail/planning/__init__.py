@@ -9,6 +9,7 @@ the one predicate that planning and the intent both ask, `brakes` what keeps bac
 from l3mail.planning.brakes import kept_back, stopped
 from l3mail.planning.campaigns import (
     IS_MEMBER,
+    LAST,
     LAST_OF_STRETCH,
     MEMBER,
     campaign_due,
@@ -44,6 +45,7 @@ __all__ = [
     "LANES",
     "LANE_OF_BULK",
     "LANE_OF_COURSES",
+    "LAST",
     "LAST_OF_STRETCH",
     "MEMBER",
     "NOW",

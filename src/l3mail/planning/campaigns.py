@@ -41,6 +41,9 @@ def member() -> Joined:
 _STREAM = bindparam("of_stream", type_=Id)
 _AFTER = bindparam("after", type_=Id)
 
+LAST = 2**63 - 1
+"""No number is greater."""
+
 LAST_OF_STRETCH = (
     select(MEMBER.c.subscriber_id)
     .where(MEMBER.c.stream_id == _STREAM, IS_MEMBER, MEMBER.c.subscriber_id > _AFTER)

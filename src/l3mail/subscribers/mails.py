@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, String, literal
 
-from l3mail.database import upsert
+from l3mail import outbox
 from l3mail.models import DELIVERY, Id
 from l3mail.planning import NOW, Candidate, bindings, mails
 from l3mail.subscribers.terms import Rules
@@ -63,11 +63,6 @@ def mail(
 
 def queue(connection: Connection, rules: Rules, chosen: Select[Any], now: datetime) -> list[int]:
     """Write rows that `mail` made, but none that is there already; their ids."""
-    statement = (
-        upsert(connection, DELIVERY)
-        .from_select(chosen.selected_columns.keys(), chosen)
-        .on_conflict_do_nothing(index_elements=[DELIVERY.c.subscriber_id, DELIVERY.c.occurrence])
-        .returning(DELIVERY.c.id)
-    )
+    statement = outbox.into_queue(connection, chosen).returning(DELIVERY.c.id)
     values = bindings(now, (), rules.fallback_locale)
     return list(connection.execute(statement, values).scalars())

@@ -16,7 +16,7 @@ from l3mail import streams
 from l3mail.audiences import Questions
 from l3mail.calendars import birthdays_on, wall_to_utc
 from l3mail.models import COURSE, SUBSCRIPTION
-from l3mail.planning import bindings
+from l3mail.planning import LAST, bindings
 from l3mail.triggers import approvals, rules
 from l3mail.triggers.declaring import Trigger
 from l3mail.triggers.facts import Shape, facts_between
@@ -29,8 +29,6 @@ LATE = timedelta(minutes=30)
 """So much later than it happened a fact may come to be known, and is still found at the next tick.
 """
 NOTED_EVERY = timedelta(minutes=5)
-LAST = 2**63 - 1
-"""No number is greater."""
 WHOLE: Mapping[str, Any] = {"above": 0, "upto": LAST, "above_at": _EPOCH}
 """What a statement binds that is not for a part of a look."""
 _LOOKS = 96

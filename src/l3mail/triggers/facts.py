@@ -37,7 +37,7 @@ from l3mail.models import (
     UtcDateTime,
 )
 from l3mail.models.columns import ONE
-from l3mail.planning import MEMBER
+from l3mail.planning import MEMBER, PLANNED, planned
 from l3mail.segments.questions import SIGNS_OF_LIFE
 from l3mail.triggers.rules import Rule
 
@@ -52,7 +52,6 @@ _LINK = LINK.alias("link_of_event")
 _ENROLLMENT = ENROLLMENT.alias("enrollment_of_trigger")
 _EARLIER = EVENT.alias("earlier_click")
 _SIGN = EVENT.alias("sign_of_life")
-PLANNED = DELIVERY.alias("delivery_planned")
 
 ABOVE, UPTO = bindparam("above", type_=Id), bindparam("upto", type_=Id)
 
@@ -290,11 +289,9 @@ def happened(shape: Shape) -> Column:
     assert facts.table is not None
     first = select(facts.table.c.id).select_from(facts.table).where(*facts.where)
     if shape.by_fact:
-        answered = select(PLANNED.c.id).where(
-            PLANNED.c.subscriber_id == facts.table.c.subscriber_id,
-            PLANNED.c.occurrence == bindparam("occurrence", type_=String) + facts.id,
-        )
-        first = first.where(not_(exists(answered)))
+        occurrence = bindparam("occurrence", type_=String) + facts.id
+        answered = planned(facts.table.c.subscriber_id, PLANNED.c.occurrence == occurrence)
+        first = first.where(not_(answered))
     # The first one, and not whether there is any: so it is sure to be looked for by its moment.
     return first.order_by(facts.at).limit(ONE).scalar_subquery().is_not(None)
 

@@ -12,12 +12,12 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from l3mail.planning import LAST, LAST_OF_STRETCH
 from l3mail.triggers import cohorts
-from l3mail.triggers.cohorts import LAST, Cohort, Terms
+from l3mail.triggers.cohorts import Cohort, Terms
 from l3mail.triggers.declaring import Trigger
 from l3mail.triggers.facts import next_facts
 from l3mail.triggers.rules import Rule
-from l3mail.triggers.statements import LAST_PERSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +69,8 @@ def at_facts(trigger: Trigger, rule: Rule, terms: Terms) -> Look:
 
 def next_of_everybody(connection: Connection, trigger: Trigger, look: Look, limit: int) -> Part:
     """The next people of a trigger's stream, by their numbers; the last part has no end."""
-    values = {"stream": trigger.stream_id, "above": look.to, "others": limit - 1}
-    last = connection.execute(LAST_PERSON, values).scalar()
+    values = {"of_stream": trigger.stream_id, "after": look.to, "others": limit - 1}
+    last = connection.execute(LAST_OF_STRETCH, values).scalar()
     if last is None:
         return Part({"above": look.to, "upto": LAST}, 0, None)
     return Part({"above": look.to, "upto": last}, limit, Look(look.began, last))

@@ -8,21 +8,18 @@ nobody's click of three weeks ago.
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Connection, Select
-from sqlalchemy.sql.dml import ReturningInsert
+from sqlalchemy import Connection
 
-from l3mail.database import upsert
+from l3mail import outbox
 from l3mail.errors import L3mailError
-from l3mail.models import DELIVERY
+from l3mail.planning import LAST
 from l3mail.triggers import approvals, cohorts, declaring, glances, looks
 from l3mail.triggers.cohorts import Cohort, Terms
 from l3mail.triggers.declaring import Trigger
-from l3mail.triggers.facts import Shape
 from l3mail.triggers.looks import Look, Part
 from l3mail.triggers.rules import Occasion
-from l3mail.triggers.statements import COLUMNS, mails_due, narrowed, people_due
+from l3mail.triggers.statements import mails_due, narrowed, people_due
 
 BATCH = 5_000
 """Rows one step writes at most: whoever wants to write behind it waits about a tenth of a second.
@@ -164,32 +161,7 @@ def _queue(
         if state is None:
             return None
         values |= {"approval": batch.id, "state": state[0], "reason": state[1]}
-    if asked:
-        due = narrowed(mails_due(cohort.shape), asked)
-        statement = _queueing(connection, due)
-    else:
-        statement = _known(connection, cohort.shape)
-    return len(connection.execute(statement, values).all())
-
-
-_STATEMENTS: dict[tuple[str, Shape], ReturningInsert[Any]] = {}
-"""Those that no segment is asked in, by database: most of what making one takes is building it."""
-
-
-def _known(connection: Connection, shape: Shape) -> ReturningInsert[Any]:
-    key = (connection.dialect.name, shape)
-    if key not in _STATEMENTS:
-        _STATEMENTS[key] = _queueing(connection, mails_due(shape))
-    return _STATEMENTS[key]
-
-
-def _queueing(connection: Connection, mails: Select[Any]) -> ReturningInsert[Any]:
-    return (
-        upsert(connection, DELIVERY)
-        .from_select(COLUMNS, mails)
-        .on_conflict_do_nothing(index_elements=[DELIVERY.c.subscriber_id, DELIVERY.c.occurrence])
-        .returning(DELIVERY.c.id)
-    )
+    return outbox.queue(connection, narrowed(mails_due(cohort.shape), asked), values)
 
 
 def _show(
@@ -205,7 +177,7 @@ def _show(
         if cohort.shape.of_everybody:
             look = looks.at_everybody(trigger, coming.shown_at(terms.zone))
             part = looks.next_of_everybody(connection, trigger, look, limit)
-            left = part.left or Look(look.began, cohorts.LAST)
+            left = part.left or Look(look.began, LAST)
             declaring.note_look(connection, trigger, left.began, left.to)
         asked = replace(cohort, values={**cohort.values, **part.values})
         if people(connection, trigger, asked, terms, coming.due_at):

@@ -39,15 +39,15 @@ from l3mail.planning import (
     IS_MEMBER,
     LANE_OF_BULK,
     MEMBER,
-    NOW,
+    PLANNED,
     Candidate,
-    mailable,
+    mails,
     member,
     nearest,
+    planned,
 )
 from l3mail.triggers.facts import (
     ABOVE,
-    PLANNED,
     UPTO,
     Column,
     Facts,
@@ -55,25 +55,6 @@ from l3mail.triggers.facts import (
     facts_of,
     is_above,
 )
-
-COLUMNS = (
-    "purpose",
-    "kind",
-    "occurrence",
-    "subscriber_id",
-    "stream_id",
-    "generation",
-    "approval_id",
-    "slug",
-    "message_id",
-    "lane",
-    "state",
-    "reason",
-    "due_at",
-    "lapses_at",
-    "planned_at",
-)
-"""The columns of a delivery that `mails_due` fills, in its order."""
 
 # Under names of their own: what a segment asks may look into the same tables.
 _PINNED = APPROVAL_MESSAGE.alias("message_approved")
@@ -120,7 +101,6 @@ def mails_due(shape: Shape) -> Select[Any]:
     if shape.ever:
         # Whoever had it by an earlier rule of the same text, which counted otherwise, has had it.
         same = or_(same, PLANNED.c.slug == bindparam("slug", type_=String))
-    planned = exists(select(PLANNED.c.id).where(PLANNED.c.subscriber_id == SUBSCRIBER.c.id, same))
     due_at: Column = bindparam("due_at", type_=UtcDateTime)
     lapses_at: Column = bindparam("lapses_at", type_=UtcDateTime)
     if shape.own_moment:
@@ -131,22 +111,14 @@ def mails_due(shape: Shape) -> Select[Any]:
         people = people.join(facts.table, facts.on)
     part, order = _parts(shape, facts)
     return (
-        select(
-            candidate.purpose,
-            candidate.kind,
-            occurrence,
-            candidate.subscriber_id,
-            candidate.stream_id,
-            candidate.generation,
-            bindparam("approval", type_=Id) if shape.pinned else literal(None, Id),
-            bindparam("slug", type_=String),
-            _approved_message(SUBSCRIBER.c.locale) if shape.pinned else literal(None, Id),
-            literal(LANE_OF_BULK),
-            bindparam("state", type_=String) if shape.pinned else literal("queued"),
-            bindparam("reason", type_=String) if shape.pinned else literal(None, String),
-            due_at,
-            lapses_at,
-            NOW,
+        mails(
+            candidate,
+            occurrence=occurrence,
+            slug=bindparam("slug", type_=String),
+            lane=LANE_OF_BULK,
+            due_at=due_at,
+            lapses_at=lapses_at,
+            **(_as_shown() if shape.pinned else {}),
         )
         .select_from(people)
         .where(
@@ -154,8 +126,7 @@ def mails_due(shape: Shape) -> Select[Any]:
             IS_MEMBER,
             *part,
             *facts.where,
-            not_(planned),
-            mailable(candidate),
+            not_(planned(SUBSCRIBER.c.id, same)),
         )
         .order_by(*order)
         .limit(bindparam("batch"))
@@ -174,16 +145,6 @@ def _parts(shape: Shape, facts: Facts) -> tuple[list[Column], list[Any]]:
     number = facts.table.c.id
     until = bindparam("until", type_=UtcDateTime)
     return [is_above(facts), not_(and_(facts.at == until, number > UPTO))], [facts.at, number]
-
-
-LAST_PERSON = (
-    select(MEMBER.c.subscriber_id)
-    .where(MEMBER.c.stream_id == bindparam("stream"), IS_MEMBER, MEMBER.c.subscriber_id > ABOVE)
-    .order_by(MEMBER.c.subscriber_id)
-    .offset(bindparam("others", type_=Id))
-    .limit(1)
-)
-"""With whom a part of everybody ends that has so many others; nobody in the last one."""
 
 
 def narrowed(statement: Select[Any], yes: Sequence[Column]) -> Select[Any]:
@@ -230,17 +191,13 @@ def people_by_fact(shape: Shape) -> Select[Any]:
 def joined_late() -> Column:
     """Whether anybody joined `stream` since `joined_since` who has no mail of `occurrence`."""
     occurrence = bindparam("occurrence", type_=String)
-    planned = exists(
-        select(PLANNED.c.id).where(
-            PLANNED.c.subscriber_id == MEMBER.c.subscriber_id, PLANNED.c.occurrence == occurrence
-        )
-    )
+    had = planned(MEMBER.c.subscriber_id, PLANNED.c.occurrence == occurrence)
     return exists(
         select(MEMBER.c.id).where(
             MEMBER.c.stream_id == bindparam("stream"),
             IS_MEMBER,
             MEMBER.c.confirmed_at >= bindparam("joined_since", type_=UtcDateTime),
-            not_(planned),
+            not_(had),
         )
     )
 
@@ -276,11 +233,20 @@ def lifecycle_mail() -> Candidate:
     return replace(member(), kind=literal("lifecycle"))
 
 
-def _approved_message(locale: Column) -> Column:
-    """The version that was shown for approval nearest to a person's locale; never NULL."""
-    offered = select(_PINNED.c.message_id).where(_PINNED.c.approval_id == bindparam("approval"))
-    return func.coalesce(
-        nearest(offered, _PINNED.c.locale, locale),
-        nearest(offered, _PINNED.c.locale, FALLBACK),
-        offered.order_by(_PINNED.c.locale).limit(1).scalar_subquery(),
-    )
+def _as_shown() -> dict[str, Column]:
+    """The columns of a mail that waits for approval, or has it, in the version that was shown.
+
+    The version nearest to a person's locale, and never NULL.
+    """
+    approval = bindparam("approval", type_=Id)
+    offered = select(_PINNED.c.message_id).where(_PINNED.c.approval_id == approval)
+    return {
+        "approval_id": approval,
+        "message_id": func.coalesce(
+            nearest(offered, _PINNED.c.locale, SUBSCRIBER.c.locale),
+            nearest(offered, _PINNED.c.locale, FALLBACK),
+            offered.order_by(_PINNED.c.locale).limit(1).scalar_subquery(),
+        ),
+        "state": bindparam("state", type_=String),
+        "reason": bindparam("reason", type_=String),
+    }
