@@ -112,8 +112,9 @@ class Delivery(Table, table=True):
     occurrence: str
     subscriber_id: int | None = reference("subscriber.id", optional=True)
     address: str | None = None
-    # No foreign key: PostgreSQL asks for every row anew, a tenth of what planning costs, and from
-    # where the number is read (a subscription, campaign, course or trigger) it is one already.
+    # No foreign key: streams are never deleted, and from where the number is read (a subscription,
+    # campaign, course or trigger) it is one already. The other keys keep what a mail is proved by,
+    # or goes by, from being deleted. PostgreSQL asks for every row anew: it took 13 % of planning.
     stream_id: int | None = Field(default=None, sa_type=Id)
     generation: int = counted(1)
     signup_id: int | None = reference("signup.id", optional=True)
