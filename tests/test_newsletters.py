@@ -7,7 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import Connection, and_, delete, exists, false, not_, select
+from sqlalchemy import Connection, and_, delete, event, exists, false, not_, select
 
 from l3mail import newsletters
 from l3mail.audiences import Questions
@@ -261,6 +261,24 @@ def test_a_step_looks_at_few_however_few_it_finds(town: Village) -> None:
     assert reached == [0, 8, 16, 24, -7, -15, -23]
     assert planned_for(town) == [last]
     assert town.row(CAMPAIGN, number)["planned_at"] is not None
+
+
+def test_a_step_that_is_nearly_full_does_not_ask_person_by_person(town: Village) -> None:
+    """Each question takes its time, and somebody waits to write meanwhile."""
+    for n in range(60):
+        reader(town, f"p{n}", **({"district": "Gorbitz"} if n < 19 else {}))
+    schedule(town, segment="gorbitz")
+    asked: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: object) -> None:
+        asked.append(statement)
+
+    event.listen(town.database.engine, "before_cursor_execute", note)
+    try:
+        assert plan(town, limit=20) == Planned(19, more=True)
+    finally:
+        event.remove(town.database.engine, "before_cursor_execute", note)
+    assert len(asked) < 30
 
 
 def test_a_batch_is_shared_by_campaigns_the_longest_due_first(town: Village) -> None:

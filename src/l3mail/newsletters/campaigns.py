@@ -42,6 +42,9 @@ The caller asks again until a step says that it is done.
 PASSED_BY = 4
 """So many people are looked at for each row a step may write, where most of them get no mail."""
 
+STRETCHES = 8
+"""A step has so many at most: of what room is left at its end each would hold a person or two."""
+
 _AGAIN = ~0
 """The mark with which the second look begins; that it came to a person's number n is ~n."""
 _MOMENT = "%a %Y-%m-%d %H:%M"
@@ -247,7 +250,9 @@ class _Look:
         """
         people = PASSED_BY * room
         reached, queued = self._campaign.reached, 0
-        while queued < room and people > 0 and 0 <= reached < LAST:
+        for _ in range(STRETCHES):
+            if queued >= room or people <= 0 or not 0 <= reached < LAST:
+                break
             some = min(room - queued, people)
             until = self._end_of(reached, some)
             queued += self._queue({"after": reached, "until": until})
