@@ -44,9 +44,12 @@ def planner(duty: Duty) -> Planner:
         alarms = sound(connection, now, duty, agenda)
         return Round(planned=alarms + give(connection, now, duty))
 
+    has_begun = False
+
     def opening(connection: Connection, now: datetime, _agenda: Agenda) -> Round:
-        if duty.to:
-            begin(connection, now, duty)
+        nonlocal has_begun
+        if duty.to and not has_begun:
+            has_begun = begin(connection, now, duty)
         return Round()
 
     def next_moment(connection: Connection, now: datetime, _agenda: Agenda) -> datetime | None:

@@ -109,17 +109,19 @@ def next_clear(connection: Connection, now: datetime) -> datetime | None:
     return min((moment for moment in moments if moment > now), default=None)
 
 
-def begin(connection: Connection, now: datetime, duty: Duty) -> None:
+def begin(connection: Connection, now: datetime, duty: Duty) -> bool:
     """From now on all-clears are given: what was before somebody was on duty is not told.
 
     Before anything is planned, or the first campaign of a new house would be of the time before.
-    Done once; afterwards it changes nothing.
+    Done once; afterwards it changes nothing, and says True: it need not be called again.
     """
     if _told_until(connection, now) is not None:
-        return
+        return True
     if take_turn(connection) and _told_until(connection, now) is None:
         facts = {_UNTIL: (now - _MOMENT_BEFORE).isoformat()}
         staff.remember(connection, duty.letter(CLEAR, duty.sheet("", []), facts), now)
+    # It may be rolled back yet.
+    return False
 
 
 def _look(
