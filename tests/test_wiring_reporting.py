@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from l3mail import reports, rounds
+from l3mail import migrations, reports, rounds
+from l3mail.database import opened
 from l3mail.models import DELIVERY, WORKSPACE
 from l3mail.settings import Settings, load_settings, make_state
 from l3mail.staff import Letter
@@ -21,6 +22,9 @@ def settings(tmp_path: Path) -> Settings:
     (tmp_path / "l3mail.toml").write_text(SETTINGS, encoding="utf-8")
     settings = load_settings(tmp_path, {})
     make_state(settings.state_dir)
+    # Whoever writes reports reads the house's own database.
+    with opened(settings.database_url) as database:
+        migrations.upgrade(database, MONDAY_TEN)
     return settings
 
 
