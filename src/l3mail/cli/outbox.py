@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from l3mail.outbox import Settlement
 
 PANEL = "Sending"
-Ids = Annotated[
-    list[int], typer.Argument(metavar="ID", help="Numbers of deliveries, from `outbox list`.")
-]
+_NUMBERS = typer.Argument(metavar="ID", help="Numbers of deliveries, from `outbox list`.")
+Ids = Annotated[list[int], _NUMBERS]
+AnyIds = Annotated[list[int] | None, _NUMBERS]
 
 group = typer.Typer(
     name="outbox", help="See deliveries; retry, settle or cancel them.", no_args_is_help=True
@@ -167,10 +167,7 @@ def _number(text: str) -> int:
 @group.command("retry")
 def retry(
     context: typer.Context,
-    ids: Annotated[
-        list[int] | None,
-        typer.Argument(metavar="ID", help="Numbers of deliveries, from `outbox list`."),
-    ] = None,
+    ids: AnyIds = None,
     *,
     message: Annotated[
         str | None, typer.Option(metavar="SLUG", help="Instead of numbers: those of a message.")
@@ -212,8 +209,9 @@ def _retry_all(
     with house.database() as database:
         database.read(lambda connection: outbox.require_slug(connection, slug))
         found = database.read(lambda connection: outbox.retryable(connection, slug, states))
-    if doubted := found.pop("doubted", 0):
-        typer.echo(f"Left out, for they may have arrived once: {counted(doubted, 'delivery')}.")
+        left_out = database.read(lambda connection: outbox.doubtful(connection, slug, states))
+    if left_out:
+        typer.echo(f"Left out, for they may have arrived once: {counted(left_out, 'delivery')}.")
     total = f"{counted(sum(found.values()), 'delivery')} of {slug}"
     parts = ", ".join(f"{n:,} {state}" for state, n in sorted(found.items()))
     shown = f"{total} ({parts})" if parts else total
@@ -234,10 +232,7 @@ def _retry_all(
 @group.command("resolve")
 def resolve(
     context: typer.Context,
-    ids: Annotated[
-        list[int] | None,
-        typer.Argument(metavar="ID", help="Numbers of deliveries, from `outbox list`."),
-    ] = None,
+    ids: AnyIds = None,
     *,
     message: Annotated[
         str | None,
