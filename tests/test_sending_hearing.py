@@ -21,10 +21,14 @@ class Quiet:
     """Lines and a throttle in fair weather."""
 
     probing = False
+    fault: str | None = None
     rate = math.inf
 
     def trust(self) -> None:
         pass
+
+    def distrust(self, fault: str) -> None:
+        self.fault = fault
 
     def heard(self, _now: float, *, complains: bool) -> bool:
         return complains
@@ -47,8 +51,8 @@ def watch(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> 
     return watch
 
 
-def ear() -> Ear:
-    quiet: Any = Quiet()
+def ear(quiet: Any = None) -> Ear:
+    quiet = quiet or Quiet()
     return Ear(quiet, quiet, Tally())
 
 
@@ -79,3 +83,35 @@ def test_what_comes_now_and_then_is_told_at_the_end_of_each_queue_alone(
         ours.hear([], [])
         watch.now += 3600
     assert caplog.messages == ["handed over 1: 1 accepted"] * 3
+
+
+TAKEN = Attempt(STARTED, Outcome.ACCEPTED, "dot", 250)
+NO_ANSWER = Attempt(STARTED, Outcome.UNKNOWN, "dot")
+WANTS_LOGIN = Attempt(STARTED, Outcome.DEFERRED, "mail", 530)
+
+
+@pytest.mark.parametrize(
+    ("before", "finished", "probing"),
+    [
+        pytest.param(0, [NO_ANSWER] * 3, False, id="three without an answer"),
+        pytest.param(2, [NO_ANSWER], False, id="the third of them"),
+        pytest.param(2, [TAKEN, NO_ANSWER, NO_ANSWER], False, id="an answer between"),
+        pytest.param(2, [TAKEN, NO_ANSWER, NO_ANSWER, NO_ANSWER, TAKEN], False, id="three within"),
+        pytest.param(0, [NO_ANSWER], True, id="the probe"),
+        pytest.param(0, [TAKEN], True, id="a probe that was taken"),
+        pytest.param(0, [TAKEN, WANTS_LOGIN], False, id="a login is wanted"),
+        pytest.param(2, [], False, id="nothing ended"),
+    ],
+)
+def test_what_is_foreboded_is_what_hearing_comes_to(
+    watch: Watch, before: int, finished: list[Attempt], *, probing: bool
+) -> None:
+    lines = Quiet()
+    ours = ear(lines)
+    ours.hear([NO_ANSWER] * before, [])
+    assert lines.fault is None
+    lines.probing = probing
+    foreboded = ours.forebodes(finished)
+    ours.hear(finished, [])
+    assert foreboded is (lines.fault is not None)
+    assert watch.now == 1000.0

@@ -94,7 +94,7 @@ class Lines:
         except Exception as fault:
             # Also what nobody foresaw is a relay that can't be used, and is tried in its time.
             log.exception("a connection could not be opened by a fault of ours")
-            self.distrust(f"{type(fault).__name__} while opening a connection")
+            self._trip(f"{type(fault).__name__} while opening a connection")
             return
         self.breaker.answered()
         self._tasks[task] = wire
@@ -110,7 +110,7 @@ class Lines:
             self._ceiling, self._ceiling_until = busy, seconds() + self._longest_pause
             log.info("the relay takes %d connections at once: %s", busy, fault)
         elif self.breaker.state(seconds()) is not State.OPEN:
-            self.distrust(fault)
+            self._trip(fault)
 
     def trust(self) -> None:
         """A mail met an answer of its own: the relay works, as many may be opened as allowed."""
@@ -118,7 +118,14 @@ class Lines:
             log.info("the relay works again")
 
     def distrust(self, fault: str) -> None:
-        """Count the relay as down, whatever is open: nothing more is begun before the pause."""
+        """Count the relay as down, whatever is open: nothing more is begun before the pause.
+
+        Connections being opened end with it: their greeting would take the distrust back.
+        """
+        self.cancel_opening()
+        self._trip(fault)
+
+    def _trip(self, fault: str) -> None:
         pause = self.breaker.trip(fault, seconds())
         if self.breaker.patient:  # or the command that tries once ends with the fault
             unit = "second" if pause == 1 else "seconds"

@@ -35,6 +35,18 @@ class Ear:
         self._unanswered = 0
         self._since = 0.0
 
+    def forebodes(self, finished: Sequence[Attempt]) -> bool:
+        """Whether these, once heard, have the relay down: nothing more is begun with their commit.
+
+        Heard they are when they are written; mails begun with them would meet the same relay.
+        """
+        unanswered, endured = self._unanswered, 1 if self._lines.probing else REFUSALS_ENDURED
+        for attempt in finished:
+            unanswered = unanswered + 1 if _no_answer(attempt) else 0
+            if unanswered >= endured or attempt.code in LOGIN_WANTED:
+                return True
+        return False
+
     def hear(self, finished: Sequence[Attempt], distrusted: Sequence[str]) -> None:
         """Draw conclusions from outcomes; `distrusted` are slugs that were halted by them."""
         if finished:

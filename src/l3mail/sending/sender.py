@@ -273,7 +273,7 @@ class Sender:
 
     async def _commit(self) -> bool:
         """Write ended dialogues and new intents in one transaction, then hand out the new."""
-        waiters = self._askable()
+        waiters = [] if self._ear.forebodes(self._finished) else self._askable()
         announced = [waiter.announced for waiter in waiters if waiter.announced]
         picked = self._ready.pick(len(waiters) - len(announced), seconds())
         claims = announced + picked
