@@ -1,6 +1,6 @@
 """How much dearer things become when ten times as many people are there.
 
-The same is timed with a tenth and with all of them, in one run; each is the quicker of two.
+The same is timed with a tenth and with all of them, in one run; each is the quickest of three.
 """
 
 import time
@@ -16,6 +16,10 @@ from l3mail.reports import spans, weekly
 
 PEOPLE = {Size.FULL: 1_000_000, Size.QUICK: 10_000}
 TENFOLD = 10
+IN_THE_WAY = (
+    "Ten times as many rows are ten times the work: the ratio is 9.6 to 11 from one run to the"
+    " next, and no other where SQLite may keep the whole file in memory (400 MB instead of 2)."
+)
 SEGMENT = (
     'district == "Gorbitz" and age >= 60 and joined_days > 30'
     ' and (received("kurs/02") or clicked("kurs/02", "video"))'
@@ -41,7 +45,7 @@ def figures(size: Size) -> Iterator[Figure]:
 
 def _goal(what: str, people: int, backend: str) -> Goal:
     name = f"growth of {what}, {people // TENFOLD:,} to {people:,}, {backend}"
-    return Goal(name, 11, 10, "x", less_is_better=True)
+    return Goal(name, 11, 10, "x", less_is_better=True, in_the_way=IN_THE_WAY)
 
 
 def _timed(backend: str, people: int) -> dict[str, float]:
@@ -50,13 +54,13 @@ def _timed(backend: str, people: int) -> dict[str, float]:
         return {
             "segment count": _least(lambda: _count(one)),
             "weekly report": _least(lambda: _report(one)),
-            "plan": min(planned_in(one, LARGEST)[1] for _ in range(2)),
+            "plan": min(planned_in(one, LARGEST)[1] for _ in range(3)),
         }
 
 
 def _least(what: Callable[[], object]) -> float:
     took = []
-    for _ in range(2):
+    for _ in range(3):
         began = time.perf_counter()
         what()
         took.append(time.perf_counter() - began)

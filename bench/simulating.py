@@ -29,7 +29,16 @@ from l3mail.starter import lay_out
 from l3mail.wiring import open_database, set_up
 
 YEAR = Goal(
-    "simulate: one year, 10 k learners, all triggers", 60, 10, unit="s", less_is_better=True
+    "simulate: one year, 10 k learners, all triggers",
+    60,
+    10,
+    unit="s",
+    less_is_better=True,
+    in_the_way=(
+        "The real planner lives through the year: 1,676 looks at 645 moments, 63,000 statements."
+        " SQLite takes half of it, SQLAlchemy's way there a quarter; two thirds go to triggers,"
+        " whose mails are queued in 6,200 small lots. Fewer looks would be another planner."
+    ),
 )
 
 

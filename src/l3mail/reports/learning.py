@@ -13,7 +13,7 @@ from sqlalchemy import Connection, case, func, select
 from l3mail import courses
 from l3mail.courses import Overview, Step
 from l3mail.models import DELIVERY, ENROLLMENT, EVENT
-from l3mail.reports.mails import BY_A_HUMAN, IS_MEASURED, Reach, within
+from l3mail.reports.mails import BY_A_HUMAN, IS_MEASURED, Reach, touched, within
 from l3mail.reports.spans import Span
 
 LESSONS = ("lesson", "evaluation")
@@ -113,32 +113,28 @@ def _measured(connection: Connection, span: Span) -> tuple[dict[_Key, int], dict
 
 
 def _responses(connection: Connection) -> dict[tuple[int, str, str], int]:
+    seen = touched(BY_A_HUMAN)
     query = (
-        select(
-            ENROLLMENT.c.course_id,
-            DELIVERY.c.slug,
-            EVENT.c.kind,
-            func.count(EVENT.c.delivery_id.distinct()),
-        )
-        .select_from(EVENT)
-        .join(DELIVERY, DELIVERY.c.id == EVENT.c.delivery_id)
+        select(ENROLLMENT.c.course_id, DELIVERY.c.slug, seen.c.kind, func.count())
+        .select_from(seen)
+        .join(DELIVERY, DELIVERY.c.id == seen.c.delivery_id)
         .join(ENROLLMENT, ENROLLMENT.c.id == DELIVERY.c.enrollment_id)
-        .where(BY_A_HUMAN, IS_MEASURED)
-        .group_by(ENROLLMENT.c.course_id, DELIVERY.c.slug, EVENT.c.kind)
+        .where(IS_MEASURED)
+        .group_by(ENROLLMENT.c.course_id, DELIVERY.c.slug, seen.c.kind)
     )
     return {(course, slug, kind): n for course, slug, kind, n in connection.execute(query)}
 
 
 def _answers(connection: Connection) -> dict[_Key, int]:
     """By course and lesson, how many learners answered anything in it."""
+    seen = touched(EVENT.c.kind == "answered")
     query = (
         select(
             ENROLLMENT.c.course_id, DELIVERY.c.slug, func.count(DELIVERY.c.enrollment_id.distinct())
         )
-        .select_from(EVENT)
-        .join(DELIVERY, DELIVERY.c.id == EVENT.c.delivery_id)
+        .select_from(seen)
+        .join(DELIVERY, DELIVERY.c.id == seen.c.delivery_id)
         .join(ENROLLMENT, ENROLLMENT.c.id == DELIVERY.c.enrollment_id)
-        .where(EVENT.c.kind == "answered")
         .group_by(ENROLLMENT.c.course_id, DELIVERY.c.slug)
     )
     return {(course, slug): n for course, slug, n in connection.execute(query)}
