@@ -16,10 +16,15 @@ from l3mail.reports import spans, weekly
 
 PEOPLE = {Size.FULL: 1_000_000, Size.QUICK: 10_000}
 TENFOLD = 10
-IN_THE_WAY = (
-    "Ten times as many rows are ten times the work: the ratio is 9.6 to 11 from one run to the"
-    " next, and no other where SQLite may keep the whole file in memory (400 MB instead of 2)."
-)
+IN_THE_WAY = {
+    "sqlite": "Ten times as many rows are ten times the work: the ratio is 9.6 to 11 from one run"
+    " to the next, and no other where SQLite may keep the whole file in memory (400 MB instead"
+    " of 2).",
+    "postgres": "A tenth of the way is memory: with 2 GB of shared buffers instead of 128 MB the"
+    " count grows 9.8-fold instead of 10.9-fold, the plan 11.6-fold instead of 12.2-fold, all"
+    " seen in one hour. The rest of the plan's: each row looks up three foreign keys and is"
+    " entered in its indexes, all of which are deeper.",
+}
 SEGMENT = (
     'district == "Gorbitz" and age >= 60 and joined_days > 30'
     ' and (received("kurs/02") or clicked("kurs/02", "video"))'
@@ -45,7 +50,7 @@ def figures(size: Size) -> Iterator[Figure]:
 
 def _goal(what: str, people: int, backend: str) -> Goal:
     name = f"growth of {what}, {people // TENFOLD:,} to {people:,}, {backend}"
-    return Goal(name, 11, 10, "x", less_is_better=True, in_the_way=IN_THE_WAY)
+    return Goal(name, 11, 10, "x", less_is_better=True, in_the_way=IN_THE_WAY[backend])
 
 
 def _timed(backend: str, people: int) -> dict[str, float]:
