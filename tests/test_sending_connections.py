@@ -3,10 +3,10 @@
 import asyncio
 from typing import cast
 
-from l3mail.sending.connections import Lines
+from l3mail.sending.connections import Lines, seconds
 from l3mail.sending.dialogue import Wire
 
-PAUSES = (3600.0,)
+PAUSES = (3600.0, 7200.0)
 
 
 class Silent:
@@ -66,5 +66,16 @@ def test_distrust_leaves_open_connections_to_what_they_carry() -> None:
         await _turns()
         assert (len(opened), lines.open) == (2, 2)
         await lines.cut()
+
+    asyncio.run(main())
+
+
+def test_one_breakdown_counts_once_however_many_connections_tell_of_it() -> None:
+    async def main() -> None:
+        lines = lines_of(asyncio.Event(), [])
+        for _ in range(8):
+            lines.distrust("it answers no mail")
+        # The next one, an hour later, is the second.
+        assert lines.breaker.trip("it answers no mail", seconds() + 3600) == 7200.0
 
     asyncio.run(main())

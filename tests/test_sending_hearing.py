@@ -25,7 +25,7 @@ class Quiet:
     rate = math.inf
 
     def trust(self) -> None:
-        pass
+        self.probing, self.fault = False, None
 
     def distrust(self, fault: str) -> None:
         self.fault = fault
@@ -99,7 +99,10 @@ WANTS_LOGIN = Attempt(STARTED, Outcome.DEFERRED, "mail", 530)
         pytest.param(2, [TAKEN, NO_ANSWER, NO_ANSWER, NO_ANSWER, TAKEN], False, id="three within"),
         pytest.param(0, [NO_ANSWER], True, id="the probe"),
         pytest.param(0, [TAKEN], True, id="a probe that was taken"),
+        pytest.param(0, [TAKEN, NO_ANSWER], True, id="no answer behind a probe that was taken"),
+        pytest.param(0, [NO_ANSWER] * 3 + [TAKEN], False, id="an answer behind three without"),
         pytest.param(0, [TAKEN, WANTS_LOGIN], False, id="a login is wanted"),
+        pytest.param(0, [WANTS_LOGIN, TAKEN], False, id="a login was wanted"),
         pytest.param(2, [], False, id="nothing ended"),
     ],
 )

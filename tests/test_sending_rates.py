@@ -249,6 +249,14 @@ def test_the_breaker_opens_at_a_failure_and_lets_one_try_after_its_pause() -> No
     assert breaker.trip("again", 3.0) == 1.0
 
 
+def test_a_relay_that_works_again_has_no_fault() -> None:
+    # An answer on a connection that stayed open: nothing is opened anew that would say so.
+    breaker = Breaker((1.0, 2.0))
+    breaker.trip("answers no mail", 0.0)
+    assert breaker.close()
+    assert (breaker.state(0.0), breaker.fault) == (State.CLOSED, None)
+
+
 def test_a_connection_that_opens_proves_little() -> None:
     # It opens and closes the first mail's dialogue, for hours: the pauses grow all the same.
     breaker, pauses = Breaker((1.0, 2.0, 5.0)), []

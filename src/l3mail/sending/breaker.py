@@ -51,4 +51,5 @@ class Breaker:
         """A mail met an answer of its own: the relay works. Whether that is news."""
         news = self._failures > 0
         self._failures = 0
+        self.answered()
         return news

@@ -109,7 +109,7 @@ class Lines:
             # It serves others of ours: so many at once are what this relay takes.
             self._ceiling, self._ceiling_until = busy, seconds() + self._longest_pause
             log.info("the relay takes %d connections at once: %s", busy, fault)
-        elif self.breaker.state(seconds()) is not State.OPEN:
+        else:
             self._trip(fault)
 
     def trust(self) -> None:
@@ -126,6 +126,8 @@ class Lines:
         self._trip(fault)
 
     def _trip(self, fault: str) -> None:
+        if self.breaker.state(seconds()) is State.OPEN:
+            return  # one breakdown, however many connections tell of it
         pause = self.breaker.trip(fault, seconds())
         if self.breaker.patient:  # or the command that tries once ends with the fault
             unit = "second" if pause == 1 else "seconds"

@@ -41,11 +41,16 @@ class Ear:
         Heard they are when they are written; mails begun with them would meet the same relay.
         """
         unanswered, endured = self._unanswered, 1 if self._lines.probing else REFUSALS_ENDURED
+        down = False
         for attempt in finished:
-            unanswered = unanswered + 1 if _no_answer(attempt) else 0
-            if unanswered >= endured or attempt.code in LOGIN_WANTED:
-                return True
-        return False
+            if attempt.code in LOGIN_WANTED:
+                down = True
+            elif _no_answer(attempt):
+                unanswered += 1
+                down = down or unanswered >= endured
+            else:
+                unanswered, endured, down = 0, REFUSALS_ENDURED, False
+        return down
 
     def hear(self, finished: Sequence[Attempt], distrusted: Sequence[str]) -> None:
         """Draw conclusions from outcomes; `distrusted` are slugs that were halted by them."""
