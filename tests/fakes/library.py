@@ -24,7 +24,8 @@ class Shelf:
     folder: Path
 
     def __post_init__(self) -> None:
-        shutil.copytree(ROOT / "templates" / "layouts", self.folder / "templates" / "layouts")
+        for frames in ("layouts", "components"):
+            shutil.copytree(ROOT / "templates" / frames, self.folder / "templates" / frames)
         shutil.copy(ROOT / "templates" / "words.toml", self.folder / "templates")
 
     def put(self, path: str, text: str | bytes) -> Path:

@@ -18,6 +18,7 @@ from l3mail.cli import (
     databases,
     doctor,
     explain,
+    guiding,
     house,
     newsletters,
     outbox,
@@ -77,6 +78,7 @@ def main_options(
 
 
 content.register(app)
+guiding.register(app)
 courses.register(app)
 explain.register(app)
 subscribers.register(app)

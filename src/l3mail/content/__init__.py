@@ -7,6 +7,7 @@ is published is decided elsewhere.
 from l3mail.content.checking import check, compile_all
 from l3mail.content.compiling import Text, compile_text, stream_of
 from l3mail.content.curricula import Curriculum
+from l3mail.content.designs import Design
 from l3mail.content.findings import Finding
 from l3mail.content.images import Medium, digest_of
 from l3mail.content.layouts import foreign_resources
@@ -18,6 +19,7 @@ from l3mail.content.wordings import Wording
 __all__ = [
     "TESTS",
     "Curriculum",
+    "Design",
     "Finding",
     "Library",
     "Medium",

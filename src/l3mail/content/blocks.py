@@ -1,24 +1,33 @@
-"""Markdown to the two bodies of a mail: MJML blocks, and text that reads as text.
+"""Markdown to the two bodies of a mail: rows of MJML, and text that reads as text.
 
-Owns what Markdown may hold in a mail (no HTML, known link schemes, images of ours with words for
-who does not see them) and how each piece looks in both parts. Placeholders are sentinels here.
+Owns what Markdown may hold in a mail (no HTML, images with words for who does not see them) and
+how each piece looks. Placeholders are sentinels here; components are filled by who calls.
 """
 
 import html
-import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, Protocol
 
-from markdown_it import MarkdownIt
-from markdown_it.rules_block import StateBlock
 from markdown_it.tree import SyntaxTreeNode
 
+from l3mail.content.components import COMPONENTS, Component, component_of
 from l3mail.content.findings import Faults
-from l3mail.content.images import Medium
-from l3mail.content.links import fault_of, is_numbered, place_of
-from l3mail.content.matter import NAME
-from l3mail.content.sentinels import Sentinels
-from l3mail.errors import ContentError, quoted
+from l3mail.content.layouts import marked
+from l3mail.content.markdown import (
+    DIRECTIVE,
+    Directive,
+    alone,
+    directive_of,
+    is_stray,
+    only,
+    parse,
+    plain,
+)
+from l3mail.content.plaintext import TextWriter
+from l3mail.content.references import References
+from l3mail.errors import quoted
 
 COLUMN = 536
 """Pixels an image may be wide in the layout's column."""
@@ -28,89 +37,71 @@ _VAGUE = frozenset(
         "|"
     )
 )
-_TRUSTED_START = re.compile(r"\{\{\s*(?:links\.\w+|base_url|impressum\.privacy_url)\s*\}\}")
 
 
-@dataclass
+class Fill(Protocol):
+    """Fills a component's partial: `html` says which of the two, values are its markers'."""
+
+    def __call__(self, name: str, values: Mapping[str, Any], *, html: bool) -> str:
+        """The filled partial, "" where it has a fault, which is noted."""
+
+
+@dataclass(frozen=True, slots=True)
 class Body:
-    """A text's Markdown in both forms, and what it refers to."""
+    """A text's Markdown in both forms, and what it refers to; `opens` names a component on top."""
 
-    mjml: str = ""
-    text: str = ""
-    links: list[tuple[str, str | None]] = field(default_factory=list)
-    interests: list[str] = field(default_factory=list)
-    media: list[Medium] = field(default_factory=list)
+    mjml: str
+    text: str
+    references: References
+    opens: str = ""
 
 
 def build_body(
     markdown: str,
     first_line: int,
     *,
-    sentinels: Sentinels,
+    references: References,
     styles: Mapping[str, str],
-    find: Callable[..., Medium],
+    fill: Fill,
     faults: Faults,
 ) -> Body:
     """Turn Markdown with hidden placeholders into both bodies.
 
-    `styles` are CSS by element name, `find(link, image=…)` knows the files of media/. Every fault
-    is noted at its line; what comes back is then not for sending.
+    `styles` are CSS by element name. Every fault is noted at its line; what comes back is then not
+    for sending.
     """
-    builder = _Builder(first_line, sentinels=sentinels, styles=styles, find=find, faults=faults)
-    root = SyntaxTreeNode(_markdown(sentinels).parse(markdown))
+    sentinels = references.sentinels
+    builder = _Builder(first_line, references, styles=styles, fill=fill, faults=faults)
+    root = parse(markdown, sentinels)
     builder.check_tags(root)
-    builder.body.mjml = "\n".join(builder.mjml(node) for node in root.children)
-    builder.body.text = builder.text_blocks(root.children).strip("\n")
-    return builder.body
-
-
-def _markdown(sentinels: Sentinels) -> MarkdownIt:
-    # HTML is parsed to be refused where it stands; left off, it would show as text in the mail.
-    parser = MarkdownIt("commonmark", {"html": True})
-    # Ours to judge, with a line: the parser's own check would turn a bad link into plain text.
-    parser.validateLink = _any_link  # type: ignore[assignment, method-assign]
-    tags_only = sentinels.tags_only
-
-    def tag_lines(state: StateBlock, line: int, _end: int, silent: bool) -> bool:
-        content = state.src[state.bMarks[line] + state.tShift[line] : state.eMarks[line]]
-        if not tags_only.fullmatch(content):
-            return False
-        if not silent:
-            state.line = line + 1
-            token = state.push("tags", "", 0)
-            token.content = re.sub(r"\s+", "", content)
-            token.map = [line, line + 1]
-        return True
-
-    interrupted = ["paragraph", "reference", "blockquote", "list"]
-    parser.block.ruler.before("code", "tags", tag_lines, {"alt": interrupted})
-    return parser
-
-
-def _any_link(_url: str) -> bool:
-    return True
+    mjml = builder.rows(root.children)
+    writer = TextWriter(sentinels, references, builder.text_of_component)
+    first = root.children[0] if root.children else None
+    opens = directive_of(first).name if first is not None and first.type == DIRECTIVE else ""
+    return Body(mjml, writer.blocks(root.children).strip("\n"), references, opens)
 
 
 class _Builder:
     def __init__(
         self,
         first_line: int,
+        references: References,
         *,
-        sentinels: Sentinels,
         styles: Mapping[str, str],
-        find: Callable[..., Medium],
+        fill: Fill,
         faults: Faults,
     ) -> None:
         self.first_line = first_line
-        self.sentinels = sentinels
+        self.sentinels = references.sentinels
+        self.references = references
         self.styles = styles
-        self.find = find
+        self.fill = fill
         self.faults = faults
-        self.body = Body()
         self.level = 1
         self.line = first_line
-        self.aside: list[str] | None = None
-        self.hrefs: dict[tuple[str, str | None], str] = {}
+        self.item_mark = ""
+        self.inside: list[str] = []
+        self.values: dict[SyntaxTreeNode, Mapping[str, Any]] = {}
 
     # -- what is allowed
 
@@ -118,8 +109,10 @@ class _Builder:
         """Refuse an {% if %} that ends in another paragraph or list item than it began in."""
         own = [child.content for child in node.children if not child.children]
         if self.sentinels.unbalanced(own):
+            # Of the whole text, the first block that has tags of another level in it.
+            at = next((child for child in node.children if child.children), node)
             self.faults.error(
-                self.first_line + (node.map or (0, 0))[0],
+                self.first_line + _first_line(at),
                 "{% if %} and {% endif %} must stand in one paragraph, or each alone in its line"
                 " on the same level",
             )
@@ -129,122 +122,183 @@ class _Builder:
             self.check_tags(child)
 
     def _check_lines(self, node: SyntaxTreeNode) -> None:
-        """Refuse what would stand in the mail as it was typed: directives there are not yet."""
+        """Refuse what would stand in the mail as it was typed."""
         for number, line in enumerate(node.content.split("\n")):
-            if line.lstrip().startswith(":::"):
+            if is_stray(line):
                 self.faults.error(
-                    self.first_line + (node.map or (0, 0))[0] + number,
-                    f"{quoted(line.strip()[:40])}: blocks with ::: are not read here;"
-                    " delete the line and write a heading, a list or a quote (> …)",
+                    self.first_line + _first_line(node) + number,
+                    f"{quoted(line.strip()[:40])} ends no block; delete the line, or begin the"
+                    f" block with ::: and a name ({', '.join(COMPONENTS)})",
                 )
-
-    def _href(self, node: SyntaxTreeNode) -> str | None:
-        """Where a link leads, checked; None for one that is refused."""
-        url = str(node.attrs.get("href", ""))
-        scheme, colon, rest = url.partition(":")
-        if scheme == "interest" and colon:
-            if not NAME.fullmatch(rest):
-                self._refuse(f"{quoted(rest)} is no name of an interest; use a-z, 0-9 and -")
-                return None
-            if rest not in self.body.interests:
-                self.body.interests.append(rest)
-            return self.sentinels.hide("{{ links.interest }}") + f"?of={rest}"
-        if url.startswith("media/"):
-            medium = self._medium(url, image=False)
-            return None if medium is None else self._media_url(medium)
-        if self.sentinels.any_tag.search(url):
-            self._refuse("a tag may not stand inside a link; put {% if %} around the whole link")
-            return None
-        piece = self.sentinels.first_piece(url)
-        if piece is not None:
-            if not _TRUSTED_START.fullmatch(piece):
-                self._refuse(
-                    f"{piece} decides where this link leads; begin it with https:// or links.…"
-                )
-                return None
-        elif (fault := fault_of(url, self.sentinels)) is not None:
-            self._refuse(fault)
-            return None
-        return url
-
-    def _medium(self, link: str, *, image: bool) -> Medium | None:
-        try:
-            medium = self.find(link, image=image)
-        except ContentError as error:
-            self._refuse(str(error))
-            return None
-        if medium not in self.body.media:
-            self.body.media.append(medium)
-        return medium
-
-    def _media_url(self, medium: Medium) -> str:
-        return self.sentinels.hide("{{ base_url }}") + f"/media/{medium.digest}/{medium.name}"
 
     def _refuse(self, message: str) -> None:
         self.faults.error(self.line, message)
 
-    def _numbered(self, url: str, node: SyntaxTreeNode) -> str:
-        """What is written for an address: its placeholder, if the link gets a number."""
-        name = str(node.attrs.get("title", "")) or None
-        if name is not None and not NAME.fullmatch(name):
-            self._refuse(f"{quoted(name)} should be the link's name; use a-z, 0-9 and -")
-        if not is_numbered(url, self.sentinels):
-            return url
-        entry = (url, name)
-        if entry not in self.body.links:
-            self.body.links.append(entry)
-            # One sentinel each: lines of the text part that say the same must be the same.
-            self.hrefs[entry] = self.sentinels.hide(place_of(len(self.body.links)))
-        return self.hrefs[entry]
+    # -- rows and components
 
-    # -- MJML
+    def rows(self, nodes: Sequence[SyntaxTreeNode]) -> str:
+        """The whole text: what is as wide as the mail is a row, all between two of them another."""
+        wide = self._wide(nodes)
+        return "\n".join(
+            "\n".join(map(self.block, row)) if is_wide else _row(map(self.block, row))
+            for is_wide, row in groupby(nodes, key=wide.__contains__)
+        )
 
-    def mjml(self, node: SyntaxTreeNode) -> str:
-        """One block of the body as an MJML element of the layout's column."""
+    def _wide(self, nodes: Sequence[SyntaxTreeNode]) -> set[SyntaxTreeNode]:
+        """Which of them are rows by themselves, and the lines of tags around such ones."""
+        wide = {node for node in nodes if _is_wide(node)}
+        opened: list[list[SyntaxTreeNode]] = []
+        for number, node in enumerate(nodes):
+            if node.type != "tags":
+                continue
+            for name in self.sentinels.names(node.content):
+                if name in {"if", "for"}:
+                    opened.append([])
+                if opened:
+                    opened[-1].append(node)
+                if name.startswith("end") and opened:
+                    tags = opened.pop()
+                    if wide.intersection(nodes[nodes.index(tags[0]) : number]):
+                        wide.update(tags)
+        return wide
+
+    def block(self, node: SyntaxTreeNode) -> str:
+        """One block as MJML: an element of a column, or a row where it is a wide component."""
         self._enter(node)
         if node.type == "tags":
             return f"<mj-raw>{node.content}</mj-raw>"
         if node.type == "hr":
-            return '<mj-divider css-class="rule" />'
-        alone = _alone(node)
-        if alone is not None and alone.type == "image":
-            return self._image(alone, None)
-        if alone is not None and alone.type == "link":
-            inner = _only(alone.children)
-            href = self._href(alone)
-            if inner is not None and inner.type == "image":
-                return self._image(inner, href and self._numbered(href, alone))
-            return self._button(alone, href)
-        kind = node.tag if node.type == "heading" else "text"
+            return f'<mj-divider css-class="rule{self._inner}" mj-class="rule{self._inner}" />'
+        if node.type == DIRECTIVE:
+            return self._component(node)
+        inside = alone(node)
+        if inside is not None and inside.type == "image":
+            return self._image(inside, None)
+        if inside is not None and inside.type == "link":
+            picture = only(inside.children)
+            if picture is not None and picture.type == "image":
+                href = self._href(inside)
+                return self._image(picture, href and self._numbered(href, inside))
+            return self.fill("button", self._button(inside, "") | self._place, html=True)
+        kind = (node.tag if node.type == "heading" else "text") + self._inner
         return f'<mj-text css-class="{kind}" mj-class="{kind}">{self.html(node)}</mj-text>'
 
-    def _button(self, node: SyntaxTreeNode, href: str | None) -> str:
-        self._judge_words(node)
-        if href is None:
+    @property
+    def _place(self) -> dict[str, str]:
+        """What a partial is told of where it stands."""
+        return {"inner": self._inner, "heading": f"h{min(self.level + 1, 3)}"}
+
+    @property
+    def _inner(self) -> str:
+        """The class of what stands in a box, beside its own."""
+        return " inner" if any(COMPONENTS[name].inset for name in self.inside) else ""
+
+    def _component(self, node: SyntaxTreeNode) -> str:
+        head, line = directive_of(node), self.line
+        component = component_of(head, line, self.faults)
+        if component is None:
+            self._held(node)  # its own faults are told too
             return ""
-        written = html.escape(self._numbered(href, node))
-        label = self._html_of(node.children)
-        return f'<mj-button css-class="button" href="{written}">{label}</mj-button>'
+        if component.wide and self.inside:
+            self._refuse(
+                f"{head.name} is as wide as the mail and may not stand in {self.inside[-1]};"
+                " end that before"
+            )
+        values: dict[str, Any] = dict.fromkeys(component.keys, "") | self._place
+        values |= self._values(head, component, line)
+        self.inside.append(head.name)
+        values |= self._content(node, head, component)
+        self.inside.pop()
+        self.values[node] = values
+        return self.fill(head.name, values, html=True)
+
+    def _held(self, node: SyntaxTreeNode) -> str:
+        return "\n".join(map(self.block, node.children))
+
+    def _values(self, head: Directive, component: Component, line: int) -> dict[str, Any]:
+        """What the keys say: words as they are, links numbered, images with their address."""
+        values: dict[str, Any] = {}
+        for name, key in component.keys.items():
+            said = head.values.get(name, "").strip()
+            if not said:
+                continue
+            self.line = line + head.lines[name]
+            if key.value == "words":
+                values[name] = said
+            elif key.value == "link":
+                href = self.references.target(said, self._refuse)
+                called = head.argument or None
+                values[name] = href and self.references.number(href, called, self._refuse)
+            elif medium := self.references.picture(said, self._refuse):
+                values[name] = self.references.address_of(medium)
+                values[f"{name}_width"] = min(medium.width or COLUMN, COLUMN)
+        self.line = line
+        if values.get("image") and "alt" in component.keys and "alt" not in values:
+            self._refuse(
+                f'{head.name} has an image and no words for who does not see it; write "alt: …",'
+                ' or "alt: -" where it only decorates'
+            )
+        if values.get("alt") == "-":
+            values["alt"] = ""
+        return values
+
+    def _content(
+        self, node: SyntaxTreeNode, head: Directive, component: Component
+    ) -> dict[str, Any]:
+        """What stands between the lines of a directive."""
+        if component.holds == "link":
+            inside = alone(node.children[0]) if len(node.children) == 1 else None
+            if inside is None or inside.type != "link":
+                self._refuse(f"{head.name} holds one link; write [where it leads](https://…)")
+                return {}
+            return self._button(inside, head.argument)
+        if component.holds == "list":
+            if [child.type for child in node.children] != ["bullet_list"]:
+                self._refuse(f"{head.name} holds one list; begin each of its lines with - ")
+            self.item_mark = component.item_mark
+        held = self._held(node)
+        self.item_mark = ""
+        return {"body": marked(held)}
+
+    def text_of_component(self, node: SyntaxTreeNode, held: str) -> str:
+        """A component as text; what it holds is text already."""
+        values = self.values.get(node)
+        if values is None:
+            return held
+        return self.fill(directive_of(node).name, {**values, "body": held}, html=False)
+
+    # -- MJML
+
+    def _button(self, node: SyntaxTreeNode, kind: str) -> dict[str, Any]:
+        self._judge_words(node)
+        href = self._href(node)
+        written = "" if href is None else self._numbered(href, node)
+        return {"href": written, "label": marked(self._html_of(node.children)), "kind": kind}
+
+    def _href(self, node: SyntaxTreeNode) -> str | None:
+        return self.references.target(str(node.attrs.get("href", "")), self._refuse)
+
+    def _numbered(self, url: str, node: SyntaxTreeNode) -> str:
+        name = str(node.attrs.get("title", "")) or None
+        return self.references.number(url, name, self._refuse)
 
     def _image(self, node: SyntaxTreeNode, href: str | None) -> str:
         source = str(node.attrs.get("src", ""))
-        alt = _plain(node.children)
+        alt = plain(node.children)
         decorative = node.attrs.get("title") == "decorative"
         if not alt.strip() and not decorative:
             self._refuse("this image has no words for who does not see it; write ![words](media/…)")
-        if not source.startswith("media/"):
-            self._refuse(f"{quoted(source)} is a foreign image; put it into media/")
-            return ""
-        medium = self._medium(source, image=True)
+        medium = self.references.picture(source, self._refuse)
         if medium is None:
             return ""
-        url = self._media_url(medium)
+        url = self.references.address_of(medium)
         # No height: fixed, it would squeeze the image on a narrow screen.
         width = min(medium.width or COLUMN, COLUMN)
         link = f' href="{html.escape(href)}"' if href else ""
+        kind = f"image{self._inner}"
         return (
-            f'<mj-image css-class="image" src="{html.escape(url)}" width="{width}px"'
-            f' alt="{html.escape(alt)}"{link} />'
+            f'<mj-image css-class="{kind}" mj-class="{kind}" src="{html.escape(url)}"'
+            f' width="{width}px" alt="{html.escape(alt)}"{link} />'
         )
 
     def html(self, node: SyntaxTreeNode) -> str:
@@ -263,14 +317,22 @@ class _Builder:
                 more_follow = node.level > 0 and node.next_sibling is not None
                 style = "p_before" if more_follow else "p"
                 return self._element("p", self._html_of(node.children), style=style)
-            case "bullet_list" | "ordered_list" | "list_item" | "blockquote":
+            case "list_item":
+                look = "check" if self.item_mark else None
+                held = self.item_mark + self._html_of(node.children)
+                return self._element("li", held, style=look)
+            case "bullet_list" | "ordered_list" | "blockquote":
                 start = node.attrs.get("start")
                 more = f' start="{int(start)}"' if isinstance(start, int) else ""
-                return self._element(node.tag, self._html_of(node.children), more)
+                look = "checks" if self.item_mark and node.tag == "ul" else None
+                return self._element(node.tag, self._html_of(node.children), more, look)
             case "fence" | "code_block":
                 return self._element("pre", html.escape(node.content, quote=False))
             case "hr":
                 return self._element("hr", None)
+            case type_ if type_ == DIRECTIVE:
+                self._refuse("a block with ::: may not stand in a list or a quote; end that before")
+                return ""
             case "html_block":
                 self._refuse("HTML is not read here; write Markdown")
                 return ""
@@ -322,7 +384,7 @@ class _Builder:
         return f"<{tag}{more} />" if inner is None else f"<{tag}{more}>{inner}</{tag}>"
 
     def _judge_words(self, node: SyntaxTreeNode) -> None:
-        words = _plain(node.children).strip()
+        words = plain(node.children).strip()
         if not words:
             self._refuse("this link has no words; write [where it leads](https://…)")
         elif words.casefold().strip(" .!:»>→") in _VAGUE:
@@ -342,152 +404,22 @@ class _Builder:
         if node.map:
             self.line = self.first_line + node.map[0]
 
-    # -- text
-
-    def text_blocks(self, nodes: Sequence[SyntaxTreeNode], gap: str = "\n\n") -> str:
-        """Blocks below each other; a tag takes no line of its own."""
-        parts: list[str] = []
-        for node in nodes:
-            written = self._text(node)
-            if node.type != "tags":
-                parts.append(written + gap if written else "")
-            elif self.sentinels.ends_loop(written) and parts:
-                # What repeats stands line below line.
-                parts[-1] = parts[-1].removesuffix("\n\n") + "\n"
-                parts.append(written + "\n")
-            else:
-                parts.append(written)
-        return "".join(parts)
-
-    def _text(self, node: SyntaxTreeNode) -> str:
-        match node.type:
-            case "tags":
-                return node.content
-            case "heading":
-                words, aside = self._with_aside(node)
-                length = min(max(3, len(self.sentinels.plain(words))), 72)
-                rule = ("=" if node.tag in {"h1", "h2"} else "-") * length
-                return "\n".join([words, rule, *aside])
-            case "paragraph":
-                alone = _alone(node)
-                if alone is not None and alone.type == "link":
-                    words, url = self._text_of(alone.children), self._target(alone)
-                    written = self._written(url, alone)
-                    return f"{words}: {written}" if words != url else written
-                words, aside = self._with_aside(node)
-                return "\n".join([words, *aside])
-            case "bullet_list" | "ordered_list":
-                return self._text_list(node)
-            case "blockquote":
-                inner = self.text_blocks(node.children).strip("\n")
-                return "\n".join(f"> {line}".rstrip() for line in inner.split("\n"))
-            case "fence" | "code_block":
-                return "\n".join(f"    {line}" for line in node.content.rstrip("\n").split("\n"))
-            case "hr":
-                return "* * *"
-        return ""
-
-    def _text_list(self, node: SyntaxTreeNode) -> str:
-        start = node.attrs.get("start", 1)
-        number = start if isinstance(start, int) else 1
-        tight = all(
-            child.hidden
-            for item in node.children
-            for child in item.children
-            if child.type == "paragraph"
-        )
-        items = []
-        for item in node.children:
-            mark = "- " if node.type == "bullet_list" else f"{number}. "
-            inner = self.text_blocks(item.children, "\n" if tight else "\n\n").strip("\n")
-            items.append(mark + re.sub(r"\n(?!\n|$)", "\n" + " " * len(mark), inner))
-            number += 1
-        return ("\n" if tight else "\n\n").join(items)
-
-    def _with_aside(self, node: SyntaxTreeNode) -> tuple[str, list[str]]:
-        """A block's words, and the lines with its links' addresses that belong below it.
-
-        Nothing but white space may follow an address: it would be copied along and break it.
-        """
-        # Below the block, a link would show although the {% if %} around it does not.
-        bound = any(self.sentinels.any_tag.search(child.content) for child in node.children)
-        self.aside = None if bound else []
-        words = self._text_of(node.children)
-        aside, self.aside = self.aside or [], None
-        return words.strip("\n"), list(dict.fromkeys(aside))
-
-    def _text_of(self, nodes: Sequence[SyntaxTreeNode]) -> str:
-        written = ""
-        for before, node in zip([None, *nodes], nodes, strict=False):
-            text = self._inline_text(node)
-            if before is not None and before.type == "link":
-                if written.endswith("\n"):
-                    text = text.lstrip(" ")
-                elif text[:1] and not text[0].isspace() and self._is_bare(before):
-                    text = " " + text
-            written += text
-        return written
-
-    def _is_bare(self, node: SyntaxTreeNode) -> bool:
-        """Whether a link's words are its address."""
-        return self._text_of(node.children) == self._target(node)
-
-    def _inline_text(self, node: SyntaxTreeNode) -> str:
-        match node.type:
-            case "text" | "code_inline":
-                return node.content
-            case "softbreak":
-                return " "
-            case "hardbreak":
-                return "\n"
-            case "image":
-                alt = _plain(node.children)
-                return f"[{alt}]" if alt else ""
-            case "link":
-                words, url = self._text_of(node.children), self._target(node)
-                written = self._written(url, node)
-                if words in {url, f"mailto:{url}"}:
-                    return written
-                if "@" in url and ":" not in url:
-                    return f"{words} ({url})"
-                if self.aside is None:
-                    return f"{words}:\n{written}\n"
-                self.aside.append(f"{words}: {written}")
-                return words
-        return self._text_of(node.children)
-
-    def _target(self, node: SyntaxTreeNode) -> str:
-        quiet = self.faults
-        self.faults = Faults(quiet.path)  # told already, when the HTML was made
-        href = self._href(node) or ""
-        self.faults = quiet
-        return href.removeprefix("mailto:") if "?" not in href else href
-
-    def _written(self, url: str, node: SyntaxTreeNode) -> str:
-        """A target as the HTML part has it: numbered there, it is here too."""
-        return self.hrefs.get((url, str(node.attrs.get("title", "")) or None), url)
-
 
 _BLOCKS = frozenset(
     "tags heading paragraph bullet_list ordered_list list_item blockquote fence code_block hr"
-    " html_block inline".split()
+    " html_block inline directive".split()
 )
 
 
-def _alone(node: SyntaxTreeNode) -> SyntaxTreeNode | None:
-    """What a paragraph consists of, if that is one thing."""
-    if node.type != "paragraph" or not node.children:
-        return None
-    return _only(node.children[0].children)
+def _first_line(node: SyntaxTreeNode) -> int:
+    return 0 if node.is_root or not node.map else node.map[0]
 
 
-def _only(nodes: Sequence[SyntaxTreeNode]) -> SyntaxTreeNode | None:
-    real = [node for node in nodes if node.type != "text" or node.content.strip()]
-    return real[0] if len(real) == 1 else None
+def _is_wide(node: SyntaxTreeNode) -> bool:
+    component = COMPONENTS.get(directive_of(node).name) if node.type == DIRECTIVE else None
+    return component is not None and component.wide
 
 
-def _plain(nodes: Sequence[SyntaxTreeNode]) -> str:
-    return "".join(
-        node.content if node.type in {"text", "code_inline"} else _plain(node.children)
-        for node in nodes
-    )
+def _row(blocks: Iterator[str]) -> str:
+    held = "\n".join(blocks)
+    return f'<mj-section css-class="row"><mj-column>\n{held}\n</mj-column></mj-section>'

@@ -7,9 +7,12 @@ a size that mail programs show whole). Compiling the same files gives the same r
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from l3mail.content.blocks import Body, build_body
+from l3mail.content.components import FOLDER as COMPONENTS
+from l3mail.content.designs import SETTINGS, Design, check_palette
 from l3mail.content.findings import Faults, Finding, suggestion
 from l3mail.content.images import Medium, find_medium
 from l3mail.content.layouts import (
@@ -28,6 +31,7 @@ from l3mail.content.layouts import (
 from l3mail.content.links import longest, with_pixel
 from l3mail.content.mappings import split_front_matter
 from l3mail.content.placeholders import check_placeholders, uses
+from l3mail.content.references import References
 from l3mail.content.sentinels import Sentinels
 from l3mail.content.sources import Library, Source
 from l3mail.errors import ContentError, quoted
@@ -82,7 +86,8 @@ def compile_text(library: Library, source: Source) -> Text:
         findings = tuple(replace(finding, severity="warning") for finding in findings)
     if faults.broken or compiled is None or body is None:
         return Text(source, None, findings)
-    return Text(source, compiled, findings, tuple(body.links), tuple(body.media))
+    links, media = tuple(body.references.links), tuple(body.references.media)
+    return Text(source, compiled, findings, links, media)
 
 
 def stream_of(source: Source) -> str | None:
@@ -109,23 +114,33 @@ class _Compilation:
         if self.faults.broken and not self._readable:
             return None, None
         self.sentinels = Sentinels.for_texts(
-            [source.text, self.layout.mjml, self.layout.text, *self.words.values()]
+            [
+                source.text,
+                self.layout.mjml,
+                self.layout.text,
+                *self.library.components.values(),
+                *self.words.values(),
+            ]
         )
+        self.references = References(self.sentinels, self._find)
+        self.logos = self._logos()
+        self.styles = self._styles()
         body = build_body(
             self.sentinels.hide(source.body),
             source.body_line,
-            sentinels=self.sentinels,
-            styles=self.layout.inline,
-            find=self._find,
+            references=self.references,
+            styles=self.styles,
+            fill=self._component,
             faults=self.faults,
         )
-        if body.interests and source.kind == "notice":
+        self.opens = body.opens
+        if body.references.interests and source.kind == "notice":
             self.faults.error(
                 source.body_line, "an interest: link is not for notices; who is asked is not known"
             )
         if not source.body.strip():
             self.faults.error(source.body_line, "there is no text; write one below the ---")
-        self.links = tuple(body.links)
+        self.links = tuple(body.references.links)
         html, text = self._html(body), self._plain(body)
         if html is None or text is None or self.faults.broken:
             return None, None
@@ -137,10 +152,10 @@ class _Compilation:
             "kind": source.kind,
             "locale": source.locale,
             "stream": stream_of(source),
-            "interests": body.interests,
+            "interests": body.references.interests,
             "from": matter.from_ or self._of_course("sender"),
             "reply_to": matter.reply_to or self._of_course("reply_to"),
-            "media": [[medium.digest, medium.name] for medium in body.media],
+            "media": [[medium.digest, medium.name] for medium in body.references.media],
         }
         if matter.rule:
             compiled["rule"] = matter.rule
@@ -175,6 +190,7 @@ class _Compilation:
     def _check_frame(self) -> None:
         """A fault of the frame is one of every text in it: none of them could be sent."""
         layout = self.layout
+        self.faults.found += check_colours(layout, self.library.design)
         for path, text, line in (
             (layout.path, layout.mjml, layout.mjml_line),
             (layout.text_path, layout.text, 1),
@@ -215,24 +231,78 @@ class _Compilation:
                 f" {suggestion(str(stream), known)} A new one: [streams.{stream}] in l3mail.toml",
             )
 
+    def _logos(self) -> dict[str, str]:
+        """Where the logos are fetched: `light`, and `dark` where there is another one for it."""
+        design, found = self.library.design, {"light": "", "dark": ""}
+        for name, link in (("light", design.logo), ("dark", design.logo_dark)):
+            if link:
+                faults = Faults(SETTINGS)
+                medium = self.references.picture(link, partial(faults.error, 1))
+                self.faults.found += faults.found
+                if medium is not None:
+                    found[name] = self.references.address_of(medium)
+        return found
+
+    def _styles(self) -> dict[str, str]:
+        """The CSS of what Markdown makes, with the layout's colours in it."""
+        faults, values = Faults(self.layout.path), self._design_values()
+        filled = {
+            name: fill_frame(self.layout.path, css, values, files={}, faults=faults) or ""
+            for name, css in self.layout.inline.items()
+        }
+        self.faults.found += faults.found
+        return filled
+
+    def _component(self, name: str, values: Mapping[str, Any], *, html: bool) -> str:
+        """A component's partial with its values; "" and a fault where it has none, or a wrong one.
+
+        What stands in an author's text is hidden already, and stays so.
+        """
+        file = f"{name}.{'mjml' if html else 'txt'}"
+        path = f"{COMPONENTS}/{file}"
+        frame = self.library.components.get(file)
+        if frame is None:
+            self.faults.error(self.source.body_line, f"{path} is missing; {name} is made of it")
+            return ""
+        faults = Faults(path)
+        check_placeholders(frame, 1, faults, attributes=self.library.attributes)
+        own = {word: self.sentinels.hide(text) for word, text in self.words.items()}
+        more = {"words": own, "inline": self.styles} | self._design_values()
+        filled = fill_frame(
+            path, self.sentinels.hide(frame), more | dict(values), files={}, faults=faults
+        )
+        self.faults.found += faults.found
+        return (filled or "").strip("\n")
+
+    def _design_values(self) -> dict[str, Any]:
+        """What every frame knows of the design and of the language it is read in."""
+        way, design = direction(self.source.locale), self.library.design
+        return {
+            "lang": self.source.locale,
+            "dir": way,
+            "start": "right" if way == "rtl" else "left",
+            "end": "left" if way == "rtl" else "right",
+            "light": {**self.layout.light, **design.light},
+            "dark": {**self.layout.dark, **design.dark},
+            "font": design.font,
+            "claim": design.claim,
+            "logo": self.logos,
+        }
+
     def _frame_values(self, body: object, *, escape: bool) -> dict[str, Any]:
         source, hide = self.source, self.sentinels.hide
         words = {name: hide(word) for name, word in self.words.items()}
         kind = "notice" if source.kind == "notice" else "course" if source.course else "stream"
-        return {
+        return self._design_values() | {
             "body": body,
             "words": words,
             "why": words.get(f"why_{kind}", ""),
             "subject": hide(source.matter.subject) if escape else "",
             "preheader": hide(source.matter.preheader) if escape else "",
-            "lang": source.locale,
-            "dir": direction(source.locale),
-            "start": "right" if direction(source.locale) == "rtl" else "left",
             "kind": source.kind,
             "course": source.course,
             "stream": source.kind != "notice",
-            "light": self.layout.light,
-            "dark": self.layout.dark,
+            "opens": self.opens,
         }
 
     def _html(self, body: Body) -> str | None:
@@ -298,6 +368,16 @@ class _Compilation:
             self.faults.found += faults.found
 
 
+def check_colours(layout: Layout, design: Design) -> list[Finding]:
+    """What cannot be read in the colours of a layout and of the house, light and dark."""
+    found: list[Finding] = []
+    for name, line in (("light", layout.light_line), ("dark", layout.dark_line)):
+        own = getattr(design, name)
+        palette = {**getattr(layout, name), **own}
+        found += check_palette(name, palette, own, layout.path, line)
+    return found
+
+
 def check_frames(library: Library) -> list[Finding]:
     """Faults in layouts and words, those that no text uses among them."""
     found: list[Finding] = []
@@ -305,6 +385,10 @@ def check_frames(library: Library) -> list[Finding]:
         faults = Faults(f"{LAYOUTS}/{name}")
         _, frame, line = split_front_matter(text, faults)
         check_placeholders(frame, line, faults, attributes=library.attributes)
+        found += faults.found
+    for name, text in sorted(library.components.items()):
+        faults = Faults(f"{COMPONENTS}/{name}")
+        check_placeholders(text, 1, faults, attributes=library.attributes)
         found += faults.found
     faults = Faults(WORDS)
     for locale in _locales(library.words):

@@ -6,7 +6,7 @@ Owns the keys of course.yaml. What a lesson says, and who is enrolled, is not kn
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -61,6 +61,10 @@ class _CourseFile(BaseModel):
     evaluation: str | bool | None = Field(None, description="the name of a file, or false")
 
 
+KEYS: Final = {field.alias or name: field for name, field in _CourseFile.model_fields.items()}
+"""What course.yaml may say."""
+
+
 def read_curriculum(
     slug: str, mapped: Mapped, names: Collection[str], faults: Faults
 ) -> Curriculum | None:
@@ -68,7 +72,6 @@ def read_curriculum(
 
     None, with every fault noted at its line, if something is wrong.
     """
-    keys = {field.alias or name: field for name, field in _CourseFile.model_fields.items()}
     try:
         read = _CourseFile.model_validate(mapped.values)
     except ValidationError as error:
@@ -76,13 +79,13 @@ def read_curriculum(
             key = str(fault["loc"][0])
             line = mapped.line(key)
             if fault["type"] == "extra_forbidden":
-                faults.error(line, f"{quoted(key)} is not a key here; {suggestion(key, keys)}")
+                faults.error(line, f"{quoted(key)} is not a key here; {suggestion(key, KEYS)}")
             elif fault["type"] == "missing":
-                faults.error(1, f'"{key}" is missing; write {key}: {keys[key].description}')
+                faults.error(1, f'"{key}" is missing; write {key}: {KEYS[key].description}')
             elif fault["type"] == "value_error":
                 faults.error(line, f'"{key}" is {fault.get("ctx", {}).get("error", "wrong")}')
             else:
-                faults.error(line, f'"{key}" should be {keys[key].description}')
+                faults.error(line, f'"{key}" should be {KEYS[key].description}')
         return None
     cadence, rules = _time_rules(read, mapped, faults)
     lessons = _order(slug, read, mapped, names, faults)

@@ -40,6 +40,7 @@ _RIGHT_TO_LEFT: Final = frozenset({"ar", "fa", "he", "ur"})
 _FOREIGN_TAGS: Final = frozenset(
     "link script iframe object embed form input video audio source base".split()
 )
+_COLOUR: Final = re.compile(r"#[0-9a-fA-F]{6}")
 _LOADING: Final = frozenset("src srcset background poster data".split())
 _LOADING_CSS: Final = re.compile(r"url\s*\(|@import", re.IGNORECASE)
 
@@ -56,6 +57,8 @@ class Layout:
     light: Mapping[str, str]
     dark: Mapping[str, str]
     inline: Mapping[str, str]
+    light_line: int = 1
+    dark_line: int = 1
 
 
 def read_layout(name: str, files: Mapping[str, str]) -> Layout:
@@ -75,6 +78,11 @@ def read_layout(name: str, files: Mapping[str, str]) -> Layout:
             faults.error(mapped.line(key), f'"{key}" should be a table of texts')
             table = {}
         tables[key] = table
+    for key in ("light", "dark"):
+        for token, colour in tables[key].items():
+            if not _COLOUR.fullmatch(colour):
+                message = f'{token} is {quoted(colour)}, no colour; write it like "#0b5f5a"'
+                faults.error(mapped.line(key), message)
     for key in mapped.values.keys() - tables.keys():
         faults.error(
             mapped.line(key), f"{quoted(key)} is not a key here; {suggestion(key, tables)}"
@@ -90,6 +98,8 @@ def read_layout(name: str, files: Mapping[str, str]) -> Layout:
         mjml_line=line,
         text_path=f"{FOLDER}/{plain}",
         text=files[plain],
+        light_line=mapped.line("light"),
+        dark_line=mapped.line("dark"),
         **tables,
     )
 

@@ -67,9 +67,13 @@ class Sentinels:
         tame = re.sub(rf"\{{(?=[{{%#]|{self.prefix})", '{{ "{" }}', text)
         return re.sub(self._word, lambda found: self.pieces[int(found[1])], tame)
 
+    def names(self, text: str) -> list[str]:
+        """What the tags of a line begin with, in their order: if, endif."""
+        return [tag_name(self.pieces[int(number)]) for number in self.any.findall(text)]
+
     def ends_loop(self, text: str) -> bool:
         """Whether a line of tags ends a loop."""
-        return any(tag_name(self.pieces[int(n)]) == "endfor" for n in self.any.findall(text))
+        return "endfor" in self.names(text)
 
     def plain(self, text: str) -> str:
         """The text without its pieces, for measuring it."""

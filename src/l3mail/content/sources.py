@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from l3mail.content.curricula import Curriculum, read_curriculum
+from l3mail.content.designs import Design
 from l3mail.content.findings import Faults, Finding
 from l3mail.content.mappings import Mapped, read_mapping, split_front_matter
 from l3mail.content.matter import NAME, Kind, Matter, read_matter
@@ -56,7 +57,8 @@ class Library:
     """Everything a workspace's files say, and what its settings declare to it.
 
     `attributes` and `streams` are names from l3mail.toml; `locale` is the workspace's own.
-    `layouts` are the texts of templates/layouts by file name, `words` that of words.toml.
+    `layouts` and `components` are the texts of these folders of templates/ by file name, `words`
+    that of words.toml.
     """
 
     folder: Path
@@ -68,6 +70,8 @@ class Library:
     wordings: tuple[Wording, ...] = ()
     courses: frozenset[str] = frozenset()
     layouts: dict[str, str] = field(default_factory=dict)
+    components: dict[str, str] = field(default_factory=dict)
+    design: Design = field(default_factory=Design)
     words: str = ""
     findings: tuple[Finding, ...] = ()
 
@@ -122,6 +126,7 @@ def read_library(
     locale: str,
     attributes: frozenset[str] = frozenset(),
     streams: frozenset[str] = frozenset(),
+    design: Design | None = None,
 ) -> Library:
     """Read a workspace's texts; what can't be read is a finding, not an exception."""
     shelf = _Shelf(folder.resolve(), locale)
@@ -132,7 +137,7 @@ def read_library(
             shelf.read_text(path, kind, prefix)
     for path in shelf.files("templates/wordings", ".md"):
         shelf.read_wording(path, streams | shelf.courses)
-    layouts = {path.name: shelf.read(path) for path in shelf.files("templates/layouts", "")}
+    layouts, components = shelf.frames("templates/layouts"), shelf.frames("templates/components")
     words = [path for path in shelf.files("templates", ".toml") if path.name == "words.toml"]
     shelf.note_doubles()
     return Library(
@@ -144,7 +149,9 @@ def read_library(
         curricula=tuple(shelf.curricula),
         wordings=tuple(shelf.wordings),
         courses=frozenset(shelf.courses),
-        layouts={name: text for name, text in layouts.items() if text is not None},
+        layouts=layouts,
+        components=components,
+        design=design or Design(),
         words=(shelf.read(words[0]) or "") if words else "",
         findings=tuple(shelf.findings),
     )
@@ -186,6 +193,11 @@ class _Shelf:
             for path in self._entries(place)
             if path.name.endswith(ending) and path.is_file() and self._inside(path)
         ]
+
+    def frames(self, place: str) -> dict[str, str]:
+        """The texts of a folder by file name, those that can be read."""
+        read = {path.name: self.read(path) for path in self.files(place, "")}
+        return {name: text for name, text in read.items() if text is not None}
 
     def _entries(self, place: str) -> list[Path]:
         folder = self.folder / place

@@ -362,6 +362,39 @@ class Tracking(_Section):
     mode: Literal["off", "aggregate", "consent"] = _choice("off", "off", "aggregate", "consent")
 
 
+def _colour(example: str) -> Any:
+    return _key("", "a colour", example, pattern=r"^(#[0-9a-fA-F]{6})?$")
+
+
+class Palette(_Section):
+    """`[design.light]` and `[design.dark]`: colours of mails; without a line a layout's own."""
+
+    page: str = _colour("#f2f5f3")
+    card: str = _colour("#ffffff")
+    tint: str = _colour("#eef5f3")
+    ink: str = _colour("#1f2b2a")
+    soft: str = _colour("#51615f")
+    line: str = _colour("#d5dedb")
+    accent: str = _colour("#0b5f5a")
+    on_accent: str = _colour("#ffffff")
+
+    @property
+    def chosen(self) -> dict[str, str]:
+        """The colours that have a line."""
+        return {name: colour for name, colour in self if colour}
+
+
+class Design(_Section):
+    """`[design]`: how mails look; logos lie in media/."""
+
+    claim: str = _text("Lernen, wo du lebst")
+    font: str = _key("", "fonts", "Verdana, Arial, sans-serif", pattern=r"^[\w ,'-]*$")
+    logo: str = _text("media/logo.png")
+    logo_dark: str = _text("media/logo-dunkel.png")
+    light: Palette = Palette()
+    dark: Palette = Palette()
+
+
 class Log(_Section):
     """`[log]`: how lines are written."""
 
@@ -394,6 +427,7 @@ class Sections(_Section):
     reports: Reports = Reports()
     tracking: Tracking = Tracking()
     log: Log = Log()
+    design: Design = Design()
 
 
 class Settings(Sections):

@@ -44,6 +44,19 @@ def read_content(settings: Settings) -> content.Library:
         locale=settings.workspace.locale,
         attributes=frozenset(settings.attributes),
         streams=frozenset(settings.streams),
+        design=_design(settings),
+    )
+
+
+def _design(settings: Settings) -> content.Design:
+    said = settings.design
+    return content.Design(
+        light=said.light.chosen,
+        dark=said.dark.chosen,
+        font=said.font,
+        claim=said.claim,
+        logo=said.logo,
+        logo_dark=said.logo_dark,
     )
 
 

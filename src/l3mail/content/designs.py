@@ -1,0 +1,91 @@
+"""The house's own look: colours for light and for dark, a logo for each, a font, a claim.
+
+Owns what l3mail.toml may say of it, how it lies over a layout's own colours, and whether every pair
+of a text and its ground can be read (WCAG 2.2, success criterion 1.4.3).
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from l3mail.content.findings import Finding
+
+SETTINGS: Final = "l3mail.toml"
+LEAST_CONTRAST: Final = 4.5
+TOKENS: Final[Mapping[str, str]] = {
+    "page": "the ground behind the mail",
+    "card": "the mail's own ground",
+    "tint": "the ground of boxes and quotes",
+    "ink": "text",
+    "soft": "small text",
+    "line": "rules and edges",
+    "accent": "links, buttons and marks",
+    "on_accent": "the words on a button",
+}
+PAIRS: Final = (
+    ("ink", "card"),
+    ("ink", "tint"),
+    ("soft", "card"),
+    ("soft", "page"),
+    ("accent", "page"),
+    ("accent", "card"),
+    ("accent", "tint"),
+    ("on_accent", "accent"),
+)
+"""A text and the ground it stands on, wherever the shipped layouts put one on the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """What l3mail.toml says; colours by token, empty where a layout's own are kept.
+
+    Logos are links into media/.
+    """
+
+    light: Mapping[str, str] = field(default_factory=dict)
+    dark: Mapping[str, str] = field(default_factory=dict)
+    font: str = ""
+    claim: str = ""
+    logo: str = ""
+    logo_dark: str = ""
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast ratio of two colours such as "#0b5f5a", from 1 to 21 (WCAG 2.2)."""
+    light, dark = sorted((_luminance(one), _luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def unreadable(palette: Mapping[str, str]) -> Iterator[tuple[str, str, float]]:
+    """The pairs of a palette that cannot be read well: text, ground, and their contrast."""
+    for text, ground in PAIRS:
+        if text in palette and ground in palette:
+            ratio = contrast(palette[text], palette[ground])
+            if ratio < LEAST_CONTRAST:
+                yield text, ground, ratio
+
+
+def check_palette(
+    name: str, palette: Mapping[str, str], own: Mapping[str, str], path: str, line: int
+) -> list[Finding]:
+    """Faults of `palette`, called light or dark; `own` are the colours l3mail.toml names of it."""
+    return [
+        Finding(
+            SETTINGS if {text, ground} & own.keys() else path,
+            1 if {text, ground} & own.keys() else line,
+            "error",
+            f"{name}: {text} {palette[text]} on {ground} {palette[ground]} has a contrast of"
+            f" {ratio:.1f}, needed are {LEAST_CONTRAST}; take a"
+            f" {'darker' if name == 'light' else 'lighter'} {text}, or another {ground}",
+        )
+        for text, ground, ratio in unreadable(palette)
+    ]
+
+
+def _luminance(colour: str) -> float:
+    red, green, blue = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
+    return 0.2126 * _linear(red) + 0.7152 * _linear(green) + 0.0722 * _linear(blue)
+
+
+def _linear(channel: float) -> float:
+    return channel / 12.92 if channel <= 0.04045 else ((channel + 0.055) / 1.055) ** 2.4

@@ -1,0 +1,175 @@
+"""Markdown as a tree: what a text consists of, before anybody says how that looks.
+
+Owns the syntax: CommonMark, lines of nothing but tags, and directives, which are blocks between a
+line `::: name` and a line `:::`. Keys stand right below the first: `when: Monday, 10 o'clock`.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from markdown_it import MarkdownIt
+from markdown_it.rules_block import StateBlock
+from markdown_it.tree import SyntaxTreeNode
+
+from l3mail.content.sentinels import Sentinels
+
+DIRECTIVE: Final = "directive"
+"""The type of a directive's node; its `meta` is a `Directive` below this same name."""
+
+_OPENING = re.compile(r":{3,}[ \t]*([^\s:][^\s]*)[ \t]*(.*?)[ \t]*")
+_CLOSING = re.compile(r":{3,}[ \t]*")
+_KEY = re.compile(r"([a-z][a-z_]*):(?:[ \t]+(.*?))?[ \t]*")
+_FENCE = re.compile(r"(`{3,}|~{3,})")
+_INTERRUPTED: Final = ["paragraph", "reference", "blockquote", "list"]
+_DEEPEST: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Directive:
+    """The head of one directive: its name, what stands behind it, and its keys.
+
+    `lines` counts from the directive's own line, 0, to that of each key. `closed` is False where
+    the line `:::` is missing; `deep` is True where nobody would read on.
+    """
+
+    name: str
+    argument: str
+    values: dict[str, str]
+    lines: dict[str, int]
+    closed: bool
+    deep: bool = False
+
+
+def parse(markdown: str, sentinels: Sentinels) -> SyntaxTreeNode:
+    """The tree of a text whose placeholders and tags are hidden."""
+    return SyntaxTreeNode(_parser(sentinels).parse(markdown))
+
+
+def directive_of(node: SyntaxTreeNode) -> Directive:
+    """The head of a directive's node."""
+    head = node.meta[DIRECTIVE]
+    assert isinstance(head, Directive)
+    return head
+
+
+def is_stray(line: str) -> bool:
+    """Whether a line of a paragraph looks like the end of a directive, or like one that failed."""
+    return line.lstrip().startswith(":::")
+
+
+def alone(node: SyntaxTreeNode) -> SyntaxTreeNode | None:
+    """What a paragraph consists of, if that is one thing."""
+    if node.type != "paragraph" or not node.children:
+        return None
+    return only(node.children[0].children)
+
+
+def only(nodes: Sequence[SyntaxTreeNode]) -> SyntaxTreeNode | None:
+    """The one node that is no white space, if there is but one."""
+    real = [node for node in nodes if node.type != "text" or node.content.strip()]
+    return real[0] if len(real) == 1 else None
+
+
+def plain(nodes: Sequence[SyntaxTreeNode]) -> str:
+    """The words of inline nodes, without their marks."""
+    return "".join(
+        node.content if node.type in {"text", "code_inline"} else plain(node.children)
+        for node in nodes
+    )
+
+
+def _parser(sentinels: Sentinels) -> MarkdownIt:
+    # HTML is parsed to be refused where it stands; left off, it would show as text in the mail.
+    parser = MarkdownIt("commonmark", {"html": True})
+    # Ours to judge, with a line: the parser's own check would turn a bad link into plain text.
+    parser.validateLink = _any_link  # type: ignore[assignment, method-assign]
+    tags_only = sentinels.tags_only
+
+    def tag_lines(state: StateBlock, line: int, _end: int, silent: bool) -> bool:
+        content = _line(state, line)
+        if not tags_only.fullmatch(content):
+            return False
+        if not silent:
+            state.line = line + 1
+            token = state.push("tags", "", 0)
+            token.content = re.sub(r"\s+", "", content)
+            token.map = [line, line + 1]
+        return True
+
+    parser.block.ruler.before("code", "tags", tag_lines, {"alt": _INTERRUPTED})
+    parser.block.ruler.before("fence", DIRECTIVE, _read_directive, {"alt": _INTERRUPTED})
+    return parser
+
+
+def _any_link(_url: str) -> bool:
+    return True
+
+
+def _line(state: StateBlock, line: int) -> str:
+    return state.src[state.bMarks[line] + state.tShift[line] : state.eMarks[line]]
+
+
+def _read_directive(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    """The block rule: a directive with all in it, read as far as it reaches."""
+    found = _OPENING.fullmatch(_line(state, start))
+    if found is None or state.is_code_block(start):
+        return False
+    if silent:
+        return True
+    last, closed = _end_of(state, start, end)
+    values, lines, body = _keys(state, start, last)
+    deep = int(state.env.get(DIRECTIVE, 0)) >= _DEEPEST
+    token = state.push(f"{DIRECTIVE}_open", "", 1)
+    token.map = [start, last]
+    head = Directive(found[1], found[2], values, lines, closed, deep)
+    token.meta = {DIRECTIVE: head}
+    if not deep:
+        _read_body(state, body, last)
+    state.push(f"{DIRECTIVE}_close", "", -1)
+    state.line = last + 1 if closed else last
+    return True
+
+
+def _read_body(state: StateBlock, first: int, last: int) -> None:
+    line_max, parent = state.lineMax, state.parentType
+    state.env[DIRECTIVE] = int(state.env.get(DIRECTIVE, 0)) + 1
+    state.lineMax, state.parentType = last, DIRECTIVE
+    state.md.block.tokenize(state, first, last)
+    state.lineMax, state.parentType = line_max, parent
+    state.env[DIRECTIVE] -= 1
+
+
+def _end_of(state: StateBlock, start: int, end: int) -> tuple[int, bool]:
+    """The line of the `:::` that closes what opens at `start`, and whether there is one."""
+    depth, fence = 1, ""
+    for at in range(start + 1, end):
+        if state.sCount[at] < state.blkIndent and not state.isEmpty(at):
+            return at, False  # what it stood in has ended
+        line = _line(state, at)
+        mark = _FENCE.match(line)
+        if mark and (not fence or line.strip() == fence):
+            fence = "" if fence else mark[1]
+        elif fence:
+            continue
+        elif _OPENING.fullmatch(line):
+            depth += 1
+        elif _CLOSING.fullmatch(line):
+            depth -= 1
+            if depth == 0:
+                return at, True
+    return end, False
+
+
+def _keys(state: StateBlock, start: int, last: int) -> tuple[dict[str, str], dict[str, int], int]:
+    """The keys right below the first line, the line each stands in, and where the body begins."""
+    values: dict[str, str] = {}
+    lines: dict[str, int] = {}
+    for at in range(start + 1, last):
+        found = _KEY.fullmatch(_line(state, at))
+        if found is None:
+            return values, lines, at
+        values.setdefault(found[1], found[2] or "")
+        lines.setdefault(found[1], at - start)
+    return values, lines, last

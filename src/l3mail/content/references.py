@@ -1,0 +1,103 @@
+"""What a text refers to: its numbered links, its interests and its files of media/.
+
+Owns the judgement of a written link and what is put in its place. Looks at no page.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from l3mail.content.images import Medium
+from l3mail.content.links import fault_of, is_numbered, place_of
+from l3mail.content.matter import NAME
+from l3mail.content.sentinels import Sentinels
+from l3mail.errors import ContentError, quoted
+
+Refuse = Callable[[str], None]
+
+_TRUSTED_START = re.compile(r"\{\{\s*(?:links\.\w+|base_url|impressum\.privacy_url)\s*\}\}")
+
+
+@dataclass
+class References:
+    """The references of one text, in the order they stand in it.
+
+    `find(link, image=…)` knows the files of media/. What is wrong with a reference is told to the
+    `refuse` each method is given; it then returns None.
+    """
+
+    sentinels: Sentinels
+    find: Callable[..., Medium]
+    links: list[tuple[str, str | None]] = field(default_factory=list)
+    interests: list[str] = field(default_factory=list)
+    media: list[Medium] = field(default_factory=list)
+    _places: dict[tuple[str, str | None], str] = field(default_factory=dict)
+
+    def target(self, url: str, refuse: Refuse) -> str | None:
+        """Where a written address leads."""
+        scheme, colon, rest = url.partition(":")
+        if scheme == "interest" and colon:
+            return self.interest(rest, refuse)
+        if url.startswith("media/"):
+            medium = self.medium(url, refuse, image=False)
+            return None if medium is None else self.address_of(medium)
+        if self.sentinels.any_tag.search(url):
+            refuse("a tag may not stand inside a link; put {% if %} around the whole link")
+            return None
+        piece = self.sentinels.first_piece(url)
+        if piece is not None:
+            if not _TRUSTED_START.fullmatch(piece):
+                refuse(f"{piece} decides where this link leads; begin it with https:// or links.…")
+                return None
+        elif (fault := fault_of(url, self.sentinels)) is not None:
+            refuse(fault)
+            return None
+        return url
+
+    def interest(self, name: str, refuse: Refuse) -> str | None:
+        """Where somebody says that something interests them."""
+        if not NAME.fullmatch(name):
+            refuse(f"{quoted(name)} is no name of an interest; use a-z, 0-9 and -")
+            return None
+        if name not in self.interests:
+            self.interests.append(name)
+        return self.sentinels.hide("{{ links.interest }}") + f"?of={name}"
+
+    def medium(self, link: str, refuse: Refuse, *, image: bool) -> Medium | None:
+        """A file of media/."""
+        try:
+            medium = self.find(link, image=image)
+        except ContentError as error:
+            refuse(str(error))
+            return None
+        if medium not in self.media:
+            self.media.append(medium)
+        return medium
+
+    def picture(self, link: str, refuse: Refuse) -> Medium | None:
+        """An image of media/; foreign ones are refused."""
+        if not link.startswith("media/"):
+            refuse(f"{quoted(link)} is a foreign image; put it into media/")
+            return None
+        return self.medium(link, refuse, image=True)
+
+    def address_of(self, medium: Medium) -> str:
+        """Where a file is fetched."""
+        return self.sentinels.hide("{{ base_url }}") + f"/media/{medium.digest}/{medium.name}"
+
+    def number(self, url: str, name: str | None, refuse: Refuse) -> str:
+        """What is written for an address: its placeholder, if the link gets a number."""
+        if name is not None and not NAME.fullmatch(name):
+            refuse(f"{quoted(name)} should be the link's name; use a-z, 0-9 and -")
+        if not is_numbered(url, self.sentinels):
+            return url
+        entry = (url, name)
+        if entry not in self.links:
+            self.links.append(entry)
+            # One sentinel each: lines of the text part that say the same must be the same.
+            self._places[entry] = self.sentinels.hide(place_of(len(self.links)))
+        return self._places[entry]
+
+    def written(self, url: str, name: str | None) -> str:
+        """A target as the HTML part has it: numbered there, it is here too."""
+        return self._places.get((url, name), url)

@@ -1,0 +1,70 @@
+"""The guides that `l3mail help` prints: they name all there is, and their examples are sound."""
+
+import re
+import textwrap
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from l3mail.cli import app
+from l3mail.content.components import COMPONENTS
+from l3mail.content.curricula import KEYS
+from l3mail.content.matter import LifecycleMatter
+from l3mail.content.placeholders import NAMES
+from tests.fakes.library import Shelf
+
+GUIDE = (files("l3mail.cli") / "guides" / "content.md").read_text(encoding="utf-8")
+# Of notices and layouts only: whoever writes a lesson has no use for them.
+ELSEWHERE = {"base_url", "impressum", "streams"}
+
+
+def test_the_guide_is_printed_as_it_is_where_nobody_looks() -> None:
+    result = CliRunner().invoke(app, ["help", "content"])
+    assert (result.exit_code, result.output) == (0, GUIDE)
+
+
+def test_without_a_topic_all_are_named() -> None:
+    result = CliRunner().invoke(app, ["help"])
+    assert result.output.split() == ["content"]
+
+
+def test_a_topic_that_is_none_is_answered_with_the_nearest() -> None:
+    result = CliRunner().invoke(app, ["help", "contents"])
+    assert result.exit_code == 2
+    assert 'did you mean "content"?' in " ".join(result.output.split())
+
+
+@pytest.mark.parametrize("name", COMPONENTS)
+def test_every_block_is_told_with_its_keys(name: str) -> None:
+    (line,) = re.findall(rf"^- `::: {name}\b(?:.|\n  )*", GUIDE, re.MULTILINE)
+    for key in (*COMPONENTS[name].keys, *COMPONENTS[name].variants):
+        assert f"`{key}`" in line or f" {key}`" in line, key
+
+
+def test_every_key_and_placeholder_is_told() -> None:
+    matter = {field.alias or name for name, field in LifecycleMatter.model_fields.items()}
+    for word in matter | set(KEYS) | (NAMES - ELSEWHERE):
+        assert re.search(rf"[`.\s({{]{word}\b", GUIDE), word
+
+
+def test_no_line_is_wider_than_a_page() -> None:
+    assert max(map(len, GUIDE.splitlines())) <= 105
+
+
+def test_every_example_is_sound(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path)
+    shelf.image("media/fenster.jpg")
+    examples = [
+        textwrap.dedent(one) for one in re.findall(r"(?:^    .*\n|^\n)+", GUIDE, re.MULTILINE)
+    ]
+    examples = [one.strip() for one in examples if one.strip()]
+    assert len(examples) >= 4
+    for example in examples:
+        if example.startswith("---"):
+            shelf.course()
+            shelf.put("lessons/kurs/01-start.md", example)
+        else:
+            shelf.lesson(example)
+        assert shelf.findings == []

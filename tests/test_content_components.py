@@ -1,0 +1,160 @@
+"""Directives in Markdown: what each looks like in both parts, and what stays what it was."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from l3mail.content.components import COMPONENTS
+from l3mail.rendering import fill
+from tests.fakes.library import BASE, ROOT, Shelf, values
+
+EVENT = """\
+::: event vorlesen
+title: Vorlesen in vielen Sprachen
+when: Donnerstag, 3. Dezember, 17 Uhr
+where: Stadtteilbibliothek Nord
+link: https://biblio.example.org/vorlesen
+
+Für Kinder **ab vier** Jahren.
+:::
+"""
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    shelf = Shelf(tmp_path)
+    shelf.image()
+    return shelf
+
+
+def parts(shelf: Shelf, body: str, **person: str) -> tuple[str, str]:
+    """HTML and text of a sound lesson."""
+    shelf.lesson(body)
+    assert shelf.findings == []
+    text = shelf.compiled()
+    assert text.compiled is not None
+    filled = values(person, hrefs=text.hrefs)
+    return fill(text.compiled, "html", filled), fill(text.compiled, "text", filled)
+
+
+def test_every_component_has_both_partials_and_no_partial_is_without_one() -> None:
+    folder = ROOT / "templates" / "components"
+    wanted = {f"{name}.{ending}" for name in COMPONENTS for ending in ("mjml", "txt")}
+    assert {path.name for path in folder.iterdir()} == wanted
+
+
+def test_an_event_says_when_and_where_in_both_parts(shelf: Shelf) -> None:
+    page, text = parts(shelf, EVENT)
+    assert "Donnerstag, 3. Dezember, 17 Uhr" in page
+    assert "Für Kinder <strong>ab vier</strong> Jahren." in page
+    assert 'href="https://biblio.example.org/vorlesen"' in page
+    assert (
+        "Vorlesen in vielen Sprachen\n---------------------------\n"
+        "Donnerstag, 3. Dezember, 17 Uhr\nStadtteilbibliothek Nord\n\nFür Kinder ab vier Jahren."
+        "\n\nMehr dazu: https://biblio.example.org/vorlesen\n" in text
+    )
+
+
+def test_the_link_of_a_block_has_the_name_behind_it(shelf: Shelf) -> None:
+    shelf.lesson(EVENT)
+    assert shelf.compiled().links == (("https://biblio.example.org/vorlesen", "vorlesen"),)
+
+
+def test_what_was_written_in_a_key_is_text_and_no_more(shelf: Shelf) -> None:
+    page, text = parts(shelf, "::: card\ntitle: <b>A & B</b> [[ light ]] {\u2060{ x }}\n\nc\n:::")
+    assert "&lt;b&gt;A &amp; B&lt;/b&gt; [[ light ]]" in page
+    assert "<b>A & B</b> [[ light ]]" in text
+
+
+def test_placeholders_work_in_keys_and_are_escaped(shelf: Shelf) -> None:
+    body = '::: card\ntitle: Für {{ first_name|default("Sie") }}\n\nText.\n:::'
+    page, text = parts(shelf, body, first_name="<i>Änne</i>")
+    assert "Für &lt;i&gt;Änne&lt;/i&gt;" in page
+    assert "Für <i>Änne</i>\n" in text
+
+
+def test_a_condition_holds_a_whole_block(shelf: Shelf) -> None:
+    block = "::: tip\nIn {{ district }}.\n:::"
+    body = f"Vorher.\n\n{{% if district %}}\n\n{block}\n\n{{% endif %}}\n\nNachher."
+    with_it, text_with = parts(shelf, body, district="Gorbitz")
+    without, text_without = parts(shelf, body)
+    assert "In Gorbitz." in with_it
+    assert "Tipp: In Gorbitz." in text_with
+    assert "Tipp" not in without
+    assert "Tipp" not in text_without
+    for page in (with_it, without):
+        assert page.count("<table") == page.count("</table>")
+        assert page.count("<div") == page.count("</div>")
+
+
+def test_a_condition_inside_a_block_leaves_the_block(shelf: Shelf) -> None:
+    body = "::: card\nImmer.\n\n{% if district %}\nIn {{ district }}.\n{% endif %}\n:::"
+    assert "In Gorbitz." in parts(shelf, body, district="Gorbitz")[0]
+    page, text = parts(shelf, body)
+    assert "Immer." in page
+    assert text.count("Immer.") == 1
+
+
+def test_a_video_is_a_picture_and_a_button_with_one_goal(shelf: Shelf) -> None:
+    body = (
+        "::: video film\ntitle: Hochkant\nlink: https://video.example.org/1\nlength: 1:30 Minuten\n"
+        "image: media/tafel.png\nalt: Eine Frau filmt sich selbst.\n:::"
+    )
+    page, text = parts(shelf, body)
+    assert page.count('href="https://video.example.org/1"') == 2
+    assert 'alt="Eine Frau filmt sich selbst."' in page
+    assert f"{BASE}/media/" in page
+    assert "Video ansehen: Hochkant (1:30 Minuten)\nhttps://video.example.org/1\n" in text
+
+
+def test_a_portrait_says_who_speaks(shelf: Shelf) -> None:
+    body = (
+        "::: portrait\nimage: media/tafel.png\nalt: Ein Mann an der Werkbank\nname: Amir Haddad\n"
+        "role: leitet die Werkstatt\n\n> Wir reparieren alles.\n:::"
+    )
+    page, text = parts(shelf, body)
+    assert 'alt="Ein Mann an der Werkbank"' in page
+    assert "> Wir reparieren alles.\n\nAmir Haddad, leitet die Werkstatt\n" in text
+
+
+def test_a_picture_that_only_decorates_is_told_to_nobody(shelf: Shelf) -> None:
+    page, text = parts(shelf, "::: hero\nimage: media/tafel.png\nalt: -\n\nHallo.\n:::")
+    assert 'alt=""' in page
+    assert "[" not in text.partition("Hallo.")[0]
+
+
+def test_a_checklist_is_a_list_whose_marks_nobody_hears(shelf: Shelf) -> None:
+    page, text = parts(shelf, "::: checklist\n- Licht\n- Ton\n:::\n\n- Punkt")
+    assert page.count('<span aria-hidden="true">☐</span>') == 2
+    assert "[ ] Licht\n[ ] Ton\n" in text
+    assert "- Punkt" in text
+
+
+@pytest.mark.parametrize("kind", ["", "secondary", "wide"])
+def test_a_button_of_each_kind_leads_where_its_link_does(shelf: Shelf, kind: str) -> None:
+    page, text = parts(shelf, f"::: button {kind}\n[Zum Kurs](https://kurs.example.org)\n:::")
+    assert page.count('href="https://kurs.example.org"') == 1
+    assert "Zum Kurs: https://kurs.example.org\n" in text
+
+
+def test_titles_of_blocks_keep_the_order_of_headings(shelf: Shelf) -> None:
+    page, _ = parts(shelf, f"{EVENT}\n## Danach\n\n{EVENT}")
+    assert re.findall(r"<(h\d)[^>]*>Vorlesen", page) == ["h2", "h3"]
+
+
+def test_a_fence_shows_a_block_instead_of_being_one(shelf: Shelf) -> None:
+    _, text = parts(shelf, "So geht ein Tipp:\n\n```\n::: tip\na\n:::\n```")
+    assert "    ::: tip\n    a\n    :::" in text
+
+
+def test_a_partial_that_is_missing_is_named(shelf: Shelf) -> None:
+    (shelf.folder / "templates/components/tip.txt").unlink()
+    shelf.lesson("::: tip\na\n:::")
+    assert any("templates/components/tip.txt is missing" in told for told in shelf.findings)
+
+
+def test_a_fault_of_a_partial_is_told_where_it_stands(shelf: Shelf) -> None:
+    shelf.put("templates/components/tip.mjml", "<mj-section>\n[[ nobody ]]\n</mj-section>")
+    shelf.lesson("::: tip\na\n:::")
+    assert any(t.startswith("templates/components/tip.mjml:2: ") for t in shelf.findings)
