@@ -4,11 +4,11 @@ import shutil
 import struct
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from l3mail.content import Library, Text, check, compile_all, read_library
+from l3mail.content import Design, Library, Text, check, compile_all, read_library
 from l3mail.rendering import placeholders
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,6 +22,7 @@ class Shelf:
     """A folder with the shipped layouts; `put` writes a text, `library` reads all."""
 
     folder: Path
+    design: Design = field(default_factory=Design)
 
     def __post_init__(self) -> None:
         for frames in ("layouts", "components"):
@@ -55,6 +56,7 @@ class Shelf:
             locale="de",
             attributes=frozenset({"role"}),
             streams=frozenset({"newsletter", "lifecycle"}),
+            design=self.design,
         )
 
     @property
