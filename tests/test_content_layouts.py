@@ -1,6 +1,7 @@
 """The frame around every mail: readable in light and dark, and its faults have lines."""
 
 import re
+import socket
 import tomllib
 from pathlib import Path
 
@@ -76,7 +77,42 @@ FAULTS = {
         "is a foreign resource",
     ),
     "script": ("<mj-raw>", "<mj-raw><script>1</script>", "<script> is not for mails"),
-    "included file": ("<mj-head>", '<mj-head><mj-include path="/etc/passwd" />', "mj-include"),
+    "included file": (
+        "<mj-head>",
+        '<mj-head><mj-include path="/etc/passwd" />',
+        '"/etc/passwd" is no file to include',
+    ),
+    "included from above": (
+        "[[ body ]]",
+        '<mj-include path="../../l3mail.toml" />[[ body ]]',
+        "is no file to include",
+    ),
+    "included whole mail": (
+        "[[ body ]]",
+        '<mj-include path="mail.mjml" />[[ body ]]',
+        "is a whole mail",
+    ),
+    "included as what": (
+        "[[ body ]]",
+        '<mj-include path="mail.txt" type="js" />[[ body ]]',
+        "an include is of type",
+    ),
+    "attributes by selector": (
+        "<mj-raw>",
+        "<mj-html-attributes></mj-html-attributes><mj-raw>",
+        '"mj-html-attributes" is not for mails here',
+    ),
+    "font from elsewhere": (
+        "<mj-raw>",
+        '<mj-font name="R" href="https://x.example/r.css" /><mj-raw>',
+        '"mj-font" is not for mails here',
+    ),
+    "inlined style": ("<mj-style>", '<mj-style inline="inline">', '"inline" of mj-style is not'),
+    "social icons from elsewhere": (
+        '<mj-section padding="22px 0 34px">',
+        '<mj-section padding="22px 0 34px"><mj-social-element name="github" />',
+        '"mj-social-element" needs src',
+    ),
     "entity": ("<mjml", '<!DOCTYPE x [<!ENTITY a "b">]><mjml', "is not for layouts"),
 }
 
@@ -133,3 +169,80 @@ def test_a_words_fault_keeps_every_text_that_shows_it_from_being_published(shelf
     change(shelf, "{{ course.lesson }}", "{{ course.leson }}", "templates/words.toml")
     with pytest.raises(AssertionError):
         shelf.compiled()
+
+
+PIECES = {
+    "mj-accordion": """<mj-accordion icon-wrapped-url="{u}" icon-unwrapped-url="{u}">
+        <mj-accordion-element><mj-accordion-title>Frage</mj-accordion-title>
+        <mj-accordion-text>Antwort</mj-accordion-text></mj-accordion-element></mj-accordion>""",
+    "mj-carousel": """<mj-carousel left-icon="{u}" right-icon="{u}">
+        <mj-carousel-image src="{u}" alt="Frage" />
+        <mj-carousel-image src="{u}" alt="Antwort" /></mj-carousel>""",
+    "mj-navbar": """<mj-navbar><mj-navbar-link href="https://a.example">Antwort</mj-navbar-link>
+        </mj-navbar>""",
+    "mj-social": """<mj-social><mj-social-element src="{u}" href="https://a.example" alt="a">
+        Antwort</mj-social-element></mj-social>""",
+    "mj-table": "<mj-table><tr><td>Antwort</td></tr></mj-table>",
+    "mj-button": "<mj-button href='https://a.example'>Antwort</mj-button>",
+    "mj-image": "<mj-image src='{u}' alt='Antwort' />",
+}
+OURS = "{{ base_url }}/media/0123456789abcdef/icon.png"
+
+
+@pytest.mark.parametrize("mjml", PIECES.values(), ids=PIECES.keys())
+def test_every_element_that_makes_html_may_stand_in_a_layout(shelf: Shelf, mjml: str) -> None:
+    row = f"<mj-section><mj-column>{mjml.replace('{u}', OURS)}</mj-column></mj-section>"
+    change(shelf, "[[ body ]]", f"{row}[[ body ]]")
+    shelf.lesson("Das ist der Text.")
+    assert shelf.findings == []
+    compiled = shelf.compiled().compiled
+    assert compiled is not None
+    assert "Antwort" in compiled["html"]
+    assert "<mj-" not in compiled["html"]
+
+
+def test_pieces_are_included_as_mjml_html_and_css(shelf: Shelf) -> None:
+    shelf.put("templates/layouts/gruss.mjml", '<mj-include path="name.mjml" />')
+    shelf.put(
+        "templates/layouts/name.mjml",
+        "<mj-section><mj-column><mj-text>[[ lang ]]: {{ house.name }}</mj-text></mj-column>"
+        "</mj-section>",
+    )
+    shelf.put("templates/layouts/rein.html", '<p class="rein">Nur HTML</p>')
+    shelf.put("templates/layouts/mehr.css", ".rein { color: #123456; }")
+    change(shelf, "[[ body ]]", '[[ body ]]<mj-include path="./gruss.mjml"></mj-include>')
+    change(shelf, "[[ body ]]", '<mj-include type="html" path="rein.html" />[[ body ]]')
+    change(shelf, "<mj-style>", "<mj-include path='mehr.css' type='css' /><mj-style>")
+    shelf.lesson("Das ist der Text.")
+    assert shelf.findings == []
+    compiled = shelf.compiled().compiled
+    assert compiled is not None
+    for shown in ("de: {{ house.name }}", '<p class="rein">Nur HTML</p>', "color: #123456"):
+        assert shown in compiled["html"]
+
+
+def test_a_component_can_be_included_by_a_layout(shelf: Shelf) -> None:
+    shelf.put("templates/components/fuss.mjml", "<mj-section><mj-column /></mj-section>")
+    change(shelf, "[[ body ]]", '[[ body ]]<mj-include path="components/fuss.mjml" />')
+    shelf.lesson()
+    assert shelf.findings == []
+
+
+def test_a_piece_that_includes_itself_is_refused(shelf: Shelf) -> None:
+    shelf.put("templates/layouts/a.mjml", '<mj-include path="b.mjml" />')
+    shelf.put("templates/layouts/b.mjml", '<mj-include path="a.mjml" />')
+    change(shelf, "[[ body ]]", '[[ body ]]<mj-include path="a.mjml" />')
+    shelf.lesson()
+    assert any("includes itself in the end" in told for told in shelf.findings)
+
+
+def test_nothing_is_fetched_to_make_a_mail(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("a socket was opened")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    shelf.image()
+    shelf.lesson("::: hero\nimage: media/tafel.png\nalt: Tafel\n\nText.\n:::")
+    assert shelf.compiled().compiled is not None
+    change(shelf, "[[ body ]]", '<mj-image src="http://127.0.0.1:9/a.png" />[[ body ]]')
+    assert any("foreign resource" in told for told in shelf.findings)

@@ -330,7 +330,8 @@ class _Compilation:
         # The frame's own placeholders are hidden before the body comes in: what looks like one
         # there then, an author wrote as plain text.
         hide = self.sentinels.hide
-        files = {name: hide(text) for name, text in self.library.layouts.items()}
+        components = {f"components/{n}": text for n, text in self.library.components.items()}
+        files = {n: hide(text) for n, text in (self.library.layouts | components).items()}
         line = self.layout.mjml_line if path == self.layout.path else 1
         return fill_frame(path, hide(frame), values, files=files, faults=faults, first_line=line)
 

@@ -32,10 +32,37 @@ PLAIN: Final = "mail.txt"
 ELEMENTS: Final = frozenset(
     "mjml mj-head mj-title mj-preview mj-attributes mj-all mj-class mj-style mj-breakpoint"
     " mj-body mj-wrapper mj-section mj-column mj-group mj-text mj-button mj-image mj-divider"
-    " mj-spacer mj-table mj-raw mj-hero".split()
+    " mj-spacer mj-table mj-raw mj-hero mj-include mj-navbar mj-navbar-link mj-carousel"
+    " mj-carousel-image mj-accordion mj-accordion-element mj-accordion-title mj-accordion-text"
+    " mj-social mj-social-element".split()
 )
-"""What mrml makes HTML of without a resource from elsewhere; it passes others through unseen."""
+"""What mrml makes HTML of; it passes others through unseen."""
 
+LACKING: Final[Mapping[str, str]] = {
+    "mj-html-attributes": "write the attributes where they belong, inside mj-raw or mj-text",
+    "mj-font": "a font from elsewhere tells its owner who reads; name fonts that devices have",
+}
+"""What MJML has and this house does not: said by name, for who brings a layout along."""
+
+_OWN_PICTURES: Final[Mapping[str, tuple[str, ...]]] = {
+    "mj-social-element": ("src",),
+    "mj-accordion": ("icon-wrapped-url", "icon-unwrapped-url"),
+    "mj-carousel": ("left-icon", "right-icon"),
+}
+"""What these load from elsewhere unless it is named."""
+
+_HOLD_HTML: Final = frozenset(
+    "mj-text mj-raw mj-button mj-table mj-navbar-link mj-accordion-title mj-accordion-text"
+    " mj-social-element".split()
+)
+_INCLUDE: Final = re.compile(r"<mj-include\b([^>]*?)(?:/>|>\s*</mj-include\s*>)")
+_ATTRIBUTE: Final = re.compile(r"""([\w-]+)\s*=\s*["']([^"']*)["']""")
+_INCLUDED_AS: Final = {
+    "mjml": ("", ""),
+    "html": ("<mj-raw>", "</mj-raw>"),
+    "css": ("<mj-style>", "</mj-style>"),
+}
+_DEEPEST_INCLUDE: Final = 8
 _RIGHT_TO_LEFT: Final = frozenset({"ar", "fa", "he", "ur"})
 _FOREIGN_TAGS: Final = frozenset(
     "link script iframe object embed form input video audio source base".split()
@@ -147,12 +174,43 @@ def fill_frame(
         loader=ChoiceLoader([DictLoader(dict(files))]),
     )
     try:
-        return environment.from_string(text).render(values)
+        whole = included(text, files, faults, first_line) if path.endswith(".mjml") else text
+        return environment.from_string(whole).render(values)
     except TemplateSyntaxError as error:
         faults.error(first_line + error.lineno - 1, f"Jinja cannot read this: {error.message}")
     except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
         faults.error(first_line + _line_of(error) - 1, f"this marker fails: {error}")
     return None
+
+
+def included(
+    text: str, files: Mapping[str, str], faults: Faults, first_line: int, depth: int = 0
+) -> str:
+    """The text with each `<mj-include path="…" />` replaced by that file, as MJML describes it.
+
+    A path names a file beside the layouts or, below components/, one of the components; nothing is
+    loaded from anywhere else.
+    """
+
+    def put(found: re.Match[str]) -> str:
+        line = first_line + text.count("\n", 0, found.start())
+        said = dict(_ATTRIBUTE.findall(found[1]))
+        name, kind = said.get("path", "").removeprefix("./"), said.get("type", "mjml")
+        held = files.get(name)
+        if held is None:
+            faults.error(line, f"{quoted(name)} is no file to include; {suggestion(name, files)}")
+        elif depth >= _DEEPEST_INCLUDE:
+            faults.error(line, f"{quoted(name)} includes itself in the end; leave one of them out")
+        elif kind not in _INCLUDED_AS or "css-inline" in said:
+            faults.error(line, 'an include is of type "mjml", "html" or "css", and never inlined')
+        elif "<mjml" in held:
+            faults.error(line, f"{quoted(name)} is a whole mail; include only the piece you need")
+        else:
+            before, after = _INCLUDED_AS[kind]
+            return before + included(held, files, faults, line, depth + 1) + after
+        return ""
+
+    return _INCLUDE.sub(put, text)
 
 
 def _line_of(error: BaseException) -> int:
@@ -217,14 +275,26 @@ def _elements_known(mjml: str, lines: _Lines, faults: Faults) -> bool:
     parser = expat.ParserCreate()
     depth_of_raw = 0
 
-    def begins(name: str, _attributes: dict[str, str]) -> None:
+    def begins(name: str, attributes: dict[str, str]) -> None:
         nonlocal depth_of_raw
         at = parser.CurrentLineNumber
-        if depth_of_raw or name in {"mj-text", "mj-raw", "mj-button", "mj-table"}:
+        inside = depth_of_raw > 0
+        if inside or name in _HOLD_HTML:
             depth_of_raw += 1
-            if depth_of_raw > 1 and name.startswith("mj"):
-                faults.error(lines.source(at), f"{quoted(name)} may not stand inside text")
-        elif name not in ELEMENTS and not name.startswith("mj-attributes"):
+        if inside and name.startswith("mj"):
+            faults.error(lines.source(at), f"{quoted(name)} may not stand inside text")
+        elif missing := [one for one in _OWN_PICTURES.get(name, ()) if one not in attributes]:
+            faults.error(
+                lines.source(at),
+                f"{quoted(name)} needs {missing[0]}, an address of ours; its own picture would come"
+                " from elsewhere",
+            )
+        elif name in LACKING:
+            faults.error(lines.source(at), f"{quoted(name)} is not for mails here: {LACKING[name]}")
+        elif name == "mj-style" and attributes.get("inline"):
+            message = '"inline" of mj-style is not for mails here: write style="…" where it belongs'
+            faults.error(lines.source(at), message)
+        elif not inside and name not in ELEMENTS:
             nearest = suggestion(name, ELEMENTS)
             faults.error(lines.source(at), f"{quoted(name)} is no element here; {nearest}")
 
@@ -267,7 +337,8 @@ class _ForeignFinder(HTMLParser):
         )
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in _FOREIGN_TAGS:
+        # What mrml makes of an accordion and of a carousel switches by hidden buttons.
+        if tag in _FOREIGN_TAGS and dict(attrs).get("type") not in {"checkbox", "radio"}:
             where = dict(attrs).get("href") or dict(attrs).get("src") or f"<{tag}"
             self._note(where, f"<{tag}> is not for mails; delete it")
         for name, value in attrs:
@@ -290,7 +361,11 @@ class _ForeignFinder(HTMLParser):
 
     def handle_comment(self, data: str) -> None:
         # Outlook reads what stands in conditional comments.
-        if _LOADING_CSS.search(data) or re.search(r"\bsrc\s*=|<link", data):
+        within = _ForeignFinder()
+        within.feed(re.sub(r"^\[if[^\]]*\]>|<!\[endif\]$", "", data))
+        within.close()
+        self.found += within.found
+        if _LOADING_CSS.search(data):
             self._note("<!--", "a comment for Outlook loads a foreign resource; delete it")
 
     def _note(self, where: str, message: str) -> None:
