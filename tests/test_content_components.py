@@ -88,6 +88,28 @@ def test_a_condition_holds_a_whole_block(shelf: Shelf) -> None:
         assert page.count("<div") == page.count("</div>")
 
 
+def test_conditions_that_share_a_line_hold_a_block_and_a_paragraph(shelf: Shelf) -> None:
+    tip = "::: tip\nIm Stadtteil.\n:::"
+    body = (
+        f"Vorher.\n\n{{% if district %}}\n\n{tip}\n\n{{% endif %}}{{% if last_name %}}\n\n"
+        "Mit Namen.\n\n{% endif %}\n\nNachher."
+    )
+    for person in ({}, {"district": "Gorbitz"}, {"last_name": "X"}):
+        page, text = parts(shelf, body, **person)
+        assert ("Im Stadtteil." in page) is ("Im Stadtteil." in text) is ("district" in person)
+        assert ("Mit Namen." in page) is ("Mit Namen." in text) is ("last_name" in person)
+        assert page.count("<table") == page.count("</table>")
+        assert page.count("<div") == page.count("</div>")
+
+
+def test_a_loop_repeats_a_block(shelf: Shelf) -> None:
+    page, text = parts(
+        shelf, "{% for n in [1, 2, 3] %}\n\n::: tip\nNummer {{ n }}.\n:::\n\n{% endfor %}"
+    )
+    assert [page.count(f"Nummer {n}.") for n in (1, 2, 3)] == [1, 1, 1]
+    assert text.count("Tipp: Nummer") == 3
+
+
 def test_a_condition_inside_a_block_leaves_the_block(shelf: Shelf) -> None:
     body = "::: card\nImmer.\n\n{% if district %}\nIn {{ district }}.\n{% endif %}\n:::"
     assert "In Gorbitz." in parts(shelf, body, district="Gorbitz")[0]

@@ -147,20 +147,31 @@ class _Builder:
     def _wide(self, nodes: Sequence[SyntaxTreeNode]) -> set[SyntaxTreeNode]:
         """Which of them are rows by themselves, and the lines of tags around such ones."""
         wide = {node for node in nodes if _is_wide(node)}
-        opened: list[list[SyntaxTreeNode]] = []
-        for number, node in enumerate(nodes):
-            if node.type != "tags":
-                continue
-            for name in self.sentinels.names(node.content):
-                if name in {"if", "for"}:
-                    opened.append([])
-                if opened:
-                    opened[-1].append(node)
-                if name.startswith("end") and opened:
-                    tags = opened.pop()
-                    if wide.intersection(nodes[nodes.index(tags[0]) : number]):
-                        wide.update(tags)
+        spans, before = self._spans(nodes), -1
+        # A line may end one condition and begin another: what holds for one then does for both.
+        while len(wide) > before:
+            before = len(wide)
+            for tags, held in spans:
+                if wide.intersection(held):
+                    wide.update(tags)
         return wide
+
+    def _spans(
+        self, nodes: Sequence[SyntaxTreeNode]
+    ) -> list[tuple[list[SyntaxTreeNode], Sequence[SyntaxTreeNode]]]:
+        """Each condition and loop among them: the lines its tags stand in, and all it reaches."""
+        spans = []
+        opened: list[tuple[int, list[SyntaxTreeNode]]] = []
+        for number, node in enumerate(nodes):
+            for name in self.sentinels.names(node.content) if node.type == "tags" else ():
+                if name in {"if", "for"}:
+                    opened.append((number, []))
+                if opened:
+                    opened[-1][1].append(node)
+                if name.startswith("end") and opened:
+                    first, tags = opened.pop()
+                    spans.append((tags, nodes[first : number + 1]))
+        return spans
 
     def block(self, node: SyntaxTreeNode) -> str:
         """One block as MJML: an element of a column, or a row where it is a wide component."""
@@ -265,7 +276,10 @@ class _Builder:
         values = self.values.get(node)
         if values is None:
             return held
-        return self.fill(directive_of(node).name, {**values, "body": held}, html=False)
+        title = self.sentinels.plain(str(values.get("title", "")))
+        rule = "-" * min(max(3, len(title)), 72)
+        more = {"body": held, "rule": rule}
+        return self.fill(directive_of(node).name, {**values, **more}, html=False)
 
     # -- MJML
 
@@ -314,7 +328,8 @@ class _Builder:
                 if node.hidden:  # of a tight list
                     return self._html_of(node.children)
                 # Of several in a quote or list item; those of the column stand in blocks apart.
-                more_follow = node.level > 0 and node.next_sibling is not None
+                apart = node.parent is None or node.parent.type in {"root", DIRECTIVE}
+                more_follow = not apart and node.next_sibling is not None
                 style = "p_before" if more_follow else "p"
                 return self._element("p", self._html_of(node.children), style=style)
             case "list_item":
