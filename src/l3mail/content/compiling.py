@@ -30,9 +30,11 @@ from l3mail.content.layouts import (
 )
 from l3mail.content.links import longest, with_pixel
 from l3mail.content.mappings import split_front_matter
+from l3mail.content.markdown import parse
 from l3mail.content.placeholders import check_placeholders, uses
 from l3mail.content.references import References
 from l3mail.content.sentinels import Sentinels
+from l3mail.content.simplicity import is_simple, judge, judge_words
 from l3mail.content.sources import Library, Source
 from l3mail.errors import ContentError, quoted
 
@@ -134,6 +136,8 @@ class _Compilation:
             faults=self.faults,
         )
         self.opens = body.opens
+        if is_simple(source.locale):
+            self._check_simplicity()
         if body.references.interests and source.kind == "notice":
             self.faults.error(
                 source.body_line, "an interest: link is not for notices; who is asked is not known"
@@ -230,6 +234,13 @@ class _Compilation:
                 f"the stream {quoted(str(stream))} is not declared;"
                 f" {suggestion(str(stream), known)} A new one: [streams.{stream}] in l3mail.toml",
             )
+
+    def _check_simplicity(self) -> None:
+        source = self.source
+        judge_words(source.matter.subject, source.mapped.line("subject"), self.faults)
+        judge_words(source.matter.preheader, source.mapped.line("preheader"), self.faults)
+        tree = parse(self.sentinels.hide(source.body), self.sentinels)
+        judge(tree, source.body_line, self.faults)
 
     def _logos(self) -> dict[str, str]:
         """Where the logos are fetched: `light`, and `dark` where there is another one for it."""
