@@ -177,6 +177,16 @@ def test_clicks_may_be_waited_for_where_they_are_measured(desk: Desk) -> None:
     assert desk.run("check").stdout == "2 texts: 0 errors, 0 warnings.\n"
 
 
+def test_a_text_that_is_named_is_refused_with_the_faults_of_its_blocks(desk: Desk) -> None:
+    desk.shelf.text("newsletters/2026-12.md", "::: tip\na\n:::", 'subject: "a"')
+    desk.shelf.put("templates/components/tip.txt", "[[ nobody ]]")
+    result = desk.run("content", "publish", "newsletter/2026-12", "--yes", code=1)
+    assert "templates/components/tip.txt:1: " in result.stderr
+    assert desk.rows(MESSAGE) == []
+    other = desk.run("content", "publish", "kurs/01-start", "--yes")
+    assert "tip.txt" not in other.output
+
+
 def test_publishing_puts_a_rule_in_force_and_reverting_the_one_before(desk: Desk) -> None:
     desk.shelf.put("l3mail.toml", desk.office.settings_text + LIFECYCLE_STREAM)
     path = "newsletters/lifecycle/tag.md"

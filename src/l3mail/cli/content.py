@@ -122,9 +122,10 @@ def publish(
     library, texts = _read(house)
     chosen = _chosen(house, library, texts, names)
     findings = findings_of(library, texts)
-    if names:  # another text's faults are not this one's
+    if names:  # another text's faults are not this one's; those of its layout and blocks are
         paths = {text.source.path for text in chosen}
-        findings = [f for f in findings if f.path in paths or f.path.startswith("templates/l")]
+        own = {finding for text in chosen for finding in text.findings}
+        findings = [f for f in findings if f.path in paths or f in own]
     broken = _tell(findings)
     wordings = () if names else library.wordings
     rehearsal, due = _rehearse(house, _verb(house, library, chosen, wordings))
