@@ -324,6 +324,7 @@ def check(
     path: Annotated[
         str | None, typer.Argument(metavar="[PATH]", help="A file, folder or slug; default: all.")
     ] = None,
+    online: Annotated[bool, typer.Option("--online", help="Also ask where links lead.")] = False,
     as_json: Json = False,
 ) -> None:
     """Find what is wrong with the texts, line by line.
@@ -337,8 +338,11 @@ def check(
     findings = findings_of(library, texts)
     if path is not None:
         wanted = _wanted(house, library, path)
-        findings = [finding for finding in findings if _below(finding.path, wanted)]
         texts = [text for text in texts if _below(text.source.path, wanted)]
+        own = {finding for text in texts for finding in text.findings}
+        findings = [one for one in findings if _below(one.path, wanted) or one in own]
+    if online:
+        findings = sorted([*findings, *_asked(texts)])
     errors = sum(finding.severity == "error" for finding in findings)
     if as_json:
         names = ("path", "line", "severity", "message")
@@ -353,6 +357,19 @@ def check(
         )
     if errors:
         raise typer.Exit(1)
+
+
+def _asked(texts: "Sequence[Text]") -> "list[Finding]":
+    """What the links lead to, with a bar for who waits."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+    from l3mail.upkeep import links
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("asking where links lead", total=1.0)
+        return links.look(texts, lambda share: progress.update(task, completed=share))
 
 
 def preview(
