@@ -102,6 +102,31 @@ def test_conditions_that_share_a_line_hold_a_block_and_a_paragraph(shelf: Shelf)
         assert page.count("<div") == page.count("</div>")
 
 
+TIP = "\n\n::: tip\nb\n:::\n\n"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{% if district %}\n\na\n\n{% endif %}{% if last_name %}" + TIP + "{% endif %}\n\nc",
+        "{% if district %}{% if last_name %}\n\na\n\n{% endif %}" + TIP + "{% endif %}\n\nc",
+        "{% for n in [1] %}\n\na\n\n{% endfor %}{% if district %}" + TIP + "{% endif %}",
+        "{% if district %}" + TIP + "{% else %}\n\na\n\n{% endif %}\n\nc",
+    ],
+)
+def test_conditions_around_blocks_leave_the_page_whole(shelf: Shelf, body: str) -> None:
+    for person in ({}, {"district": "a"}, {"last_name": "b"}, {"district": "a", "last_name": "b"}):
+        page, _ = parts(shelf, body, **person)
+        for tag in ("table", "tbody", "tr", "td", "div"):
+            assert page.count(f"<{tag}") == page.count(f"</{tag}>"), (tag, person)
+
+
+def test_fences_inside_and_around_blocks_end_where_they_do_in_markdown(shelf: Shelf) -> None:
+    body = "::: card\n```\n:::\n````\n\n`a` ``b`` c\n\n    :::  \n:::\n\nDanach."
+    _, text = parts(shelf, body.replace("    :::  \n", ""))
+    assert text.index("Danach.") > text.index("a b c")
+
+
 def test_a_loop_repeats_a_block(shelf: Shelf) -> None:
     page, text = parts(
         shelf, "{% for n in [1, 2, 3] %}\n\n::: tip\nNummer {{ n }}.\n:::\n\n{% endfor %}"
@@ -163,6 +188,11 @@ def test_a_button_of_each_kind_leads_where_its_link_does(shelf: Shelf, kind: str
 def test_titles_of_blocks_keep_the_order_of_headings(shelf: Shelf) -> None:
     page, _ = parts(shelf, f"{EVENT}\n## Danach\n\n{EVENT}")
     assert re.findall(r"<(h\d)[^>]*>Vorlesen", page) == ["h2", "h3"]
+
+
+def test_a_heading_below_a_blocks_title_is_in_order(shelf: Shelf) -> None:
+    page, _ = parts(shelf, "::: card\ntitle: Titel\n\n### Unter\n\nText\n:::")
+    assert re.findall(r"<(h\d)", page) == ["h2", "h3"]
 
 
 def test_a_fence_shows_a_block_instead_of_being_one(shelf: Shelf) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from l3mail.content import Design
-from l3mail.content.designs import PAIRS, TOKENS, contrast, unreadable
+from l3mail.content.designs import PAIRS, contrast, unreadable
 from l3mail.content.layouts import read_layout
 from l3mail.rendering import fill
 from l3mail.settings.sections import Palette
@@ -52,13 +52,12 @@ def test_the_shipped_colours_can_be_read(mode: str) -> None:
     folder = ROOT / "templates" / "layouts"
     layout = read_layout("mail", {path.name: path.read_text() for path in folder.iterdir()})
     palette = getattr(layout, mode)
-    assert palette.keys() == TOKENS.keys()
+    assert palette.keys() == Palette.model_fields.keys()
     assert list(unreadable(palette)) == []
 
 
 def test_every_token_can_be_set_and_is_judged() -> None:
-    assert set(Palette.model_fields) == TOKENS.keys()
-    assert {token for pair in PAIRS for token in pair} == TOKENS.keys() - {"line"}
+    assert {token for pair in PAIRS for token in pair} == Palette.model_fields.keys() - {"line"}
 
 
 def test_a_house_has_its_own_colours_in_every_style(shelf: Shelf) -> None:
@@ -78,6 +77,28 @@ def test_colours_that_cannot_be_read_are_refused_with_their_contrast(shelf: Shel
         " 4.5; take a darker accent, or another card" in told
     )
     assert all(not one.startswith("templates/") for one in told)
+
+
+@pytest.mark.parametrize(
+    ("colours", "advice"),
+    [
+        ({"accent": "#333333", "on_accent": "#666666"}, "take a lighter on_accent"),
+        ({"card": "#101010"}, "take a lighter ink"),
+        ({"ink": "#aaaaaa"}, "take a darker ink"),
+    ],
+)
+def test_the_advice_is_the_way_out(shelf: Shelf, colours: dict[str, str], advice: str) -> None:
+    shelf.design = Design(light=colours)
+    assert any(advice in one for one in shelf.findings)
+
+
+def test_a_logo_for_the_night_alone_is_refused(shelf: Shelf) -> None:
+    shelf.design = Design(logo_dark=LOGO)
+    assert any("logo_dark is for dark screens" in one for one in shelf.findings)
+
+
+def test_inner_words_of_the_compiler_are_no_signs_in_a_claim(shelf: Shelf) -> None:
+    assert "Wir zqjv0z zqjt0z" in page(shelf, claim="Wir zqjv0z zqjt0z")
 
 
 def test_a_layout_whose_own_colours_cannot_be_read_is_refused_at_their_line(shelf: Shelf) -> None:

@@ -74,6 +74,17 @@ def test_quotes_that_belong_to_a_text_are_no_fault(shelf: Shelf, matter: str) ->
     assert shelf.findings == []
 
 
+def test_a_sign_that_no_mail_can_hold_is_told_at_its_line(shelf: Shelf) -> None:
+    shelf.lesson("Eins\n\nZwei \x01 drei")
+    (told,) = [one for one in shelf.findings if "hidden sign" in one]
+    assert told == "lessons/kurs/01-start.md:6: a hidden sign stands here (U+0001); delete it"
+
+
+def test_a_picture_that_is_missing_is_one_fault(shelf: Shelf) -> None:
+    shelf.lesson("::: portrait\nimage: media/nein.png\nalt: a\nname: b\n\nc\n:::")
+    assert len(shelf.findings) == 1
+
+
 def test_no_fault_is_told_in_the_words_of_a_parser(shelf: Shelf) -> None:
     for matter in ('subject: "a', "subject: a: b", "\tsubject: a", "subject: [a", "? a\n- b"):
         shelf.lesson(matter=matter)
@@ -169,7 +180,43 @@ BODIES = {
     ),
     "unknown block": ("a\n\n::: tipp\nb\n:::", 6, '"tipp" is no block here; did you mean "tip"'),
     "a block below words": ("a\n:::box{.rot}", 5, '"box{.rot}" is no block here'),
-    "an end of nothing": ("a\n\nb\n:::", 7, '":::" ends no block; delete the line'),
+    "an end of nothing": ("a\n\nb\n:::", 7, '":::" begins and ends no block; delete the line'),
+    "a hidden sign before a block": ("\u200b::: tip\na\n:::", 4, "begin one at its left edge"),
+    "two colons": (":: tip\n\na", 4, "begin one at its left edge"),
+    "a block behind a tab": ("a\n\n\t::: tip\n\tb\n\t:::", 6, "begin one at its left edge"),
+    "an empty block": ("a\n\n::: tip\n:::", 6, "tip is empty"),
+    "a name of no link": (
+        "::: event hier\ntitle: a\nwhen: b\n:::",
+        4,
+        '"hier" names a link, and there is none',
+    ),
+    "a key twice": ("::: card\ntitle: a\ntitle: b\n\nc\n:::", 6, '"title" stands here twice'),
+    "a key in capitals": ("::: card\nTitle: a\n\nb\n:::", 5, '"Title" is a key of card'),
+    "a key without a blank": ("::: card\ntitle:a\n\nb\n:::", 5, '"title" is a key of card'),
+    "a key after an empty line": ("::: card\n\ntitle: a\n:::", 6, '"title" is a key of card'),
+    "a key of a hidden sign": ("::: event\ntitle: \u200b\nwhen: a\n:::", 5, 'event needs "title"'),
+    "a condition over two keys": (
+        "::: event\ntitle: a {% if district %}\nwhen: b {% endif %}\n:::",
+        5,
+        "must stand in one key",
+    ),
+    "words behind a link": (
+        "::: event\ntitle: a\nwhen: b\nlink: https://a.example/ hier\n:::",
+        7,
+        "has a blank or a hidden sign",
+    ),
+    "a hidden sign in a link": (
+        "::: event\ntitle: a\nwhen: b\nlink: https://a.example/\u202eb\n:::",
+        7,
+        "has a blank or a hidden sign",
+    ),
+    "a NUL in a picture's name": ("![Tafel](media/a%00.png)", 4, "can be no file's name"),
+    "a picture's name without end": (f"![Tafel](media/{'a' * 300}.png)", 4, "can be no file's"),
+    "a placeholder as a picture": (
+        "::: hero\nimage: media/{{ locale }}.png\nalt: a\n:::",
+        5,
+        "media/{{ locale }}.png",
+    ),
     "an open block": ("a\n\n::: tip\nb\n\nc", 6, "::: tip is never closed; write :::"),
     "an open block in a block": ("::: card\n::: checklist\n- a\n:::", 4, "card is never closed"),
     "unknown key": ("::: card\ntitel: a\n\nb\n:::", 5, '"titel" is not a key of card; did you m'),

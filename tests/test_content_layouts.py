@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from l3mail.content.layouts import read_layout
+from l3mail.content.layouts import foreign_resources, read_layout
 from tests.fakes.library import ROOT, Shelf
 
 LAYOUT = "templates/layouts/mail.mjml"
@@ -221,16 +221,48 @@ def test_pieces_are_included_as_mjml_html_and_css(shelf: Shelf) -> None:
         assert shown in compiled["html"]
 
 
-def test_a_component_can_be_included_by_a_layout(shelf: Shelf) -> None:
-    shelf.put("templates/components/fuss.mjml", "<mj-section><mj-column /></mj-section>")
-    change(shelf, "[[ body ]]", '[[ body ]]<mj-include path="components/fuss.mjml" />')
+def test_front_matter_of_a_piece_is_not_part_of_the_mail(shelf: Shelf) -> None:
+    row = "<mj-section><mj-column><mj-text>Fuß</mj-text></mj-column></mj-section>"
+    piece = f"---\n# Der Fuß\n---\n{row}"
+    shelf.put("templates/layouts/fuss.mjml", piece)
+    change(shelf, "[[ body ]]", '[[ body ]]<!-- <mj-include path="nichts.mjml" /> -->')
+    change(shelf, "[[ body ]]", '[[ body ]]<mj-include path="fuss.mjml" />')
     shelf.lesson()
     assert shelf.findings == []
+    compiled = shelf.compiled().compiled
+    assert compiled is not None
+    assert "Fuß" in compiled["html"]
+    assert "Der Fuß" not in compiled["html"]
+
+
+@pytest.mark.parametrize("spelt", ["url(", "URL (", "u\\72l(", "\\75 rl(", "u\\rl(", "image-set("])
+def test_a_style_that_loads_is_seen_however_it_is_spelt(spelt: str) -> None:
+    style = f".x {{ background: {spelt}'https://x.example/a.png') }}"
+    assert foreign_resources(f"<style>{style}</style>")
+    assert foreign_resources(f'<p style="{style}">a</p>')
+    assert not foreign_resources("<p style='content:\"\\2022\"'>a</p>")
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        '<link type="radio" rel="stylesheet" href="https://x.example/x.css" />',
+        '<script type="radio">alert(1)</script>',
+        '<iframe type="checkbox" src="x"></iframe>',
+        '<form type="checkbox" action="/x"></form>',
+        '<input type="text" />',
+        "<p style=\"background:image-set('https://x.example/a.png' 1x)\">a</p>",
+    ],
+)
+def test_what_loads_or_asks_is_refused_however_it_is_spelt(shelf: Shelf, tag: str) -> None:
+    change(shelf, "[[ body ]]", f"<mj-raw>{tag}</mj-raw>[[ body ]]")
+    shelf.lesson()
+    assert shelf.findings
 
 
 def test_a_piece_that_includes_itself_is_refused(shelf: Shelf) -> None:
-    shelf.put("templates/layouts/a.mjml", '<mj-include path="b.mjml" />')
-    shelf.put("templates/layouts/b.mjml", '<mj-include path="a.mjml" />')
+    shelf.put("templates/layouts/a.mjml", '<mj-include path="b.mjml" />' * 6)
+    shelf.put("templates/layouts/b.mjml", '<mj-include path="a.mjml" />' * 6)
     change(shelf, "[[ body ]]", '[[ body ]]<mj-include path="a.mjml" />')
     shelf.lesson()
     assert any("includes itself in the end" in told for told in shelf.findings)

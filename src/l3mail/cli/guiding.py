@@ -28,12 +28,14 @@ def guide(
     folder = files("l3mail.cli") / "guides"
     topics = sorted(file.name.removesuffix(".md") for file in folder.iterdir())
     if not topic:
-        typer.echo("\n".join(topics))
+        for name in topics:
+            title = (folder / f"{name}.md").read_text(encoding="utf-8").splitlines()[0]
+            typer.echo(f"l3mail help {name}  {title.lstrip('# ')}")
         return
     if topic not in topics:
         hint = did_you_mean(topic, topics, f"guides are {', '.join(topics)}")
         raise typer.BadParameter(
-            f"{quoted(topic)} has no guide; {hint} (of a command: l3mail {topic} --help)"
+            f"{quoted(topic)} has no guide; {hint} For commands: l3mail --help"
         )
     text = (folder / f"{topic}.md").read_text(encoding="utf-8")
     if not sys.stdout.isatty():

@@ -24,6 +24,7 @@ from l3mail.content.markdown import (
     only,
     parse,
     plain,
+    visible,
 )
 from l3mail.content.plaintext import TextWriter
 from l3mail.content.references import References
@@ -116,7 +117,7 @@ class _Builder:
                 "{% if %} and {% endif %} must stand in one paragraph, or each alone in its line"
                 " on the same level",
             )
-        if node.type == "inline":
+        if node.type in {"inline", "code_block"}:
             self._check_lines(node)
         for child in node.children:
             self.check_tags(child)
@@ -127,8 +128,8 @@ class _Builder:
             if is_stray(line):
                 self.faults.error(
                     self.first_line + _first_line(node) + number,
-                    f"{quoted(line.strip()[:40])} ends no block; delete the line, or begin the"
-                    f" block with ::: and a name ({', '.join(COMPONENTS)})",
+                    f"{quoted(visible(line)[:40])} begins and ends no block; delete the line, or"
+                    f" begin one at its left edge with ::: and a name ({', '.join(COMPONENTS)})",
                 )
 
     def _refuse(self, message: str) -> None:
@@ -217,11 +218,29 @@ class _Builder:
             )
         values: dict[str, Any] = dict.fromkeys(component.keys, "") | self._place
         values |= self._values(head, component, line)
+        if values.get("title"):
+            self.level = int(values["heading"][1:])
+        self._check_body(node, head, component)
         self.inside.append(head.name)
         values |= self._content(node, head, component)
         self.inside.pop()
         self.values[node] = values
         return self.fill(head.name, values, html=True)
+
+    def _check_body(self, node: SyntaxTreeNode, head: Directive, component: Component) -> None:
+        """Refuse a block that says nothing, and one whose text begins like a key of it."""
+        if not node.children and not component.keys and head.closed:
+            self._refuse(f"{head.name} is empty; write something into it, or delete it")
+        first = node.children[0] if node.children else None
+        if first is None or first.type != "paragraph":
+            return
+        word, colon, _ = visible(first.children[0].content).partition(":")
+        if colon and word.strip().lower() in component.keys:
+            self.faults.error(
+                self.first_line + _first_line(first),
+                f"{quoted(word)} is a key of {head.name}; keys stand right below its first line,"
+                f" written like {component.keys[word.strip().lower()].example}",
+            )
 
     def _held(self, node: SyntaxTreeNode) -> str:
         return "\n".join(map(self.block, node.children))
@@ -234,17 +253,20 @@ class _Builder:
             if not said:
                 continue
             self.line = line + head.lines[name]
-            if key.value == "words":
+            if self.sentinels.unbalanced([said]):
+                self._refuse("{% if %} and {% endif %} must stand in one key")
+            elif key.value == "words":
                 values[name] = said
             elif key.value == "link":
                 href = self.references.target(said, self._refuse)
                 called = head.argument or None
                 values[name] = href and self.references.number(href, called, self._refuse)
-            elif medium := self.references.picture(said, self._refuse):
-                values[name] = self.references.address_of(medium)
-                values[f"{name}_width"] = min(medium.width or COLUMN, COLUMN)
+            else:
+                medium = self.references.picture(said, self._refuse)
+                values[name] = self.references.address_of(medium) if medium else ""
+                values[f"{name}_width"] = min((medium and medium.width) or COLUMN, COLUMN)
         self.line = line
-        if values.get("image") and "alt" in component.keys and "alt" not in values:
+        if "image" in values and "alt" in component.keys and "alt" not in values:
             self._refuse(
                 f'{head.name} has an image and no words for who does not see it; write "alt: …",'
                 ' or "alt: -" where it only decorates'

@@ -109,7 +109,7 @@ class _Compilation:
 
     def run(self) -> tuple[dict[str, Any] | None, Body | None]:
         """All steps, as far as they come."""
-        source, matter = self.source, self.source.matter
+        source = self.source
         self._check_words()
         self._check_stream()
         self._check_frame()
@@ -118,9 +118,10 @@ class _Compilation:
         self.sentinels = Sentinels.for_texts(
             [
                 source.text,
-                self.layout.mjml,
-                self.layout.text,
+                *self.library.layouts.values(),
                 *self.library.components.values(),
+                self.library.design.claim,
+                self.library.design.font,
                 *self.words.values(),
             ]
         )
@@ -135,6 +136,10 @@ class _Compilation:
             fill=self._component,
             faults=self.faults,
         )
+        self.faults.found[:] = [
+            replace(fault, message=self.sentinels.reveal(fault.message))
+            for fault in self.faults.found
+        ]
         self.opens = body.opens
         if is_simple(source.locale):
             self._check_simplicity()
@@ -148,6 +153,12 @@ class _Compilation:
         html, text = self._html(body), self._plain(body)
         if html is None or text is None or self.faults.broken:
             return None, None
+        compiled = self._compiled(body, html, text)
+        self._check_result(compiled)
+        return compiled, body
+
+    def _compiled(self, body: Body, html: str, text: str) -> dict[str, Any]:
+        source, matter = self.source, self.source.matter
         compiled: dict[str, Any] = {
             "subject": matter.subject,
             "preheader": matter.preheader,
@@ -165,8 +176,7 @@ class _Compilation:
             compiled["rule"] = matter.rule
         elif getattr(matter, "segment", None) is not None:
             compiled["segment"] = getattr(matter, "segment", None)
-        self._check_result(compiled)
-        return compiled, body
+        return compiled
 
     def _of_course(self, key: str) -> str | None:
         course = next((c for c in self.library.curricula if c.slug == self.source.course), None)
@@ -245,6 +255,9 @@ class _Compilation:
     def _logos(self) -> dict[str, str]:
         """Where the logos are fetched: `light`, and `dark` where there is another one for it."""
         design, found = self.library.design, {"light": "", "dark": ""}
+        if design.logo_dark and not design.logo:
+            fault = "logo_dark is for dark screens; name the one for all others too, as logo"
+            self.faults.found.append(Finding(SETTINGS, 1, "error", fault))
         for name, link in (("light", design.logo), ("dark", design.logo_dark)):
             if link:
                 faults = Faults(SETTINGS)
@@ -341,8 +354,7 @@ class _Compilation:
         # The frame's own placeholders are hidden before the body comes in: what looks like one
         # there then, an author wrote as plain text.
         hide = self.sentinels.hide
-        components = {f"components/{n}": text for n, text in self.library.components.items()}
-        files = {n: hide(text) for n, text in (self.library.layouts | components).items()}
+        files = {name: hide(text) for name, text in self.library.layouts.items()}
         line = self.layout.mjml_line if path == self.layout.path else 1
         return fill_frame(path, hide(frame), values, files=files, faults=faults, first_line=line)
 

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from l3mail.content.findings import Faults, suggestion
-from l3mail.content.markdown import Directive
+from l3mail.content.markdown import Directive, visible
 from l3mail.content.matter import NAME
 from l3mail.errors import quoted
 
 FOLDER: Final = "templates/components"
 
 Value = Literal["words", "link", "image"]
-Holds = Literal["blocks", "list", "link", "nothing"]
+Holds = Literal["blocks", "list", "link"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +33,11 @@ class Component:
     """One directive: its keys, what it holds, and where it may stand.
 
     One that is `wide` is a row of its own across the mail and stands in no other component; what
-    an `inset` one holds stands away from its edges.
-    `argument` is an example of the word behind its name, "" where none belongs there; `variants`
-    are the words that may stand there instead. `item_mark` and `bullet` stand
-    before each item of its list, as HTML and as text.
+    an `inset` one holds stands away from its edges. `argument` is an example of the name of its
+    link, "" where it has none; `variants` are the words that may stand there instead. `item_mark`
+    and `bullet` stand before each item of its list, as HTML and as text.
     """
 
-    purpose: str
     keys: Mapping[str, Key]
     holds: Holds
     wide: bool = True
@@ -56,23 +54,18 @@ _ALT = Key("words", "alt: Eine Frau hält ein Rad hoch.")
 
 COMPONENTS: Final[Mapping[str, Component]] = {
     "hero": Component(
-        "a picture across the whole mail, with a heading and an introduction below it",
         {"image": Key("image", _PICTURE.example, needed=True), "alt": _ALT},
         "blocks",
     ),
     "button": Component(
-        "a button; `secondary` is one with an edge only, `wide` one as wide as the mail",
         {},
         "link",
         wide=False,
         variants=("secondary", "wide"),
     ),
-    "card": Component("a box with anything in it", {"title": _TITLE}, "blocks", inset=True),
-    "tip": Component(
-        "a box with a mark at its edge, for a piece of advice", {}, "blocks", inset=True
-    ),
+    "card": Component({"title": _TITLE}, "blocks", inset=True),
+    "tip": Component({}, "blocks", inset=True),
     "portrait": Component(
-        "a picture of somebody beside what they say",
         {
             "image": Key("image", "image: media/portrait.jpg", needed=True),
             "alt": Key("words", "alt: Ein Mann steht an einer Werkbank.", needed=True),
@@ -83,7 +76,6 @@ COMPONENTS: Final[Mapping[str, Component]] = {
         inset=True,
     ),
     "event": Component(
-        "something that takes place: when, where, and what it is",
         {
             "title": Key("words", "title: Vorlesen in vielen Sprachen", needed=True),
             "when": Key("words", "when: Donnerstag, 3. Dezember, 17 Uhr", needed=True),
@@ -96,7 +88,6 @@ COMPONENTS: Final[Mapping[str, Component]] = {
         argument="::: event vorlesen",
     ),
     "video": Component(
-        "a picture that leads to a video, with its title and length",
         {
             "title": Key("words", "title: Hochkant in dreißig Sekunden", needed=True),
             "link": Key("link", "link: https://www.example.org/video", needed=True),
@@ -108,7 +99,6 @@ COMPONENTS: Final[Mapping[str, Component]] = {
         argument="::: video hochkant",
     ),
     "checklist": Component(
-        "a list to tick off",
         {},
         "list",
         wide=False,
@@ -130,6 +120,14 @@ def component_of(head: Directive, line: int, faults: Faults) -> Component | None
     if not head.closed:
         faults.error(line, f"::: {head.name} is never closed; write ::: in a line where it ends")
     _check_argument(head, component, line, faults)
+    for name in head.doubles:
+        faults.error(
+            line + head.lines[name], f"{quoted(name)} stands here twice; delete one of them"
+        )
+    if component.argument and head.argument and not head.values.get("link", "").strip():
+        faults.error(
+            line, f"{quoted(head.argument)} names a link, and there is none; write link: …"
+        )
     for name in head.values.keys() - component.keys.keys():
         hint = suggestion(name, component.keys) if component.keys else "it has none"
         faults.error(
@@ -138,7 +136,7 @@ def component_of(head: Directive, line: int, faults: Faults) -> Component | None
             " before it)",
         )
     for name, key in component.keys.items():
-        if key.needed and not head.values.get(name, "").strip():
+        if key.needed and not visible(head.values.get(name, "")):
             faults.error(
                 line + head.lines.get(name, 0), f'{head.name} needs "{name}"; write {key.example}'
             )

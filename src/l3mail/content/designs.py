@@ -12,16 +12,9 @@ from l3mail.content.findings import Finding
 
 SETTINGS: Final = "l3mail.toml"
 LEAST_CONTRAST: Final = 4.5
-TOKENS: Final[Mapping[str, str]] = {
-    "page": "the ground behind the mail",
-    "card": "the mail's own ground",
-    "tint": "the ground of boxes and quotes",
-    "ink": "text",
-    "soft": "small text",
-    "line": "rules and edges",
-    "accent": "links, buttons and marks",
-    "on_accent": "the words on a button",
-}
+_MIDDLE: Final = 0.179
+"""The luminance that black and white stand out from alike."""
+
 PAIRS: Final = (
     ("ink", "card"),
     ("ink", "tint"),
@@ -75,11 +68,15 @@ def check_palette(
             1 if {text, ground} & own.keys() else line,
             "error",
             f"{name}: {text} {palette[text]} on {ground} {palette[ground]} has a contrast of"
-            f" {ratio:.1f}, needed are {LEAST_CONTRAST}; take a"
-            f" {'darker' if name == 'light' else 'lighter'} {text}, or another {ground}",
+            f" {ratio:.1f}, needed are {LEAST_CONTRAST}; take a {_way(palette[ground])} {text}, or"
+            f" another {ground}",
         )
         for text, ground, ratio in unreadable(palette)
     ]
+
+
+def _way(ground: str) -> str:
+    return "darker" if _luminance(ground) > _MIDDLE else "lighter"
 
 
 def _luminance(colour: str) -> float:

@@ -40,7 +40,11 @@ def find_medium(folder: Path, link: str, *, image: bool) -> Medium:
     """The file behind a relative link; raises ContentError with what to do about it."""
     relative = Path(unquote(link.partition("#")[0]))
     media = (folder / FOLDER).resolve()
-    path = (folder / relative).resolve()
+    try:
+        path = (folder / relative).resolve()
+        path.is_file()
+    except (OSError, ValueError) as error:  # a NUL, or longer than names may be
+        raise ContentError(f"{quoted(link[:100])} can be no file's name; name another") from error
     if not path.is_relative_to(media) or not media.is_relative_to(folder.resolve()):
         raise ContentError(f"{quoted(link)} is not in media/; put the file there")
     if not path.is_file():

@@ -55,21 +55,24 @@ _HOLD_HTML: Final = frozenset(
     "mj-text mj-raw mj-button mj-table mj-navbar-link mj-accordion-title mj-accordion-text"
     " mj-social-element".split()
 )
-_INCLUDE: Final = re.compile(r"<mj-include\b([^>]*?)(?:/>|>\s*</mj-include\s*>)")
+_INCLUDE: Final = re.compile(
+    r"""<!--.*?-->|<mj-include\b((?:[^>"']|"[^"]*"|'[^']*')*?)(?:/>|>\s*</mj-include\s*>)""",
+    re.DOTALL,
+)
 _ATTRIBUTE: Final = re.compile(r"""([\w-]+)\s*=\s*["']([^"']*)["']""")
 _INCLUDED_AS: Final = {
     "mjml": ("", ""),
     "html": ("<mj-raw>", "</mj-raw>"),
     "css": ("<mj-style>", "</mj-style>"),
 }
-_DEEPEST_INCLUDE: Final = 8
 _RIGHT_TO_LEFT: Final = frozenset({"ar", "fa", "he", "ur"})
 _FOREIGN_TAGS: Final = frozenset(
     "link script iframe object embed form input video audio source base".split()
 )
 _COLOUR: Final = re.compile(r"#[0-9a-fA-F]{6}")
 _LOADING: Final = frozenset("src srcset background poster data".split())
-_LOADING_CSS: Final = re.compile(r"url\s*\(|@import", re.IGNORECASE)
+_LOADING_CSS: Final = re.compile(r"url\s*\(|@import|image-set\s*\(", re.IGNORECASE)
+_CSS_ESCAPE: Final = re.compile(r"\\(?:([0-9a-fA-F]{1,6})\s?|(.))", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,22 +187,28 @@ def fill_frame(
 
 
 def included(
-    text: str, files: Mapping[str, str], faults: Faults, first_line: int, depth: int = 0
+    text: str,
+    files: Mapping[str, str],
+    faults: Faults,
+    first_line: int,
+    within: tuple[str, ...] = (),
 ) -> str:
     """The text with each `<mj-include path="…" />` replaced by that file, as MJML describes it.
 
-    A path names a file beside the layouts or, below components/, one of the components; nothing is
-    loaded from anywhere else.
+    A path names a file beside the layouts; nothing is loaded from anywhere else. `within` are the
+    files that led here, each of which may not come again.
     """
 
     def put(found: re.Match[str]) -> str:
+        if found[1] is None:
+            return found[0]  # a comment
         line = first_line + text.count("\n", 0, found.start())
         said = dict(_ATTRIBUTE.findall(found[1]))
         name, kind = said.get("path", "").removeprefix("./"), said.get("type", "mjml")
         held = files.get(name)
         if held is None:
             faults.error(line, f"{quoted(name)} is no file to include; {suggestion(name, files)}")
-        elif depth >= _DEEPEST_INCLUDE:
+        elif name in within:
             faults.error(line, f"{quoted(name)} includes itself in the end; leave one of them out")
         elif kind not in _INCLUDED_AS or "css-inline" in said:
             faults.error(line, 'an include is of type "mjml", "html" or "css", and never inlined')
@@ -207,7 +216,8 @@ def included(
             faults.error(line, f"{quoted(name)} is a whole mail; include only the piece you need")
         else:
             before, after = _INCLUDED_AS[kind]
-            return before + included(held, files, faults, line, depth + 1) + after
+            _, piece, _ = split_front_matter(held, Faults(name))
+            return before + included(piece, files, faults, line, (*within, name)) + after
         return ""
 
     return _INCLUDE.sub(put, text)
@@ -328,6 +338,16 @@ def foreign_resources(html: str) -> list[Foreign]:
     return finder.found
 
 
+def _loads(css: str) -> re.Match[str] | None:
+    """What in a style loads something, however it is spelt (CSS Syntax 3, section 4.3.7)."""
+
+    def character(found: re.Match[str]) -> str:
+        number = int(found[1], 16) if found[1] else 0
+        return (chr(number) if 0 < number < 0x110000 else "") if found[1] else found[2]
+
+    return _LOADING_CSS.search(_CSS_ESCAPE.sub(character, css))
+
+
 class _ForeignFinder(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
@@ -338,13 +358,14 @@ class _ForeignFinder(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         # What mrml makes of an accordion and of a carousel switches by hidden buttons.
-        if tag in _FOREIGN_TAGS and dict(attrs).get("type") not in {"checkbox", "radio"}:
+        switches = tag == "input" and dict(attrs).get("type") in {"checkbox", "radio"}
+        if tag in _FOREIGN_TAGS and not switches:
             where = dict(attrs).get("href") or dict(attrs).get("src") or f"<{tag}"
             self._note(where, f"<{tag}> is not for mails; delete it")
         for name, value in attrs:
             if name in _LOADING and value and not self.own.fullmatch(value):
                 self._note(value, f"{quoted(value)} is a foreign resource; put it into media/")
-            elif name == "style" and value and _LOADING_CSS.search(value):
+            elif name == "style" and value and _loads(value):
                 self._note("url(", "url() loads a foreign resource; delete it")
             elif name.startswith("on"):
                 self._note(f"{name}=", f"{quoted(name)} is a script; delete it")
@@ -354,9 +375,8 @@ class _ForeignFinder(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         # Of elements whose content is not HTML: style. Words of a text may say url(.
-        if self.cdata_elem == "style" and _LOADING_CSS.search(data):
-            found = _LOADING_CSS.search(data)
-            where = found[0] if found else ""
+        if self.cdata_elem == "style" and (found := _loads(data)):
+            where = found[0]
             self._note(where, f"{where} loads a foreign resource; delete it")
 
     def handle_comment(self, data: str) -> None:
@@ -365,7 +385,7 @@ class _ForeignFinder(HTMLParser):
         within.feed(re.sub(r"^\[if[^\]]*\]>|<!\[endif\]$", "", data))
         within.close()
         self.found += within.found
-        if _LOADING_CSS.search(data):
+        if _loads(data):
             self._note("<!--", "a comment for Outlook loads a foreign resource; delete it")
 
     def _note(self, where: str, message: str) -> None:

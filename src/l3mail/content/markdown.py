@@ -21,9 +21,11 @@ DIRECTIVE: Final = "directive"
 _OPENING = re.compile(r":{3,}[ \t]*([^\s:][^\s]*)[ \t]*(.*?)[ \t]*")
 _CLOSING = re.compile(r":{3,}[ \t]*")
 _KEY = re.compile(r"([a-z][a-z_]*):(?:[ \t]+(.*?))?[ \t]*")
-_FENCE = re.compile(r"(`{3,}|~{3,})")
+_ALMOST = re.compile(r"::\s*[a-z]+$")
+_FENCE = re.compile(r"(`{3,})[^`]*|(~{3,}).*")
 _INTERRUPTED: Final = ["paragraph", "reference", "blockquote", "list"]
-_DEEPEST: Final = 3
+_DEEPEST: Final = 2
+_HIDDEN: Final = re.compile(r"[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\u00a0\s]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,8 @@ class Directive:
     """The head of one directive: its name, what stands behind it, and its keys.
 
     `lines` counts from the directive's own line, 0, to that of each key. `closed` is False where
-    the line `:::` is missing; `deep` is True where nobody would read on.
+    the line `:::` is missing; `deep` is True where nobody would read on; `doubles` are keys that
+    stand there again.
     """
 
     name: str
@@ -40,6 +43,7 @@ class Directive:
     lines: dict[str, int]
     closed: bool
     deep: bool = False
+    doubles: frozenset[str] = frozenset()
 
 
 def parse(markdown: str, sentinels: Sentinels) -> SyntaxTreeNode:
@@ -55,8 +59,14 @@ def directive_of(node: SyntaxTreeNode) -> Directive:
 
 
 def is_stray(line: str) -> bool:
-    """Whether a line of a paragraph looks like the end of a directive, or like one that failed."""
-    return line.lstrip().startswith(":::")
+    """Whether a line of text looks like the end of a directive, or like one that failed."""
+    return visible(line).startswith(("::: ", ":::")) or _ALMOST.match(visible(line)) is not None
+
+
+def visible(text: str) -> str:
+    """A text without the blanks and the hidden signs around it."""
+    begins = _HIDDEN.match(text)
+    return _HIDDEN.sub(" ", text[begins.end() if begins else 0 :]).strip()
 
 
 def alone(node: SyntaxTreeNode) -> SyntaxTreeNode | None:
@@ -119,11 +129,11 @@ def _read_directive(state: StateBlock, start: int, end: int, silent: bool) -> bo
     if silent:
         return True
     last, closed = _end_of(state, start, end)
-    values, lines, body = _keys(state, start, last)
+    values, lines, doubles, body = _keys(state, start, last)
     deep = int(state.env.get(DIRECTIVE, 0)) >= _DEEPEST
     token = state.push(f"{DIRECTIVE}_open", "", 1)
     token.map = [start, last]
-    head = Directive(found[1], found[2], values, lines, closed, deep)
+    head = Directive(found[1], found[2], values, lines, closed, deep, frozenset(doubles))
     token.meta = {DIRECTIVE: head}
     if not deep:
         _read_body(state, body, last)
@@ -148,11 +158,15 @@ def _end_of(state: StateBlock, start: int, end: int) -> tuple[int, bool]:
         if state.sCount[at] < state.blkIndent and not state.isEmpty(at):
             return at, False  # what it stood in has ended
         line = _line(state, at)
-        mark = _FENCE.match(line)
-        if mark and (not fence or line.strip() == fence):
-            fence = "" if fence else mark[1]
-        elif fence:
+        if state.is_code_block(at):
             continue
+        if fence:
+            # As many marks at least as it was opened with (CommonMark 0.31, section 4.5).
+            fence = (
+                "" if set(line.strip()) == {fence[0]} and len(line.strip()) >= len(fence) else fence
+            )
+        elif mark := _FENCE.fullmatch(line):
+            fence = mark[1] or mark[2]
         elif _OPENING.fullmatch(line):
             depth += 1
         elif _CLOSING.fullmatch(line):
@@ -162,14 +176,19 @@ def _end_of(state: StateBlock, start: int, end: int) -> tuple[int, bool]:
     return end, False
 
 
-def _keys(state: StateBlock, start: int, last: int) -> tuple[dict[str, str], dict[str, int], int]:
-    """The keys right below the first line, the line each stands in, and where the body begins."""
+def _keys(
+    state: StateBlock, start: int, last: int
+) -> tuple[dict[str, str], dict[str, int], list[str], int]:
+    """The keys right below the first line, the line of each, doubles, and where the body begins."""
     values: dict[str, str] = {}
     lines: dict[str, int] = {}
+    doubles: list[str] = []
     for at in range(start + 1, last):
         found = _KEY.fullmatch(_line(state, at))
         if found is None:
-            return values, lines, at
+            return values, lines, doubles, at
+        if found[1] in values:
+            doubles.append(found[1])
         values.setdefault(found[1], found[2] or "")
-        lines.setdefault(found[1], at - start)
-    return values, lines, last
+        lines[found[1]] = at - start
+    return values, lines, doubles, last

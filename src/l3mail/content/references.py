@@ -35,6 +35,9 @@ class References:
 
     def target(self, url: str, refuse: Refuse) -> str | None:
         """Where a written address leads."""
+        if not url.isprintable() or " " in url:
+            refuse(f"{quoted(url)} has a blank or a hidden sign in it; an address has none")
+            return None
         scheme, colon, rest = url.partition(":")
         if scheme == "interest" and colon:
             return self.interest(rest, refuse)

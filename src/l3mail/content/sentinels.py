@@ -67,6 +67,10 @@ class Sentinels:
         tame = re.sub(rf"\{{(?=[{{%#]|{self.prefix})", '{{ "{" }}', text)
         return re.sub(self._word, lambda found: self.pieces[int(found[1])], tame)
 
+    def reveal(self, words: str) -> str:
+        """Words for people, with the pieces as they were typed."""
+        return re.sub(self._word, lambda found: self.pieces[int(found[1])], words)
+
     def names(self, text: str) -> list[str]:
         """What the tags of a line begin with, in their order: if, endif."""
         return [tag_name(self.pieces[int(number)]) for number in self.any.findall(text)]

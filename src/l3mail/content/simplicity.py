@@ -36,7 +36,6 @@ EASIER: Final = {
     "inklusive": "mit",
     "innovativ": "neu",
     "insbesondere": "vor allem",
-    "kommunizieren": "sprechen",
     "kontinuierlich": "immer weiter",
     "mittels": "mit",
     "obgleich": "auch wenn",

@@ -20,6 +20,8 @@ from l3mail.errors import ContentError, quoted
 from l3mail.locales import canonical
 
 LARGEST_FILE = 1_000_000
+# What XML cannot hold (XML 1.0, section 2.2), and with it no MJML.
+_UNWRITABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 COURSE_FILE = "course.yaml"
 _LESSON = re.compile(r"\d{1,3}-" + NAME.pattern)
 _LOCALE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
@@ -230,7 +232,16 @@ class _Shelf:
         if "\0" in text:
             self.refuse(path, "holds a NUL, so it is no text; save it as UTF-8")
             return None
-        return text.replace("\r\n", "\n").replace("\r", "\n")
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+        if odd := _UNWRITABLE.search(text):
+            faults = Faults(self.shown(path))
+            faults.error(
+                text.count("\n", 0, odd.start()) + 1,
+                f"a hidden sign stands here (U+{ord(odd[0]):04X}); delete it",
+            )
+            self.findings += faults.found
+            return None
+        return text
 
     def read_course(self, folder: Path) -> None:
         self.courses.add(folder.name)
