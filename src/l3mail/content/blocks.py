@@ -16,6 +16,7 @@ from l3mail.content.components import COMPONENTS, Component, component_of
 from l3mail.content.findings import Faults
 from l3mail.content.layouts import marked
 from l3mail.content.markdown import (
+    DEEPEST,
     DIRECTIVE,
     Directive,
     alone,
@@ -119,6 +120,10 @@ class _Builder:
             )
         if node.type in {"inline", "code_block"}:
             self._check_lines(node)
+        if not node.is_root and node.level > DEEPEST:
+            line = self.first_line + _first_line(node)
+            self.faults.error(line, "lists and quotes are nested too deep here; take some away")
+            return
         for child in node.children:
             self.check_tags(child)
 

@@ -21,6 +21,7 @@ from l3mail.content.layouts import (
 from l3mail.content.layouts import (
     WORDS,
     Layout,
+    check_piece,
     direction,
     fill_frame,
     marked,
@@ -31,7 +32,7 @@ from l3mail.content.layouts import (
 from l3mail.content.links import longest, with_pixel
 from l3mail.content.mappings import split_front_matter
 from l3mail.content.markdown import parse
-from l3mail.content.placeholders import check_placeholders, uses
+from l3mail.content.placeholders import check_placeholders, shown
 from l3mail.content.references import References
 from l3mail.content.sentinels import Sentinels
 from l3mail.content.simplicity import is_simple, judge, judge_words
@@ -126,6 +127,7 @@ class _Compilation:
             ]
         )
         self.references = References(self.sentinels, self._find)
+        self.pieces: set[str] = set()
         self.logos = self._logos()
         self.styles = self._styles()
         body = build_body(
@@ -289,12 +291,16 @@ class _Compilation:
             self.faults.error(self.source.body_line, f"{path} is missing; {name} is made of it")
             return ""
         faults = Faults(path)
-        check_placeholders(frame, 1, faults, attributes=self.library.attributes)
+        if path not in self.pieces:
+            self.pieces.add(path)
+            check_placeholders(frame, 1, faults, attributes=self.library.attributes)
         own = {word: self.sentinels.hide(text) for word, text in self.words.items()}
         more = {"words": own, "inline": self.styles} | self._design_values()
         filled = fill_frame(
             path, self.sentinels.hide(frame), more | dict(values), files={}, faults=faults
         )
+        if html and filled:
+            check_piece(filled, frame, faults)
         self.faults.found += faults.found
         return (filled or "").strip("\n")
 
@@ -338,8 +344,8 @@ class _Compilation:
         self.faults.found += faults.found
         if html is None:
             return None
-        shown = self.sentinels.show(html)
-        return shown if stream_of(self.source) is None else with_pixel(shown)
+        page = self.sentinels.show(html)
+        return page if stream_of(self.source) is None else with_pixel(page)
 
     def _plain(self, body: Body) -> str | None:
         faults = Faults(self.layout.text_path)
@@ -379,15 +385,14 @@ class _Compilation:
             if whole.broken:
                 self.faults.found += [replace(f, line=1) for f in whole.found]
                 continue
+            always = shown(compiled[part])
             for names in needed:
-                if not uses(compiled[part], *names):
-                    shown = ".".join(names)
+                if names not in always:
+                    name = ".".join(names)
                     faults.error(
-                        1, f"every mail must show {{{{ {shown} }}}}; put it into the footer"
+                        1, f"every mail must show {{{{ {name} }}}}; put it into the footer"
                     )
-            if not uses(compiled[part], "links", "privacy") and not uses(
-                compiled[part], "impressum", "privacy_url"
-            ):
+            if not always & {("links", "privacy"), ("impressum", "privacy_url")}:
                 faults.error(1, "every mail must link to {{ links.privacy }}; put it in the footer")
             self.faults.found += faults.found
 

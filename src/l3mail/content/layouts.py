@@ -10,11 +10,12 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from html.parser import HTMLParser
 from typing import Any, Final
 from xml.parsers import expat
 
-from jinja2 import ChoiceLoader, DictLoader, StrictUndefined, TemplateError, TemplateSyntaxError
+from jinja2 import DictLoader, StrictUndefined, Template, TemplateError, TemplateSyntaxError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 from mjml import mjml2html
@@ -164,7 +165,21 @@ def fill_frame(
     first_line: int = 1,
 ) -> str | None:
     """Fill a frame's compile-time markers; None, with the fault noted, if they are wrong."""
-    environment = ImmutableSandboxedEnvironment(
+    escape = path.endswith(".mjml")
+    try:
+        if not files:
+            return _frame(text, escape=escape).render(values)
+        whole = included(text, files, faults, first_line) if escape else text
+        return _environment(escape=escape, files=files).from_string(whole).render(values)
+    except TemplateSyntaxError as error:
+        faults.error(first_line + error.lineno - 1, f"Jinja cannot read this: {error.message}")
+    except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+        faults.error(first_line + _line_of(error) - 1, f"this marker fails: {error}")
+    return None
+
+
+def _environment(*, escape: bool, files: Mapping[str, str]) -> ImmutableSandboxedEnvironment:
+    return ImmutableSandboxedEnvironment(
         variable_start_string="[[",
         variable_end_string="]]",
         block_start_string="[%",
@@ -172,18 +187,16 @@ def fill_frame(
         comment_start_string="[#",
         comment_end_string="#]",
         undefined=StrictUndefined,
-        autoescape=path.endswith(".mjml"),
+        autoescape=escape,
         keep_trailing_newline=True,
-        loader=ChoiceLoader([DictLoader(dict(files))]),
+        loader=DictLoader(dict(files)),
     )
-    try:
-        whole = included(text, files, faults, first_line) if path.endswith(".mjml") else text
-        return environment.from_string(whole).render(values)
-    except TemplateSyntaxError as error:
-        faults.error(first_line + error.lineno - 1, f"Jinja cannot read this: {error.message}")
-    except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
-        faults.error(first_line + _line_of(error) - 1, f"this marker fails: {error}")
-    return None
+
+
+@lru_cache(maxsize=256)
+def _frame(text: str, *, escape: bool) -> Template:
+    # Partials and styles: few, and filled again for each block of each text.
+    return _environment(escape=escape, files={}).from_string(text)
 
 
 def included(
@@ -236,7 +249,7 @@ def _line_of(error: BaseException) -> int:
 
 def to_html(mjml: str, layout: Layout, faults: Faults) -> str | None:
     """MJML to HTML; None, with every fault at the line of the layout it comes from."""
-    lines = _Lines(mjml, layout)
+    lines = _Lines(mjml, layout.mjml, layout.mjml_line)
     if not _elements_known(mjml, lines, faults):
         return None
     try:
@@ -252,13 +265,21 @@ def to_html(mjml: str, layout: Layout, faults: Faults) -> str | None:
     return None if faults.broken else html
 
 
-class _Lines:
-    """From lines of the filled MJML back to the lines of its layout."""
+def check_piece(filled: str, written: str, faults: Faults) -> None:
+    """Note what is wrong with a piece of MJML, filled, at the lines it was written in."""
+    lines = _Lines(filled, written, 1)
+    if _elements_known(f"<mjml>{filled}</mjml>", lines, faults):
+        for problem in foreign_resources(filled):
+            faults.error(lines.holding(problem.where), problem.message)
 
-    def __init__(self, mjml: str, layout: Layout) -> None:
-        self.filled = mjml.split("\n")
-        self.written = layout.mjml.split("\n")
-        self.first = layout.mjml_line
+
+class _Lines:
+    """From lines of filled MJML back to the lines it was written in, of which `first` is one."""
+
+    def __init__(self, filled: str, written: str, first: int) -> None:
+        self.filled = filled.split("\n")
+        self.written = written.split("\n")
+        self.first = first
 
     def source(self, line: int) -> int:
         matcher = difflib.SequenceMatcher(None, self.filled, self.written, autojunk=False)

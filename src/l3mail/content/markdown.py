@@ -24,6 +24,9 @@ _KEY = re.compile(r"([a-z][a-z_]*):(?:[ \t]+(.*?))?[ \t]*")
 _ALMOST = re.compile(r"::\s*[a-z]+$")
 _FENCE = re.compile(r"(`{3,})[^`]*|(~{3,}).*")
 _INTERRUPTED: Final = ["paragraph", "reference", "blockquote", "list"]
+DEEPEST: Final = 40
+"""Levels of lists and quotes; what lies deeper than twice that, the parser leaves out unsaid."""
+
 _DEEPEST: Final = 2
 _HIDDEN: Final = re.compile(r"[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\u00a0\s]+")
 
@@ -92,7 +95,7 @@ def plain(nodes: Sequence[SyntaxTreeNode]) -> str:
 
 def _parser(sentinels: Sentinels) -> MarkdownIt:
     # HTML is parsed to be refused where it stands; left off, it would show as text in the mail.
-    parser = MarkdownIt("commonmark", {"html": True})
+    parser = MarkdownIt("commonmark", {"html": True, "maxNesting": 2 * DEEPEST})
     # Ours to judge, with a line: the parser's own check would turn a bad link into plain text.
     parser.validateLink = _any_link  # type: ignore[assignment, method-assign]
     tags_only = sentinels.tags_only

@@ -141,15 +141,16 @@ def _piece_at(text: str, at: int) -> str:
     return "this"
 
 
-def uses(text: str, *path: str) -> bool:
-    """Whether a Jinja text always shows a placeholder such as ("links", "unsubscribe")."""
+def shown(text: str) -> set[tuple[str, ...]]:
+    """The placeholders a Jinja text always shows, such as ("links", "unsubscribe")."""
     body = Environment(autoescape=True).parse(text).body
-    shown = [node for node in body if isinstance(node, nodes.Output)]
-    return any(
-        _path(part) == path
-        for node in shown
+    parts = [
+        part
+        for node in body
+        if isinstance(node, nodes.Output)
         for part in [*node.nodes, *node.find_all(nodes.Getattr)]
-    )
+    ]
+    return {path for part in parts if (path := _path(part)) is not None}
 
 
 @dataclass
