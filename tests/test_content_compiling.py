@@ -199,7 +199,9 @@ def test_nothing_is_loaded_from_elsewhere(sample: Text) -> None:
         ("de", "de", "ltr", "Abmelden"),
         ("de-simple", "de-simple", "ltr", "Keine E-Mails mehr bekommen"),
         ("en-GB", "en-GB", "ltr", "Unsubscribe"),
-        ("ar", "ar", "rtl", "Abmelden"),
+        ("uk", "uk", "ltr", "Відписатися"),
+        ("ar", "ar", "rtl", "إلغاء الاشتراك"),
+        ("fa", "fa", "rtl", "Abmelden"),
     ],
 )
 def test_language_and_direction_follow_the_locale(

@@ -1,5 +1,7 @@
 """The workspace that the program carries: sound, light, and readable in both designs."""
 
+import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,8 +26,8 @@ def test_the_starter_workspace_has_no_faults() -> None:
     texts = compile_all(library)
     course = "lessons/digital-kommunizieren/course.yaml:1: warning: variant"
     assert [str(finding) for finding in check(library, texts)] == [
-        f"{course} de-simple exists for 3 of 8 texts; the others fall back to de",
-        f"{course} en exists for 1 of 8 texts; the others fall back to de",
+        f"{course} {locale} exists for {count} of 8 texts; the others fall back to de"
+        for locale, count in (("ar", 1), ("de-simple", 3), ("en", 1), ("uk", 1))
     ]
     assert {text.source.kind for text in texts} == {
         "lesson",
@@ -40,6 +42,47 @@ def test_the_starter_workspace_has_no_faults() -> None:
         filled = values(hrefs=text.hrefs)
         assert len(fill(text.compiled, "html", filled).encode()) < 102 * 1024 - KEPT_FREE
         assert fill(text.compiled, "subject", filled).strip()
+
+
+def test_a_text_read_from_right_to_left_is_so_in_every_column_and_list() -> None:
+    """Gmail drops what the root says, so that each column has to say it again."""
+    library = read_content(load_settings(ROOT, {}))
+    text = compile_text(library, library.find("digital-kommunizieren/01-ziele", "ar-SY"))
+    assert text.compiled is not None
+    page = fill(text.compiled, "html", values(hrefs=text.hrefs))
+    assert '<html lang="ar" dir="rtl"' in page
+    assert "direction:ltr" not in page
+    columns = re.findall(r'<div class="mj-column[^>]*>', page)
+    assert len(columns) > 5
+    assert [column for column in columns if "direction:rtl" not in column] == []
+    assert "text-align:right" in page
+    lists = re.findall(r"<[uo]l [^>]*>", page)
+    assert len(lists) == 5
+    for said in lists:
+        assert "padding-right:2" in said
+        assert "padding-left" not in said
+    assert "text-align:left" not in page
+    assert "border-left:4px" not in page
+
+
+@pytest.mark.parametrize("locale", ["de-simple", "en", "uk", "ar"])
+def test_a_variant_has_the_blocks_and_sections_of_the_text_it_is_one_of(locale: str) -> None:
+    library = read_content(load_settings(ROOT, {}))
+    german = library.find("digital-kommunizieren/01-ziele", "de")
+    variant = library.find("digital-kommunizieren/01-ziele", locale)
+    assert variant.locale == locale
+
+    def skeleton(text: str) -> list[str]:
+        return re.findall(r"^(##|:::\s?\w*|!\[|\d\. )", text, re.MULTILINE)
+
+    assert skeleton(variant.body) == skeleton(german.body)
+
+
+def test_every_language_of_the_frame_says_all_its_words() -> None:
+    words = tomllib.loads((ROOT / "templates" / "words.toml").read_text(encoding="utf-8"))
+    assert set(words) == {"de", "de-simple", "en", "uk", "ar"}
+    for locale, said in words.items():
+        assert said.keys() == words["de"].keys(), locale
 
 
 @pytest.fixture(scope="module")
@@ -59,20 +102,21 @@ def browser() -> Iterator[Any]:
 @pytest.mark.browser
 @pytest.mark.slow
 @pytest.mark.parametrize("design", ["light", "dark"])
-@pytest.mark.parametrize("width", [320, 1024])
+@pytest.mark.parametrize("width", [375, 1024])
 def test_mails_are_accessible_in_both_designs(browser: Any, design: str, width: int) -> None:
     """No violation that axe knows, contrast among them; nothing wider than a phone."""
     from axe_playwright_python.sync_playwright import Axe
 
     page = browser.new_page(color_scheme=design, viewport={"width": width, "height": 900})
     library = read_content(load_settings(ROOT, {}))
-    one_of_each = {source.kind: source for source in library.sources}
-    for text in (compile_text(library, source) for source in one_of_each.values()):
+    for text in compile_all(library):
         assert text.compiled is not None
         filled = values({"first_name": "Ada"}, hrefs=text.hrefs)
         page.set_content(fill(text.compiled, "html", filled))
         found = Axe().run(page, options=WCAG).response["violations"]
         told = [(f["id"], n["target"], n["failureSummary"]) for f in found for n in f["nodes"]]
-        assert told == [], text.source.slug
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, text.source.slug
+        assert told == [], text.source.path
+        page.set_viewport_size({"width": 320, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") <= 320, text.source.path
+        page.set_viewport_size({"width": width, "height": 900})
     page.close()

@@ -137,6 +137,26 @@ def test_greeting_is_the_salutation_or_made_of_the_names(
     assert placeholders(person)["greeting"] == greeting
 
 
+@pytest.mark.parametrize(
+    ("locale", "stranger", "ada"),
+    [
+        ("de-simple", "Guten Tag", "Guten Tag Ada"),
+        ("en-GB", "Hello", "Hello Ada"),
+        ("uk", "Добрий день", "Добрий день, Ada"),
+        ("ar", "مرحبًا", "مرحبًا Ada"),
+        ("tlh", "Guten Tag", "Guten Tag Ada"),
+    ],
+)
+def test_greeting_is_in_the_language_of_the_text(locale: str, stranger: str, ada: str) -> None:
+    assert placeholders({}, locale)["greeting"] == stranger
+    assert placeholders({"first_name": "Ada"}, locale)["greeting"] == ada
+
+
+@pytest.mark.parametrize("name", ["{}", "{0.__class__}", "%s {"])
+def test_a_name_that_looks_like_a_marker_is_a_name(name: str) -> None:
+    assert placeholders({"first_name": name})["greeting"] == f"Guten Tag {name}"
+
+
 def test_values_are_escaped_in_html_and_literal_in_text() -> None:
     mail = made({"first_name": "<b>{{ 7*7 }}</b>&"})
     assert "&lt;b&gt;{{ 7*7 }}&lt;/b&gt;&amp;" in body(mail, "html")

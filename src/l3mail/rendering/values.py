@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-_GREETINGS = {"de": "Guten Tag", "en": "Hello"}
+_GREETINGS = {"de": "Guten Tag {}", "en": "Hello {}", "uk": "Добрий день, {}", "ar": "مرحبًا {}"}
 
 
 def placeholders(person: Mapping[str, Any], locale: str = "de") -> dict[str, Any]:
@@ -16,7 +16,7 @@ def placeholders(person: Mapping[str, Any], locale: str = "de") -> dict[str, Any
     names = [person.get("first_name"), person.get("last_name")]
     full = " ".join(name for name in names if name)
     return {
-        "greeting": person.get("salutation") or f"{hello} {full}".strip(),
+        "greeting": person.get("salutation") or hello.format(full).rstrip(" ,"),
         "first_name": person.get("first_name") or "",
         "last_name": person.get("last_name") or "",
         "salutation": person.get("salutation") or "",
