@@ -17,6 +17,7 @@ from l3mail.locales import (
     direction,
     moment_in_words,
     number,
+    own_name,
     percentage,
     short_date,
     slot_in_words,
@@ -88,6 +89,21 @@ def test_arabic_runs_from_the_right_and_simple_german_does_not() -> None:
     assert direction("ar") == "rtl"
     assert direction("fa-AF") == "rtl"
     assert direction("de-simple") == "ltr"
+
+
+@pytest.mark.parametrize(
+    ("tag", "name"),
+    [
+        ("uk", "Українська"),
+        ("ar-SY", "العربية"),
+        ("de-simple", "Deutsch"),
+        ("EN", "English"),
+        ("tlh-x", "tlh-x"),
+        ("", ""),
+    ],
+)
+def test_a_language_is_called_what_its_speakers_call_it(tag: str, name: str) -> None:
+    assert own_name(tag) == name
 
 
 def test_dates_are_said_in_the_language_whatever_the_variant() -> None:

@@ -167,6 +167,18 @@ def test_language_and_tracking_are_saved_with_evidence(porch: Porch) -> None:
     assert acts == ["tracking_granted", "tracking_withdrawn"]
 
 
+def test_saving_keeps_a_language_that_the_pages_do_not_speak(porch: Porch) -> None:
+    person, link = learner(porch)
+    porch.village.change(SUBSCRIBER, person, locale="ar")
+    page = porch.client.get(link).text
+    assert '<option value="ar" lang="ar" selected>العربية</option>' in page
+    form = form_of(page, 2)
+    porch.client.post(link, data=form)
+    assert porch.village.row(SUBSCRIBER, person)["locale"] == "ar"
+    assert 'value="ar"' not in porch.client.post(link, data={**form, "language": "de"}).text
+    assert porch.village.row(SUBSCRIBER, person)["locale"] == "de"
+
+
 def test_where_nobody_is_tracked_nothing_says_otherwise(village: Village, tmp_path: Path) -> None:
     with open_porch(village, tmp_path) as porch:
         person, link = learner(porch)

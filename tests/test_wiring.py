@@ -126,6 +126,25 @@ def test_the_greeting_speaks_the_language_of_the_text(village: Village, mail: Pa
     assert said == ["Guten Tag Ada", "Hello Ada"]
 
 
+@pytest.mark.parametrize(
+    ("locale", "said"),
+    [
+        ("uk", "Добрий день, Ada"),
+        ("ar-SY", "مرحبًا Ada"),
+        ("fa", "Guten Tag Ada"),
+    ],
+)
+def test_a_learner_gets_the_text_of_their_language_or_the_nearest(
+    village: Village, mail: Parsed, locale: str, said: str
+) -> None:
+    for tag in ("de", "uk", "ar"):
+        village.publish("kurs/01", tag, text="{{ greeting }}")
+    person = village.learner(first_name="Ada", locale=locale)
+    body = mail(village.delivery(person)).get_body(("plain",))
+    assert body is not None
+    assert body.get_content().strip() == said
+
+
 def test_a_fresh_link_is_for_its_request_alone(
     village: Village, settings: Settings, mail: Parsed
 ) -> None:

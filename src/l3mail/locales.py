@@ -79,6 +79,13 @@ def direction(tag: str) -> str:
     return _spoken(tag).text_direction
 
 
+def own_name(tag: str) -> str:
+    """What a language calls itself, such as "Українська"; the tag where that is not known."""
+    spoken = _spoken(tag)
+    name = spoken.get_language_name() if spoken.language == tag.partition("-")[0].lower() else None
+    return name[:1].upper() + name[1:] if name else tag
+
+
 def date_in_words(day: date, tag: str) -> str:
     """Such as "Montag, 30. November 2026"."""
     from babel.dates import format_date  # noqa: PLC0415 - costs 40 ms that falling back never needs

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from l3mail import consents, courses, outbox, streams, subscribers
 from l3mail.addresses import clean_name, parse_address
 from l3mail.errors import AddressError, SubscriberError, TokenError
-from l3mail.locales import choose
+from l3mail.locales import choose, own_name
 from l3mail.streams import Offer
 from l3mail.subscribers import EnrollmentStanding, Standing
 from l3mail.tokens import Purpose
@@ -120,7 +120,7 @@ async def _page(visit: Visit, numbers: tuple[int, ...], notice: str = "") -> Res
         return visit.stale() if len(numbers) == 2 else visit.note("gone")
     states = {stream.slug: stream.state for stream in standing.streams}
     tracking = visit.door.settings.tracking.mode == "consent"
-    known = visit.door.words.locales
+    tongues = _tongues(visit, standing)
     return visit.page(
         "preferences",
         notice=visit.say(notice) if notice else "",
@@ -139,11 +139,23 @@ async def _page(visit: Visit, numbers: tuple[int, ...], notice: str = "") -> Res
             if e.state in courses.RUNNING
         ],
         weeks=WEEKS,
-        tongues=[(tag, visit.door.words.say(tag, "house.language")) for tag in known],
-        chosen=choose([standing.locale], known, visit.door.settings.workspace.locale),
+        tongues=list(tongues.items()),
+        chosen=choose([standing.locale], tongues, visit.door.settings.workspace.locale),
         tracking=tracking and (agreed.get("tracking") or visit.say("subscribe.tracking_agree")),
         tracked=standing.tracking,
     )
+
+
+def _tongues(visit: Visit, standing: Standing) -> dict[str, str]:
+    """Languages to choose from, by tag: those of the pages, and the person's own.
+
+    Texts may exist in one that pages do not speak; left out, saving would change it.
+    """
+    words = visit.door.words
+    tongues = {tag: words.say(tag, "house.language") for tag in words.locales}
+    if standing.locale and not choose([standing.locale], tongues, ""):
+        tongues[standing.locale] = own_name(standing.locale)
+    return tongues
 
 
 def _offers(connection: Connection, standing: Standing) -> list[Offer]:
@@ -239,7 +251,7 @@ def _change_other(
         connection,
         standing.subscriber_id,
         visit.now,
-        locale=locale if locale in visit.door.words.locales else None,
+        locale=locale if locale in _tongues(visit, standing) else None,
         tracking=None if must_ask else tracking,
         wording_id=wording.id if wording else None,
     )
