@@ -1,7 +1,6 @@
 """The workspace that the program carries: sound, light, and readable in both designs."""
 
 import re
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -52,16 +51,17 @@ def test_a_text_read_from_right_to_left_is_so_in_every_column_and_list() -> None
     page = fill(text.compiled, "html", values(hrefs=text.hrefs))
     assert '<html lang="ar" dir="rtl"' in page
     assert "direction:ltr" not in page
-    columns = re.findall(r'<div class="mj-column[^>]*>', page)
+    columns = re.findall(r'<div class="[^"]*mj-column[^>]*>', page)
     assert len(columns) > 5
     assert [column for column in columns if "direction:rtl" not in column] == []
-    assert "text-align:right" in page
+    words = re.findall(r'<div style="font-family[^>]*>', page)
+    assert len(words) > 20
+    assert [said for said in words if "text-align:right" not in said] == []
     lists = re.findall(r"<[uo]l [^>]*>", page)
     assert len(lists) == 5
     for said in lists:
         assert "padding-right:2" in said
         assert "padding-left" not in said
-    assert "text-align:left" not in page
     assert "border-left:4px" not in page
 
 
@@ -76,13 +76,6 @@ def test_a_variant_has_the_blocks_and_sections_of_the_text_it_is_one_of(locale: 
         return re.findall(r"^(##|:::\s?\w*|!\[|\d\. )", text, re.MULTILINE)
 
     assert skeleton(variant.body) == skeleton(german.body)
-
-
-def test_every_language_of_the_frame_says_all_its_words() -> None:
-    words = tomllib.loads((ROOT / "templates" / "words.toml").read_text(encoding="utf-8"))
-    assert set(words) == {"de", "de-simple", "en", "uk", "ar"}
-    for locale, said in words.items():
-        assert said.keys() == words["de"].keys(), locale
 
 
 @pytest.fixture(scope="module")

@@ -85,6 +85,11 @@ def test_any_text_is_an_answer_and_no_fault(text: str) -> None:
     assert date_in_words(DAY, text)
 
 
+def test_a_tag_with_space_around_it_is_read_as_the_tag() -> None:
+    assert date_in_words(DAY, "en-GB ") == date_in_words(DAY, "en-GB")
+    assert direction(" AR ") == "rtl"
+
+
 def test_arabic_runs_from_the_right_and_simple_german_does_not() -> None:
     assert direction("ar") == "rtl"
     assert direction("fa-AF") == "rtl"

@@ -168,7 +168,7 @@ def _spoken(tag: str) -> "Locale":
     """What Babel knows of a tag: its language, with its territory if there is one."""
     from babel import Locale, UnknownLocaleError  # noqa: PLC0415 - costs 40 ms that falling back never needs
 
-    parts = tag.split("-")
+    parts = tag.strip().split("-")  # Babel takes "mr " for mr and then finds no such file
     territory = next((part.upper() for part in parts[1:] if len(part) == 2), None)
     territory = territory or _HERE.get(parts[0].lower())
     for wish in ((parts[0], territory), (parts[0], None)):
