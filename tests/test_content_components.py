@@ -150,9 +150,33 @@ def test_a_video_is_a_picture_and_a_button_with_one_goal(shelf: Shelf) -> None:
     )
     page, text = parts(shelf, body)
     assert page.count('href="https://video.example.org/1"') == 2
-    assert 'alt="Eine Frau filmt sich selbst."' in page
+    assert 'alt="Video ansehen: Hochkant (Eine Frau filmt sich selbst.)"' in page
+    assert "[Eine Frau filmt sich selbst.]\n\nVideo ansehen" in text
     assert f"{BASE}/media/" in page
     assert "Video ansehen: Hochkant (1:30 Minuten)\nhttps://video.example.org/1\n" in text
+
+
+@pytest.mark.parametrize(
+    ("body", "shows"),
+    [
+        ("Kurz.", "Tipp: Kurz.\n"),
+        ("- a\n- b", "Tipp:\n- a\n- b\n"),
+        ("## Kopf", "Tipp:\nKopf\n====\n"),
+        ("> Zitat", "Tipp:\n> Zitat\n"),
+    ],
+)
+def test_a_tip_as_text_leaves_lists_their_lines(shelf: Shelf, body: str, shows: str) -> None:
+    assert shows in parts(shelf, f"::: tip\n{body}\n:::")[1]
+
+
+def test_an_address_to_write_to_is_one_in_text(shelf: Shelf) -> None:
+    body = "::: event\ntitle: a\nwhen: b\nlink: mailto:a@example.org\n:::"
+    assert "Mehr dazu: a@example.org\n" in parts(shelf, body)[1]
+
+
+@pytest.mark.parametrize(("title", "rule"), [("T", "---"), ("T" * 200, "-" * 72)])
+def test_the_line_below_a_title_has_a_sound_length(shelf: Shelf, title: str, rule: str) -> None:
+    assert f"{title}\n{rule}\n" in parts(shelf, f"::: card\ntitle: {title}\n\na\n:::")[1]
 
 
 def test_a_portrait_says_who_speaks(shelf: Shelf) -> None:
@@ -174,6 +198,7 @@ def test_a_picture_that_only_decorates_is_told_to_nobody(shelf: Shelf) -> None:
 def test_a_checklist_is_a_list_whose_marks_nobody_hears(shelf: Shelf) -> None:
     page, text = parts(shelf, "::: checklist\n- Licht\n- Ton\n:::\n\n- Punkt")
     assert page.count('<span aria-hidden="true">☐</span>') == 2
+    assert page.count('role="list"') == 1
     assert "[ ] Licht\n[ ] Ton\n" in text
     assert "- Punkt" in text
 

@@ -27,7 +27,7 @@ from l3mail.content.markdown import (
     plain,
     visible,
 )
-from l3mail.content.plaintext import TextWriter
+from l3mail.content.plaintext import TextWriter, rule_below
 from l3mail.content.references import References
 from l3mail.errors import quoted
 
@@ -303,10 +303,14 @@ class _Builder:
         values = self.values.get(node)
         if values is None:
             return held
+        name = directive_of(node).name
         title = self.sentinels.plain(str(values.get("title", "")))
-        rule = "-" * min(max(3, len(title)), 72)
-        more = {"body": held, "rule": rule}
-        return self.fill(directive_of(node).name, {**values, **more}, html=False)
+        first = node.children[0].type if node.children else ""
+        more = {"body": held, "rule": rule_below(title, "-"), "prose": first == "paragraph"}
+        for key, kind in COMPONENTS[name].keys.items():
+            if kind.value == "link" and values[key]:
+                more[key] = str(values[key]).removeprefix("mailto:")
+        return self.fill(name, {**values, **more}, html=False)
 
     # -- MJML
 
@@ -359,15 +363,10 @@ class _Builder:
                 more_follow = not apart and node.next_sibling is not None
                 style = "p_before" if more_follow else "p"
                 return self._element("p", self._html_of(node.children), style=style)
-            case "list_item":
-                look = "check" if self.item_mark else None
-                held = self.item_mark + self._html_of(node.children)
-                return self._element("li", held, style=look)
-            case "bullet_list" | "ordered_list" | "blockquote":
-                start = node.attrs.get("start")
-                more = f' start="{int(start)}"' if isinstance(start, int) else ""
-                look = "checks" if self.item_mark and node.tag == "ul" else None
-                return self._element(node.tag, self._html_of(node.children), more, look)
+            case "bullet_list" | "ordered_list" | "list_item":
+                return self._list(node)
+            case "blockquote":
+                return self._element(node.tag, self._html_of(node.children))
             case "fence" | "code_block":
                 return self._element("pre", html.escape(node.content, quote=False))
             case "hr":
@@ -382,6 +381,16 @@ class _Builder:
                 return self._html_of(node.children)
         self._refuse(f"{node.type} is not for mails")
         return ""
+
+    def _list(self, node: SyntaxTreeNode) -> str:
+        held = self._html_of(node.children)
+        if self.item_mark and node.tag == "li":
+            return self._element("li", self.item_mark + held, style="check")
+        if self.item_mark and node.tag == "ul":
+            # Without marks of its own, one screen reader takes it for no list.
+            return self._element("ul", held, ' role="list"', "checks")
+        start = node.attrs.get("start")
+        return self._element(node.tag, held, f' start="{start}"' if isinstance(start, int) else "")
 
     def _html_of(self, nodes: Sequence[SyntaxTreeNode]) -> str:
         return "".join(

@@ -15,6 +15,11 @@ from l3mail.content.references import References
 from l3mail.content.sentinels import Sentinels
 
 
+def rule_below(words: str, mark: str) -> str:
+    """The line below a heading, as long as its words where that is a length for a line."""
+    return mark * min(max(3, len(words)), 72)
+
+
 class TextWriter:
     """Writes one text; `component` writes what a directive comes to, given what it holds."""
 
@@ -51,8 +56,8 @@ class TextWriter:
                 return node.content
             case "heading":
                 words, aside = self._with_aside(node)
-                length = min(max(3, len(self.sentinels.plain(words))), 72)
-                rule = ("=" if node.tag in {"h1", "h2"} else "-") * length
+                mark = "=" if node.tag in {"h1", "h2"} else "-"
+                rule = rule_below(self.sentinels.plain(words), mark)
                 return "\n".join([words, rule, *aside])
             case "paragraph":
                 inside = alone(node)
