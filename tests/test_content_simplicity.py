@@ -76,6 +76,29 @@ def test_only_easy_language_is_judged(shelf: Shelf) -> None:
     assert shelf.findings == []
 
 
+def test_who_has_tested_a_text_decides_what_it_is_called(shelf: Shelf) -> None:
+    def parts(matter: str) -> list[str]:
+        shelf.text("lessons/kurs/01-start.de-simple.md", "Kurz.", matter)
+        compiled = shelf.compiled(locale="de-simple").compiled
+        assert compiled is not None
+        return [compiled["html"], compiled["text"]]
+
+    for part in parts(LESSON):
+        assert "Dieser Text ist in Einfacher Sprache." in part
+    for part in parts(f'{LESSON}\ntested_by: "Büro Klar, Mai 2026"'):
+        assert "Leichter Sprache. Den Text haben geprüft: Büro Klar, Mai 2026" in part
+        assert "Einfacher" not in part
+    german = shelf.compiled().compiled
+    assert german is not None
+    assert "Sprache" not in german["html"]
+
+
+def test_only_easy_texts_are_tested_so(shelf: Shelf) -> None:
+    shelf.lesson(matter=f'{LESSON}\ntested_by: "Büro Klar"')
+    (one,) = shelf.findings
+    assert one.startswith('lessons/kurs/01-start.md:3: "tested_by" is for texts in easy language')
+
+
 def test_easier_words_are_easy() -> None:
     used = {word for words in EASIER.values() for word in words.casefold().split()}
     assert not used & EASIER.keys()

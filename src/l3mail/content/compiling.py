@@ -35,7 +35,7 @@ from l3mail.content.markdown import parse
 from l3mail.content.placeholders import check_placeholders, shown
 from l3mail.content.references import References
 from l3mail.content.sentinels import Sentinels
-from l3mail.content.simplicity import is_simple, judge, judge_words
+from l3mail.content.simplicity import SUFFIX, is_simple, judge, judge_words
 from l3mail.content.sources import Library, Source
 from l3mail.errors import ContentError, quoted
 
@@ -145,6 +145,10 @@ class _Compilation:
         self.opens = body.opens
         if is_simple(source.locale):
             self._check_simplicity()
+        elif source.matter.tested_by:
+            line = source.mapped.line("tested_by")
+            message = f'"tested_by" is for texts in easy language, named like …{SUFFIX}.md'
+            self.faults.error(line, message)
         if body.references.interests and source.kind == "notice":
             self.faults.error(
                 source.body_line, "an interest: link is not for notices; who is asked is not known"
@@ -247,6 +251,13 @@ class _Compilation:
                 f" {suggestion(str(stream), known)} A new one: [streams.{stream}] in l3mail.toml",
             )
 
+    def _easy(self, words: Mapping[str, str]) -> str:
+        """What a text in easy language says of itself; only who has tested it may call it more."""
+        if not is_simple(self.source.locale):
+            return ""
+        tested_by = self.source.matter.tested_by
+        return f"{words['easy_tested']} {tested_by}" if tested_by else words["easy"]
+
     def _check_simplicity(self) -> None:
         source = self.source
         judge_words(source.matter.subject, source.mapped.line("subject"), self.faults)
@@ -333,6 +344,7 @@ class _Compilation:
             "course": source.course,
             "stream": source.kind != "notice",
             "opens": self.opens,
+            "easy": self._easy(words),
         }
 
     def _html(self, body: Body) -> str | None:

@@ -124,6 +124,7 @@ class Matter(BaseModel):
     )
     reply_to: _Mailbox | None = Field(None, description='a sender, "Name <name@example.org>"')
     draft: bool = Field(False, description="true or false")
+    tested_by: _Line = Field("", description="who has tested an easy text, in quotes")
 
     @property
     def rule(self) -> dict[str, Any]:
