@@ -210,6 +210,92 @@ def test_a_button_of_each_kind_leads_where_its_link_does(shelf: Shelf, kind: str
     assert "Zum Kurs: https://kurs.example.org\n" in text
 
 
+QUIZ = """\
+::: quiz q1
+Wie halten Sie das **Telefon**
+für ein Video?
+
+- [ ] quer
+- [x] hochkant, 5 < 6
+- [ ] `egal`
+
+Hochkant füllt das Bild.
+
+Und es ist leichter.
+:::
+"""
+FEEDBACK = """\
+::: feedback nutzen
+from: gar nicht
+to: sehr
+comment: yes
+
+Wie hat Ihnen die Lektion geholfen?
+:::
+"""
+
+
+def test_each_answer_of_a_quiz_is_a_link_to_its_page_with_that_answer_chosen(shelf: Shelf) -> None:
+    page, text = parts(shelf, QUIZ)
+    for value in "abc":
+        assert f'href="{BASE}/quiz/token?of=q1&amp;pick={value}"' in page
+    assert "b) hochkant, 5 &lt; 6</a></li>" in page
+    assert "Wie halten Sie das Telefon für ein Video?</h2>" in page
+    assert f"a) quer: {BASE}/quiz/token?of=q1&pick=a\nb) hochkant, 5 < 6: {BASE}" in text
+    assert "Frage: Wie halten Sie das Telefon für ein Video?\n" in text
+    for part in (page, text):
+        assert "füllt das Bild" not in part
+
+
+def test_what_a_quiz_knows_is_compiled_in_plain_words(shelf: Shelf) -> None:
+    shelf.lesson(QUIZ)
+    compiled = shelf.compiled().compiled
+    assert compiled is not None
+    assert compiled["questions"] == [
+        {
+            "name": "q1",
+            "kind": "quiz",
+            "text": "Wie halten Sie das Telefon für ein Video?",
+            "options": [
+                {"value": "a", "text": "quer", "right": False},
+                {"value": "b", "text": "hochkant, 5 < 6", "right": True},
+                {"value": "c", "text": "egal", "right": False},
+            ],
+            "explanation": "Hochkant füllt das Bild.\n\nUnd es ist leichter.",
+            "comment": False,
+        }
+    ]
+
+
+def test_a_quiz_says_that_several_answers_are_right_where_they_are(shelf: Shelf) -> None:
+    hint = "Mehrere Antworten sind richtig."
+    assert hint not in parts(shelf, QUIZ)[0]
+    page, text = parts(shelf, QUIZ.replace("[ ] quer", "[X] quer"))
+    assert hint in page
+    assert hint in text
+
+
+def test_feedback_is_a_row_of_five_links_with_words_at_both_ends(shelf: Shelf) -> None:
+    page, text = parts(shelf, FEEDBACK)
+    links = re.findall(r'aria-label="([^"]*)"[^>]*href="([^"]*)"', page)
+    said = ["1 (gar nicht)", "2", "3", "4", "5 (sehr)"]
+    assert [words for words, _ in links] == said
+    assert links[3][1] == f"{BASE}/feedback/token?of=nutzen&amp;pick=4"
+    assert "1 = gar nicht, 5 = sehr." in page
+    for n, words in enumerate(said, start=1):
+        assert f"{words}: {BASE}/feedback/token?of=nutzen&pick={n}\n" in text
+    compiled = shelf.compiled().compiled
+    assert compiled is not None
+    (question,) = compiled["questions"]
+    assert (question["kind"], question["comment"]) == ("feedback", True)
+    assert [one["text"] for one in question["options"]] == said
+
+
+def test_a_text_without_questions_is_compiled_as_ever(shelf: Shelf) -> None:
+    shelf.lesson("Guten Tag.")
+    assert "questions" not in (shelf.compiled().compiled or {})
+
+
 def test_titles_of_blocks_keep_the_order_of_headings(shelf: Shelf) -> None:
     page, _ = parts(shelf, f"{EVENT}\n## Danach\n\n{EVENT}")
     assert re.findall(r"<(h\d)[^>]*>Vorlesen", page) == ["h2", "h3"]

@@ -255,6 +255,66 @@ BODIES = {
         4,
         'write "alt: …"',
     ),
+    "a quiz without a name": ("::: quiz\nA?\n\n- [x] b\n- [ ] c\n:::", 4, "write ::: quiz q1"),
+    "a quiz of no name": (
+        "::: quiz Q 1\nA?\n\n- [x] b\n- [ ] c\n:::",
+        4,
+        "is no name for a question",
+    ),
+    "a name of two questions": (
+        "::: quiz q1\nA?\n\n- [x] b\n- [ ] c\n:::\n\n::: quiz q1\nD?\n\n- [x] e\n- [ ] f\n:::",
+        11,
+        'has a question "q1" already',
+    ),
+    "a quiz without a question": ("::: quiz q1\n- [x] b\n- [ ] c\n:::", 4, "holds one question"),
+    "a quiz without answers": ("::: quiz q1\nA?\n\nB.\n:::", 4, "holds one question"),
+    "a quiz with numbers": ("::: quiz q1\nA?\n\n1. [x] b\n2. [ ] c\n:::", 4, "begin with - [ ]"),
+    "an answer without a mark": ("::: quiz q1\nA?\n\n- [x] b\n- c\n:::", 8, "begins with [ ]"),
+    "one answer alone": ("::: quiz q1\nA?\n\n- [x] b\n:::", 7, "needs two answers at least"),
+    "seven answers": (
+        "::: quiz q1\nA?\n\n" + "".join(f"- [x] b{n}\n" for n in range(7)) + ":::",
+        7,
+        "has 6 answers at most",
+    ),
+    "no right answer": ("::: quiz q1\nA?\n\n- [ ] b\n- [ ] c\n:::", 7, "mark one with [x]"),
+    "an answer twice": ("::: quiz q1\nA?\n\n- [x] b\n- [ ] b\n:::", 7, "are the same"),
+    "a placeholder in a quiz": (
+        '::: quiz q1\nA?\n\n- [x] {{ district|default("b") }}\n- [ ] c\n:::',
+        7,
+        "a placeholder may not stand in a question",
+    ),
+    "a condition in a quiz": (
+        "::: quiz q1\nA?\n\n- [x] b\n- [ ] c\n\n{% if district %}d{% endif %}\n:::",
+        10,
+        "a placeholder may not stand in a question",
+    ),
+    "a link in a quiz": (
+        "::: quiz q1\nA?\n\n- [x] b\n- [ ] c\n\n[Mehr dazu](https://a.example)\n:::",
+        10,
+        "a question is words alone",
+    ),
+    "HTML in a quiz": ("::: quiz q1\nA <b>?\n\n- [x] b\n- [ ] c\n:::", 5, "is words alone"),
+    "a quiz in a box": (
+        "::: card\n\n::: quiz q1\nA?\n\n- [x] b\n- [ ] c\n:::\n:::",
+        6,
+        "may not stand in card",
+    ),
+    "feedback without ends": ("::: feedback f\nA?\n:::", 4, 'feedback needs "from"'),
+    "feedback with a list": (
+        "::: feedback f\nfrom: a\nto: b\n\n- [ ] c\n:::",
+        4,
+        "feedback holds one question",
+    ),
+    "feedback with half a comment": (
+        "::: feedback f\nfrom: a\nto: b\ncomment: maybe\n\nC?\n:::",
+        4,
+        "write comment: yes",
+    ),
+    "a placeholder at an end": (
+        "::: feedback f\nfrom: {{ greeting }}\nto: b\n\nC?\n:::",
+        4,
+        "a placeholder may not stand in a question",
+    ),
     "placeholder in a block": ("::: tip\n{{ frist_name }}\n:::", 5, '"first_name"?'),
     "if over the end of a block": (
         "::: tip\n{% if district %}\na\n:::\n\n{% endif %}",
@@ -368,6 +428,23 @@ def test_a_stream_nobody_declared_is_an_error(shelf: Shelf) -> None:
     (told,) = shelf.findings
     assert told.startswith('newsletters/2026-12.md:3: the stream "newsleter" is not declared')
     assert 'did you mean "newsletter"?' in told
+
+
+def test_a_question_is_not_for_notices(shelf: Shelf) -> None:
+    body = "[Bestätigen]({{ links.confirm }})\n\n::: quiz q1\nA?\n\n- [x] b\n- [ ] c\n:::"
+    shelf.text("templates/notices/confirmation.md", body)
+    assert any("a question is not for notices" in told for told in shelf.findings)
+
+
+@pytest.mark.parametrize(("of", "known"), [("q1", True), ("kurs/01-start", True), ("q2", False)])
+def test_a_trigger_may_wait_for_a_question_some_text_asks(
+    shelf: Shelf, of: str, known: bool
+) -> None:
+    shelf.lesson("::: quiz q1\nA?\n\n- [x] b\n- [ ] c\n:::")
+    matter = f'{LESSON}\ntrigger: answered\nof: "{of}"'
+    shelf.text("newsletters/lifecycle/danke.md", matter=matter)
+    told = [one for one in shelf.findings if "is offered by no text here" in one]
+    assert (told == []) is known
 
 
 def test_a_text_over_102_kilobytes_is_an_error(shelf: Shelf) -> None:

@@ -78,7 +78,7 @@ def test_a_lesson_can_be_left_by_one_post_and_says_which_list_it_is_of(
     assert (links["confirm"], links["refuse"], links["course"]) == ("", "", "")
     assert links["privacy"] == "https://stadt.example/datenschutz"
     assert links["home"] == "https://kurse.stadt.example/subscribe"
-    for name in ("unsubscribe", "preferences", "view", "interest"):
+    for name in ("unsubscribe", "preferences", "view", "interest", "quiz", "feedback"):
         assert links[name].startswith(f"https://kurse.stadt.example/{name}/")
 
 

@@ -87,7 +87,9 @@ def png(width: int, height: int) -> bytes:
 
 def values(person: Mapping[str, Any] | None = None, **others: Any) -> dict[str, Any]:
     """What a mail is filled with: each link of ours is its own name."""
-    names = "unsubscribe preferences view confirm refuse interest course privacy home".split()
+    names = (
+        "unsubscribe preferences view confirm refuse interest quiz feedback course privacy home"
+    ).split()
     return {
         **placeholders(person or {}),
         "course": {"title": "Kurs", "slug": "kurs", "lesson": 2, "lessons": 6},

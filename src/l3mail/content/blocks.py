@@ -28,6 +28,7 @@ from l3mail.content.markdown import (
     visible,
 )
 from l3mail.content.plaintext import TextWriter, rule_below
+from l3mail.content.questions import read_question
 from l3mail.content.references import References
 from l3mail.errors import quoted
 
@@ -284,6 +285,8 @@ class _Builder:
         self, node: SyntaxTreeNode, head: Directive, component: Component
     ) -> dict[str, Any]:
         """What stands between the lines of a directive."""
+        if component.holds == "question":
+            return self._question(node, head)
         if component.holds == "link":
             inside = alone(node.children[0]) if len(node.children) == 1 else None
             if inside is None or inside.type != "link":
@@ -297,6 +300,20 @@ class _Builder:
         held = self._held(node)
         self.item_mark = ""
         return {"body": marked(held)}
+
+    def _question(self, node: SyntaxTreeNode, head: Directive) -> dict[str, Any]:
+        """A question, and each answer with the page it leads to; nothing of what is right."""
+        line = self.line
+
+        def refuse(at: SyntaxTreeNode, message: str) -> None:
+            self._enter(at)
+            self._refuse(message)
+
+        question = read_question(head, node, self.sentinels, refuse)
+        self.line = line
+        if question is None:
+            return {"question": "", "several": False, "options": []}
+        return question.shown(self.references.question(question, self._refuse))
 
     def text_of_component(self, node: SyntaxTreeNode, held: str) -> str:
         """A component as text; what it holds is text already."""

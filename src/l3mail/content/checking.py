@@ -40,16 +40,18 @@ def _unheard_of(library: Library, texts: Iterable[Text]) -> list[Finding]:
     slugs = {source.slug for source in library.sources}
     interests: set[str] = set()
     links: set[str] = set()
+    questions: set[str] = set()
     rules = []
     for text in texts:
         if text.compiled is not None:
             interests.update(text.compiled["interests"])
             links.update(name for _, name in text.links if name)
+            questions.update(one["name"] for one in text.compiled.get("questions", ()))
             rules.append((text.source, text.compiled.get("rule", {})))
     known = {
         "interested": interests,
         "clicked": slugs | links,
-        "answered": slugs,
+        "answered": slugs | questions,
         "finished": library.courses,
         "joined": library.courses | library.streams,
     }

@@ -51,7 +51,8 @@ class Text:
 
     `compiled` is JSON: Jinja sources `subject`, `preheader`, `text`, `html`; `stream` (None for
     notices), `kind`, `from` and `reply_to` (None: the workspace's), `interests`, `media` as
-    [digest, name], for lifecycle mailings `rule`, for issues `segment`. `links` are (url, name);
+    [digest, name], `questions` where there are any, for lifecycle mailings `rule`, for issues
+    `segment`. `links` are (url, name);
     text and html name them by `trail` and `hrefs[1]` and so on, and html of a stream has a place
     for a `pixel`.
     """
@@ -149,10 +150,7 @@ class _Compilation:
             line = source.mapped.line("tested_by")
             message = f'"tested_by" is for texts in easy language, named like …{SUFFIX}.md'
             self.faults.error(line, message)
-        if body.references.interests and source.kind == "notice":
-            self.faults.error(
-                source.body_line, "an interest: link is not for notices; who is asked is not known"
-            )
+        self._check_notice(body)
         if not source.body.strip():
             self.faults.error(source.body_line, "there is no text; write one below the ---")
         self.links = tuple(body.references.links)
@@ -178,6 +176,8 @@ class _Compilation:
             "reply_to": matter.reply_to or self._of_course("reply_to"),
             "media": [[medium.digest, medium.name] for medium in body.references.media],
         }
+        if body.references.questions:
+            compiled["questions"] = [one.compiled for one in body.references.questions]
         if matter.rule:
             compiled["rule"] = matter.rule
         elif getattr(matter, "segment", None) is not None:
@@ -206,6 +206,17 @@ class _Compilation:
             (source.body, source.body_line),
         ):
             self._readable &= self._check_placeholders(text, line, self.faults)
+
+    def _check_notice(self, body: Body) -> None:
+        """Refuse what asks for an act in a mail that answers a request."""
+        asked = {
+            "an interest: link": body.references.interests,
+            "a question": body.references.questions,
+        }
+        for what, found in asked.items():
+            if found and self.source.kind == "notice":
+                message = f"{what} is not for notices; who is asked is not known"
+                self.faults.error(self.source.body_line, message)
 
     def _check_frame(self) -> None:
         """A fault of the frame is one of every text in it: none of them could be sent."""

@@ -16,7 +16,7 @@ from l3mail.errors import quoted
 FOLDER: Final = "templates/components"
 
 Value = Literal["words", "link", "image"]
-Holds = Literal["blocks", "list", "link"]
+Holds = Literal["blocks", "list", "link", "question"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,9 @@ class Component:
 
     One that is `wide` is a row of its own across the mail and stands in no other component; what
     an `inset` one holds stands away from its edges. `argument` is an example of the name of its
-    link, "" where it has none; `variants` are the words that may stand there instead. `item_mark`
-    and `bullet` stand before each item of its list, as HTML and as text.
+    link, "" where it has none; a `named` one asks a question, whose name it is, and is not without.
+    `variants` are the words that may stand there instead. `item_mark` and `bullet` stand before
+    each item of its list, as HTML and as text.
     """
 
     keys: Mapping[str, Key]
@@ -43,6 +44,7 @@ class Component:
     wide: bool = True
     inset: bool = False
     argument: str = ""
+    named: bool = False
     variants: tuple[str, ...] = ()
     item_mark: str = ""
     bullet: str = ""
@@ -105,6 +107,24 @@ COMPONENTS: Final[Mapping[str, Component]] = {
         item_mark='<span aria-hidden="true">☐</span>&#160;&#160;',
         bullet="[ ] ",
     ),
+    "quiz": Component(
+        {},
+        "question",
+        inset=True,
+        argument="::: quiz q1",
+        named=True,
+    ),
+    "feedback": Component(
+        {
+            "from": Key("words", "from: gar nicht", needed=True),
+            "to": Key("words", "to: sehr", needed=True),
+            "comment": Key("words", "comment: yes"),
+        },
+        "question",
+        inset=True,
+        argument="::: feedback nutzen",
+        named=True,
+    ),
 }
 
 
@@ -124,7 +144,7 @@ def component_of(head: Directive, line: int, faults: Faults) -> Component | None
         faults.error(
             line + head.lines[name], f"{quoted(name)} stands here twice; delete one of them"
         )
-    if component.argument and head.argument and not head.values.get("link", "").strip():
+    if "link" in component.keys and head.argument and not head.values.get("link", "").strip():
         faults.error(
             line, f"{quoted(head.argument)} names a link, and there is none; write link: …"
         )
@@ -150,10 +170,13 @@ def _check_argument(head: Directive, component: Component, line: int, faults: Fa
             hint = suggestion(said, component.variants)
             faults.error(line, f"{quoted(said)} is no kind of {head.name}; {hint}")
     elif component.argument:
-        if said and not NAME.fullmatch(said):
+        if component.named and not said:
+            faults.error(line, f"{head.name} needs a name behind it; write {component.argument}")
+        elif said and not NAME.fullmatch(said):
+            named = "for a question" if component.named else "for its link"
             faults.error(
                 line,
-                f"{quoted(said)} is no name for its link; use a-z, 0-9 and -, as in"
+                f"{quoted(said)} is no name {named}; use a-z, 0-9 and -, as in"
                 f" {component.argument}",
             )
     elif said:

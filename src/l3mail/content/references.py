@@ -1,4 +1,4 @@
-"""What a text refers to: its numbered links, its interests and its files of media/.
+"""What a text refers to: its numbered links, interests and questions, and its files of media/.
 
 Owns the judgement of a written link and what is put in its place. Looks at no page.
 """
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from l3mail.content.images import Medium
 from l3mail.content.links import fault_of, is_numbered, place_of
 from l3mail.content.matter import NAME
+from l3mail.content.questions import Question
 from l3mail.content.sentinels import Sentinels
 from l3mail.errors import ContentError, quoted
 
@@ -30,6 +31,7 @@ class References:
     find: Callable[..., Medium]
     links: list[tuple[str, str | None]] = field(default_factory=list)
     interests: list[str] = field(default_factory=list)
+    questions: list[Question] = field(default_factory=list)
     media: list[Medium] = field(default_factory=list)
     _places: dict[tuple[str, str | None], str] = field(default_factory=dict)
 
@@ -65,6 +67,14 @@ class References:
         if name not in self.interests:
             self.interests.append(name)
         return self.sentinels.hide("{{ links.interest }}") + f"?of={name}"
+
+    def question(self, question: Question, refuse: Refuse) -> dict[str, str]:
+        """Where each answer to a question leads, by its value."""
+        if any(question.name == known.name for known in self.questions):
+            refuse(f"this text has a question {quoted(question.name)} already; name one otherwise")
+        self.questions.append(question)
+        page = self.sentinels.hide(f"{{{{ links.{question.kind} }}}}") + f"?of={question.name}"
+        return {option.value: f"{page}&pick={option.value}" for option in question.options}
 
     def medium(self, link: str, refuse: Refuse, *, image: bool) -> Medium | None:
         """A file of media/."""

@@ -67,7 +67,10 @@ NO_COURSE: Mapping[str, Any] = MappingProxyType(
 )
 """What a mail that belongs to no course says of it."""
 
-LINKS = ("unsubscribe", "preferences", "view", "confirm", "refuse", "interest", "course")
+ACTS = ("interest", "quiz", "feedback")
+"""The pages of what somebody does from a mail; they share one token."""
+
+LINKS = ("unsubscribe", "preferences", "view", "confirm", "refuse", *ACTS, "course")
 """The personal links a mail may hold, each under its own route; `privacy` and `home` are all's."""
 
 
@@ -80,9 +83,10 @@ def links_of(delivery: Started, settings: Settings, tokens: Tokens) -> dict[str,
         whose = (delivery.subscriber_id or 0, delivery.stream_id or 0, delivery.generation)
         links["unsubscribe"] = make(Purpose.UNSUBSCRIBE, *whose)
         links["view"] = make(Purpose.VIEW, delivery.id)
-        links["interest"] = make(Purpose.ACT, delivery.id)
-    if delivery.enrollment_id is not None:
-        links["course"] = make(Purpose.ACT, delivery.id)
+        act = make(Purpose.ACT, delivery.id)
+        links |= dict.fromkeys(ACTS, act)
+        if delivery.enrollment_id is not None:
+            links["course"] = act
     if delivery.link_request_id is not None:
         fresh = (0, delivery.link_request_id)
         links["preferences"] = make(Purpose.PREFERENCES, *fresh, expires_at=asked_until)
