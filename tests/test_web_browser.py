@@ -9,10 +9,11 @@ import pytest
 
 from l3mail import courses
 from l3mail.courses import Outline
-from l3mail.models import MESSAGE, SIGNUP, SUBSCRIPTION
+from l3mail.models import EVENT, MESSAGE, SIGNUP, SUBSCRIPTION
 from l3mail.tokens import Purpose
 from tests.fakes.chromium import CHROMIUM, browser, faults
 from tests.fakes.porch import TOKENS, declare_streams, open_settings, served
+from tests.fakes.questions import FEEDBACK, QUIZ, SEVERAL, ask
 from tests.fakes.village import Village
 
 MORE = """
@@ -56,6 +57,7 @@ def links(village: Village) -> dict[str, str]:
     message = village.publish(subject="Lektion 1")
     compiled = village.row(MESSAGE, message)["compiled"] | {"interests": ["video"]}
     village.change(MESSAGE, message, compiled=compiled)
+    ask(village, message, QUIZ, SEVERAL, FEEDBACK)
     now = village.now
     delivery = village.delivery(
         person,
@@ -78,6 +80,9 @@ def links(village: Village) -> dict[str, str]:
         "unsubscribe": "/unsubscribe/" + make(Purpose.UNSUBSCRIBE, person, village.stream(), 1),
         "preferences": "/preferences/" + make(Purpose.PREFERENCES, delivery),
         "interest": "/interest/" + make(Purpose.ACT, delivery) + "?of=video",
+        "quiz": "/quiz/" + make(Purpose.ACT, delivery) + "?of=q1&pick=b",
+        "quiz of several": "/quiz/" + make(Purpose.ACT, delivery) + "?of=q2",
+        "feedback": "/feedback/" + make(Purpose.ACT, delivery) + "?of=nutzen",
         "course": "/course/" + make(Purpose.ACT, delivery),
         "view": "/view/" + make(Purpose.VIEW, delivery),
         "stale": "/confirm/x",
@@ -97,9 +102,11 @@ def test_axe_finds_nothing_on_any_page(sqlite_village: Village, base: str, schem
     size = {"width": 320, "height": 640}  # 1280 at 400 % zoom (WCAG 1.4.10)
     found: dict[str, list[str]] = {}
     with browser(base, color_scheme=scheme, viewport=size) as page:
-        for name, link in links(sqlite_village).items():
+        pages = links(sqlite_village)
+        for name, link in pages.items():
             page.goto(link)
             found[name] = faults(page)
+        found |= answering(page, pages)
         page.goto("/subscribe")
         page.fill("#email", "ada@")
         page.click("main button")
@@ -117,6 +124,16 @@ def test_axe_finds_nothing_on_any_page(sqlite_village: Village, base: str, schem
         page.click("button.big")
         found["unsubscribed"] = faults(page)
     assert {name: faults for name, faults in found.items() if faults} == {}
+
+
+def answering(page: Any, pages: dict[str, str]) -> dict[str, list[str]]:
+    """What axe has against the pages behind a question's button."""
+    found = {}
+    for name, more in (("quiz", ""), ("quiz of several", ""), ("feedback", "&pick=4")):
+        page.goto(pages[name] + more)
+        page.click("main button")
+        found[f"{name}, sent"] = faults(page)
+    return found
 
 
 def links_of_a_leaver(village: Village) -> str:
@@ -164,6 +181,38 @@ def test_a_keyboard_is_enough_and_no_script_is_needed(sqlite_village: Village, b
         assert "Lektion 6" in page.locator("main").inner_text()
     states = {row["stream_id"]: row["state"] for row in sqlite_village.rows(SUBSCRIPTION)}
     assert states[sqlite_village.stream("kurs")] == "confirmed"
+
+
+def test_a_question_is_answered_by_keyboard(sqlite_village: Village, base: str) -> None:
+    pages = links(sqlite_village)
+    with browser(base, java_script_enabled=False) as page:
+        keys = page.keyboard
+        page.goto(pages["quiz"].replace("&pick=b", ""))
+        page.focus("#answer-1")
+        keys.press("Space")
+        keys.press("ArrowDown")  # from one radio to the next
+        keys.press("Tab")
+        with page.expect_navigation():
+            keys.press("Enter")
+        assert page.locator("h1").inner_text() == "Richtig"
+        page.focus("text=Weiter zur nächsten Frage")
+        with page.expect_navigation():
+            keys.press("Enter")
+        page.focus("#answer-1")
+        keys.press("Space")
+        keys.press("Tab")
+        keys.press("Space")
+        keys.press("Tab")
+        keys.press("Tab")
+        with page.expect_navigation():
+            keys.press("Enter")
+        assert page.locator("h1").inner_text() == "Richtig"
+        page.focus("text=Weiter zur nächsten Frage")
+        with page.expect_navigation():
+            keys.press("Enter")
+        assert page.locator("h1").inner_text() == "Ihre Meinung"
+    said = [row["data"]["value"] for row in sqlite_village.rows(EVENT)]
+    assert said == ["b", "ab"]
 
 
 def test_focus_is_seen_and_the_trap_is_not(base: str) -> None:

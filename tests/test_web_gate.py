@@ -17,10 +17,12 @@ from l3mail.models import DELIVERY
 from l3mail.tokens import Purpose
 from l3mail.web.gate import Gate, Message, Receive, Scope, Send
 from tests.fakes.porch import Porch, open_porch, title_of
+from tests.fakes.questions import FEEDBACK, QUIZ, ask
 from tests.fakes.village import Village
 
 STALE = "Dieser Link gilt nicht mehr"
-PAGES = ("confirm", "refuse", "unsubscribe", "preferences", "interest", "course", "view")
+ACTS = ("interest", "quiz", "feedback", "course")
+PAGES = ("confirm", "refuse", "unsubscribe", "preferences", "view", *ACTS)
 
 
 @pytest.fixture
@@ -40,6 +42,7 @@ def every_link(porch: Porch) -> list[str]:
     village = porch.village
     person = village.learner(first_name="Ada")
     message = village.publish(html="<p>{{ greeting }}</p>")
+    ask(village, message, QUIZ, FEEDBACK)
     delivery = village.delivery(person, message_id=message)
     signup = village.signup(person)
     request = village.link_request(person)
@@ -52,6 +55,8 @@ def every_link(porch: Porch) -> list[str]:
         "preferences": make(Purpose.PREFERENCES, delivery),
         "view": make(Purpose.VIEW, delivery),
         "interest": make(Purpose.ACT, delivery) + "?of=video",
+        "quiz": make(Purpose.ACT, delivery) + "?of=q1&pick=b",
+        "feedback": make(Purpose.ACT, delivery) + "?of=nutzen&pick=4",
         "course": make(Purpose.ACT, delivery),
     }
     fresh = make(Purpose.PREFERENCES, 0, request, expires_at=hour)
@@ -180,10 +185,7 @@ def test_every_flipped_byte_leads_to_the_same_page(porch: Porch, page: str) -> N
     links = every_link(porch)
     link = next(link for link in links if link.startswith(f"/{page}/")).partition("?")[0]
     token = link.removeprefix(f"/{page}/")
-    assert title_of(porch.client.get(link + "?of=x").text) != STALE or page in {
-        "interest",
-        "course",
-    }
+    assert title_of(porch.client.get(link + "?of=x").text) != STALE or page in ACTS
     before = porch.dump()
     flipped = [
         token[:place] + other + token[place + 1 :]
@@ -205,7 +207,7 @@ def test_every_flipped_byte_leads_to_the_same_page(porch: Porch, page: str) -> N
 
 @pytest.mark.parametrize("page", PAGES)
 def test_a_token_opens_only_what_it_was_made_for(porch: Porch, page: str) -> None:
-    own = {"interest": "act", "course": "act"}.get(page, page)
+    own = "act" if page in ACTS else page
     before = porch.dump()
     for purpose in Purpose:
         for numbers in ((), (1,), (1, 1), (1, 1, 1), (0, 1), (-1,), (10**30, 1, 1)):
@@ -225,7 +227,7 @@ def test_a_token_opens_only_what_it_was_made_for(porch: Porch, page: str) -> Non
 def test_numbers_nobody_has_are_no_fault(
     village: Village, tmp_path: Path, page: str, number: int
 ) -> None:
-    own = {"interest": Purpose.ACT, "course": Purpose.ACT}.get(page) or Purpose(page)
+    own = Purpose.ACT if page in ACTS else Purpose(page)
     with open_porch(village, tmp_path) as porch:
         for count in (1, 2, 3):
             generation = min(number, 2**31 - 1)

@@ -4,6 +4,7 @@
 of it knows the time only as `now`, and nothing of text or SMTP.
 """
 
+from l3mail.courses.completing import complete
 from l3mail.courses.enrollments import (
     ANYBODY_TO_WAKE,
     RUNNING,
@@ -64,6 +65,7 @@ __all__ = [
     "advance",
     "begin",
     "cancel",
+    "complete",
     "dates",
     "define",
     "enroll",

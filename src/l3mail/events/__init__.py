@@ -4,6 +4,7 @@ Owns the rows of `event` and `counter`; what follows from a fact is asked of it 
 elsewhere. Nothing about where a visitor came from is ever known here.
 """
 
+from l3mail.events.answers import Sheet, answer, answered, latest
 from l3mail.events.facts import append, append_once
 from l3mail.events.guestbook import Guestbook
 from l3mail.events.settling import ANY_RAW, next_settlement, settle
@@ -12,10 +13,14 @@ from l3mail.events.visits import Verdict, Visit, of_delivery, record_visits
 __all__ = [
     "ANY_RAW",
     "Guestbook",
+    "Sheet",
     "Verdict",
     "Visit",
+    "answer",
+    "answered",
     "append",
     "append_once",
+    "latest",
     "next_settlement",
     "of_delivery",
     "record_visits",

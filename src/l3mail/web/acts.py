@@ -4,9 +4,11 @@ Owns the pages of `act` links. An explicit act needs no consent to tracking: som
 button that said what it does.
 """
 
-from collections.abc import Mapping
+import mimetypes
+from collections.abc import Collection, Mapping
 from datetime import datetime, time
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import APIRouter
 from fastapi.responses import Response
@@ -28,13 +30,14 @@ from l3mail.web.progress import ARRIVED, progress
 router = APIRouter()
 _Row = Mapping[str, Any]
 _Count = tuple[int, int]
+_Answered = Collection[tuple[str, str]]
 
 
 @router.get("/interest/{token:path}")
 async def show_interest(visit: Visiting, token: str) -> Response:
     """Ask; scanners open every link, and are interested in nothing."""
     of = clean_name(visit.request.query_params.get("of", ""))
-    delivery = _delivery(visit, token)
+    delivery = act_of(visit, token)
     if delivery is None:
         return visit.stale()
     row = await visit.read(lambda connection: _asked(connection, visit, delivery, of))
@@ -46,7 +49,7 @@ async def take_interest(visit: Visiting, token: str) -> Response:
     """Store the act, once for a person, a name and a day."""
     form = await visit.form()
     of = clean_name(one(form, "of") or visit.request.query_params.get("of", ""))
-    delivery = _delivery(visit, token)
+    delivery = act_of(visit, token)
     if delivery is None:
         return visit.stale()
 
@@ -70,15 +73,15 @@ async def take_interest(visit: Visiting, token: str) -> Response:
 @router.get("/course/{token:path}")
 async def show_course(visit: Visiting, token: str) -> Response:
     """The learner's page: what came, what is next, and how to pause."""
-    delivery = _delivery(visit, token)
+    delivery = act_of(visit, token)
     if delivery is None:
         return visit.stale()
 
     def verb(
         connection: Connection,
-    ) -> tuple[EnrollmentStanding, _Count, list[_Row], dict[int, Published]] | None:
+    ) -> tuple[EnrollmentStanding, _Count, list[_Row], dict[int, Published], _Answered] | None:
         rows = outbox.lookup(connection, [delivery])
-        standing = _standing(connection, visit, rows)
+        standing = standing_behind(connection, visit, rows)
         if standing is None:
             return None
         enrollment = _enrollment(connection, standing, rows[0])
@@ -87,22 +90,24 @@ async def show_course(visit: Visiting, token: str) -> Response:
         came = _lessons(connection, enrollment.id)
         ids = {row["message_id"] for row in came if row["message_id"]}
         count = progress(connection, [enrollment.id]).get(enrollment.id, (0, 0))
-        return enrollment, count, came, publishing.load(connection, ids)
+        answered = events.answered(connection, enrollment.id)
+        return enrollment, count, came, publishing.load(connection, ids), answered
 
     found = await visit.read(verb)
     if found is None:
         return visit.stale()
-    enrollment, count, came, texts = found
+    enrollment, count, came, texts, answered = found
     manage = visit.door.tokens.make(Purpose.PREFERENCES, delivery)
     return visit.page(
         "course",
         course=_course(visit, enrollment, count),
-        lessons=[_lesson(visit, row, texts) for row in came],
+        lessons=[_lesson(visit, row, texts, answered) for row in came],
         manage=f"{visit.door.prefix}/preferences/{manage}",
     )
 
 
-def _delivery(visit: Visit, text: str) -> int | None:
+def act_of(visit: Visit, text: str) -> int | None:
+    """The delivery an `act` link was made for; None for any other link."""
     try:
         numbers = visit.door.tokens.read(Purpose.ACT, text, visit.now).numbers
     except TokenError:
@@ -110,9 +115,10 @@ def _delivery(visit: Visit, text: str) -> int | None:
     return numbers[0] if len(numbers) == 1 else None
 
 
-def _standing(
+def standing_behind(
     connection: Connection, visit: Visit, rows: list[dict[str, Any]]
 ) -> subscribers.Standing | None:
+    """Whom a delivery went to, if anybody is left; the visit goes on in their language."""
     person = rows[0]["subscriber_id"] if rows else None
     standing = subscribers.standing(connection, person) if person else None
     visit.choose(standing.locale if standing else None)
@@ -122,7 +128,7 @@ def _standing(
 def _asked(connection: Connection, visit: Visit, delivery: int, of: str) -> _Row | None:
     """The delivery, if it is somebody's and its text has a button of that name."""
     rows = outbox.lookup(connection, [delivery])
-    if _standing(connection, visit, rows) is None or rows[0]["message_id"] is None:
+    if standing_behind(connection, visit, rows) is None or rows[0]["message_id"] is None:
         return None
     text = publishing.load(connection, [rows[0]["message_id"]]).get(rows[0]["message_id"])
     listed = text.compiled.get("interests") if text else None
@@ -167,12 +173,15 @@ def _course(visit: Visit, enrollment: EnrollmentStanding, count: _Count) -> dict
         "state": enrollment.state,
         "received": count[0],
         "total": count[1],
+        "completed": visit.day(enrollment.completed_at) if enrollment.completed_at else "",
         "paused": visit.day(paused) if paused else "",
         "next": visit.moment(due) if due else "",
     }
 
 
-def _lesson(visit: Visit, row: _Row, texts: Mapping[int, Published]) -> dict[str, str]:
+def _lesson(
+    visit: Visit, row: _Row, texts: Mapping[int, Published], answered: _Answered
+) -> dict[str, Any]:
     text = texts.get(row["message_id"])
     view = visit.door.tokens.make(Purpose.VIEW, row["id"])
     ended = row["ended_at"]
@@ -185,4 +194,32 @@ def _lesson(visit: Visit, row: _Row, texts: Mapping[int, Published]) -> dict[str
         "title": title,
         "href": f"{visit.door.prefix}/view/{view}" if text else "",
         "day": short_date(local, visit.tag) if local else "",
+        "questions": _questions(visit, row, text, answered) if text else None,
+        "papers": _papers(visit, text) if text else [],
     }
+
+
+def _questions(
+    visit: Visit, row: _Row, text: Published, answered: _Answered
+) -> dict[str, Any] | None:
+    """How many questions of a lesson are answered, and where the next one is asked."""
+    questions = text.compiled.get("questions", [])
+    waiting = [one for one in questions if (row["slug"], one["name"]) not in answered]
+    if not questions:
+        return None
+    token = visit.door.tokens.make(Purpose.ACT, row["id"])
+    asked = waiting[0] if waiting else None
+    return {
+        "answered": len(questions) - len(waiting),
+        "total": len(questions),
+        "href": f"{visit.door.prefix}/{asked['kind']}/{token}?of={asked['name']}" if asked else "",
+    }
+
+
+def _papers(visit: Visit, text: Published) -> list[dict[str, str]]:
+    """The files a lesson brought along: what of its media is no picture."""
+    return [
+        {"name": name, "href": f"{visit.door.prefix}/media/{digest}/{quote(name)}"}
+        for digest, name in text.compiled.get("media", [])
+        if not (mimetypes.guess_type(name)[0] or "").startswith("image/")
+    ]

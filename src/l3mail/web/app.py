@@ -26,6 +26,7 @@ from l3mail.subscribers import Rules
 from l3mail.tokens import Tokens
 from l3mail.web import (
     acts,
+    answers,
     approving,
     confirmations,
     health,
@@ -112,7 +113,8 @@ def _application(door: Door) -> FastAPI:
     )
     app.state.door = door
     # Letters first: `/unsubscribe/preview` is no token.
-    for part in (letters, signups, confirmations, leaving, preferences, acts, approving, health):
+    parts = (letters, signups, confirmations, leaving, preferences, acts, answers, approving)
+    for part in (*parts, health):
         app.include_router(part.router)
     app.include_router(router)
     app.add_exception_handler(HTTPException, _show_refusal)

@@ -1,0 +1,53 @@
+"""Completing a course: the learner's own act, for whom each quiz of it is answered.
+
+Owns `completed_at`. Finished, the plan's running out, is another thing and decided elsewhere.
+"""
+
+from datetime import datetime
+
+from sqlalchemy import Connection, select, update
+
+from l3mail import events
+from l3mail.models import ENROLLMENT, LESSON, MESSAGE, SUBSCRIBER
+from l3mail.planning import bindings, current_message
+
+
+def complete(
+    connection: Connection, enrollment_id: int, now: datetime, fallback_locale: str
+) -> bool:
+    """Note that an enrollment is completed, if it is and nobody noted it; whether this was now.
+
+    What there is to answer are the quizzes of the structure's lessons, in the versions in force
+    that the learner would be sent.
+    """
+    quizzes = _quizzes(connection, enrollment_id, now, fallback_locale)
+    if not quizzes or quizzes - events.answered(connection, enrollment_id):
+        return False
+    noted = connection.execute(
+        update(ENROLLMENT)
+        .where(ENROLLMENT.c.id == enrollment_id, ENROLLMENT.c.completed_at.is_(None))
+        .values(completed_at=now)
+        .returning(ENROLLMENT.c.id)
+    )
+    return noted.first() is not None
+
+
+def _quizzes(
+    connection: Connection, enrollment_id: int, now: datetime, fallback_locale: str
+) -> set[tuple[str, str]]:
+    """Every quiz of the course, as slug and name."""
+    query = (
+        select(LESSON.c.slug, MESSAGE.c.compiled["questions"])
+        .select_from(ENROLLMENT)
+        .join(SUBSCRIBER, SUBSCRIBER.c.id == ENROLLMENT.c.subscriber_id)
+        .join(LESSON, LESSON.c.structure_id == ENROLLMENT.c.structure_id)
+        .join(MESSAGE, MESSAGE.c.id == current_message(LESSON.c.slug, SUBSCRIBER.c.locale))
+        .where(ENROLLMENT.c.id == enrollment_id)
+    )
+    rows = connection.execute(query, bindings(now, (), fallback_locale))
+    return {
+        (slug, question["name"])
+        for slug, questions in rows
+        for question in questions or ()
+        if question["kind"] == "quiz"
+    }
