@@ -131,7 +131,8 @@ def answering(page: Any, pages: dict[str, str]) -> dict[str, list[str]]:
     found = {}
     for name, more in (("quiz", ""), ("quiz of several", ""), ("feedback", "&pick=4")):
         page.goto(pages[name] + more)
-        page.click("main button")
+        with page.expect_navigation():
+            page.click("main button")
         found[f"{name}, sent"] = faults(page)
     return found
 

@@ -13,6 +13,7 @@ import typer
 from typer.exceptions import TyperException
 
 from l3mail.cli import (
+    answers,
     content,
     courses,
     databases,
@@ -78,6 +79,7 @@ def main_options(
 
 
 content.register(app)
+answers.register(app)
 guiding.register(app)
 courses.register(app)
 explain.register(app)

@@ -1,12 +1,16 @@
-"""Writing the list of people to a file, row by row."""
+"""Writing lists to a file, row by row: people, answers."""
 
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain, zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
+
+import typer
+from typer.core import TyperCommand
 
 from l3mail.errors import SpreadsheetError
 
@@ -17,27 +21,49 @@ if TYPE_CHECKING:
     from l3mail.subscribers.exports import Asked
 
 
+AsCsv = Annotated[
+    Path | None,
+    typer.Option("--csv", metavar="[FILE]", help="Write a CSV file; without a name, print it."),
+]
+AsJson = Annotated[
+    Path | None,
+    typer.Option("--json", metavar="[FILE]", help="Write JSON; without a name, print it."),
+]
+
+
+class MayPrint(TyperCommand):
+    """A command whose --csv and --json may stand without a file, and then print."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments, with the file that is left out filled in."""
+        filled = []
+        for word, following in zip_longest(args, args[1:]):
+            filled.append(word)
+            bare = following is None or following.startswith("--")
+            if bare and word in {"--csv", "--json"}:
+                filled.append("-")
+        return super().parse_args(ctx, filled)
+
+
+def target_of(csv: Path | None, json: Path | None) -> Path:
+    """Where to write to, `-` being standard output; refuses both forms and neither."""
+    if (csv is None) == (json is None):
+        raise typer.BadParameter("say one of --csv and --json, with a file or without")
+    return csv or json or Path("-")
+
+
 def write_csv(database: "Database", asked: "Asked", target: Path, declared: Sequence[str]) -> int:
     """Write people as CSV that a spreadsheet opens and `import` reads back; how many.
 
     Columns are the declared attributes and those that somebody has besides.
     """
-    from l3mail.subscribers import exports, spreadsheets
+    from l3mail.subscribers import exports
 
     def verb(connection: "Connection") -> int:
         names = sorted({*declared, *exports.attribute_names(connection, asked)})
-        count = -1  # the header is a line too
-
-        def rows() -> Iterator[Sequence[str]]:
-            yield [*exports.COLUMNS, *names]
-            for person in exports.everybody(connection, asked):
-                yield exports.as_cells(person, names)
-
-        with opened_for_writing(target) as file:
-            for line in spreadsheets.write(rows()):
-                file.write(line)
-                count += 1
-        return count
+        people = exports.everybody(connection, asked)
+        cells = (exports.as_cells(person, names) for person in people)
+        return write_lines(target, [*exports.COLUMNS, *names], cells)
 
     return database.read(verb)
 
@@ -49,16 +75,33 @@ def write_json(
     from l3mail.subscribers import exports
 
     def verb(connection: "Connection") -> int:
-        count = 0
-        with opened_for_writing(target, mark=False) as file:
-            for person in exports.everybody(connection, asked):
-                file.write("[\n" if count == 0 else ",\n")
-                file.write(json.dumps(shown(person), ensure_ascii=False))
-                count += 1
-            file.write("\n]\n" if count else "[]\n")
-        return count
+        return write_list(target, map(shown, exports.everybody(connection, asked)))
 
     return database.read(verb)
+
+
+def write_lines(target: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> int:
+    """Write rows as CSV, none of whose cells is a formula; how many, without the header."""
+    from l3mail.subscribers import spreadsheets
+
+    count = -1  # the header is a line too
+    with opened_for_writing(target) as file:
+        for line in spreadsheets.write(chain([header], rows)):
+            file.write(line)
+            count += 1
+    return count
+
+
+def write_list(target: Path, rows: Iterable[Any]) -> int:
+    """Write rows as a JSON list, one to a line; how many."""
+    count = 0
+    with opened_for_writing(target, mark=False) as file:
+        for row in rows:
+            file.write("[\n" if count == 0 else ",\n")
+            file.write(json.dumps(row, ensure_ascii=False))
+            count += 1
+        file.write("\n]\n" if count else "[]\n")
+    return count
 
 
 @contextmanager

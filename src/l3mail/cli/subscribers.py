@@ -2,16 +2,14 @@
 
 from dataclasses import replace
 from functools import partial
-from itertools import zip_longest
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
 from l3mail.cli import departures, directory, importing
 from l3mail.cli.context import House, Json, print_json, print_table
 from l3mail.cli.directory import Email, Segment
+from l3mail.cli.exporting import AsCsv, AsJson, MayPrint, target_of, write_csv, write_json
 from l3mail.errors import EntryError, SubscriberError, printable
 
 if TYPE_CHECKING:
@@ -275,32 +273,12 @@ def show(context: typer.Context, email: Email, as_json: Json = False) -> None:
         typer.echo(line)
 
 
-class _MayPrint(TyperCommand):
-    """A command whose --csv and --json may stand without a file, and then print."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the arguments, with the file that is left out filled in."""
-        filled = []
-        for word, following in zip_longest(args, args[1:]):
-            filled.append(word)
-            bare = following is None or following.startswith("--")
-            if bare and word in {"--csv", "--json"}:
-                filled.append("-")
-        return super().parse_args(ctx, filled)
-
-
-@group.command("export", cls=_MayPrint)
+@group.command("export", cls=MayPrint)
 def export(
     context: typer.Context,
     *,
-    csv: Annotated[
-        Path | None,
-        typer.Option("--csv", metavar="[FILE]", help="Write a CSV file; without a name, print it."),
-    ] = None,
-    json: Annotated[
-        Path | None,
-        typer.Option("--json", metavar="[FILE]", help="Write JSON; without a name, print it."),
-    ] = None,
+    csv: AsCsv = None,
+    json: AsJson = None,
     search: Search = None,
     segment: Segment = None,
     status: Status = None,
@@ -310,19 +288,14 @@ def export(
 
     Example: l3mail subscribers export --csv people.csv
     """
-    from l3mail.cli.exporting import write_csv, write_json
-
     house: House = context.obj
-    if (csv is None) == (json is None):
-        raise typer.BadParameter("say one of --csv and --json, with a file or without")
+    target = target_of(csv, json)
     wanted = {"search": search, "segment": segment, "status": status, "stream": stream}
     with house.database() as database:
         asked = database.read(partial(_asked, house=house, wanted=wanted))
         if csv is not None:
-            target = csv
             count = write_csv(database, asked, target, sorted(house.settings.attributes))
         else:
-            target = json or Path("-")
             count = write_json(database, asked, target, lambda row: directory.localised(house, row))
     if str(target) != "-":
         typer.echo(f"{count:,} {'person' if count == 1 else 'people'} written to {target}.")
