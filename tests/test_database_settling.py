@@ -16,6 +16,8 @@ from l3mail.errors import BackupError, SchemaError
 from tests.fakes.disaster import Disaster, hour, on_a_sunday
 
 COMMANDS = {
+    "answers export": "--json",
+    "answers list": "",
     "content diff": "",
     "content history": "kurs/01",
     "content publish": "",
@@ -78,8 +80,8 @@ COMMANDS = {
     "worker": "",
 }
 """Each with the words that bring it as far as the database."""
-STATELESS = {"check", "demo", "init", "preview", "service"}
-"""What reads the workspace's files alone, or makes another one."""
+STATELESS = {"check", "demo", "help", "init", "preview", "service"}
+"""What reads the workspace's files alone, or none, or makes another one."""
 
 
 UNDONE = (

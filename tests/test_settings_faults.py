@@ -66,8 +66,8 @@ FAULTS = [
     pytest.param(
         'folder = "/"',
         'l3mail.toml:1: "folder" is not a key here; known are alerts, attributes, database,'
-        " impressum, log, relay, reports, sender, signup, streams, tracking, uncertain, web,"
-        " workspace",
+        " design, impressum, log, relay, reports, sender, signup, streams, tracking, uncertain,"
+        " web, workspace",
         id="what the program adds is no key",
     ),
     pytest.param(
