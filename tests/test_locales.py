@@ -4,7 +4,7 @@ from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from l3mail.locales import (
@@ -78,6 +78,9 @@ def test_accept_language_is_read_by_weight(header: str, expected: list[str]) -> 
     assert accepted(header) == expected
 
 
+@example("-MR")
+@example("MR ")
+@example("mr-M ")
 @given(st.text(max_size=60))
 def test_any_text_is_an_answer_and_no_fault(text: str) -> None:
     assert choose([*accepted(text), text], KNOWN, "de") in KNOWN

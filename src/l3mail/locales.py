@@ -20,6 +20,7 @@ _TAG = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*")
 _RANGE = re.compile(
     r"\s*([A-Za-z]{2,3}(?:-[A-Za-z0-9]{1,8})*|\*)\s*(?:;\s*q=([01](?:\.\d{1,3})?)\s*)?"
 )
+_LETTERS = re.compile(r"[A-Za-z]{2,8}")
 _MOST_RANGES = 20
 _YEAR = re.compile(r"[,\s]*y+\b")
 _MONTH = re.compile(r"\s*M+\b")
@@ -168,12 +169,15 @@ def _spoken(tag: str) -> "Locale":
     """What Babel knows of a tag: its language, with its territory if there is one."""
     from babel import Locale, UnknownLocaleError  # noqa: PLC0415 - costs 40 ms that falling back never needs
 
-    parts = tag.strip().split("-")  # Babel takes "mr " for mr and then finds no such file
-    territory = next((part.upper() for part in parts[1:] if len(part) == 2), None)
-    territory = territory or _HERE.get(parts[0].lower())
-    for wish in ((parts[0], territory), (parts[0], None)):
+    # Letters alone: Babel takes "mr " and "-MR" for languages and then finds no such file.
+    language, *rest = (part if _LETTERS.fullmatch(part) else "" for part in tag.strip().split("-"))
+    if not language:
+        return Locale("de")
+    territory = next((part.upper() for part in rest if len(part) == 2), None)
+    territory = territory or _HERE.get(language.lower())
+    for wish in (territory, None):
         try:
-            return Locale(wish[0].lower(), territory=wish[1])
+            return Locale(language.lower(), territory=wish)
         except (UnknownLocaleError, ValueError):
             continue
     return Locale("de")
