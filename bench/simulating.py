@@ -36,8 +36,9 @@ YEAR = Goal(
     less_is_better=True,
     in_the_way=(
         "The real planner lives through the year: 1,676 looks at 645 moments, 63,000 statements."
-        " SQLite takes half of it, SQLAlchemy's way there a quarter; two thirds go to triggers,"
-        " whose mails are queued in 6,200 small lots. Fewer looks would be another planner."
+        " SQLite takes a third of the profile, SQLAlchemy's way there a quarter; two thirds go to"
+        " triggers, whose mails are queued in 6,200 small lots. Fewer looks would be another"
+        " planner."
     ),
 )
 

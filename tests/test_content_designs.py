@@ -1,6 +1,5 @@
 """A house's own colours, logo and font: what they change in mails, and which cannot be read."""
 
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -145,7 +144,3 @@ def test_claim_and_font_are_the_houses_own_and_harmless(shelf: Shelf) -> None:
     assert "Lernen &amp; &lt;b&gt;leben&lt;/b&gt; {{ greeting }}" in html
     assert "font-family:Verdana, sans-serif" in html
     assert "Cantarell" not in html
-
-
-def test_without_a_design_all_is_the_layouts_own() -> None:
-    assert not any(asdict(Design()).values())

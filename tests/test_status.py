@@ -386,6 +386,27 @@ def test_a_layout_that_changed_changes_every_text_in_it(kept: Kept) -> None:
     assert len(changed.of("changed")) > everything // 2
 
 
+def test_a_block_that_changed_changes_the_texts_that_hold_it(kept: Kept) -> None:
+    holding = {
+        path.relative_to(kept.folder).as_posix()
+        for path in kept.folder.rglob("*.md")
+        if "::: checklist" in path.read_text()
+    }
+    # Not the first lesson, which is looked at for all that look like it.
+    assert holding
+    assert first_lesson(kept) not in holding
+    kept.change("templates/components/checklist.txt", "[[ body ]]", "Liste: [[ body ]]")
+    assert {one.path for one in kept.survey().of("changed")} == holding
+
+
+def test_a_colour_that_changed_changes_every_text(kept: Kept) -> None:
+    settings = kept.folder / "l3mail.toml"
+    settings.write_text(settings.read_text() + '\n[design.light]\naccent = "#7a1f3d"\n')
+    kept.settings = load_settings(kept.folder, {})
+    survey = kept.survey()
+    assert len(survey.of("changed")) == len(survey.standings)
+
+
 def test_an_image_that_changed_changes_the_texts_that_show_it(kept: Kept) -> None:
     with_image = {
         path.relative_to(kept.folder).as_posix()

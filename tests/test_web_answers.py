@@ -27,9 +27,16 @@ def porch(village: Village, tmp_path: Path) -> Iterator[Porch]:
         yield porch
 
 
-def enrolled(porch: Porch, address: str = "ada@schule.example", **values: Any) -> tuple[int, int]:
-    """Somebody in a course of two lessons: the person, the enrollment."""
+def enrolled(
+    porch: Porch, address: str = "ada@schule.example", *, to_come: bool = False, **values: Any
+) -> tuple[int, int]:
+    """Somebody in a course of two lessons, the second published unless it is to come.
+
+    The person, the enrollment.
+    """
     village = porch.village
+    if not to_come and not any(row["slug"] == "kurs/02" for row in village.rows(MESSAGE)):
+        village.publish("kurs/02")
     outline = Outline(
         slug="kurs",
         title="Digital kommunizieren",
@@ -86,7 +93,7 @@ def test_an_answer_is_a_fact_about_the_version_that_asked(porch: Porch) -> None:
     porch.client.post(f"/quiz/{token}?of=q1&pick=a", data={"of": "q1", "answer": "b"})
     (fact,) = porch.village.rows(EVENT)
     (delivery,) = porch.village.rows(DELIVERY)
-    (message,) = porch.village.rows(MESSAGE)
+    (message,) = (row for row in porch.village.rows(MESSAGE) if row["slug"] == "kurs/01")
     for name in ("subscriber_id", "enrollment_id", "message_id"):
         assert fact[name] == delivery[name]
     assert fact["delivery_id"] == delivery["id"]
@@ -372,13 +379,25 @@ def test_who_begins_again_answers_again(porch: Porch) -> None:
     village.change(ENROLLMENT, first["id"], state="cancelled", next_due_at=None)
     fresh = {key: value for key, value in first.items() if key not in {"id", "completed_at"}}
     second = village.insert(ENROLLMENT, **fresh)
-    (message,) = village.rows(MESSAGE)
+    (message,) = (row for row in village.rows(MESSAGE) if row["slug"] == "kurs/01")
     again = lesson(porch, (first["subscriber_id"], second), message["id"])
     assert "answer" not in form_of(porch.client.get(f"/quiz/{again}").text)
     assert completed(porch, second) is None
     porch.client.post(f"/quiz/{again}", data={"of": "q1", "answer": "b"})
     assert answers(porch) == [("q1", "b")] * 2
     assert completed(porch, second)
+
+
+def test_a_course_with_a_lesson_to_come_is_not_completed(porch: Porch) -> None:
+    whose = enrolled(porch, to_come=True)
+    message = porch.village.publish()
+    ask(porch.village, message, QUIZ)
+    token = lesson(porch, whose, message)
+    porch.client.post(f"/quiz/{token}", data={"of": "q1", "answer": "b"})
+    assert not completed(porch, whose[1])
+    porch.village.publish("kurs/02")
+    porch.client.post(f"/quiz/{token}", data={"of": "q1", "answer": "a"})
+    assert completed(porch, whose[1])
 
 
 def test_a_course_that_asks_nothing_any_more_is_completed_by_nothing(porch: Porch) -> None:

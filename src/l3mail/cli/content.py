@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from l3mail.cli.context import DryRun, House, Json, Yes, confirm, print_json, print_table
+from l3mail.cli.context import DryRun, House, Json, Yes, bar, confirm, print_json, print_table
 from l3mail.errors import ContentError, printable
 
 if TYPE_CHECKING:
@@ -361,15 +361,11 @@ def check(
 
 def _asked(texts: "Sequence[Text]") -> "list[Finding]":
     """What the links lead to, with a bar for who waits."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
-
     from l3mail.upkeep import links
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("asking where links lead", total=1.0)
-        return links.look(texts, lambda share: progress.update(task, completed=share))
+    what = "asking where links lead"
+    with bar(what) as tell:
+        return links.look(texts, lambda share: tell(what, share))
 
 
 def preview(

@@ -171,6 +171,22 @@ def require_states(wanted: Sequence[str] | None, known: Sequence[str]) -> None:
             raise typer.BadParameter(f"{state!r} is no state; known are {', '.join(known)}")
 
 
+@contextmanager
+def bar(what: str) -> Iterator[Callable[[str, float], None]]:
+    """A bar on a terminal's stderr, nothing elsewhere; told what is done now, and its share."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda _what, _share: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(what, total=1.0)
+        yield lambda what, share: progress.update(task, description=what, completed=share)
+
+
 def print_json(value: object) -> None:
     """JSON for programs: UTF-8, instants in ISO form."""
     typer.echo(json.dumps(value, ensure_ascii=False, indent=2, default=_plain))

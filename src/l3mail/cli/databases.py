@@ -1,14 +1,12 @@
 """Commands that keep the database: bring it up to date, back it up, put it back, reconcile it."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from l3mail.cli import reconciling
-from l3mail.cli.context import House, Json, Yes, confirm, counted, print_json
+from l3mail.cli.context import House, Json, Yes, bar, confirm, counted, print_json
 from l3mail.cli.moments import told
 from l3mail.errors import BackupError
 
@@ -97,22 +95,6 @@ def _prepare_founding(house: House, *, start_empty: bool) -> None:
             typer.echo(f"Kept beside: {path}")
 
 
-@contextmanager
-def _bar() -> "Iterator[Callable[[str, float], None]]":
-    """A bar on a terminal's stderr, nothing elsewhere."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda _what, _share: None
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("reading", total=1.0)
-        yield lambda what, share: progress.update(task, description=what, completed=share)
-
-
 # -- backup
 
 
@@ -159,7 +141,7 @@ def backup(
     if settings.database_file is not None:
         require_founded(settings)
     target = _place(file, out or settings.state_dir / BACKUPS_FOLDER)
-    with opened(settings.database_url) as database, _bar() as tell:
+    with opened(settings.database_url) as database, bar("reading") as tell:
         made = backups.back_up(
             settings,
             database,
@@ -261,7 +243,7 @@ def restore(
         confirm(
             "Put it in the place of the database that is here? That one is kept beside.", yes=yes
         )
-    with _bar() as tell:
+    with bar("reading") as tell:
         done = backups.restore(
             settings,
             plan,

@@ -11,6 +11,7 @@ from l3mail.content.designs import Design
 from l3mail.content.findings import Finding
 from l3mail.content.images import Medium, digest_of
 from l3mail.content.layouts import foreign_resources
+from l3mail.content.markdown import block_names
 from l3mail.content.matter import parse_duration
 from l3mail.content.placeholders import TESTS
 from l3mail.content.sources import Library, Source, read_library
@@ -26,6 +27,7 @@ __all__ = [
     "Source",
     "Text",
     "Wording",
+    "block_names",
     "check",
     "compile_all",
     "compile_text",

@@ -14,6 +14,7 @@ from markdown_it.tree import SyntaxTreeNode
 
 from l3mail.content.components import COMPONENTS, Component, component_of
 from l3mail.content.findings import Faults
+from l3mail.content.images import Medium
 from l3mail.content.layouts import marked
 from l3mail.content.markdown import (
     DEEPEST,
@@ -55,6 +56,7 @@ class Body:
 
     mjml: str
     text: str
+    tree: SyntaxTreeNode
     references: References
     opens: str = ""
 
@@ -81,7 +83,7 @@ def build_body(
     writer = TextWriter(sentinels, references, builder.text_of_component)
     first = root.children[0] if root.children else None
     opens = directive_of(first).name if first is not None and first.type == DIRECTIVE else ""
-    return Body(mjml, writer.blocks(root.children).strip("\n"), references, opens)
+    return Body(mjml, writer.blocks(root.children).strip("\n"), root, references, opens)
 
 
 class _Builder:
@@ -270,7 +272,7 @@ class _Builder:
             else:
                 medium = self.references.picture(said, self._refuse)
                 values[name] = self.references.address_of(medium) if medium else ""
-                values[f"{name}_width"] = min((medium and medium.width) or COLUMN, COLUMN)
+                values[f"{name}_width"] = _width(medium)
         self.line = line
         if "image" in values and "alt" in component.keys and "alt" not in values:
             self._refuse(
@@ -354,13 +356,11 @@ class _Builder:
         if medium is None:
             return ""
         url = self.references.address_of(medium)
-        # No height: fixed, it would squeeze the image on a narrow screen.
-        width = min(medium.width or COLUMN, COLUMN)
         link = f' href="{html.escape(href)}"' if href else ""
         kind = f"image{self._inner}"
         return (
             f'<mj-image css-class="{kind}" mj-class="{kind}" src="{html.escape(url)}"'
-            f' width="{width}px" alt="{html.escape(alt)}"{link} />'
+            f' width="{_width(medium)}px" alt="{html.escape(alt)}"{link} />'
         )
 
     def html(self, node: SyntaxTreeNode) -> str:
@@ -477,6 +477,11 @@ _BLOCKS = frozenset(
     "tags heading paragraph bullet_list ordered_list list_item blockquote fence code_block hr"
     " html_block inline directive".split()
 )
+
+
+def _width(medium: Medium | None) -> int:
+    # No height beside it: fixed, it would squeeze the image on a narrow screen.
+    return min((medium and medium.width) or COLUMN, COLUMN)
 
 
 def _first_line(node: SyntaxTreeNode) -> int:

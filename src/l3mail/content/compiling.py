@@ -13,7 +13,7 @@ from typing import Any
 from l3mail.content.blocks import Body, build_body
 from l3mail.content.components import FOLDER as COMPONENTS
 from l3mail.content.designs import SETTINGS, Design, check_palette
-from l3mail.content.findings import Faults, Finding, suggestion
+from l3mail.content.findings import Faults, Finding, line_of, suggestion
 from l3mail.content.images import Medium, find_medium
 from l3mail.content.layouts import (
     FOLDER as LAYOUTS,
@@ -22,7 +22,6 @@ from l3mail.content.layouts import (
     WORDS,
     Layout,
     check_piece,
-    direction,
     fill_frame,
     marked,
     read_layout,
@@ -31,13 +30,13 @@ from l3mail.content.layouts import (
 )
 from l3mail.content.links import longest, with_pixel
 from l3mail.content.mappings import split_front_matter
-from l3mail.content.markdown import parse
 from l3mail.content.placeholders import check_placeholders, shown
 from l3mail.content.references import References
 from l3mail.content.sentinels import Sentinels
 from l3mail.content.simplicity import SUFFIX, is_simple, judge, judge_words
 from l3mail.content.sources import Library, Source
 from l3mail.errors import ContentError, quoted
+from l3mail.locales import direction
 
 LARGEST_HTML = 102 * 1024
 """Gmail cuts off what is longer, the footer with its links first."""
@@ -127,6 +126,7 @@ class _Compilation:
                 *self.words.values(),
             ]
         )
+        self.said = {name: self.sentinels.hide(word) for name, word in self.words.items()}
         self.references = References(self.sentinels, self._find)
         self.pieces: set[str] = set()
         self.logos = self._logos()
@@ -145,7 +145,7 @@ class _Compilation:
         ]
         self.opens = body.opens
         if is_simple(source.locale):
-            self._check_simplicity()
+            self._check_simplicity(body)
         elif source.matter.tested_by:
             line = source.mapped.line("tested_by")
             message = f'"tested_by" is for texts in easy language, named like …{SUFFIX}.md'
@@ -225,7 +225,7 @@ class _Compilation:
         for path, text, line in (
             (layout.path, layout.mjml, layout.mjml_line),
             (layout.text_path, layout.text, 1),
-            *((WORDS, word, _line_of(word, self.library.words)) for word in self.words.values()),
+            *((WORDS, word, line_of(word, self.library.words)) for word in self.words.values()),
         ):
             faults = Faults(path)
             check_placeholders(text, line, faults, attributes=self.library.attributes)
@@ -262,19 +262,18 @@ class _Compilation:
                 f" {suggestion(str(stream), known)} A new one: [streams.{stream}] in l3mail.toml",
             )
 
-    def _easy(self, words: Mapping[str, str]) -> str:
+    def _easy(self) -> str:
         """What a text in easy language says of itself; only who has tested it may call it more."""
         if not is_simple(self.source.locale):
             return ""
         tested_by = self.source.matter.tested_by
-        return f"{words['easy_tested']} {tested_by}" if tested_by else words["easy"]
+        return f"{self.said['easy_tested']} {tested_by}" if tested_by else self.said["easy"]
 
-    def _check_simplicity(self) -> None:
+    def _check_simplicity(self, body: Body) -> None:
         source = self.source
         judge_words(source.matter.subject, source.mapped.line("subject"), self.faults)
         judge_words(source.matter.preheader, source.mapped.line("preheader"), self.faults)
-        tree = parse(self.sentinels.hide(source.body), self.sentinels)
-        judge(tree, source.body_line, self.faults)
+        judge(body.tree, source.body_line, self.faults)
 
     def _logos(self) -> dict[str, str]:
         """Where the logos are fetched: `light`, and `dark` where there is another one for it."""
@@ -316,8 +315,7 @@ class _Compilation:
         if path not in self.pieces:
             self.pieces.add(path)
             check_placeholders(frame, 1, faults, attributes=self.library.attributes)
-        own = {word: self.sentinels.hide(text) for word, text in self.words.items()}
-        more = {"words": own, "inline": self.styles} | self._design_values()
+        more = {"inline": self.styles} | self._design_values()
         filled = fill_frame(
             path, self.sentinels.hide(frame), more | dict(values), files={}, faults=faults
         )
@@ -330,6 +328,7 @@ class _Compilation:
         """What every frame knows of the design and of the language it is read in."""
         way, design = direction(self.source.locale), self.library.design
         return {
+            "words": self.said,
             "lang": self.source.locale,
             "dir": way,
             "start": "right" if way == "rtl" else "left",
@@ -343,19 +342,17 @@ class _Compilation:
 
     def _frame_values(self, body: object, *, escape: bool) -> dict[str, Any]:
         source, hide = self.source, self.sentinels.hide
-        words = {name: hide(word) for name, word in self.words.items()}
         kind = "notice" if source.kind == "notice" else "course" if source.course else "stream"
         return self._design_values() | {
             "body": body,
-            "words": words,
-            "why": words.get(f"why_{kind}", ""),
+            "why": self.said.get(f"why_{kind}", ""),
             "subject": hide(source.matter.subject) if escape else "",
             "preheader": hide(source.matter.preheader) if escape else "",
             "kind": source.kind,
             "course": source.course,
             "stream": source.kind != "notice",
             "opens": self.opens,
-            "easy": self._easy(words),
+            "easy": self._easy(),
         }
 
     def _html(self, body: Body) -> str | None:
@@ -445,14 +442,9 @@ def check_frames(library: Library) -> list[Finding]:
     faults = Faults(WORDS)
     for locale in _locales(library.words):
         for word in read_words(library.words, locale, locale).values():
-            line = _line_of(word, library.words)
+            line = line_of(word, library.words)
             check_placeholders(word, line, faults, attributes=library.attributes)
     return found + faults.found
-
-
-def _line_of(word: str, words: str) -> int:
-    before, found, _ = words.partition(word)
-    return before.count("\n") + 1 if found else 1
 
 
 def _locales(words: str) -> list[str]:

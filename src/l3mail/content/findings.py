@@ -51,6 +51,12 @@ class Faults:
         return any(finding.severity == "error" for finding in self.found)
 
 
+def line_of(piece: str, text: str) -> int:
+    """The line of a text a piece begins in; the first where it is not in it as it stands."""
+    before, found, _ = text.partition(piece)
+    return before.count("\n") + 1 if found else 1
+
+
 def suggestion(word: str, known: Iterable[str]) -> str:
     """The second half of "x is not …": the nearest known word, or all of them if none is near."""
     names = sorted(known)

@@ -66,7 +66,6 @@ _INCLUDED_AS: Final = {
     "html": ("<mj-raw>", "</mj-raw>"),
     "css": ("<mj-style>", "</mj-style>"),
 }
-_RIGHT_TO_LEFT: Final = frozenset({"ar", "fa", "he", "ur"})
 _FOREIGN_TAGS: Final = frozenset(
     "link script iframe object embed form input video audio source base".split()
 )
@@ -148,11 +147,6 @@ def read_words(text: str, locale: str, workspace_locale: str) -> dict[str, str]:
             raise ContentError(f'{WORDS}: [{tag}] should hold lines such as view = "…"')
         words = table | words
     return words
-
-
-def direction(locale: str) -> str:
-    """Which way a locale's script runs."""
-    return "rtl" if locale.partition("-")[0] in _RIGHT_TO_LEFT else "ltr"
 
 
 def fill_frame(

@@ -61,9 +61,16 @@ def directive_of(node: SyntaxTreeNode) -> Directive:
     return head
 
 
+def block_names(markdown: str) -> set[str]:
+    """The names behind a text's `:::`, those of unknown blocks and of shown ones too."""
+    found = map(_OPENING.fullmatch, map(str.strip, markdown.splitlines()))
+    return {one[1] for one in found if one}
+
+
 def is_stray(line: str) -> bool:
     """Whether a line of text looks like the end of a directive, or like one that failed."""
-    return visible(line).startswith(("::: ", ":::")) or _ALMOST.match(visible(line)) is not None
+    seen = visible(line)
+    return seen.startswith(":::") or _ALMOST.match(seen) is not None
 
 
 def visible(text: str) -> str:

@@ -18,10 +18,10 @@ def complete(
     """Note that an enrollment is completed, if it is and nobody noted it; whether this was now.
 
     What there is to answer are the quizzes of the structure's lessons, in the versions in force
-    that the learner would be sent.
+    that the learner would be sent; while one of them is not published, nobody knows all.
     """
     quizzes = _quizzes(connection, enrollment_id, now, fallback_locale)
-    if not quizzes or quizzes - events.answered(connection, enrollment_id):
+    if not quizzes or None in quizzes or quizzes - events.answered(connection, enrollment_id):
         return False
     noted = connection.execute(
         update(ENROLLMENT)
@@ -34,20 +34,18 @@ def complete(
 
 def _quizzes(
     connection: Connection, enrollment_id: int, now: datetime, fallback_locale: str
-) -> set[tuple[str, str]]:
-    """Every quiz of the course, as slug and name."""
+) -> set[tuple[str, str] | None]:
+    """Every quiz of the course, as slug and name; None for those of a lesson not published yet."""
     query = (
-        select(LESSON.c.slug, MESSAGE.c.compiled["questions"])
+        select(LESSON.c.slug, MESSAGE.c.id, MESSAGE.c.compiled["questions"])
         .select_from(ENROLLMENT)
         .join(SUBSCRIBER, SUBSCRIBER.c.id == ENROLLMENT.c.subscriber_id)
         .join(LESSON, LESSON.c.structure_id == ENROLLMENT.c.structure_id)
-        .join(MESSAGE, MESSAGE.c.id == current_message(LESSON.c.slug, SUBSCRIBER.c.locale))
+        .outerjoin(MESSAGE, MESSAGE.c.id == current_message(LESSON.c.slug, SUBSCRIBER.c.locale))
         .where(ENROLLMENT.c.id == enrollment_id)
     )
-    rows = connection.execute(query, bindings(now, (), fallback_locale))
-    return {
-        (slug, question["name"])
-        for slug, questions in rows
-        for question in questions or ()
-        if question["kind"] == "quiz"
-    }
+    quizzes: set[tuple[str, str] | None] = set()
+    for slug, message, questions in connection.execute(query, bindings(now, (), fallback_locale)):
+        asked = [one["name"] for one in questions or () if one["kind"] == "quiz"]
+        quizzes.update([None] if message is None else ((slug, name) for name in asked))
+    return quizzes

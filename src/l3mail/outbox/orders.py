@@ -224,14 +224,8 @@ def listing(
     if states:
         query = query.where(DELIVERY.c.state.in_(sorted(states)))
     if search:
-        pattern = f"%{_escape(search)}%"
-        query = query.where(
-            or_(
-                SUBSCRIBER.c.address.ilike(pattern, escape="\\"),
-                DELIVERY.c.address.ilike(pattern, escape="\\"),
-                DELIVERY.c.slug.ilike(pattern, escape="\\"),
-            )
-        )
+        places = (SUBSCRIBER.c.address, DELIVERY.c.address, DELIVERY.c.slug)
+        query = query.where(or_(*(place.icontains(search, autoescape=True) for place in places)))
     if people is not None:
         query = query.where(SUBSCRIBER.c.id.is_not(None), people)
     query = query.order_by(DELIVERY.c.id.desc()).limit(limit)
@@ -248,10 +242,6 @@ def _with_address() -> Select[Any]:
     return select(
         DELIVERY, func.coalesce(SUBSCRIBER.c.address, DELIVERY.c.address).label("email")
     ).select_from(DELIVERY.outerjoin(SUBSCRIBER, SUBSCRIBER.c.id == DELIVERY.c.subscriber_id))
-
-
-def _escape(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
 def halt(connection: Connection, scope: str, subject: str, by: str, now: datetime) -> bool:

@@ -100,16 +100,15 @@ def _answers(wanted: Wanted) -> Subquery:
     if wanted.question:
         query = query.where(ranked.c.question == wanted.question)
     for word in (wanted.search or "").split():
-        pattern = f"%{_escape(word)}%"
         places = (ranked.c[name] for name in ("email", "first_name", "last_name", "comment"))
-        query = query.where(or_(*(place.ilike(pattern, escape="\\") for place in places)))
+        query = query.where(or_(*(place.icontains(word, autoescape=True) for place in places)))
     return query.subquery("wanted")
 
 
 def _is_lesson(slug: ColumnElement[Any], lesson: str) -> ColumnElement[bool]:
     if "/" in lesson:
         return slug == lesson
-    return slug.like(f"%/{_escape(lesson)}", escape="\\")
+    return slug.endswith(f"/{lesson}", autoescape=True)
 
 
 def _questions(connection: Connection) -> _Questions:
@@ -141,7 +140,3 @@ def _view(row: Mapping[str, Any], questions: _Questions) -> dict[str, Any]:
 def _in_words(options: Sequence[Mapping[str, Any]], value: str) -> str:
     """What a value stands for: each letter of a quiz is an answer."""
     return "; ".join(option["text"] for option in options if option["value"] in value)
-
-
-def _escape(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

@@ -6,6 +6,7 @@ Hears outcomes once they are written. Decides about no row: rows have their own 
 import logging
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from l3mail.outbox import Attempt, Cause, Outcome
 from l3mail.sending.bulletins import Board
@@ -32,7 +33,7 @@ class Ear:
         self._throttle = throttle
         self._tally = tally
         self._board = board
-        self._unanswered = 0
+        self._streak = _Streak()
         self._since = 0.0
 
     def forebodes(self, finished: Sequence[Attempt]) -> bool:
@@ -40,47 +41,37 @@ class Ear:
 
         Heard they are when they are written; mails begun with them would meet the same relay.
         """
-        unanswered, endured = self._unanswered, 1 if self._lines.probing else REFUSALS_ENDURED
-        down = False
+        streak, down = replace(self._streak_now()), False
         for attempt in finished:
-            if attempt.code in LOGIN_WANTED:
-                down = True
-            elif _no_answer(attempt):
-                unanswered += 1
-                down = down or unanswered >= endured
-            else:
-                unanswered, endured, down = 0, REFUSALS_ENDURED, False
+            answered, fault = streak.after(attempt)
+            down = bool(fault) or (down and not answered)
         return down
 
     def hear(self, finished: Sequence[Attempt], distrusted: Sequence[str]) -> None:
         """Draw conclusions from outcomes; `distrusted` are slugs that were halted by them."""
         if finished:
             self._count(finished)
+        streak = self._streak_now()
         for attempt in finished:
             # Ids and codes only: a relay's words may name the person.
             what = (attempt.delivery.id, attempt.stage, attempt.code, attempt.status)
             self._listen(attempt)
-            if attempt.code in LOGIN_WANTED:
-                self._lines.distrust(
-                    f"it wants a login ({attempt.code}): look at username below [relay] and at"
-                    " L3MAIL_SMTP_PASSWORD"
-                )
-                continue
-            in_doubt = attempt.outcome is Outcome.UNKNOWN
-            if in_doubt:
+            if attempt.outcome is Outcome.UNKNOWN:
                 log.warning("delivery %d is uncertain since %s", *what[:2])
-            if how := _no_answer(attempt):
-                self._unanswered += 1
-                if self._unanswered >= REFUSALS_ENDURED or self._lines.probing:
-                    # Going on would defer a whole issue, or put all of it in doubt.
-                    self._lines.distrust(f"it {how}")
-                continue
-            self._unanswered = 0
-            self._lines.trust()
-            if attempt.cause is Cause.SENDER:
-                log.warning("our sender was refused, delivery %d at %s: %s %s", *what)
+            answered, fault = streak.after(attempt)
+            if fault:
+                # Going on would defer a whole issue, or put all of it in doubt.
+                self._lines.distrust(fault)
+            if answered:
+                self._lines.trust()
+                if attempt.cause is Cause.SENDER:
+                    log.warning("our sender was refused, delivery %d at %s: %s %s", *what)
         for slug in distrusted:
             log.error("%s is halted: our sender was refused again and again; see `resume`", slug)
+
+    def _streak_now(self) -> "_Streak":
+        self._streak.endured = 1 if self._lines.probing else REFUSALS_ENDURED
+        return self._streak
 
     def _count(self, finished: Sequence[Attempt]) -> None:
         """Count outcomes, and say so where the last word on them is long ago."""
@@ -125,6 +116,27 @@ class Ear:
         """One line for all that was handed over since the last one."""
         if news := self._tally.news():
             log.info(news)
+
+
+@dataclass(slots=True)
+class _Streak:
+    """How many mails in a row met no answer of the relay's, and how many are too many."""
+
+    length: int = 0
+    endured: int = REFUSALS_ENDURED
+
+    def after(self, attempt: Attempt) -> tuple[bool, str]:
+        """Whether the relay answered this one; and what is wrong with it, "" while endured."""
+        if attempt.code in LOGIN_WANTED:
+            return False, (
+                f"it wants a login ({attempt.code}): look at username below [relay] and at"
+                " L3MAIL_SMTP_PASSWORD"
+            )
+        if how := _no_answer(attempt):
+            self.length += 1
+            return False, f"it {how}" if self.length >= self.endured else ""
+        self.length, self.endured = 0, REFUSALS_ENDURED
+        return True, ""
 
 
 def _no_answer(attempt: Attempt) -> str:

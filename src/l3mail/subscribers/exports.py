@@ -102,11 +102,10 @@ def _people(asked: Asked) -> Select[Any]:
     query = select(SUBSCRIBER, status.label("status")).where(SUBSCRIBER.c.erased_at.is_(None))
     if asked.search:
         for word in asked.search.split():
-            pattern = f"%{_escape(word)}%"
             query = query.where(
                 or_(
                     *(
-                        SUBSCRIBER.c[name].ilike(pattern, escape="\\")
+                        SUBSCRIBER.c[name].icontains(word, autoescape=True)
                         for name in ("address", "first_name", "last_name", "district")
                     )
                 )
@@ -178,7 +177,3 @@ def _cell(value: object) -> str:
     if isinstance(value, bool):
         return "ja" if value else "nein"
     return value.isoformat() if isinstance(value, datetime) else str(value)
-
-
-def _escape(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from http.client import HTTPException
 
 from l3mail.content import Finding, Text
+from l3mail.content.findings import line_of
 from l3mail.errors import printable
 
 AT_ONCE = 8
@@ -30,7 +31,7 @@ def look(
     places: dict[str, list[tuple[str, int]]] = {}
     for text in texts:
         for url, _ in text.links:
-            place = (text.source.path, _line_of(url, text.source.text))
+            place = (text.source.path, line_of(url, text.source.text))
             places.setdefault(url, []).append(place)
     found: list[Finding] = []
     with ThreadPoolExecutor(AT_ONCE, "l3mail-links") as pool:
@@ -46,11 +47,6 @@ def look(
                     for path, line in places[asked[answer]]
                 ]
     return sorted(found)
-
-
-def _line_of(url: str, source: str) -> int:
-    before, found, _ = source.partition(url)
-    return before.count("\n") + 1 if found else 1
 
 
 def _fault(url: str, seconds: float) -> tuple[str, str]:

@@ -12,7 +12,8 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from l3mail import publishing
-from l3mail.content import Finding, Library, Source, Text
+from l3mail.content import Finding, Library, Source, Text, block_names
+from l3mail.content.designs import SETTINGS
 from l3mail.database import Database
 from l3mail.publishing import InForce, Standing, State
 from l3mail.settings import Settings
@@ -93,8 +94,10 @@ def _framed_anew(
     library: Library, known: dict[_Key, InForce], settled: set[_Key]
 ) -> Iterator[list[Source]]:
     """Texts whose own file is as published while what is around it is younger, look by look."""
-    frame = _youngest(library.folder / "templates")
+    frame = max(_youngest(library.folder / "templates"), _written(library.folder / SETTINGS))
     images = _youngest(library.folder / "media")
+    if library.design.logo:
+        frame = max(frame, images)
     looks: dict[tuple[str, ...], list[Source]] = {}
     for source in library.sources:
         if _key(source) in settled:
@@ -103,15 +106,21 @@ def _framed_anew(
         if images > since and "media/" in source.text:
             looks[_key(source)] = [source]
         elif frame > since:
-            look = ("", source.matter.layout, source.locale, source.kind)
+            # Each block has partials of its own: texts with others may look as before.
+            blocks = sorted(block_names(source.text))
+            look = ("", source.matter.layout, source.locale, source.kind, *blocks)
             looks.setdefault(look, []).append(source)
     yield from looks.values()
 
 
 def _youngest(folder: Path) -> datetime:
     """When something below a folder was last written."""
-    moments = [path.stat().st_mtime for path in folder.rglob("*") if path.is_file()]
-    return datetime.fromtimestamp(max(moments, default=0), UTC)
+    moments = [_written(path) for path in folder.rglob("*") if path.is_file()]
+    return max(moments, default=datetime.fromtimestamp(0, UTC))
+
+
+def _written(file: Path) -> datetime:
+    return datetime.fromtimestamp(file.stat().st_mtime if file.exists() else 0, UTC)
 
 
 def _completed(library: Library, standings: list[Standing], drafts: set[_Key]) -> list[Standing]:
