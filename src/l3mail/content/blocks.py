@@ -1,18 +1,18 @@
 """Markdown to the two bodies of a mail: rows of MJML, and text that reads as text.
 
 Owns what Markdown may hold in a mail (no HTML, images with words for who does not see them) and
-how each piece looks. Placeholders are sentinels here; components are filled by who calls.
+how each block looks. Placeholders are sentinels here; components are filled by who calls.
 """
 
 import html
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any, Protocol
 
 from markdown_it.tree import SyntaxTreeNode
 
 from l3mail.content.components import COMPONENTS, Component, component_of
+from l3mail.content.elements import Elements
 from l3mail.content.findings import Faults
 from l3mail.content.images import Medium
 from l3mail.content.layouts import marked
@@ -28,19 +28,15 @@ from l3mail.content.markdown import (
     plain,
     visible,
 )
+from l3mail.content.places import Place
 from l3mail.content.plaintext import TextWriter, rule_below
 from l3mail.content.questions import read_question
 from l3mail.content.references import References
+from l3mail.content.rows import rows
 from l3mail.errors import quoted
 
 COLUMN = 536
 """Pixels an image may be wide in the layout's column."""
-
-_VAGUE = frozenset(
-    "hier|klicken sie hier|klick hier|mehr|link|here|click here|more|read more|this|weiter".split(
-        "|"
-    )
-)
 
 
 class Fill(Protocol):
@@ -76,10 +72,10 @@ def build_body(
     for sending.
     """
     sentinels = references.sentinels
-    builder = _Builder(first_line, references, styles=styles, fill=fill, faults=faults)
+    builder = _Builder(Place(first_line, faults), references, styles=styles, fill=fill)
     root = parse(markdown, sentinels)
     builder.check_tags(root)
-    mjml = builder.rows(root.children)
+    mjml = rows(root.children, sentinels, builder.block)
     writer = TextWriter(sentinels, references, builder.text_of_component)
     first = root.children[0] if root.children else None
     opens = directive_of(first).name if first is not None and first.type == DIRECTIVE else ""
@@ -88,23 +84,14 @@ def build_body(
 
 class _Builder:
     def __init__(
-        self,
-        first_line: int,
-        references: References,
-        *,
-        styles: Mapping[str, str],
-        fill: Fill,
-        faults: Faults,
+        self, place: Place, references: References, *, styles: Mapping[str, str], fill: Fill
     ) -> None:
-        self.first_line = first_line
+        self.place = place
+        self.faults = place.faults
         self.sentinels = references.sentinels
         self.references = references
-        self.styles = styles
+        self.elements = Elements(place, references, styles)
         self.fill = fill
-        self.faults = faults
-        self.level = 1
-        self.line = first_line
-        self.item_mark = ""
         self.inside: list[str] = []
         self.values: dict[SyntaxTreeNode, Mapping[str, Any]] = {}
 
@@ -117,14 +104,14 @@ class _Builder:
             # Of the whole text, the first block that has tags of another level in it.
             at = next((child for child in node.children if child.children), node)
             self.faults.error(
-                self.first_line + _first_line(at),
+                self.place.line_of(at),
                 "{% if %} and {% endif %} must stand in one paragraph, or each alone in its line"
                 " on the same level",
             )
         if node.type in {"inline", "code_block"}:
             self._check_lines(node)
         if not node.is_root and node.level > DEEPEST:
-            line = self.first_line + _first_line(node)
+            line = self.place.line_of(node)
             self.faults.error(line, "lists and quotes are nested too deep here; take some away")
             return
         for child in node.children:
@@ -135,56 +122,16 @@ class _Builder:
         for number, line in enumerate(node.content.split("\n")):
             if is_stray(line):
                 self.faults.error(
-                    self.first_line + _first_line(node) + number,
+                    self.place.line_of(node) + number,
                     f"{quoted(visible(line)[:40])} begins and ends no block; delete the line, or"
                     f" begin one at its left edge with ::: and a name ({', '.join(COMPONENTS)})",
                 )
 
-    def _refuse(self, message: str) -> None:
-        self.faults.error(self.line, message)
-
-    # -- rows and components
-
-    def rows(self, nodes: Sequence[SyntaxTreeNode]) -> str:
-        """The whole text: what is as wide as the mail is a row, all between two of them another."""
-        wide = self._wide(nodes)
-        return "\n".join(
-            "\n".join(map(self.block, row)) if is_wide else _row(map(self.block, row))
-            for is_wide, row in groupby(nodes, key=wide.__contains__)
-        )
-
-    def _wide(self, nodes: Sequence[SyntaxTreeNode]) -> set[SyntaxTreeNode]:
-        """Which of them are rows by themselves, and the lines of tags around such ones."""
-        wide = {node for node in nodes if _is_wide(node)}
-        spans, before = self._spans(nodes), -1
-        # A line may end one condition and begin another: what holds for one then does for both.
-        while len(wide) > before:
-            before = len(wide)
-            for tags, held in spans:
-                if wide.intersection(held):
-                    wide.update(tags)
-        return wide
-
-    def _spans(
-        self, nodes: Sequence[SyntaxTreeNode]
-    ) -> list[tuple[list[SyntaxTreeNode], Sequence[SyntaxTreeNode]]]:
-        """Each condition and loop among them: the lines its tags stand in, and all it reaches."""
-        spans = []
-        opened: list[tuple[int, list[SyntaxTreeNode]]] = []
-        for number, node in enumerate(nodes):
-            for name in self.sentinels.names(node.content) if node.type == "tags" else ():
-                if name in {"if", "for"}:
-                    opened.append((number, []))
-                if opened:
-                    opened[-1][1].append(node)
-                if name.startswith("end") and opened:
-                    first, tags = opened.pop()
-                    spans.append((tags, nodes[first : number + 1]))
-        return spans
+    # -- blocks and components
 
     def block(self, node: SyntaxTreeNode) -> str:
         """One block as MJML: an element of a column, or a row where it is a wide component."""
-        self._enter(node)
+        self.place.enter(node)
         if node.type == "tags":
             return f"<mj-raw>{node.content}</mj-raw>"
         if node.type == "hr":
@@ -197,16 +144,16 @@ class _Builder:
         if inside is not None and inside.type == "link":
             picture = only(inside.children)
             if picture is not None and picture.type == "image":
-                href = self._href(inside)
-                return self._image(picture, href and self._numbered(href, inside))
-            return self.fill("button", self._button(inside, "") | self._place, html=True)
+                href = self.elements.href(inside)
+                return self._image(picture, href and self.elements.numbered(href, inside))
+            return self.fill("button", self.elements.button(inside, "") | self._around, html=True)
         kind = (node.tag if node.type == "heading" else "text") + self._inner
-        return f'<mj-text css-class="{kind}" mj-class="{kind}">{self.html(node)}</mj-text>'
+        return f'<mj-text css-class="{kind}" mj-class="{kind}">{self.elements.html(node)}</mj-text>'
 
     @property
-    def _place(self) -> dict[str, str]:
+    def _around(self) -> dict[str, str]:
         """What a partial is told of where it stands."""
-        return {"inner": self._inner, "heading": f"h{min(self.level + 1, 3)}"}
+        return {"inner": self._inner, "heading": f"h{min(self.elements.level + 1, 3)}"}
 
     @property
     def _inner(self) -> str:
@@ -214,20 +161,20 @@ class _Builder:
         return " inner" if any(COMPONENTS[name].inset for name in self.inside) else ""
 
     def _component(self, node: SyntaxTreeNode) -> str:
-        head, line = directive_of(node), self.line
+        head, line = directive_of(node), self.place.line
         component = component_of(head, line, self.faults)
         if component is None:
             self._held(node)  # its own faults are told too
             return ""
         if component.wide and self.inside:
-            self._refuse(
+            self.place.refuse(
                 f"{head.name} is as wide as the mail and may not stand in {self.inside[-1]};"
                 " end that before"
             )
-        values: dict[str, Any] = dict.fromkeys(component.keys, "") | self._place
+        values: dict[str, Any] = dict.fromkeys(component.keys, "") | self._around
         values |= self._values(head, component, line)
         if values.get("title"):
-            self.level = int(values["heading"][1:])
+            self.elements.level = int(values["heading"][1:])
         self._check_body(node, head, component)
         self.inside.append(head.name)
         values |= self._content(node, head, component)
@@ -238,14 +185,14 @@ class _Builder:
     def _check_body(self, node: SyntaxTreeNode, head: Directive, component: Component) -> None:
         """Refuse a block that says nothing, and one whose text begins like a key of it."""
         if not node.children and not component.keys and head.closed:
-            self._refuse(f"{head.name} is empty; write something into it, or delete it")
+            self.place.refuse(f"{head.name} is empty; write something into it, or delete it")
         first = node.children[0] if node.children else None
         if first is None or first.type != "paragraph":
             return
         word, colon, _ = visible(first.children[0].content).partition(":")
         if colon and word.strip().lower() in component.keys:
             self.faults.error(
-                self.first_line + _first_line(first),
+                self.place.line_of(first),
                 f"{quoted(word)} is a key of {head.name}; keys stand right below its first line,"
                 f" written like {component.keys[word.strip().lower()].example}",
             )
@@ -260,22 +207,22 @@ class _Builder:
             said = head.values.get(name, "").strip()
             if not said:
                 continue
-            self.line = line + head.lines[name]
+            self.place.line = line + head.lines[name]
             if self.sentinels.unbalanced([said]):
-                self._refuse("{% if %} and {% endif %} must stand in one key")
+                self.place.refuse("{% if %} and {% endif %} must stand in one key")
             elif key.value == "words":
                 values[name] = said
             elif key.value == "link":
-                href = self.references.target(said, self._refuse)
+                href = self.references.target(said, self.place.refuse)
                 called = head.argument or None
-                values[name] = href and self.references.number(href, called, self._refuse)
+                values[name] = href and self.references.number(href, called, self.place.refuse)
             else:
-                medium = self.references.picture(said, self._refuse)
+                medium = self.references.picture(said, self.place.refuse)
                 values[name] = self.references.address_of(medium) if medium else ""
                 values[f"{name}_width"] = _width(medium)
-        self.line = line
+        self.place.line = line
         if "image" in values and "alt" in component.keys and "alt" not in values:
-            self._refuse(
+            self.place.refuse(
                 f'{head.name} has an image and no words for who does not see it; write "alt: …",'
                 ' or "alt: -" where it only decorates'
             )
@@ -292,30 +239,30 @@ class _Builder:
         if component.holds == "link":
             inside = alone(node.children[0]) if len(node.children) == 1 else None
             if inside is None or inside.type != "link":
-                self._refuse(f"{head.name} holds one link; write [where it leads](https://…)")
+                self.place.refuse(f"{head.name} holds one link; write [where it leads](https://…)")
                 return {}
-            return self._button(inside, head.argument)
+            return self.elements.button(inside, head.argument)
         if component.holds == "list":
             if [child.type for child in node.children] != ["bullet_list"]:
-                self._refuse(f"{head.name} holds one list; begin each of its lines with - ")
-            self.item_mark = component.item_mark
+                self.place.refuse(f"{head.name} holds one list; begin each of its lines with - ")
+            self.elements.item_mark = component.item_mark
         held = self._held(node)
-        self.item_mark = ""
+        self.elements.item_mark = ""
         return {"body": marked(held)}
 
     def _question(self, node: SyntaxTreeNode, head: Directive) -> dict[str, Any]:
         """A question, and each answer with the page it leads to; nothing of what is right."""
-        line = self.line
+        line = self.place.line
 
         def refuse(at: SyntaxTreeNode, message: str) -> None:
-            self._enter(at)
-            self._refuse(message)
+            self.place.enter(at)
+            self.place.refuse(message)
 
         question = read_question(head, node, self.sentinels, refuse)
-        self.line = line
+        self.place.line = line
         if question is None:
             return {"question": "", "several": False, "options": []}
-        return question.shown(self.references.question(question, self._refuse))
+        return question.shown(self.references.question(question, self.place.refuse))
 
     def text_of_component(self, node: SyntaxTreeNode, held: str) -> str:
         """A component as text; what it holds is text already."""
@@ -333,26 +280,15 @@ class _Builder:
 
     # -- MJML
 
-    def _button(self, node: SyntaxTreeNode, kind: str) -> dict[str, Any]:
-        self._judge_words(node)
-        href = self._href(node)
-        written = "" if href is None else self._numbered(href, node)
-        return {"href": written, "label": marked(self._html_of(node.children)), "kind": kind}
-
-    def _href(self, node: SyntaxTreeNode) -> str | None:
-        return self.references.target(str(node.attrs.get("href", "")), self._refuse)
-
-    def _numbered(self, url: str, node: SyntaxTreeNode) -> str:
-        name = str(node.attrs.get("title", "")) or None
-        return self.references.number(url, name, self._refuse)
-
     def _image(self, node: SyntaxTreeNode, href: str | None) -> str:
         source = str(node.attrs.get("src", ""))
         alt = plain(node.children)
         decorative = node.attrs.get("title") == "decorative"
         if not alt.strip() and not decorative:
-            self._refuse("this image has no words for who does not see it; write ![words](media/…)")
-        medium = self.references.picture(source, self._refuse)
+            self.place.refuse(
+                "this image has no words for who does not see it; write ![words](media/…)"
+            )
+        medium = self.references.picture(source, self.place.refuse)
         if medium is None:
             return ""
         url = self.references.address_of(medium)
@@ -363,136 +299,7 @@ class _Builder:
             f' width="{_width(medium)}px" alt="{html.escape(alt)}"{link} />'
         )
 
-    def html(self, node: SyntaxTreeNode) -> str:
-        """A block and all in it as HTML, styled inline: half of all mail programs need that."""
-        self._enter(node)
-        match node.type:
-            case "tags":
-                return node.content
-            case "heading":
-                self._judge_level(node)
-                return self._element(node.tag, self._html_of(node.children))
-            case "paragraph":
-                if node.hidden:  # of a tight list
-                    return self._html_of(node.children)
-                # Of several in a quote or list item; those of the column stand in blocks apart.
-                apart = node.parent is None or node.parent.type in {"root", DIRECTIVE}
-                more_follow = not apart and node.next_sibling is not None
-                style = "p_before" if more_follow else "p"
-                return self._element("p", self._html_of(node.children), style=style)
-            case "bullet_list" | "ordered_list" | "list_item":
-                return self._list(node)
-            case "blockquote":
-                return self._element(node.tag, self._html_of(node.children))
-            case "fence" | "code_block":
-                return self._element("pre", html.escape(node.content, quote=False))
-            case "hr":
-                return self._element("hr", None)
-            case type_ if type_ == DIRECTIVE:
-                self._refuse("a block with ::: may not stand in a list or a quote; end that before")
-                return ""
-            case "html_block":
-                self._refuse("HTML is not read here; write Markdown")
-                return ""
-            case "inline":
-                return self._html_of(node.children)
-        self._refuse(f"{node.type} is not for mails")
-        return ""
-
-    def _list(self, node: SyntaxTreeNode) -> str:
-        held = self._html_of(node.children)
-        if self.item_mark and node.tag == "li":
-            return self._element("li", self.item_mark + held, style="check")
-        if self.item_mark and node.tag == "ul":
-            # Without marks of its own, one screen reader takes it for no list.
-            return self._element("ul", held, ' role="list"', "checks")
-        start = node.attrs.get("start")
-        return self._element(node.tag, held, f' start="{start}"' if isinstance(start, int) else "")
-
-    def _html_of(self, nodes: Sequence[SyntaxTreeNode]) -> str:
-        return "".join(
-            self.html(node) if node.type in _BLOCKS else self._inline(node) for node in nodes
-        )
-
-    def _inline(self, node: SyntaxTreeNode) -> str:
-        match node.type:
-            case "text":
-                return html.escape(node.content, quote=False)
-            case "softbreak":
-                self.line += 1
-                return "\n"
-            case "hardbreak":
-                self.line += 1
-                return "<br />"
-            case "strong" | "em":
-                return self._element(node.tag, self._html_of(node.children))
-            case "code_inline":
-                return self._element("code", html.escape(node.content, quote=False))
-            case "link":
-                self._judge_words(node)
-                href = self._href(node)
-                if href is None:
-                    return ""
-                more = f' href="{html.escape(self._numbered(href, node))}"'
-                return self._element("a", self._html_of(node.children), more)
-            case "image":
-                self._refuse("an image stands alone; put an empty line before and after it")
-            case "html_inline":
-                self._refuse(f"HTML is not read here: {quoted(node.content)}; write Markdown")
-            case _:
-                self._refuse(f"{node.type} is not for mails")
-        return ""
-
-    def _element(
-        self, tag: str, inner: str | None, more: str = "", style: str | None = None
-    ) -> str:
-        css = self.styles.get(style or tag)
-        if css:
-            more += f' style="{html.escape(css)}"'
-        return f"<{tag}{more} />" if inner is None else f"<{tag}{more}>{inner}</{tag}>"
-
-    def _judge_words(self, node: SyntaxTreeNode) -> None:
-        words = plain(node.children).strip()
-        if not words:
-            self._refuse("this link has no words; write [where it leads](https://…)")
-        elif words.casefold().strip(" .!:»>→") in _VAGUE:
-            self.faults.warn(
-                self.line, f"the link {quoted(words)} does not say where it leads; name its goal"
-            )
-
-    def _judge_level(self, node: SyntaxTreeNode) -> None:
-        level = int(node.tag[1])
-        if level > self.level + 1:
-            self.faults.warn(
-                self.line, f"a heading of level {level} follows one of level {self.level}"
-            )
-        self.level = level
-
-    def _enter(self, node: SyntaxTreeNode) -> None:
-        if node.map:
-            self.line = self.first_line + node.map[0]
-
-
-_BLOCKS = frozenset(
-    "tags heading paragraph bullet_list ordered_list list_item blockquote fence code_block hr"
-    " html_block inline directive".split()
-)
-
 
 def _width(medium: Medium | None) -> int:
     # No height beside it: fixed, it would squeeze the image on a narrow screen.
     return min((medium and medium.width) or COLUMN, COLUMN)
-
-
-def _first_line(node: SyntaxTreeNode) -> int:
-    return 0 if node.is_root or not node.map else node.map[0]
-
-
-def _is_wide(node: SyntaxTreeNode) -> bool:
-    component = COMPONENTS.get(directive_of(node).name) if node.type == DIRECTIVE else None
-    return component is not None and component.wide
-
-
-def _row(blocks: Iterator[str]) -> str:
-    held = "\n".join(blocks)
-    return f'<mj-section css-class="row"><mj-column>\n{held}\n</mj-column></mj-section>'
