@@ -101,16 +101,16 @@ def test_inner_words_of_the_compiler_are_no_signs_in_a_claim(shelf: Shelf) -> No
 
 
 def test_a_layout_whose_own_colours_cannot_be_read_is_refused_at_their_line(shelf: Shelf) -> None:
-    file = shelf.folder / "templates/layouts/mail.mjml"
+    file = shelf.folder / "templates/layouts/head.mjml"
     file.write_text(file.read_text().replace('soft: "#51615f"', 'soft: "#a0a8a6"'))
     assert [one.partition(": ")[0] for one in shelf.findings] == [
-        "templates/layouts/mail.mjml:5"
+        "templates/layouts/head.mjml:6"
     ] * 2
 
 
 @pytest.mark.parametrize("colour", ["red", "#fff", "#12345g", "url(x)"])
 def test_what_is_no_colour_in_a_layout_is_refused(shelf: Shelf, colour: str) -> None:
-    file = shelf.folder / "templates/layouts/mail.mjml"
+    file = shelf.folder / "templates/layouts/head.mjml"
     file.write_text(file.read_text().replace('ink: "#1f2b2a"', f'ink: "{colour}"'))
     assert any(f'ink is "{colour}", no colour' in one for one in shelf.findings)
 

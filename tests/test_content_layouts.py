@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from l3mail.content.layouts import foreign_resources, read_layout
+from l3mail.content.conversion import foreign_resources
+from l3mail.content.layouts import layout_for, read_layout
 from tests.fakes.library import ROOT, Shelf
 
-LAYOUT = "templates/layouts/mail.mjml"
+FOLDER = "templates/layouts"
+LAYOUT = f"{FOLDER}/lesson.mjml"
+OWN = 'light: {accent: "#4a1d6b"}\n'
 
 
 @pytest.fixture
@@ -18,18 +21,23 @@ def shelf(tmp_path: Path) -> Shelf:
     return Shelf(tmp_path)
 
 
-def change(shelf: Shelf, old: str, new: str, path: str = LAYOUT) -> int:
-    """Change a layout and return the line it happened in."""
-    file = shelf.folder / path
+def change(shelf: Shelf, old: str, new: str, path: str = "") -> tuple[str, int]:
+    """Change a lesson's layout or what it includes; return in which file and line."""
+    pieces = [LAYOUT, *(f"{FOLDER}/{name}.mjml" for name in ("head", "brand", "footer"))]
+    file = next(
+        shelf.folder / piece
+        for piece in ([path] if path else pieces)
+        if old in (shelf.folder / piece).read_text(encoding="utf-8")
+    )
     text = file.read_text(encoding="utf-8")
-    assert old in text
     file.write_text(text.replace(old, new, 1), encoding="utf-8")
-    return text[: text.index(old)].count("\n") + 1
+    return file.relative_to(shelf.folder).as_posix(), text[: text.index(old)].count("\n") + 1
 
 
 def test_inline_styles_name_no_colour_of_their_own() -> None:
     folder = ROOT / "templates" / "layouts"
     layout = read_layout("mail", {path.name: path.read_text() for path in folder.iterdir()})
+    assert layout.inline
     assert not re.findall("#[0-9a-f]{3,6}", " ".join(layout.inline.values()))
 
 
@@ -122,23 +130,52 @@ def test_a_fault_in_a_layout_is_told_with_its_line(
     shelf: Shelf, old: str, new: str, says: str
 ) -> None:
     shelf.lesson()
-    line = change(shelf, old, new)
+    path, line = change(shelf, old, new)
     told = [one for one in shelf.findings if says in one]
     assert told, shelf.findings
     # What was not closed is found where its parent ends.
     late = 8 if not new else 0
     number = int(told[0].split(":")[1])
-    assert told[0].startswith(f"{LAYOUT}:")
+    assert told[0].startswith(f"{path}:")
     assert line <= number <= line + late
 
 
 @pytest.mark.parametrize("name", ["links.unsubscribe", "impressum.name", "impressum.address"])
-@pytest.mark.parametrize("path", [LAYOUT, "templates/layouts/mail.txt"])
+@pytest.mark.parametrize("path", ["", "templates/layouts/mail.txt"])
 def test_a_layout_must_show_what_the_law_wants(shelf: Shelf, name: str, path: str) -> None:
     shelf.lesson()
     change(shelf, f"{{{{ {name} }}}}", f"{{% if locale %}}{{{{ {name} }}}}{{% endif %}}", path)
     (told,) = shelf.findings
-    assert told.startswith(f"{path}:1: every mail must show {{{{ {name} }}}}")
+    assert told.startswith(f"{path or LAYOUT}:1: every mail must show {{{{ {name} }}}}")
+
+
+def test_each_kind_has_a_layout_and_falls_back_on_the_plain_one(shelf: Shelf) -> None:
+    files = {path.name: path.read_text() for path in (shelf.folder / FOLDER).iterdir()}
+    kinds = ["lesson", "newsletter", "lifecycle", "notice"]
+    assert [layout_for(kind, files) for kind in kinds] == kinds
+    assert [layout_for(kind, files) for kind in ("welcome", "evaluation")] == ["lesson"] * 2
+    del files["notice.mjml"]
+    assert layout_for("notice", files) == "mail"
+
+
+def test_a_layout_may_change_colours_of_what_it_includes(shelf: Shelf) -> None:
+    shelf.put(LAYOUT, (shelf.folder / LAYOUT).read_text().replace("---\n<mjml", OWN + "---\n<mjml"))
+    shelf.lesson()
+    compiled = shelf.compiled().compiled
+    assert compiled is not None
+    assert "#4a1d6b" in compiled["html"]
+    assert "#0b5f5a" not in compiled["html"]
+    assert "#1f2b2a" in compiled["html"]
+
+
+def test_files_that_include_each_other_often_are_refused(shelf: Shelf) -> None:
+    for number in range(12):
+        again = f'<mj-include path="b{number + 1}.mjml" />' * 8
+        shelf.put(f"{FOLDER}/b{number}.mjml", f"<!-- {'x' * 200} -->{again}")
+    shelf.put(f"{FOLDER}/b12.mjml", "<mj-text>Ende</mj-text>")
+    change(shelf, "[[ body ]]", '<mj-include path="b0.mjml" />[[ body ]]')
+    shelf.lesson()
+    assert any("this layout is too large; include less" in one for one in shelf.findings)
 
 
 def test_a_layout_of_ones_own_can_be_named_and_include_a_part(shelf: Shelf) -> None:
@@ -158,7 +195,7 @@ def test_a_layout_of_ones_own_can_be_named_and_include_a_part(shelf: Shelf) -> N
 
 def test_a_fault_in_the_words_is_told_with_its_line(shelf: Shelf) -> None:
     shelf.lesson()
-    line = change(shelf, "{{ course.lesson }}", "{{ course.leson }}", "templates/words.toml")
+    _, line = change(shelf, "{{ course.lesson }}", "{{ course.leson }}", "templates/words.toml")
     assert f"templates/words.toml:{line}: " in shelf.findings[0]
     shelf.put("templates/words.toml", "[de\n")
     assert "templates/words.toml: " in shelf.findings[0]

@@ -6,11 +6,11 @@ is published is decided elsewhere.
 
 from l3mail.content.checking import check, compile_all
 from l3mail.content.compiling import Text, compile_text, stream_of
+from l3mail.content.conversion import foreign_resources
 from l3mail.content.curricula import Curriculum
 from l3mail.content.designs import Design
 from l3mail.content.findings import Finding
 from l3mail.content.images import Medium, digest_of
-from l3mail.content.layouts import foreign_resources
 from l3mail.content.markdown import block_names
 from l3mail.content.matter import parse_duration
 from l3mail.content.placeholders import TESTS

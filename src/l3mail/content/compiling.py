@@ -12,21 +12,19 @@ from typing import Any
 
 from l3mail.content.blocks import Body, build_body
 from l3mail.content.components import FOLDER as COMPONENTS
+from l3mail.content.conversion import check_piece, to_html
 from l3mail.content.designs import SETTINGS, Design, check_palette
 from l3mail.content.findings import Faults, Finding, line_of, suggestion
 from l3mail.content.images import Medium, find_medium
-from l3mail.content.layouts import (
-    FOLDER as LAYOUTS,
-)
+from l3mail.content.layouts import FOLDER as LAYOUTS
 from l3mail.content.layouts import (
     WORDS,
     Layout,
-    check_piece,
     fill_frame,
+    layout_for,
     marked,
     read_layout,
     read_words,
-    to_html,
 )
 from l3mail.content.links import longest, with_pixel
 from l3mail.content.mappings import split_front_matter
@@ -78,7 +76,8 @@ def compile_text(library: Library, source: Source) -> Text:
     faults = Faults(source.path, list(source.findings))
     compiled = body = None
     try:
-        layout = read_layout(source.matter.layout, library.layouts)
+        name = source.matter.layout or layout_for(source.kind, library.layouts)
+        layout = read_layout(name, library.layouts)
         words = read_words(library.words, source.locale, library.locale)
     except ContentError as error:
         faults.error(source.mapped.line("layout"), str(error))
@@ -222,8 +221,11 @@ class _Compilation:
         """A fault of the frame is one of every text in it: none of them could be sent."""
         layout = self.layout
         self.faults.found += check_colours(layout, self.library.design)
+        self.faults.found += layout.findings
+        written = Faults(layout.path)
+        check_placeholders(layout.mjml.text, 1, written, attributes=self.library.attributes)
+        self.faults.found += layout.mjml.told(written.found)
         for path, text, line in (
-            (layout.path, layout.mjml, layout.mjml_line),
             (layout.text_path, layout.text, 1),
             *((WORDS, word, line_of(word, self.library.words)) for word in self.words.values()),
         ):
@@ -359,9 +361,10 @@ class _Compilation:
         """The HTML part, a Jinja source again."""
         faults = Faults(self.layout.path)
         values = self._frame_values(marked(body.mjml), escape=True)
-        filled = self._filled(self.layout.path, self.layout.mjml, values, faults)
-        html = None if filled is None else to_html(filled, self.layout, faults)
-        self.faults.found += faults.found
+        frame = self.layout.mjml
+        filled = self._filled(self.layout.path, frame.text, values, faults)
+        html = None if filled is None else to_html(filled, frame.text, faults)
+        self.faults.found += frame.told(faults.found)
         if html is None:
             return None
         page = self.sentinels.show(html)
@@ -380,9 +383,9 @@ class _Compilation:
         # The frame's own placeholders are hidden before the body comes in: what looks like one
         # there then, an author wrote as plain text.
         hide = self.sentinels.hide
-        files = {name: hide(text) for name, text in self.library.layouts.items()}
-        line = self.layout.mjml_line if path == self.layout.path else 1
-        return fill_frame(path, hide(frame), values, files=files, faults=faults, first_line=line)
+        named = self.library.layouts if "include" in frame or "extends" in frame else {}
+        files = {name: hide(text) for name, text in named.items()}
+        return fill_frame(path, hide(frame), values, files=files, faults=faults)
 
     def _check_result(self, compiled: Mapping[str, Any]) -> None:
         """What only the whole shows: its size, its footer, and that Jinja reads it."""
@@ -420,10 +423,10 @@ class _Compilation:
 def check_colours(layout: Layout, design: Design) -> list[Finding]:
     """What cannot be read in the colours of a layout and of the house, light and dark."""
     found: list[Finding] = []
-    for name, line in (("light", layout.light_line), ("dark", layout.dark_line)):
+    for name in ("light", "dark"):
         own = getattr(design, name)
         palette = {**getattr(layout, name), **own}
-        found += check_palette(name, palette, own, layout.path, line)
+        found += check_palette(name, palette, own, *layout.written.get(name, (layout.path, 1)))
     return found
 
 

@@ -117,7 +117,7 @@ class Matter(BaseModel):
 
     subject: _Header = Field("", description="text in quotes")
     preheader: _Header = Field("", description="text in quotes")
-    layout: _Name = Field("mail", description='the name of a file in templates/layouts, "mail"')
+    layout: _Name = Field("", description='the name of a file in templates/layouts, "mail"')
     stream: _Name | None = Field(None, description="the slug of a stream")
     from_: _Mailbox | None = Field(
         None, alias="from", description='a sender, "Name <name@example.org>"'
