@@ -7,7 +7,7 @@ a size that mail programs show whole). Compiling the same files gives the same r
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from l3mail.content.blocks import Body, build_body
@@ -222,16 +222,13 @@ class _Compilation:
         layout = self.layout
         self.faults.found += check_colours(layout, self.library.design)
         self.faults.found += layout.findings
-        written = Faults(layout.path)
-        check_placeholders(layout.mjml.text, 1, written, attributes=self.library.attributes)
-        self.faults.found += layout.mjml.told(written.found)
-        for path, text, line in (
-            (layout.text_path, layout.text, 1),
-            *((WORDS, word, line_of(word, self.library.words)) for word in self.words.values()),
-        ):
-            faults = Faults(path)
-            check_placeholders(text, line, faults, attributes=self.library.attributes)
-            self.faults.found += faults.found
+        attributes = self.library.attributes
+        written = _misused(layout.path, layout.mjml.text, 1, attributes)
+        self.faults.found += layout.mjml.told(written)
+        self.faults.found += _misused(layout.text_path, layout.text, 1, attributes)
+        for word in self.words.values():
+            line = line_of(word, self.library.words)
+            self.faults.found += _misused(WORDS, word, line, attributes)
 
     def _check_placeholders(
         self, text: str, line: int, faults: Faults, *, compiled: bool = False
@@ -316,7 +313,7 @@ class _Compilation:
         faults = Faults(path)
         if path not in self.pieces:
             self.pieces.add(path)
-            check_placeholders(frame, 1, faults, attributes=self.library.attributes)
+            faults.found += _misused(path, frame, 1, self.library.attributes)
         more = {"inline": self.styles} | self._design_values()
         filled = fill_frame(
             path, self.sentinels.hide(frame), more | dict(values), files={}, faults=faults
@@ -434,20 +431,24 @@ def check_frames(library: Library) -> list[Finding]:
     """Faults in layouts and words, those that no text uses among them."""
     found: list[Finding] = []
     for name, text in sorted(library.layouts.items()):
-        faults = Faults(f"{LAYOUTS}/{name}")
-        _, frame, line = split_front_matter(text, faults)
-        check_placeholders(frame, line, faults, attributes=library.attributes)
-        found += faults.found
+        path = f"{LAYOUTS}/{name}"
+        _, frame, line = split_front_matter(text, Faults(path))
+        found += _misused(path, frame, line, library.attributes)
     for name, text in sorted(library.components.items()):
-        faults = Faults(f"{COMPONENTS}/{name}")
-        check_placeholders(text, 1, faults, attributes=library.attributes)
-        found += faults.found
-    faults = Faults(WORDS)
+        found += _misused(f"{COMPONENTS}/{name}", text, 1, library.attributes)
     for locale in _locales(library.words):
         for word in read_words(library.words, locale, locale).values():
             line = line_of(word, library.words)
-            check_placeholders(word, line, faults, attributes=library.attributes)
-    return found + faults.found
+            found += _misused(WORDS, word, line, library.attributes)
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _misused(path: str, text: str, line: int, attributes: frozenset[str]) -> tuple[Finding, ...]:
+    """Placeholders misused in what stands around many texts: looked at once."""
+    faults = Faults(path)
+    check_placeholders(text, line, faults, attributes=attributes)
+    return tuple(faults.found)
 
 
 def _locales(words: str) -> list[str]:

@@ -224,6 +224,11 @@ def _tables(file: str, text: str) -> tuple[Mapping[str, Mapping[str, str]], Mapp
 
 def read_words(text: str, locale: str, workspace_locale: str) -> dict[str, str]:
     """The words of a locale, each from the nearest locale that has it; raises ContentError."""
+    return dict(_read_words(text, locale, workspace_locale))
+
+
+@lru_cache(maxsize=64)
+def _read_words(text: str, locale: str, workspace_locale: str) -> dict[str, str]:
     try:
         tables: dict[str, Any] = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
