@@ -178,6 +178,14 @@ def test_files_that_include_each_other_often_are_refused(shelf: Shelf) -> None:
     assert any("this layout is too large; include less" in one for one in shelf.findings)
 
 
+def test_the_staff_s_layout_is_checked_although_no_text_is_written_on_it(shelf: Shelf) -> None:
+    shelf.lesson()
+    path, line = change(shelf, "[[ body ]]", "[[ boddy ]]", f"{FOLDER}/report.mjml")
+    assert [one for one in shelf.findings if one.startswith(f"{path}:{line}: ")]
+    (shelf.folder / path).unlink()
+    assert shelf.findings == []
+
+
 def test_a_layout_of_ones_own_can_be_named_and_include_a_part(shelf: Shelf) -> None:
     mail = (shelf.folder / LAYOUT).read_text(encoding="utf-8")
     shelf.put("templates/layouts/brief.mjml", mail.replace("[[ body ]]", '[% include "x.mjml" %]'))

@@ -191,6 +191,24 @@ def test_the_house_writes_the_real_report_beside_its_planning(desk: Desk) -> Non
     assert rounds.run(village.database, village.clock, rehearsed).planned == 0
 
 
+@pytest.mark.parametrize(
+    "text", [None, "", "---\nlight: {accent: rot}\n---\n<mjml>", "<mjml><mj-x>"]
+)
+def test_with_a_broken_layout_or_none_the_report_goes_out_on_ours(
+    desk: Desk, text: str | None
+) -> None:
+    file = desk.folder / "templates" / "layouts" / "report.mjml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.unlink(missing_ok=True)
+    if text is not None:
+        file.write_text(text, encoding="utf-8")
+    settings, village = load_settings(desk.folder, {}), desk.village
+    assert rounds.run(village.database, village.clock, wiring.make_agenda(settings)).planned == 1
+    (message,) = village.rows(MESSAGE)
+    assert "<h1" in message["compiled"]["html"]
+    assert "prefers-color-scheme: dark" in message["compiled"]["html"]
+
+
 def test_a_fault_in_writing_is_told_and_tried_again(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

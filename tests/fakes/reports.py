@@ -6,6 +6,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from l3mail.consents import Verification
+from l3mail.content import read_library, stationery
 from l3mail.models import DELIVERY_STATES
 from l3mail.needs import Cause, Need
 from l3mail.publishing import Standing
@@ -15,12 +16,16 @@ from l3mail.reports.joining import Act, Joining, OfferFigures, Pair
 from l3mail.reports.learning import CourseFigures, LessonFigures
 from l3mail.reports.mails import Judged, KindOfMail, LinkFigures, Mailing, Mails, Reach
 from l3mail.reports.outlook import Coming, Holiday, Outlook
+from tests.fakes.library import ROOT
 from tests.fakes.village import MONDAY_TEN
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NAUGHT = Pair(0, 0)
 
 HIDDEN = Cell(None, "covered")
+
+_LIBRARY = read_library(ROOT, locale="de")
+STATIONERY = {locale: stationery(_LIBRARY, locale) for locale in ("de", "en")}
 
 
 def empty_report(**values: Any) -> Report:

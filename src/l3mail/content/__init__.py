@@ -15,6 +15,7 @@ from l3mail.content.markdown import block_names
 from l3mail.content.matter import parse_duration
 from l3mail.content.placeholders import TESTS
 from l3mail.content.sources import Library, Source, read_library
+from l3mail.content.stationery import Stationery, stationery
 from l3mail.content.wordings import Wording
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Library",
     "Medium",
     "Source",
+    "Stationery",
     "Text",
     "Wording",
     "block_names",
@@ -35,5 +37,6 @@ __all__ = [
     "foreign_resources",
     "parse_duration",
     "read_library",
+    "stationery",
     "stream_of",
 ]

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from l3mail.content.compiling import Text, check_frames, compile_text
 from l3mail.content.findings import Finding, suggestion
 from l3mail.content.sources import COURSE_FILE, Library, fallbacks
+from l3mail.content.stationery import check_stationery
 from l3mail.errors import quoted
 
 _NOT_HERE = {
@@ -24,7 +25,8 @@ def compile_all(library: Library) -> list[Text]:
 def check(library: Library, texts: Iterable[Text] | None = None) -> list[Finding]:
     """Every finding once, by file and line; `texts` are the library's if compiled already."""
     compiled = compile_all(library) if texts is None else list(texts)
-    found = {*library.findings, *check_frames(library), *_untranslated(library)}
+    found = {*library.findings, *_untranslated(library)}
+    found.update(check_frames(library), check_stationery(library))
     found.update(_half_translated(library))
     for text in compiled:
         found.update(text.findings)

@@ -13,7 +13,7 @@ from typing import Any
 from l3mail.content.blocks import Body, build_body
 from l3mail.content.components import FOLDER as COMPONENTS
 from l3mail.content.conversion import check_piece, to_html
-from l3mail.content.designs import SETTINGS, Design, check_palette
+from l3mail.content.designs import SETTINGS, Design, check_palette, design_values
 from l3mail.content.findings import Faults, Finding, line_of, suggestion
 from l3mail.content.images import Medium, find_medium
 from l3mail.content.layouts import FOLDER as LAYOUTS
@@ -34,7 +34,6 @@ from l3mail.content.sentinels import Sentinels
 from l3mail.content.simplicity import SUFFIX, is_simple, judge, judge_words
 from l3mail.content.sources import Library, Source
 from l3mail.errors import ContentError, quoted
-from l3mail.locales import direction
 
 LARGEST_HTML = 102 * 1024
 """Gmail cuts off what is longer, the footer with its links first."""
@@ -325,19 +324,9 @@ class _Compilation:
 
     def _design_values(self) -> dict[str, Any]:
         """What every frame knows of the design and of the language it is read in."""
-        way, design = direction(self.source.locale), self.library.design
-        return {
-            "words": self.said,
-            "lang": self.source.locale,
-            "dir": way,
-            "start": "right" if way == "rtl" else "left",
-            "end": "left" if way == "rtl" else "right",
-            "light": {**self.layout.light, **design.light},
-            "dark": {**self.layout.dark, **design.dark},
-            "font": design.font,
-            "claim": design.claim,
-            "logo": self.logos,
-        }
+        return design_values(
+            self.library.design, self.layout.light, self.layout.dark, self.source.locale
+        ) | {"words": self.said, "logo": self.logos}
 
     def _frame_values(self, body: object, *, escape: bool) -> dict[str, Any]:
         source, hide = self.source, self.sentinels.hide

@@ -6,9 +6,10 @@ of a text and its ground can be read (WCAG 2.2, success criterion 1.4.3).
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from l3mail.content.findings import Finding
+from l3mail.locales import direction
 
 SETTINGS: Final = "l3mail.toml"
 LEAST_CONTRAST: Final = 4.5
@@ -41,6 +42,23 @@ class Design:
     claim: str = ""
     logo: str = ""
     logo_dark: str = ""
+
+
+def design_values(
+    design: Design, light: Mapping[str, str], dark: Mapping[str, str], locale: str
+) -> dict[str, Any]:
+    """What every frame knows of the design and of the way its language is written."""
+    way = direction(locale)
+    return {
+        "lang": locale,
+        "dir": way,
+        "start": "right" if way == "rtl" else "left",
+        "end": "left" if way == "rtl" else "right",
+        "light": {**light, **design.light},
+        "dark": {**dark, **design.dark},
+        "font": design.font,
+        "claim": design.claim,
+    }
 
 
 def contrast(one: str, other: str) -> float:

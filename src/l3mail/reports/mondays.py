@@ -16,7 +16,7 @@ from l3mail.calendars import wall_to_utc
 from l3mail.models import WORKSPACE
 from l3mail.reports import spans
 from l3mail.reports.documents import Document
-from l3mail.reports.pages import to_mail
+from l3mail.reports.pages import Stationery, to_mail
 from l3mail.reports.spans import Span
 from l3mail.reports.texts import to_text
 from l3mail.rounds import Agenda, Planner, Round
@@ -34,7 +34,7 @@ def occurrence(span: Span, now: datetime) -> str:
     return f"report:{span.name}" + ("" if span.is_over else f":{now:%Y-%m-%dT%H:%M}")
 
 
-def letter(document: Document) -> Letter:
+def letter(document: Document, stationery: Stationery) -> Letter:
     """A document as mail."""
     return Letter(
         slug=SLUG,
@@ -42,7 +42,7 @@ def letter(document: Document) -> Letter:
         locale=document.language,
         subject=f"{document.title}, {document.house}",
         text=to_text(document),
-        html=to_mail(document),
+        html=to_mail(document, stationery),
     )
 
 

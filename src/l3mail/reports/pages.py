@@ -5,10 +5,11 @@ anywhere else.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Protocol
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -40,17 +41,25 @@ class Drawn:
 
 def to_page(document: Document) -> str:
     """A file of its own: readable on paper, on a phone, in light and dark."""
-    return _fill("page.html", document)
-
-
-def to_mail(document: Document) -> str:
-    """What mail programs show of it: tables, styles in place, no drawing."""
-    return _fill("mail.html", document)
-
-
-def _fill(name: str, document: Document) -> str:
-    template = _environment().get_template(name)
+    template = _environment().get_template("page.html")
     return template.render(d=document, dir=direction(document.language), width=CHART_WIDTH)
+
+
+class Stationery(Protocol):
+    """The layout of what goes to the staff."""
+
+    @property
+    def light(self) -> Mapping[str, str]:
+        """Its colours by token."""
+
+    def letter(self, title: str, body: str) -> str:
+        """A whole page around well-formed HTML."""
+
+
+def to_mail(document: Document, stationery: Stationery) -> str:
+    """What mail programs show of it: tables, styles in place, no drawing."""
+    body = _environment().get_template("mail.html").render(d=document, light=stationery.light)
+    return stationery.letter(f"{document.title} – {document.house}", body)
 
 
 @cache

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from l3mail import publishing, reports
+from l3mail import content, publishing, reports
 from l3mail.database import opened
 from l3mail.errors import L3mailError
 from l3mail.publishing import Standing
@@ -14,7 +14,8 @@ from l3mail.reports import Span, Terms
 from l3mail.rounds import Agenda
 from l3mail.settings import Settings, sending_problems
 from l3mail.staff import Letter
-from l3mail.wiring.contents import compile_content
+from l3mail.starter import starter
+from l3mail.wiring.contents import compile_content, read_content
 from l3mail.wiring.rules import asking_terms, make_rules
 
 PATIENCE_SECONDS = 0.02
@@ -45,7 +46,14 @@ def _standings(connection: Connection, settings: Settings) -> list[Standing]:
 def weekly_letter(connection: Connection, settings: Settings, span: Span, now: datetime) -> Letter:
     """The real report as a letter; takes seconds in a large house."""
     report = reports.look(connection, span, now, report_terms(connection, settings))
-    return reports.letter(reports.tell(report))
+    document = reports.tell(report)
+    try:
+        own = content.stationery(read_content(settings), document.language)
+        return reports.letter(document, own)
+    except L3mailError:
+        # `l3mail check` says what is wrong with the house's own; the report goes out all the same.
+        shipped = content.read_library(starter(), locale=settings.workspace.locale)
+        return reports.letter(document, content.stationery(shipped, document.language))
 
 
 class Scribe:
