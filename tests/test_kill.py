@@ -17,7 +17,7 @@ from l3mail.models import DELIVERY
 from tests.fakes.office import arrivals, await_lines, beside_a_sink, end
 from tests.fakes.postgres import drop_database, fresh_database, postgres_url
 
-KILLS = int(os.environ.get("L3MAIL_KILLS", "25"))
+KILLS = int(os.environ.get("L3MAIL_KILLS", "10"))
 STOPS = int(os.environ.get("L3MAIL_STOPS", "3"))
 CONNECTIONS = 8
 # What a sender hands over between two kills, at most: the queue must outlast them all.

@@ -10,13 +10,15 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import Connection, insert, select, update
 
 from l3mail import outbox
-from l3mail.content import Text
 from l3mail.models import DELIVERY, LINK, MESSAGE
+
+if TYPE_CHECKING:
+    from l3mail.content import Text
 
 State = Literal["published", "changed", "new", "draft", "broken", "gone"]
 
@@ -180,7 +182,7 @@ class Standing:
     published_by: str | None = None
 
 
-def standings(connection: Connection, texts: Iterable[Text]) -> list[Standing]:
+def standings(connection: Connection, texts: "Iterable[Text]") -> list[Standing]:
     """Every text that has a file or a published version, in slug order."""
     published = {
         (row.slug, row.locale): row
@@ -208,7 +210,7 @@ def standings(connection: Connection, texts: Iterable[Text]) -> list[Standing]:
     return sorted(found, key=lambda standing: (standing.slug, standing.locale))
 
 
-def _state(text: Text, digest: str | None) -> State:
+def _state(text: "Text", digest: str | None) -> State:
     if text.draft:
         return "draft"
     if text.compiled is None:
@@ -242,7 +244,7 @@ class Difference:
         return sum(line.startswith("-") for line in self.lines[2:])
 
 
-def differences(connection: Connection, texts: Sequence[Text]) -> list[Difference]:
+def differences(connection: Connection, texts: "Sequence[Text]") -> list[Difference]:
     """The texts that publishing would change, in the order given."""
     slugs = {text.source.slug for text in texts}
     published = {
@@ -272,7 +274,7 @@ def differences(connection: Connection, texts: Sequence[Text]) -> list[Differenc
 
 
 def publish_texts(
-    connection: Connection, texts: Sequence[Text], by: str, now: datetime
+    connection: Connection, texts: "Sequence[Text]", by: str, now: datetime
 ) -> list[Difference]:
     """Publish every sound text that is no draft; return what changed.
 

@@ -12,7 +12,6 @@ from l3mail.content.designs import Design
 from l3mail.content.findings import Finding
 from l3mail.content.images import Medium, digest_of
 from l3mail.content.markdown import block_names
-from l3mail.content.matter import parse_duration
 from l3mail.content.placeholders import TESTS
 from l3mail.content.sources import Library, Source, read_library
 from l3mail.content.stationery import Stationery, stationery
@@ -35,7 +34,6 @@ __all__ = [
     "compile_text",
     "digest_of",
     "foreign_resources",
-    "parse_duration",
     "read_library",
     "stationery",
     "stream_of",

@@ -13,7 +13,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from l3mail.calendars import as_mapping, parse_cadence, parse_closed
 from l3mail.content.findings import Faults, suggestion
 from l3mail.content.mappings import Mapped
-from l3mail.content.matter import check_duration, check_header, check_mailbox, parse_duration
+from l3mail.content.matter import check_duration, check_header, check_mailbox
+from l3mail.durations import parse_duration
 from l3mail.errors import TimeRuleError, quoted
 
 _LONGEST_GRACE_DAYS = 366

@@ -13,13 +13,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from l3mail.addresses import header_safe, parse_address
 from l3mail.content.findings import Faults, suggestion
 from l3mail.content.mappings import Mapped
+from l3mail.durations import parse_duration
 from l3mail.errors import HeaderInjectionError, L3mailError, quoted
 
 Kind = Literal["lesson", "evaluation", "welcome", "newsletter", "lifecycle", "notice"]
 NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*(?:/[a-z0-9]+(?:-[a-z0-9]+)*)?")
-_DURATION = re.compile(r"(\d{1,4})([mhdw])")
-_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 _NEEDS: dict[str, tuple[str, ...]] = {
     "birthday": (),
@@ -43,14 +42,6 @@ _MAKES_NO_SENSE: dict[str, tuple[str, ...]] = {
     "finished": ("on",),
     "inactive": ("on", "of"),
 }
-
-
-def parse_duration(text: str) -> timedelta:
-    """Read "30m", "48h", "2d" or "6w"; raises ValueError."""
-    found = _DURATION.fullmatch(text)
-    if found is None:
-        raise ValueError('no span of time; write it like "2d" or "48h"')
-    return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
 def check_duration(text: str) -> str:

@@ -5,7 +5,6 @@ decides nothing about who is mailed: the outbox's gate does.
 """
 
 from l3mail.sending.bulletins import Board, Bulletin, bulletins
-from l3mail.sending.high_water import FILE as MARK_FILE
 from l3mail.sending.high_water import (
     RECONCILED,
     HighWater,
@@ -21,7 +20,6 @@ from l3mail.sending.tallies import Tally
 from l3mail.sending.terms import Pace, Terms
 
 __all__ = [
-    "MARK_FILE",
     "RECONCILED",
     "Board",
     "Bulletin",

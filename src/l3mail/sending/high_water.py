@@ -32,11 +32,10 @@ from l3mail import outbox, owners
 from l3mail.errors import StateError
 from l3mail.models import ACTIONS, DELIVERY, WORKSPACE, UtcDateTime
 from l3mail.outbox import Started
-from l3mail.settings import write_durably
+from l3mail.settings import MARK_FILE, write_durably
 
 log = logging.getLogger("l3mail.sending")
 
-FILE = "high-water"
 EVERY_SECONDS = 1.0
 _ID = operator.attrgetter("id")
 RECONCILED = "db reconcile"
@@ -59,7 +58,7 @@ class Mark:
 
 def read_mark(state_dir: Path) -> Mark | None:
     """The mark in `state/`, None where no sender left one; raises StateError if it is no use."""
-    path = state_dir / FILE
+    path = state_dir / MARK_FILE
     try:
         said = json.loads(path.read_text(encoding="ascii"))
         return _sane(Mark(**said | {"at": datetime.fromisoformat(said["at"])}))
@@ -88,13 +87,13 @@ def write_mark(state_dir: Path, mark: Mark) -> None:
     """Replace the mark, durably. Raises OSError."""
     said: dict[str, Any] = {name: getattr(mark, name) for name in Mark.__slots__}
     content = json.dumps(said | {"at": mark.at.isoformat()})
-    write_durably(state_dir / FILE, content.encode("ascii") + b"\n")
+    write_durably(state_dir / MARK_FILE, content.encode("ascii") + b"\n")
 
 
 def contradiction(connection: Connection, mark: Mark) -> str | None:
     """Why this can't be the database as the mark last saw it, or None."""
     if connection.execute(select(WORKSPACE.c.uuid)).scalar_one() != mark.uuid:
-        return f"{FILE} was written beside another database"
+        return f"{MARK_FILE} was written beside another database"
     if _reconciled_since(connection, mark.at):
         return None
     if outbox.last_number(connection) < mark.highest:
@@ -182,7 +181,7 @@ class HighWater:
             if not self._told:
                 log.warning(
                     "%s can't be written (%s): a restored copy would not be noticed",
-                    self._state_dir / FILE,
+                    self._state_dir / MARK_FILE,
                     fault.strerror,
                 )
             self._told = True

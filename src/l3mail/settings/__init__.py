@@ -37,6 +37,7 @@ from l3mail.settings.sections import (
 from l3mail.settings.state import (
     BACKUPS_FOLDER,
     KEY_FILE,
+    MARK_FILE,
     PEPPER_FILE,
     RESTORING,
     drafts_of,
@@ -57,6 +58,7 @@ __all__ = [
     "FILE",
     "FORM_FIELDS",
     "KEY_FILE",
+    "MARK_FILE",
     "PEPPER_FILE",
     "RESTORING",
     "Alerts",

@@ -22,6 +22,8 @@ RESTORING = "restoring"
 """The folder in `state/` that is there while a backup is put back, or when that was interrupted."""
 BACKUPS_FOLDER = "backups"
 """Where backups lie unless told otherwise."""
+MARK_FILE = "high-water"
+"""How far sending had come, kept outside the database."""
 RETIRED = "retired:"
 """What stands before a key that signs nothing any more."""
 

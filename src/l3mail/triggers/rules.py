@@ -18,7 +18,7 @@ from l3mail.calendars import (
     wall_to_utc,
     yearly_days,
 )
-from l3mail.content.matter import parse_duration
+from l3mail.durations import parse_duration
 from l3mail.errors import TriggerError, quoted
 from l3mail.segments.questions import SETTLED_AFTER
 

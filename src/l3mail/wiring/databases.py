@@ -9,8 +9,7 @@ from pathlib import Path
 from l3mail import migrations, owners
 from l3mail.database import Database, opened
 from l3mail.errors import DatabaseLostError, SchemaError, SenderBusyError, StateError
-from l3mail.sending import MARK_FILE
-from l3mail.settings import BACKUPS_FOLDER, Settings, require_secrets
+from l3mail.settings import BACKUPS_FOLDER, MARK_FILE, Settings, require_secrets
 
 LOCK_FILE = "sender.lock"
 WAL = "-wal"
