@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from l3mail import alarms, triggers
-from l3mail.models import ACTIONS, APPROVAL
+from l3mail.models import ACTIONS, APPROVAL, MESSAGE
 from l3mail.tokens import Purpose
 from tests.fakes.chromium import CHROMIUM, browser, faults
 from tests.fakes.parish import berlin, declare, friend, terms
@@ -75,6 +75,15 @@ def test_it_shows_the_mail_as_it_will_be_sent_and_what_is_asked(porch: Porch) ->
     assert mail.text == "<h1>Guten Tag</h1>"
     assert "sandbox" in mail.headers["content-security-policy"]
     assert porch.client.get(link(porch) + "?mail=fr").status_code == 404
+
+
+def test_it_shows_also_what_only_some_people_get(porch: Porch) -> None:
+    for message in porch.village.rows(MESSAGE):
+        parts = "{% if when[0] %}Im Norden{% endif %}{% if when[1] %}Im Süden{% endif %}"
+        asked = [{"if": 'district == "Nord"', "else": otherwise} for otherwise in (False, True)]
+        compiled = message["compiled"] | {"html": parts, "conditions": asked}
+        porch.village.change(MESSAGE, message["id"], compiled=compiled)
+    assert porch.client.get(link(porch) + "?mail=de").text == "Im NordenIm Süden"
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])

@@ -11,6 +11,7 @@ from l3mail.outbox import Started
 from l3mail.publishing import Published
 from l3mail.sending import Pace, Relay, Sender, Tally, Terms
 from l3mail.sending.sender import Compose
+from l3mail.sending.versions import Decide
 from tests.fakes import relay as fake
 from tests.fakes.village import POLICY, Village
 
@@ -81,9 +82,16 @@ def relay_of(
 
 
 def sender_for(
-    village: Village, relay: Relay, *, compose: Compose = composed, **changes: Any
+    village: Village,
+    relay: Relay,
+    *,
+    compose: Compose = composed,
+    decide: Decide | None = None,
+    **changes: Any,
 ) -> Sender:
-    return Sender(village.database, village.clock, terms(village, **changes), relay.open, compose)
+    its_terms = terms(village, **changes)
+    opens = relay.open
+    return Sender(village.database, village.clock, its_terms, opens, compose, decide=decide)
 
 
 def send(village: Village, server: "fake.Relay", **changes: Any) -> Tally:

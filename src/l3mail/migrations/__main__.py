@@ -17,14 +17,13 @@ from l3mail.migrations import alembic_config
 def draft(revision: str, message: str) -> None:
     """Write `versions/<revision>_<message>.py`."""
     config = alembic_config()
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        opened(f"sqlite:///{Path(folder) / 'scratch.sqlite3'}") as database,
-        database.engine.begin() as connection,
-    ):
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-        command.revision(config, message, autogenerate=True, rev_id=revision)
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder) / "scratch.sqlite3"
+        scratch.touch()  # a database that is not there is not made by opening it
+        with opened(f"sqlite:///{scratch}") as database, database.engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+            command.revision(config, message, autogenerate=True, rev_id=revision)
 
 
 if __name__ == "__main__":

@@ -56,7 +56,9 @@ class Delivery(Table, table=True):
     `started_at` is the committed intent. `fence` rises with each claim: a holder whose fence
     is old may start nothing. `message_id` is set by the intent (campaigns and approvals pin
     theirs earlier) and never changes after. `tracked` is whether the mail measures its person,
-    who had agreed when the intent was written. `uncertain_at` stays when a row that was once
+    who had agreed when the intent was written. `shown` has a bit for each condition of the text,
+    set where its person was shown that part; the first intent decides, and where there are none it
+    is NULL. `uncertain_at` stays when a row that was once
     uncertain is settled, so no possible duplicate is ever silent. `lane` is the claim order:
     0 requests and staff, 1 courses, 2 bulk. `details` and `reply_text` may speak of the person
     and go with them when they are erased.
@@ -125,6 +127,7 @@ class Delivery(Table, table=True):
     slug: str
     message_id: int | None = reference("message.id", optional=True)
     tracked: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+    shown: int | None = None
     details: dict[str, Any] = json()
     lane: int = counted(1)
     state: str = word()

@@ -7,6 +7,7 @@ sockets, text or calendars.
 from l3mail.outbox.claims import (
     Gate,
     begin,
+    note_shown,
     record,
     settle,
     take_over,
@@ -132,6 +133,7 @@ __all__ = [
     "lookup",
     "needs",
     "next_attempt",
+    "note_shown",
     "queue",
     "queue_approved",
     "queue_published",

@@ -153,6 +153,24 @@ def begin(connection: Connection, claims: Sequence[Claim], gate: Gate) -> list[S
     return load(connection, started)
 
 
+def note_shown(
+    connection: Connection, deliveries: Sequence[Started], bits: ColumnElement[int]
+) -> dict[int, int]:
+    """Add bits, a number asked of a row of SUBSCRIBER, to what is shown in these; return the sums.
+
+    For deliveries that have just begun and of which nothing was noted before.
+    """
+    whose = select(bits).where(SUBSCRIBER.c.id == DELIVERY.c.subscriber_id).correlate(DELIVERY)
+    rows = connection.execute(
+        update(DELIVERY)
+        .where(_NAMED)
+        .values(shown=func.coalesce(DELIVERY.c.shown, 0) + whose.scalar_subquery())
+        .returning(DELIVERY.c.id, DELIVERY.c.shown),
+        {"ids": [delivery.id for delivery in deliveries]},
+    )
+    return {row.id: row.shown for row in rows}
+
+
 def unbegin(connection: Connection, deliveries: Sequence[Started]) -> None:
     """Queue rows again that came to no dialogue, as if they had not been begun.
 

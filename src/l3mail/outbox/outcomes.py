@@ -49,7 +49,8 @@ class Started:
 
     `fence` proves the claim it was started under; `attempts` counts this one. `person` holds
     the subscriber's values as they were in the intent's transaction, empty for staff. `tracked`
-    is whether this mail measures the person.
+    is whether this mail measures the person. `shown` has a bit for each condition of the text, None
+    where it has none or nobody has asked yet.
 
     A mail that answers a sign-up or a link request says in `asked` what was asked: `streams`
     (titles) and `expires_at`. A lesson says in `course` its `title`, `slug`, `lesson` (from 1)
@@ -78,6 +79,7 @@ class Started:
     enrollment_id: int | None = None
     campaign_id: int | None = None
     tracked: bool = False
+    shown: int | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
     asked: Mapping[str, Any] = field(default_factory=dict)
     course: Mapping[str, Any] = field(default_factory=dict)

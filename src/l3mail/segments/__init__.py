@@ -24,7 +24,13 @@ from l3mail.segments.language import (
     Vocabulary,
 )
 from l3mail.segments.parsing import mentions, parse
-from l3mail.segments.questions import SETTLED_AFTER, Question, compile  # noqa: A004 - the word for it
+from l3mail.segments.questions import (
+    SETTLED_AFTER,
+    Question,
+    bits,
+    compile,  # noqa: A004 - the word for it
+    observes,
+)
 
 __all__ = [
     "SETTLED_AFTER",
@@ -39,7 +45,9 @@ __all__ = [
     "Question",
     "Truth",
     "Vocabulary",
+    "bits",
     "compile",
     "mentions",
+    "observes",
     "parse",
 ]

@@ -8,6 +8,8 @@ Each part of a tree becomes a pair of conditions that are never NULL: it is true
 holds, the answer is unknown.
 """
 
+import functools
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
@@ -107,9 +109,15 @@ def compile(  # noqa: A001 - the word for it; this module has no use for Python'
         raise NaiveDatetimeError(now)
     answer = _Compiling(now, zone, tracking_mode, fallback_locale).answer(expression.tree)
     here = SUBSCRIBER.c.erased_at.is_(None)
-    if not _observes(expression.tree):
+    if not observes(expression.tree):
         return Question(and_(here, answer.yes), false())
     return Question(and_(here, answer.yes), and_(here, not_(answer.yes), not_(answer.no)))
+
+
+def bits(questions: Sequence[Question], first: int = 0) -> ColumnElement[int]:
+    """One number of several questions: bit `first` is set where the first selects, and so on."""
+    held = [case((one.yes, 1 << number), else_=0) for number, one in enumerate(questions, first)]
+    return functools.reduce(operator.add, held)
 
 
 class _Answer(NamedTuple):
@@ -170,13 +178,13 @@ def _sqlite_number(element: _JsonNumber, compiler: SQLCompiler, **kw: Any) -> st
     )
 
 
-def _observes(node: Node) -> bool:
+def observes(node: Node) -> bool:
     """Whether a tree asks for behaviour anywhere."""
     match node:
         case Not(item):
-            return _observes(item)
+            return observes(item)
         case Combined(_, items):
-            return any(_observes(item) for item in items)
+            return any(observes(item) for item in items)
         case Compare(name, declared=False):
             return name in _BEHAVIOUR
         case Call(function):
@@ -209,7 +217,7 @@ class _Compiling:
                 return _Answer(and_(*yes), or_(*no)) if every else _Answer(or_(*yes), and_(*no))
             case Compare():
                 compared = self.compared(node)
-                return self.observed(compared) if _observes(node) else _told(compared)
+                return self.observed(compared) if observes(node) else _told(compared)
             case Call(function, arguments):
                 asked = self.asked(function, arguments)
                 return self.observed(asked) if function in _BEHAVIOUR else _told(asked)

@@ -20,7 +20,7 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from l3mail import outbox, publishing
+from l3mail import outbox
 from l3mail.clocks import Clock
 from l3mail.database import Database
 from l3mail.errors import AddressError, DatabaseUnavailableError
@@ -38,6 +38,7 @@ from l3mail.sending.refusals import distrusted_slugs, follow_up, unsendable, wit
 from l3mail.sending.sessions import Session, allot, out_of_step
 from l3mail.sending.tallies import Tally
 from l3mail.sending.terms import Terms
+from l3mail.sending.versions import Decide, Versions
 
 log = logging.getLogger("l3mail.sending")
 
@@ -49,9 +50,6 @@ AHEAD_SECONDS = 2.0
 
 SWEEP_POLLS = 10
 """So many polls pass between two looks past the rows of domains that have to wait."""
-
-TEXTS_KEPT = 64
-"""Published versions held in memory."""
 
 PLAIN_SECONDS = 600.0
 """For so long no envelope is announced after a connection ended right behind one, or a relay was
@@ -72,6 +70,7 @@ class Sender:
         open_wire: Open,
         compose: Compose,
         *,
+        decide: Decide | None = None,
         high_water: HighWater | None = None,
         board: Board | None = None,
     ) -> None:
@@ -102,7 +101,7 @@ class Sender:
         self._refusals: Counter[str] = Counter()
         self._waiters: deque[Session] = deque()
         self._plain_until = -math.inf
-        self._texts: dict[int, Published] = {}
+        self._versions = Versions(decide)
         self._stopping = False
         self._renewed = 0.0
 
@@ -294,8 +293,7 @@ class Sender:
             outbox.give_back(connection, terms.owner, unstarted)
             gate = Gate(terms.owner, now, terms.staff, terms.fallback_locale, terms.measures)
             started = outbox.begin(connection, claims, gate)
-            missing = {delivery.message_id for delivery in started} - self._texts.keys()
-            return started, publishing.load(connection, missing)
+            return self._versions.load(connection, started, now)
 
         result = await self._persist(verb)
         if result is None:
@@ -334,17 +332,11 @@ class Sender:
         self, waiters: list[Session], started: list[Started], texts: dict[int, Published]
     ) -> None:
         """Give each the mail it announced, or tell it to part; the others share the rest."""
-        if len(self._texts) > TEXTS_KEPT:
-            self._texts = {
-                d.message_id: self._texts[d.message_id]
-                for d in started
-                if d.message_id in self._texts
-            }
-        self._texts |= texts
+        self._versions.keep(started, texts)
         for waiter, delivery in allot(waiters, started):
             self._waiters.remove(waiter)
             waiter.announced = None
-            given = None if delivery is None else (delivery, self._texts[delivery.message_id])
+            given = None if delivery is None else (delivery, self._versions.of(delivery))
             waiter.answer.set_result(given)
 
     def _dismiss(self) -> None:

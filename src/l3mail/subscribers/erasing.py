@@ -122,7 +122,7 @@ def _empty(connection: Connection, subscriber_ids: Collection[int]) -> None:
     connection.execute(
         update(DELIVERY)
         .where(DELIVERY.c.subscriber_id.in_(ids))
-        .values(details={}, reply_text=None)
+        .values(details={}, reply_text=None, shown=None)
     )
     connection.execute(
         update(EVENT)

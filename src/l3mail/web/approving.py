@@ -12,7 +12,7 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, Response
 from sqlalchemy import Connection, Row, select
 
-from l3mail import actions, alarms, triggers
+from l3mail import actions, alarms, conditions, triggers
 from l3mail.alarms import Sample
 from l3mail.errors import TokenError, TriggerError
 from l3mail.models import APPROVAL, TRIGGER
@@ -115,7 +115,10 @@ def _find(connection: Connection, visit: Visit, approval: int) -> _Question | _A
         return _answer(visit, row)
     settings = visit.door.settings
     terms = trigger_terms(settings, visit.now)
-    samples = alarms.samples_of(connection, batch, lambda text: neutral_values(settings, text))
+    # Whoever says yes says it to all that may go out.
+    samples = alarms.samples_of(
+        connection, batch, lambda text: neutral_values(settings, text, shown=conditions.ALL)
+    )
     return _Question(
         people=triggers.waiting_for(connection, batch, terms),
         due=visit.moment(batch.due_at),

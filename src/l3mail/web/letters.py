@@ -70,7 +70,7 @@ async def show_mail(visit: Visiting, token: str) -> Response:
         return visit.stale()
     delivery, text = found
     visit.speak(text.locale)
-    values = neutral_values(visit.door.settings, text, delivery.course)
+    values = neutral_values(visit.door.settings, text, delivery.course, shown=delivery.shown)
     try:
         if text.compiled.get("html"):
             html = rendering.fill(text.compiled, "html", values)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import datetime
 
-from l3mail import alarms
+from l3mail import alarms, conditions
 from l3mail.alarms import Asking, Duty
 from l3mail.rounds import Agenda
 from l3mail.settings import Settings
@@ -43,4 +43,8 @@ def make_asking(settings: Settings) -> Asking:
         token = tokens.make(Purpose.APPROVE, approval, number, expires_at=until)
         return f"{settings.web.base_url}/approve/{token}"
 
-    return Asking(settings.approvers, link, lambda text: neutral_values(settings, text))
+    return Asking(
+        settings.approvers,
+        link,
+        lambda text: neutral_values(settings, text, shown=conditions.ALL),
+    )

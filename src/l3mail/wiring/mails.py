@@ -1,21 +1,22 @@
 """How a delivery becomes a mail in this workspace: values, links, who writes."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection, select
 
-from l3mail import content, outbox, publishing, rendering
+from l3mail import conditions, content, outbox, publishing, rendering
 from l3mail.database import Database
-from l3mail.errors import OutboxError
+from l3mail.errors import OutboxError, RenderingError
 from l3mail.models import SUBSCRIBER, WORKSPACE
 from l3mail.outbox import Started
 from l3mail.publishing import Published
 from l3mail.sending import Compose
 from l3mail.settings import Settings
 from l3mail.tokens import Purpose, Tokens
-from l3mail.wiring.rules import load_tokens
+from l3mail.wiring.rules import asking_terms, load_tokens
 
 
 def composer(settings: Settings, database: Database) -> Compose:
@@ -28,6 +29,8 @@ def composer(settings: Settings, database: Database) -> Compose:
     common = common_values(settings)
 
     def compose(delivery: Started, text: Published) -> bytes:
+        if delivery.shown is None and conditions.of(text.compiled):
+            raise RenderingError("::: if", "what it asks could not be asked; the log says why")
         links = links_of(delivery, settings, tokens)
         head = rendering.Head(
             message_id=f"{delivery.id}.{house}@{domain}",
@@ -44,6 +47,7 @@ def composer(settings: Settings, database: Database) -> Compose:
             **rendering.placeholders(delivery.person, text.locale),
             **common,
             **measured(delivery, text, settings, tokens),
+            **conditions.values(text.compiled, delivery.shown),
             "links": links,
             "streams": delivery.asked.get("streams", []),
             "course": {**NO_COURSE, **delivery.course},
@@ -136,14 +140,22 @@ INERT = "/preview"
 
 
 def neutral_values(
-    settings: Settings, text: Published, course: Mapping[str, Any] = NO_COURSE
+    settings: Settings,
+    text: Published,
+    course: Mapping[str, Any] = NO_COURSE,
+    *,
+    shown: int | None = conditions.NONE,
 ) -> dict[str, Any]:
-    """What a text may name, without a person: personal links lead to the page of previews."""
+    """What a text may name, without a person: personal links lead to the page of previews.
+
+    Of what only some people get, `shown` says which parts; without it there are none.
+    """
     base = settings.web.base_url
     return {
         **rendering.placeholders({}, text.locale),
         **common_values(settings),
         **unmeasured(text.links),
+        **conditions.values(text.compiled, shown),
         "course": {**NO_COURSE, **course},
         "streams": [],
         "links": {
@@ -155,12 +167,23 @@ def neutral_values(
 
 
 def rendered(settings: Settings, database: Database, delivery_id: int) -> bytes:
-    """The bytes of one delivery's mail, as it was or would be sent; raises OutboxError."""
-    fallback = settings.workspace.locale
+    """The bytes of one delivery's mail, as it was or would be sent; raises OutboxError.
+
+    What only some people get is asked for one that has not begun, as of the moment it is due.
+    """
+    fallback, terms = settings.workspace.locale, asking_terms(settings)
 
     def verb(connection: Connection) -> tuple[Started | None, dict[int, Published]]:
         delivery = outbox.glimpse(connection, delivery_id, fallback)
-        return delivery, publishing.load(connection, [delivery.message_id] if delivery else [])
+        if delivery is None:
+            return None, {}
+        texts = publishing.load(connection, [delivery.message_id])
+        compiled = texts[delivery.message_id].compiled
+        if delivery.shown is None and delivery.subscriber_id is not None:
+            whose, due_at = delivery.subscriber_id, delivery.first_started_at
+            shown = conditions.shown_to(connection, compiled, whose, due_at, terms)
+            delivery = replace(delivery, shown=shown)
+        return delivery, texts
 
     delivery, texts = database.read(verb)
     if delivery is None:
@@ -177,15 +200,23 @@ def workspace_uuid(connection: Connection) -> str:
 
 
 def preview_values(
-    settings: Settings, library: content.Library, text: content.Text, person: Mapping[str, Any]
+    settings: Settings,
+    library: content.Library,
+    text: content.Text,
+    person: Mapping[str, Any],
+    *,
+    shown: int | None = conditions.ALL,
 ) -> dict[str, Any]:
-    """The values of a mail that is only looked at: our links in it lead nowhere and do nothing."""
+    """The values of a mail that is only looked at: our links in it lead nowhere and do nothing.
+
+    Of what only some people get, `shown` says which parts; without it all are there.
+    """
     source = text.source
     inert = f"{settings.web.base_url}{INERT}"
     values = rendering.placeholders(person, source.locale) | common_values(settings)
     links = dict.fromkeys(LINKS, inert)
     values["links"] = links | {"privacy": settings.impressum.privacy_url, "home": inert}
-    values |= unmeasured(text.hrefs)
+    values |= unmeasured(text.hrefs) | conditions.values(text.compiled or {}, shown)
     values["streams"] = [stream.title for stream in settings.streams.values()]
     values["course"] = NO_COURSE
     for course in library.curricula:

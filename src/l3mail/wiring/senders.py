@@ -4,7 +4,9 @@ import math
 import os
 import secrets
 import socket
+from functools import partial
 
+from l3mail import conditions
 from l3mail.clocks import Clock
 from l3mail.database import Database
 from l3mail.errors import SettingsError
@@ -23,6 +25,7 @@ from l3mail.sending import (
 )
 from l3mail.settings import Settings, sending_problems
 from l3mail.wiring.mails import composer, workspace_uuid
+from l3mail.wiring.rules import asking_terms
 
 
 def who_sends(settings: Settings, database: Database) -> Sending:
@@ -63,6 +66,7 @@ def make_sender(settings: Settings, database: Database, clock: Clock) -> Sender:
         terms,
         make_relay(settings).open,
         composer(settings, database),
+        decide=partial(conditions.decide, terms=asking_terms(settings)),
         high_water=_high_water(settings, database),
         board=Board(settings.state_dir, clock),
     )

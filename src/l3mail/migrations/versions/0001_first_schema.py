@@ -529,6 +529,7 @@ def upgrade() -> None:
         sa.Column("slug", sa.String(), nullable=False),
         sa.Column("message_id", Id(), nullable=True),
         sa.Column("tracked", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
+        sa.Column("shown", sa.Integer(), nullable=True),
         sa.Column("details", Json(), server_default=sa.text("'{}'"), nullable=False),
         sa.Column("lane", sa.Integer(), server_default=sa.text("1"), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
