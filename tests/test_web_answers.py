@@ -350,6 +350,24 @@ def test_a_course_is_completed_by_the_questions_of_ones_own_language(porch: Porc
     assert completed(porch, bob[1]) is None
 
 
+def test_a_quiz_that_not_everybody_is_asked_is_not_waited_for(porch: Porch) -> None:
+    village, whose = porch.village, enrolled(porch)
+    message = village.publish("kurs/01")
+    ask(village, message, QUIZ, SEVERAL | {"conditional": True})
+    token = lesson(porch, whose, message)
+    porch.client.post(f"/quiz/{token}", data={"of": "q1", "answer": "b"})
+    assert completed(porch, whose[1])
+
+
+def test_a_quiz_that_not_everybody_is_asked_completes_nothing(porch: Porch) -> None:
+    village, whose = porch.village, enrolled(porch)
+    message = village.publish("kurs/01")
+    ask(village, message, QUIZ | {"conditional": True})
+    token = lesson(porch, whose, message)
+    porch.client.post(f"/quiz/{token}", data={"of": "q1", "answer": "b"})
+    assert completed(porch, whose[1]) is None
+
+
 def test_feedback_alone_completes_nothing(porch: Porch) -> None:
     token = asked(porch, FEEDBACK)
     porch.client.post(f"/feedback/{token}", data={"of": "nutzen", "answer": "5"})

@@ -107,5 +107,6 @@ def values(person: Mapping[str, Any] | None = None, **others: Any) -> dict[str, 
         "hrefs": {},
         "trail": "",
         "pixel": "",
+        "when": (),
         **others,
     }

@@ -6,12 +6,13 @@ how each block looks. Placeholders are sentinels here; components are filled by 
 
 import html
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from markdown_it.tree import SyntaxTreeNode
 
 from l3mail.content.components import COMPONENTS, Component, component_of
+from l3mail.content.conditions import is_conditional, number_all
 from l3mail.content.elements import Elements
 from l3mail.content.findings import Faults
 from l3mail.content.images import Medium
@@ -22,6 +23,7 @@ from l3mail.content.markdown import (
     Directive,
     alone,
     directive_of,
+    flat,
     is_stray,
     only,
     parse,
@@ -74,8 +76,9 @@ def build_body(
     sentinels = references.sentinels
     builder = _Builder(Place(first_line, faults), references, styles=styles, fill=fill)
     root = parse(markdown, sentinels)
+    number_all(root, references, builder.place)
     builder.check_tags(root)
-    mjml = rows(root.children, sentinels, builder.block)
+    mjml = rows(list(flat(root.children)), sentinels, builder.block)
     writer = TextWriter(sentinels, references, builder.text_of_component)
     first = root.children[0] if root.children else None
     opens = directive_of(first).name if first is not None and first.type == DIRECTIVE else ""
@@ -198,7 +201,7 @@ class _Builder:
             )
 
     def _held(self, node: SyntaxTreeNode) -> str:
-        return "\n".join(map(self.block, node.children))
+        return "\n".join(map(self.block, flat(node.children)))
 
     def _values(self, head: Directive, component: Component, line: int) -> dict[str, Any]:
         """What the keys say: words as they are, links numbered, images with their address."""
@@ -262,6 +265,8 @@ class _Builder:
         self.place.line = line
         if question is None:
             return {"question": "", "several": False, "options": []}
+        if is_conditional(node):
+            question = replace(question, conditional=True)
         return question.shown(self.references.question(question, self.place.refuse))
 
     def text_of_component(self, node: SyntaxTreeNode, held: str) -> str:

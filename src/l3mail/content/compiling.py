@@ -29,7 +29,7 @@ from l3mail.content.layouts import (
 from l3mail.content.links import longest, with_pixel
 from l3mail.content.mappings import split_front_matter
 from l3mail.content.placeholders import check_placeholders, shown
-from l3mail.content.references import References
+from l3mail.content.references import Asked, References
 from l3mail.content.sentinels import Sentinels
 from l3mail.content.simplicity import SUFFIX, is_simple, judge, judge_words
 from l3mail.content.sources import Library, Source
@@ -47,10 +47,10 @@ class Text:
 
     `compiled` is JSON: Jinja sources `subject`, `preheader`, `text`, `html`; `stream` (None for
     notices), `kind`, `from` and `reply_to` (None: the workspace's), `interests`, `media` as
-    [digest, name], `questions` where there are any, for lifecycle mailings `rule`, for issues
-    `segment`. `links` are (url, name);
+    [digest, name], `questions` and `conditions` where there are any, for lifecycle mailings `rule`,
+    for issues `segment`. `links` are (url, name);
     text and html name them by `trail` and `hrefs[1]` and so on, and html of a stream has a place
-    for a `pixel`.
+    for a `pixel`. Whether a condition's part is shown they ask as `when[0]` and so on.
     """
 
     source: Source
@@ -58,6 +58,7 @@ class Text:
     findings: tuple[Finding, ...]
     links: tuple[tuple[str, str | None], ...] = ()
     media: tuple[Medium, ...] = field(default=())
+    conditions: tuple[Asked, ...] = ()
 
     @property
     def hrefs(self) -> dict[int, str]:
@@ -88,7 +89,7 @@ def compile_text(library: Library, source: Source) -> Text:
     if faults.broken or compiled is None or body is None:
         return Text(source, None, findings)
     links, media = tuple(body.references.links), tuple(body.references.media)
-    return Text(source, compiled, findings, links, media)
+    return Text(source, compiled, findings, links, media, tuple(body.references.conditions))
 
 
 def stream_of(source: Source) -> str | None:
@@ -176,6 +177,10 @@ class _Compilation:
         }
         if body.references.questions:
             compiled["questions"] = [one.compiled for one in body.references.questions]
+        if body.references.conditions:
+            compiled["conditions"] = [
+                {"if": one.asks, "else": one.otherwise} for one in body.references.conditions
+            ]
         if matter.rule:
             compiled["rule"] = matter.rule
         elif getattr(matter, "segment", None) is not None:
@@ -210,6 +215,7 @@ class _Compilation:
         asked = {
             "an interest: link": body.references.interests,
             "a question": body.references.questions,
+            "an ::: if": body.references.conditions,
         }
         for what, found in asked.items():
             if found and self.source.kind == "notice":

@@ -132,7 +132,9 @@ def component_of(head: Directive, line: int, faults: Faults) -> Component | None
     """The component of a directive in `line`; None, with the fault noted, where there is none."""
     component = COMPONENTS.get(head.name)
     if component is None:
-        hint = suggestion(head.name, COMPONENTS)
+        hint = suggestion(head.name, [*COMPONENTS, "if"])
+        if head.name in {"else", "elif"}:
+            hint = "it stands in an ::: if, on its level; close what is open above it with :::"
         faults.error(line, f"{quoted(head.name)} is no block here; {hint}")
         return None
     if head.deep:

@@ -11,7 +11,7 @@ from typing import Any
 from markdown_it.tree import SyntaxTreeNode
 
 from l3mail.content.layouts import marked
-from l3mail.content.markdown import DIRECTIVE, plain
+from l3mail.content.markdown import CONDITION, DIRECTIVE, plain
 from l3mail.content.places import Place
 from l3mail.content.references import References
 from l3mail.errors import quoted
@@ -25,8 +25,9 @@ _VAGUE = frozenset(
 
 _BLOCKS = frozenset(
     "tags heading paragraph bullet_list ordered_list list_item blockquote fence code_block hr"
-    " html_block inline directive".split()
+    " html_block inline directive condition".split()
 )
+_COLUMNS = frozenset({"root", DIRECTIVE, CONDITION})
 
 
 class Elements:
@@ -68,7 +69,7 @@ class Elements:
                 if node.hidden:  # of a tight list
                     return self.html_of(node.children)
                 # Of several in a quote or list item; those of the column stand in blocks apart.
-                apart = node.parent is None or node.parent.type in {"root", DIRECTIVE}
+                apart = node.parent is None or node.parent.type in _COLUMNS
                 more_follow = not apart and node.next_sibling is not None
                 style = "p_before" if more_follow else "p"
                 return self._element("p", self.html_of(node.children), style=style)
@@ -80,7 +81,7 @@ class Elements:
                 return self._element("pre", html.escape(node.content, quote=False))
             case "hr":
                 return self._element("hr", None)
-            case type_ if type_ == DIRECTIVE:
+            case type_ if type_ in {DIRECTIVE, CONDITION}:
                 self.place.refuse(
                     "a block with ::: may not stand in a list or a quote; end that before"
                 )

@@ -2,10 +2,11 @@
 
 Owns the syntax: CommonMark, lines of nothing but tags, and directives, which are blocks between a
 line `::: name` and a line `:::`. Keys stand right below the first: `when: Monday, 10 o'clock`.
+Conditions are written like them (`::: if EXPR`), and each of their parts is a node of its own.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,7 +19,12 @@ from l3mail.content.sentinels import Sentinels
 DIRECTIVE: Final = "directive"
 """The type of a directive's node; its `meta` is a `Directive` below this same name."""
 
+CONDITION: Final = "condition"
+"""The type of the node of a part that not everybody gets; its `meta` is a `Condition`, as above."""
+
 _OPENING = re.compile(r":{3,}[ \t]*([^\s:][^\s]*)[ \t]*(.*?)[ \t]*")
+_IF = re.compile(r":{3,}[ \t]*if(?=[\s(]|$)[ \t]*(.*?)[ \t]*")
+_ELSE = re.compile(r":{3,}[ \t]*(else|elif)(?:[ \t]+(?:if[ \t]+)?(.*?))?[ \t]*")
 _CLOSING = re.compile(r":{3,}[ \t]*")
 _KEY = re.compile(r"([a-z][a-z_]*):(?:[ \t]+(.*?))?[ \t]*")
 _ALMOST = re.compile(r"::\s*[a-z]+$")
@@ -28,6 +34,7 @@ DEEPEST: Final = 40
 """Levels of lists and quotes; what lies deeper than twice that, the parser leaves out unsaid."""
 
 _DEEPEST: Final = 2
+_DEEPEST_CONDITION: Final = 3
 _HIDDEN: Final = re.compile(r"[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\u00a0\s]+")
 
 
@@ -49,6 +56,18 @@ class Directive:
     doubles: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One part of a text: what it asks, and whether it is for the others, `else`.
+
+    `fault` is what is wrong with how it is written, if anything is.
+    """
+
+    asks: str
+    otherwise: bool = False
+    fault: str = ""
+
+
 def parse(markdown: str, sentinels: Sentinels) -> SyntaxTreeNode:
     """The tree of a text whose placeholders and tags are hidden."""
     return SyntaxTreeNode(_parser(sentinels).parse(markdown))
@@ -59,6 +78,22 @@ def directive_of(node: SyntaxTreeNode) -> Directive:
     head = node.meta[DIRECTIVE]
     assert isinstance(head, Directive)
     return head
+
+
+def condition_of(node: SyntaxTreeNode) -> Condition:
+    """What the node of a part that not everybody gets asks."""
+    asked = node.meta[CONDITION]
+    assert isinstance(asked, Condition)
+    return asked
+
+
+def flat(nodes: Sequence[SyntaxTreeNode]) -> Iterator[SyntaxTreeNode]:
+    """Blocks as they follow each other: what stands in a condition is among its neighbours."""
+    for node in nodes:
+        if node.type == CONDITION:
+            yield from flat(node.children)
+        else:
+            yield node
 
 
 def block_names(markdown: str) -> set[str]:
@@ -119,6 +154,7 @@ def _parser(sentinels: Sentinels) -> MarkdownIt:
         return True
 
     parser.block.ruler.before("code", "tags", tag_lines, {"alt": _INTERRUPTED})
+    parser.block.ruler.before("fence", CONDITION, _read_condition, {"alt": _INTERRUPTED})
     parser.block.ruler.before("fence", DIRECTIVE, _read_directive, {"alt": _INTERRUPTED})
     return parser
 
@@ -138,7 +174,7 @@ def _read_directive(state: StateBlock, start: int, end: int, silent: bool) -> bo
         return False
     if silent:
         return True
-    last, closed = _end_of(state, start, end)
+    last, closed, _ = _end_of(state, start, end)
     values, lines, doubles, body = _keys(state, start, last)
     deep = int(state.env.get(DIRECTIVE, 0)) >= _DEEPEST
     token = state.push(f"{DIRECTIVE}_open", "", 1)
@@ -146,27 +182,65 @@ def _read_directive(state: StateBlock, start: int, end: int, silent: bool) -> bo
     head = Directive(found[1], found[2], values, lines, closed, deep, frozenset(doubles))
     token.meta = {DIRECTIVE: head}
     if not deep:
-        _read_body(state, body, last)
+        _read_body(state, body, last, DIRECTIVE)
     state.push(f"{DIRECTIVE}_close", "", -1)
     state.line = last + 1 if closed else last
     return True
 
 
-def _read_body(state: StateBlock, first: int, last: int) -> None:
+def _read_condition(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    """The block rule: a condition with its parts, read as far as it reaches."""
+    found = _IF.fullmatch(_line(state, start))
+    if found is None or state.is_code_block(start):
+        return False
+    if silent:
+        return True
+    last, closed, others = _end_of(state, start, end)
+    deep = int(state.env.get(CONDITION, 0)) >= _DEEPEST_CONDITION
+    fault = ""
+    if not found[1]:
+        fault = '::: if asks nothing; write whom it is for, as in ::: if district == "Nord"'
+    elif deep:
+        fault = "conditions are nested too deep here; join them into one with and"
+    elif not closed:
+        fault = "::: if is never closed; write ::: in a line where it ends"
+    parts = [(start, Condition(found[1], fault=fault))]
+    for line in others:
+        behind = _ELSE.fullmatch(_line(state, line))
+        fault = ""
+        if behind is not None and (behind[2] or behind[1] == "elif"):
+            fault = (
+                f"nothing stands behind else; write ::: if {behind[2] or '…'} in a line below it"
+            )
+        elif len(parts) > 1:
+            fault = "this ::: if has an else already; delete one of them"
+        parts.append((line, Condition(found[1], otherwise=True, fault=fault)))
+    for (line, part), ends in zip(parts, [*others, last], strict=True):
+        token = state.push(f"{CONDITION}_open", "", 1)
+        token.map = [line, ends]
+        token.meta = {CONDITION: part}
+        if not deep:
+            _read_body(state, line + 1, ends, CONDITION)
+        state.push(f"{CONDITION}_close", "", -1)
+    state.line = last + 1 if closed else last
+    return True
+
+
+def _read_body(state: StateBlock, first: int, last: int, within: str) -> None:
     line_max, parent = state.lineMax, state.parentType
-    state.env[DIRECTIVE] = int(state.env.get(DIRECTIVE, 0)) + 1
-    state.lineMax, state.parentType = last, DIRECTIVE
+    state.env[within] = int(state.env.get(within, 0)) + 1
+    state.lineMax, state.parentType = last, within
     state.md.block.tokenize(state, first, last)
     state.lineMax, state.parentType = line_max, parent
-    state.env[DIRECTIVE] -= 1
+    state.env[within] -= 1
 
 
-def _end_of(state: StateBlock, start: int, end: int) -> tuple[int, bool]:
-    """The line of the `:::` that closes what opens at `start`, and whether there is one."""
-    depth, fence = 1, ""
+def _end_of(state: StateBlock, start: int, end: int) -> tuple[int, bool, list[int]]:
+    """The line of the `:::` that closes what opens at `start`, whether there is one; its elses."""
+    depth, fence, others = 1, "", list[int]()
     for at in range(start + 1, end):
         if state.sCount[at] < state.blkIndent and not state.isEmpty(at):
-            return at, False  # what it stood in has ended
+            return at, False, others  # what it stood in has ended
         line = _line(state, at)
         if state.is_code_block(at):
             continue
@@ -177,13 +251,15 @@ def _end_of(state: StateBlock, start: int, end: int) -> tuple[int, bool]:
             )
         elif mark := _FENCE.fullmatch(line):
             fence = mark[1] or mark[2]
+        elif _ELSE.fullmatch(line):
+            others += [at] if depth == 1 else []
         elif _OPENING.fullmatch(line):
             depth += 1
         elif _CLOSING.fullmatch(line):
             depth -= 1
             if depth == 0:
-                return at, True
-    return end, False
+                return at, True, others
+    return end, False, others
 
 
 def _keys(

@@ -20,8 +20,8 @@ NAMES: Final = frozenset(
     "greeting first_name last_name salutation district locale attrs course links house impressum"
     " base_url streams".split()
 )
-OURS: Final = frozenset({"hrefs", "pixel", "trail"})
-"""What only the compiler writes: where a mail's links lead, and its pixel."""
+OURS: Final = frozenset({"hrefs", "pixel", "trail", "when"})
+"""What only the compiler writes: where a mail's links lead, its pixel, which parts are shown."""
 
 PARTS: Final[Mapping[str, frozenset[str]]] = {
     "course": frozenset("title slug lesson lessons".split()),
@@ -328,11 +328,11 @@ class _Reader:
 
 
 def _is_ours(node: nodes.Node) -> bool:
-    """Whether this is `pixel`, `trail`, or `hrefs` with a number."""
+    """Whether this is `pixel`, `trail`, or `hrefs` or `when` with a number."""
     match node:
         case nodes.Name(name="pixel" | "trail"):
             return True
-        case nodes.Getitem(node=nodes.Name(name="hrefs"), arg=nodes.Const(value=int())):
+        case nodes.Getitem(node=nodes.Name(name="hrefs" | "when"), arg=nodes.Const(value=int())):
             return True
     return False
 

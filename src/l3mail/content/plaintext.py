@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from markdown_it.tree import SyntaxTreeNode
 
 from l3mail.content.components import COMPONENTS
-from l3mail.content.markdown import DIRECTIVE, alone, directive_of, plain
+from l3mail.content.markdown import DIRECTIVE, alone, directive_of, flat, plain
 from l3mail.content.references import References
 from l3mail.content.sentinels import Sentinels
 
@@ -38,10 +38,14 @@ class TextWriter:
     def blocks(self, nodes: Sequence[SyntaxTreeNode], gap: str = "\n\n") -> str:
         """Blocks below each other; a tag takes no line of its own."""
         parts: list[str] = []
-        for node in nodes:
+        below = list(flat(nodes))
+        last = self._last_for_all(below)
+        for number, node in enumerate(below):
             written = self._text(node)
             if node.type != "tags":
-                parts.append(written + gap if written else "")
+                # Behind the last that everybody gets, a gap is shown with what follows it, or not.
+                before, after = (gap if number > last else "", gap if number < last else "")
+                parts.append(before + written + after if written else "")
             elif self.sentinels.ends_loop(written) and parts:
                 # What repeats stands line below line.
                 parts[-1] = parts[-1].removesuffix("\n\n") + "\n"
@@ -49,6 +53,17 @@ class TextWriter:
             else:
                 parts.append(written)
         return "".join(parts)
+
+    def _last_for_all(self, nodes: Sequence[SyntaxTreeNode]) -> int:
+        """The number of the last block that everybody gets, if only conditions follow it."""
+        depth, last, follows = 0, len(nodes), set[str]()
+        for number, node in enumerate(nodes):
+            names = self.sentinels.names(node.content) if node.type == "tags" else []
+            follows.update(names)
+            depth += sum(-1 if name.startswith("end") else name in {"if", "for"} for name in names)
+            if node.type != "tags" and depth == 0:
+                last, follows = number, set()
+        return len(nodes) if "for" in follows or not follows else last
 
     def _text(self, node: SyntaxTreeNode) -> str:
         match node.type:

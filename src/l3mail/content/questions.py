@@ -38,7 +38,10 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One question of a text, in plain words; `comment` asks for words of one's own besides."""
+    """One question of a text, in plain words; `comment` asks for words of one's own besides.
+
+    A `conditional` one is not put to everybody.
+    """
 
     name: str
     kind: str
@@ -46,6 +49,7 @@ class Question:
     options: tuple[Option, ...]
     explanation: str = ""
     comment: bool = False
+    conditional: bool = False
 
     @property
     def several(self) -> bool:
@@ -63,7 +67,8 @@ class Question:
     @property
     def compiled(self) -> dict[str, Any]:
         """As it stands in a published version."""
-        return {
+        more = {"conditional": True} if self.conditional else {}
+        return more | {
             "name": self.name,
             "kind": self.kind,
             "text": self.text,

@@ -1,4 +1,4 @@
-"""What a text refers to: its numbered links, interests and questions, and its files of media/.
+"""What a text refers to: its numbered links, interests, questions, conditions, files of media/.
 
 Owns the judgement of a written link and what is put in its place. Looks at no page.
 """
@@ -19,6 +19,15 @@ Refuse = Callable[[str], None]
 _TRUSTED_START = re.compile(r"\{\{\s*(?:links\.\w+|base_url|impressum\.privacy_url)\s*\}\}")
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What one condition of a text asks, whether it is an else, and in which line it stands."""
+
+    asks: str
+    otherwise: bool
+    line: int
+
+
 @dataclass
 class References:
     """The references of one text, in the order they stand in it.
@@ -32,6 +41,7 @@ class References:
     links: list[tuple[str, str | None]] = field(default_factory=list)
     interests: list[str] = field(default_factory=list)
     questions: list[Question] = field(default_factory=list)
+    conditions: list[Asked] = field(default_factory=list)
     media: list[Medium] = field(default_factory=list)
     _places: dict[tuple[str, str | None], str] = field(default_factory=dict)
 

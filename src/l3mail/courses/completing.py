@@ -18,7 +18,8 @@ def complete(
     """Note that an enrollment is completed, if it is and nobody noted it; whether this was now.
 
     What there is to answer are the quizzes of the structure's lessons, in the versions in force
-    that the learner would be sent; while one of them is not published, nobody knows all.
+    that the learner would be sent; while one of them is not published, nobody knows all. A quiz
+    that is not put to everybody is none of them.
     """
     quizzes = _quizzes(connection, enrollment_id, now, fallback_locale)
     if not quizzes or None in quizzes or quizzes - events.answered(connection, enrollment_id):
@@ -46,6 +47,10 @@ def _quizzes(
     )
     quizzes: set[tuple[str, str] | None] = set()
     for slug, message, questions in connection.execute(query, bindings(now, (), fallback_locale)):
-        asked = [one["name"] for one in questions or () if one["kind"] == "quiz"]
+        asked = [
+            one["name"]
+            for one in questions or ()
+            if one["kind"] == "quiz" and not one.get("conditional")
+        ]
         quizzes.update([None] if message is None else ((slug, name) for name in asked))
     return quizzes
