@@ -15,7 +15,18 @@ from sqlalchemy import Connection, Select, case, delete, func, literal, select, 
 
 from l3mail.database import upsert
 from l3mail.errors import SegmentError, did_you_mean, quoted
-from l3mail.models import CAMPAIGN, COURSE, LESSON, MESSAGE, SEGMENT, STREAM, SUBSCRIBER, TRIGGER
+from l3mail.models import (
+    CAMPAIGN,
+    CAMPAIGN_MESSAGE,
+    COURSE,
+    DELIVERY,
+    LESSON,
+    MESSAGE,
+    SEGMENT,
+    STREAM,
+    SUBSCRIBER,
+    TRIGGER,
+)
 from l3mail.segments import Attribute, Expression, Question, Vocabulary, mentions, parse
 from l3mail.segments import compile as compile_question
 
@@ -24,6 +35,7 @@ Questions = Callable[[Connection, str, datetime], Question]
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _LONGEST_NAME = 60
+_ASKED = "conditions"  # where a compiled text has them
 _SOLE_WORDS = frozenset({"tracking"})  # a question already, without being saved
 
 
@@ -175,7 +187,10 @@ def find(connection: Connection, name: str) -> Saved:
 
 
 def users(connection: Connection, name: str) -> list[str]:
-    """What would break without this segment: segments, campaigns not yet planned, triggers."""
+    """What would break without this segment: segments, campaigns not yet planned, triggers, texts.
+
+    Texts are those that ask for it in an `::: if`: in force, or in mails that have not begun.
+    """
     saved = {one.name: one.expression for one in listing(connection)}
     found = [f"segment {other}" for other, text in saved.items() if name in mentions(text)]
     waiting = connection.execute(
@@ -193,7 +208,33 @@ def users(connection: Connection, name: str) -> list[str]:
         .where(TRIGGER.c.retired_at.is_(None))
         .order_by(TRIGGER.c.slug)
     )
-    return found + [f"trigger {row.slug}" for row in rules if _names(row.rule.get("segment"), name)]
+    found += [f"trigger {row.slug}" for row in rules if _names(row.rule.get("segment"), name)]
+    return found + [f"text {slug}" for slug in _texts(connection, name)]
+
+
+def _texts(connection: Connection, name: str) -> list[str]:
+    """The slugs of texts whose conditions name a segment and that may still be sent."""
+    rows = connection.execute(
+        select(MESSAGE.c.id, MESSAGE.c.slug, MESSAGE.c.superseded_at, MESSAGE.c.compiled[_ASKED])
+        .where(MESSAGE.c.generated.is_(False))
+        .order_by(MESSAGE.c.slug)
+    )
+    naming = [row for row in rows if any(name in mentions(one["if"]) for one in row[3] or ())]
+    old = [row.id for row in naming if row.superseded_at is not None]
+    waiting = select(DELIVERY.c.message_id).where(
+        DELIVERY.c.message_id.in_(old), DELIVERY.c.state.in_(("held", "queued", "deferred"))
+    )
+    unplanned = (
+        select(CAMPAIGN_MESSAGE.c.message_id)
+        .join(CAMPAIGN, CAMPAIGN.c.id == CAMPAIGN_MESSAGE.c.campaign_id)
+        .where(
+            CAMPAIGN_MESSAGE.c.message_id.in_(old),
+            CAMPAIGN.c.planned_at.is_(None),
+            CAMPAIGN.c.cancelled_at.is_(None),
+        )
+    )
+    pinned = set(connection.execute(waiting.union(unplanned)).scalars()) if old else set()
+    return list(dict.fromkeys(r.slug for r in naming if r.superseded_at is None or r.id in pinned))
 
 
 def removable(connection: Connection, name: str) -> Saved:

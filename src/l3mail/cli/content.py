@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from l3mail.cli.context import DryRun, House, Json, Yes, bar, confirm, print_json, print_table
+from l3mail.cli.parts import When, shown_parts, told_parts
 from l3mail.errors import ContentError, printable
 
 if TYPE_CHECKING:
@@ -129,6 +130,7 @@ def publish(
     broken = _tell(findings)
     wordings = () if names else library.wordings
     rehearsal, due = _rehearse(house, _verb(house, library, chosen, wordings))
+    broken |= _tell(rehearsal.refused)
     _show(house, rehearsal, due)
     if rehearsal:
         if dry_run:
@@ -378,24 +380,31 @@ def preview(
     locale: Annotated[str | None, typer.Option(help="In this language.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write the HTML part here.")] = None,
     text: Annotated[Path | None, typer.Option(help="Write the text part here.")] = None,
+    when: Annotated[
+        When | None, typer.Option(help="Which parts behind ::: if, without --as; default: all.")
+    ] = None,
 ) -> None:
     """Show a text as its mail would be; the links do nothing.
 
+    Of parts that only some people get, with --as those that person would be shown now.
+
     Example: l3mail preview kurs/01-start --html mail.html
     """
-    from l3mail.content import compile_text
     from l3mail.rendering import fill
-    from l3mail.wiring import preview_values, read_content
+    from l3mail.wiring import compile_sources, preview_values, read_content
 
     house: House = context.obj
     library = read_content(house.settings)
+    if email and when:
+        raise typer.BadParameter("leave it out with --as, or leave --as out", param_hint="--when")
     person = _person(house, email) if email else {}
     source = library.find(_relative(house, path), locale or person.get("locale"))
-    compiled = compile_text(library, source)
+    (compiled,) = compile_sources(house.settings, library, [source])
     _tell(compiled.findings)
     if compiled.compiled is None:
         raise ContentError(f"{source.path} has errors, there is nothing to show yet")
-    values = preview_values(house.settings, library, compiled, person)
+    shown = shown_parts(house, compiled, person, when)
+    values = preview_values(house.settings, library, compiled, person, shown=shown)
     parts = {name: fill(compiled.compiled, name, values) for name in ("subject", "preheader")}
     plain = fill(compiled.compiled, "text", values)
     if text is not None:
@@ -411,6 +420,8 @@ def preview(
     if locale is not None:
         missing = "" if source.locale == locale else f" (there is no {printable(locale, 40)})"
         typer.echo(f"Variant:   {source.locale}{missing}")
+    for line in told_parts(compiled, shown):
+        typer.echo(line)
     typer.echo()
     if text is None:
         typer.echo("\n".join(printable(line, 5000) for line in plain.split("\n")))

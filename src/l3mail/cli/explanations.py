@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, String, case, exists, literal, select
 
-from l3mail import courses, outbox, subscribers, suppressions, triggers
+from l3mail import conditions, courses, outbox, subscribers, suppressions, triggers
 from l3mail.addresses import Address, address_key
 from l3mail.audiences import Questions
 from l3mail.errors import L3mailError
@@ -330,13 +330,15 @@ def _deliveries(
         .limit(limit),
         asked.values,
     ).all()
+    parts = conditions.told(connection, [(row.id, row.message_id, row.shown) for row in rows])
     return [
         {
             "id": row.id,
             "kind": row.kind,
             "message": row.slug,
             "status": row.state,
-            "why": _why(row, halts),
+            "why": _why(row, halts, parts.get(row.id, ())),
+            "parts": parts.get(row.id, []),
             "due_at": row.due_at,
             "started_at": row.started_at,
             "ended_at": row.ended_at,
@@ -346,7 +348,7 @@ def _deliveries(
     ]
 
 
-def _why(row: Any, halts: Sequence[HaltInForce]) -> str:
+def _why(row: Any, halts: Sequence[HaltInForce], parts: Sequence[Mapping[str, Any]]) -> str:
     """A delivery's state in words, with its reason, the relay's, and what keeps it back now."""
     words = [_WORDS[row.state]]
     if row.reason:
@@ -361,6 +363,10 @@ def _why(row: Any, halts: Sequence[HaltInForce]) -> str:
             words.append(f"its campaign is paused: {row.paused_reason or 'by an operator'}")
         if row.verdict is not None:
             words.append(f"will not be sent as things are: {row.verdict}")
+    words += [
+        f"{'with' if one['shown'] else 'without'} the part {'else of ' * one['else']}if {one['if']}"
+        for one in parts
+    ]
     return "; ".join(words)
 
 

@@ -138,9 +138,12 @@ def _publishing(house: House, slug: str) -> "tuple[Callable[[], int], Publish]":
         raise NewsletterError("\n".join(faults))
 
     def publish(connection: "Connection") -> object:
-        return wiring.publish_content(
+        done = wiring.publish_content(
             connection, house.settings, library, texts, by=house.who, now=house.clock.now()
         )
+        if done.refused:
+            raise NewsletterError("\n".join(map(str, done.refused)))
+        return done
 
     return partial(wiring.store_media, house.settings, texts), publish
 

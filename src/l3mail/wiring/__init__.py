@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         MEDIA_FOLDER,
         Publication,
         compile_content,
+        compile_sources,
         publish_content,
         read_content,
         set_up,
@@ -69,6 +70,7 @@ __all__ = [
     "asking_terms",
     "common_values",
     "compile_content",
+    "compile_sources",
     "composer",
     "declare_streams",
     "detect_restore",
@@ -109,7 +111,8 @@ __all__ = [
 _PARTS = {
     "agendas": "make_agenda",
     "contents": (
-        "MEDIA_FOLDER Publication compile_content publish_content read_content set_up store_media"
+        "MEDIA_FOLDER Publication compile_content compile_sources publish_content read_content"
+        " set_up store_media"
     ),
     "databases": (
         "LOCK_FILE is_founded only_sender open_database require_founded require_nothing_lost"

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from l3mail import (
     actions,
+    conditions,
     consents,
     content,
     courses,
@@ -81,42 +82,54 @@ def compile_sources(
     texts = [_asked(content.compile_text(library, source), vocabulary) for source in sources]
     if settings.tracking.mode == "consent":
         return texts
-    return [_unseen(text, settings.tracking.mode) for text in texts]
+    return [_unseen(text, settings.tracking.mode, vocabulary) for text in texts]
 
 
-def _unseen(text: content.Text, mode: str) -> content.Text:
-    """A trigger that waits for what nobody takes note of would never send its text."""
+def _unseen(text: content.Text, mode: str, vocabulary: Vocabulary) -> content.Text:
+    """What waits for something that nobody takes note of would never come."""
     kind = text.source.matter.rule.get("trigger")
-    if kind not in {"clicked", "inactive"}:
-        return text
-    line = text.source.mapped.line("trigger")
-    problem = (
-        f'trigger {kind} sends to nobody while [tracking] mode is "{mode}";'
-        ' take an interest: button instead, or write mode = "consent" into l3mail.toml'
-    )
-    finding = content.Finding(text.source.path, line, "warning", problem)
-    return replace(text, findings=(*text.findings, finding))
+    waits = {}
+    if kind in {"clicked", "inactive"}:
+        waits[text.source.mapped.line("trigger")] = f"trigger {kind} sends to nobody"
+    for one in text.conditions if text.compiled else ():
+        if segments.observes(segments.parse(one.asks, vocabulary).tree):
+            waits[one.line] = "it asks what people opened or clicked and is shown to nobody"
+    found = [
+        content.Finding(
+            text.source.path,
+            line,
+            "warning",
+            f'{what} while [tracking] mode is "{mode}";'
+            ' take an interest: button instead, or write mode = "consent" into l3mail.toml',
+        )
+        for line, what in waits.items()
+    ]
+    return replace(text, findings=(*text.findings, *found)) if found else text
 
 
 def _asked(text: content.Text, vocabulary: Vocabulary) -> content.Text:
+    # An else asks what its if asks.
+    said = [("::: if", one.asks, one.line) for one in text.conditions if not one.otherwise]
     question = getattr(text.source.matter, "segment", None)
-    if question is None or _SAVED.fullmatch(question):
-        return text
-    try:
-        segments.parse(question, vocabulary)
-    except SegmentError as error:
-        line = text.source.mapped.line("segment")
-        severity: Literal["error", "warning"] = "warning" if text.draft else "error"
-        finding = content.Finding(text.source.path, line, severity, f'"segment": {error.problem}')
-        return replace(text, compiled=None, findings=(*text.findings, finding))
-    return text
+    if question is not None and not _SAVED.fullmatch(question):
+        said.append(('"segment"', question, text.source.mapped.line("segment")))
+    severity: Literal["error", "warning"] = "warning" if text.draft else "error"
+    faults = []
+    for what, asks, line in said:
+        try:
+            segments.parse(asks, vocabulary)
+        except SegmentError as error:
+            problem = f"{what}: {error.problem}"
+            faults.append(content.Finding(text.source.path, line, severity, problem))
+    return replace(text, compiled=None, findings=(*text.findings, *faults)) if faults else text
 
 
 @dataclass(frozen=True, slots=True)
 class Publication:
     """What one publishing changed: texts, courses whose structure is new, and why others wait.
 
-    `wordings` of consents and the rules of `triggers` are in force from now on.
+    `wordings` of consents and the rules of `triggers` are in force from now on. `refused` is what
+    only the database could tell: a text that asks for what nobody knows stayed as it was.
     """
 
     changes: list[publishing.Difference]
@@ -124,6 +137,7 @@ class Publication:
     waiting: list[str]
     wordings: list[content.Wording]
     triggers: list[str]
+    refused: list[content.Finding] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         """Whether anything changed at all."""
@@ -155,6 +169,7 @@ def publish_content(
         for wording in wordings
         if consents.declare_wording(connection, wording.name, wording.locale, wording.text, now)[1]
     ]
+    texts, refused = _known(connection, settings, library, texts, now)
     changes = publishing.publish_texts(connection, texts, by, now)
     published = publishing.published_slugs(connection)
     drafts = {source.slug for source in library.sources if source.matter.draft}
@@ -181,7 +196,37 @@ def publish_content(
         if courses.define(connection, outline, stream_id, now) != before:
             defined.append(curriculum.slug)
     declared = triggers.declare_published(connection, settings.workspace.locale, now)
-    return Publication(changes, defined, waiting, agreed, declared)
+    return Publication(changes, defined, waiting, agreed, declared, refused)
+
+
+def _known(
+    connection: Connection,
+    settings: Settings,
+    library: content.Library,
+    texts: Sequence[content.Text],
+    now: datetime,
+) -> tuple[list[content.Text], list[content.Finding]]:
+    """The texts whose conditions ask for nothing unknown, and what is wrong with the others."""
+    if not any(text.conditions for text in texts):
+        return list(texts), []
+    terms = asking_terms(settings)
+    known = terms.vocabulary(connection)
+    vocabulary = replace(
+        known,
+        streams={*(known.streams or ()), *library.courses},
+        courses={*(known.courses or ()), *library.courses},
+        messages={*(known.messages or ()), *(source.slug for source in library.sources)},
+    )
+    judged = [_asked(text, vocabulary) if text.conditions else text for text in texts]
+    refused = [
+        finding
+        for before, after in zip(texts, judged, strict=True)
+        for finding in after.findings[len(before.findings) :]
+    ]
+    for text in judged:
+        # What the database can't be asked at all is not found out by a sender.
+        conditions.shown_to(connection, text.compiled or {}, 0, now, terms)
+    return judged, refused
 
 
 def store_media(settings: Settings, texts: Sequence[content.Text]) -> int:
