@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from l3mail import courses, outbox, publishing, streams
-from l3mail.content import Text, compile_all
+from l3mail.content import Library, Text, compile_all
 from l3mail.database import Database
 from l3mail.models import COURSE, DELIVERY, ENROLLMENT, LESSON, LINK, MESSAGE, STREAM, STRUCTURE
 from l3mail.settings import FILE, Settings, load_settings
@@ -47,6 +47,10 @@ class Press:
     @property
     def settings(self) -> Settings:
         return load_settings(self.shelf.folder, {})
+
+    @property
+    def library(self) -> Library:
+        return read_content(self.settings)
 
     @property
     def texts(self) -> list[Text]:
@@ -209,10 +213,10 @@ def test_a_change_of_the_layout_changes_what_is_sent(press: Press) -> None:
 def test_an_old_version_keeps_its_image(press: Press) -> None:
     press.shelf.image(width=300)
     press.shelf.text("lessons/kurs/01-start.md", "![Tafel](media/tafel.png)")
-    assert store_media(press.settings, press.texts) == 1
+    assert store_media(press.settings, press.library, press.texts) == 1
     press.shelf.image(width=200)
-    assert store_media(press.settings, press.texts) == 1
-    assert store_media(press.settings, press.texts) == 0
+    assert store_media(press.settings, press.library, press.texts) == 1
+    assert store_media(press.settings, press.library, press.texts) == 0
     kept = list((press.settings.state_dir / "media").glob("*/tafel.png"))
     assert len({file.read_bytes() for file in kept}) == 2
     assert list((press.settings.state_dir / "media").glob("*/.*")) == []

@@ -137,7 +137,9 @@ def publish(
             typer.echo("Dry run, nothing is published.")
         else:
             confirm(f"publish {_summary(rehearsal)}?", yes=yes)
-            store_media(house.settings, chosen)
+            what = "making pictures and worksheets"
+            with bar(what) as tell:
+                store_media(house.settings, library, chosen, lambda share: tell(what, share))
             done = house.change("content publish", _verb(house, library, chosen, wordings))
             typer.echo(f"Published {_summary(done)}.")
     if broken:
@@ -391,7 +393,7 @@ def preview(
     Example: l3mail preview kurs/01-start --html mail.html
     """
     from l3mail.rendering import fill
-    from l3mail.wiring import compile_sources, preview_values, read_content
+    from l3mail.wiring import MEDIA_FOLDER, compile_sources, preview_values, read_content
 
     house: House = context.obj
     library = read_content(house.settings)
@@ -413,7 +415,10 @@ def preview(
         page = fill(compiled.compiled, "html", values)
         for medium in compiled.media:
             url = f"{house.settings.web.base_url}/media/{medium.digest}/{medium.name}"
-            page = page.replace(url, (library.folder / medium.path).as_uri())
+            # What is made of a file was made when it was published, or not yet: then the file.
+            made = house.settings.state_dir / MEDIA_FOLDER / medium.digest / medium.name
+            kept = made if medium.recipe and made.exists() else library.folder / medium.path
+            page = page.replace(url, kept.as_uri())
         html.write_text(page, encoding="utf-8")
     typer.echo(f"Subject:   {printable(parts['subject'], 500)}")
     typer.echo(f"Preheader: {printable(parts['preheader'], 500)}")

@@ -145,7 +145,7 @@ def _publishing(house: House, slug: str) -> "tuple[Callable[[], int], Publish]":
             raise NewsletterError("\n".join(map(str, done.refused)))
         return done
 
-    return partial(wiring.store_media, house.settings, texts), publish
+    return partial(wiring.store_media, house.settings, library, texts), publish
 
 
 def slug_of(text: str) -> str:

@@ -11,6 +11,7 @@ from l3mail.content.curricula import Curriculum
 from l3mail.content.designs import Design
 from l3mail.content.findings import Finding
 from l3mail.content.images import Medium, digest_of
+from l3mail.content.makings import bytes_of
 from l3mail.content.markdown import block_names
 from l3mail.content.placeholders import TESTS
 from l3mail.content.sources import Library, Source, read_library
@@ -29,6 +30,7 @@ __all__ = [
     "Text",
     "Wording",
     "block_names",
+    "bytes_of",
     "check",
     "compile_all",
     "compile_text",

@@ -15,7 +15,7 @@ from l3mail.content.components import FOLDER as COMPONENTS
 from l3mail.content.conversion import check_piece, to_html
 from l3mail.content.designs import SETTINGS, Design, check_palette, design_values
 from l3mail.content.findings import Faults, Finding, line_of, suggestion
-from l3mail.content.images import Medium, find_medium
+from l3mail.content.images import Medium
 from l3mail.content.layouts import FOLDER as LAYOUTS
 from l3mail.content.layouts import (
     WORDS,
@@ -27,6 +27,7 @@ from l3mail.content.layouts import (
     read_words,
 )
 from l3mail.content.links import longest, with_pixel
+from l3mail.content.makings import find
 from l3mail.content.mappings import split_front_matter
 from l3mail.content.placeholders import check_placeholders, shown
 from l3mail.content.references import Asked, References
@@ -126,7 +127,7 @@ class _Compilation:
             ]
         )
         self.said = {name: self.sentinels.hide(word) for name, word in self.words.items()}
-        self.references = References(self.sentinels, self._find)
+        self.references = References(self.sentinels, partial(find, self.library))
         self.pieces: set[str] = set()
         self.logos = self._logos()
         self.styles = self._styles()
@@ -190,9 +191,6 @@ class _Compilation:
     def _of_course(self, key: str) -> str | None:
         course = next((c for c in self.library.curricula if c.slug == self.source.course), None)
         return getattr(course, key) if course else None
-
-    def _find(self, link: str, *, image: bool) -> Medium:
-        return find_medium(self.library.folder, link, image=image)
 
     def _check_words(self) -> None:
         source, matter = self.source, self.source.matter

@@ -27,13 +27,18 @@ _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 @dataclass(frozen=True, slots=True)
 class Medium:
-    """One file of media/: `path` below the workspace, `digest` of its bytes as a folder's name."""
+    """One file that texts refer to: `path` below the workspace, `digest` as a folder's name.
+
+    The digest is of the file's bytes; where a `recipe` makes something else of that file, of all
+    that goes into it, so that who only looks at texts makes nothing. `makings` knows the recipes.
+    """
 
     path: str
     name: str
     digest: str
     width: int | None = None
     height: int | None = None
+    recipe: str = ""
 
 
 def find_medium(folder: Path, link: str, *, image: bool) -> Medium:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
@@ -22,7 +22,7 @@ from l3mail import (
     triggers,
 )
 from l3mail.database import opened
-from l3mail.errors import ContentError, SegmentError
+from l3mail.errors import SegmentError
 from l3mail.segments import Vocabulary
 from l3mail.settings import (
     Settings,
@@ -35,7 +35,7 @@ _SAVED = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 MEDIA_FOLDER = "media"
-"""Below `state/`: every image and file a published text refers to, by the hash of its bytes."""
+"""Below `state/`: every image and file a published text refers to, by its digest."""
 
 
 def read_content(settings: Settings) -> content.Library:
@@ -229,17 +229,28 @@ def _known(
     return judged, refused
 
 
-def store_media(settings: Settings, texts: Sequence[content.Text]) -> int:
-    """Keep a copy of every file these texts refer to, for as long as mails show it; how many."""
+def store_media(
+    settings: Settings,
+    library: content.Library,
+    texts: Sequence[content.Text],
+    tell: Callable[[float], None] = lambda _share: None,
+) -> int:
+    """Keep every file these texts refer to, for as long as mails show it; how many are new.
+
+    What a recipe makes is made here and only here, once. `tell` hears the share that is done.
+    """
     stored = 0
-    for medium in {medium for text in texts if text.compiled for medium in text.media}:
+    wanted = sorted(
+        {medium for text in texts if text.compiled for medium in text.media},
+        key=lambda medium: (medium.path, medium.digest),
+    )
+    for number, medium in enumerate(wanted):
+        tell(number / len(wanted))
         target = settings.state_dir / MEDIA_FOLDER / medium.digest / medium.name
         if target.exists():
             continue
+        data = content.bytes_of(library, medium)
         target.parent.mkdir(parents=True, exist_ok=True)
-        data = (settings.folder / medium.path).read_bytes()
-        if content.digest_of(data) != medium.digest:
-            raise ContentError(f"{medium.path} changed while it was published; publish again")
         beside = target.with_name(f".{medium.name}.{os.getpid()}")
         beside.write_bytes(data)
         # Renamed, so that the web never serves half a file.
@@ -259,7 +270,7 @@ def set_up(settings: Settings, *, by: str, now: datetime) -> Publication:
     library, texts = compile_content(settings)
     with opened(settings.database_url) as database, only_sender(database):
         migrations.upgrade(database, now)
-        store_media(settings, texts)
+        store_media(settings, library, texts)
 
         def verb(connection: Connection) -> Publication:
             done = publish_content(

@@ -1,0 +1,64 @@
+"""Media that are made of a file, not sent as they lie: what goes into one, and its bytes.
+
+Owns the recipes. Texts are compiled and compared by digests alone; only publishing asks for bytes.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from l3mail.content.images import Medium, digest_of, find_medium
+from l3mail.content.sources import Library
+from l3mail.errors import ContentError
+
+Ingredients = Mapping[str, bytes]
+"""All that goes into one medium, by a file's path below the workspace or by a word for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """One way to make a medium of a file.
+
+    `gather(library, path)` reads what goes into it; `make(path, ingredients)` reads nothing more,
+    and gives the same bytes for the same ingredients. Where it begins to give others, `number`
+    grows: who has the old ones then gets the new.
+    """
+
+    number: int
+    gather: Callable[[Library, str], Ingredients]
+    make: Callable[[str, Ingredients], bytes]
+
+
+RECIPES: Final[dict[str, Recipe]] = {}
+
+
+def find(library: Library, link: str, *, image: bool) -> Medium:
+    """The medium behind a link of a text, made or as it lies; raises ContentError as that does."""
+    return find_medium(library.folder, link, image=image)
+
+
+def digest_of_making(recipe: str, ingredients: Ingredients) -> str:
+    """What stands for a medium that is made: 16 hexadecimal digits, as those of a file are."""
+    digest = hashlib.blake2b(f"{recipe} {RECIPES[recipe].number}".encode(), digest_size=8)
+    for name, data in sorted(ingredients.items()):
+        for part in (name.encode(), data):
+            digest.update(len(part).to_bytes(8, "big") + part)
+    return digest.hexdigest()
+
+
+def bytes_of(library: Library, medium: Medium) -> bytes:
+    """A medium's bytes, made now where there is a recipe; tens of milliseconds then.
+
+    Raises ContentError where it is not what the digest says any more, or cannot be made.
+    """
+    if medium.recipe:
+        recipe = RECIPES[medium.recipe]
+        ingredients = recipe.gather(library, medium.path)
+        if digest_of_making(medium.recipe, ingredients) == medium.digest:
+            return recipe.make(medium.path, ingredients)
+    else:
+        data = (library.folder / medium.path).read_bytes()
+        if digest_of(data) == medium.digest:
+            return data
+    raise ContentError(f"{medium.path} changed while it was published; publish again")
