@@ -115,6 +115,17 @@ class SettingsError(L3mailError):
         super().__init__("\n".join(problems))
 
 
+class PaperError(L3mailError):
+    """A paper can't be set: its template fails, or something in it can't be printed."""
+
+    def __init__(self, path: str, line: int, problem: str) -> None:
+        """Carry the template's `path` and `line`, and the `problem` with what to do about it."""
+        self.path = path
+        self.line = line
+        self.problem = problem
+        super().__init__(f"{path}:{line}: {problem}")
+
+
 class ContentError(L3mailError):
     """A text is not what was asked for, or has faults; `str()` is one line for each."""
 

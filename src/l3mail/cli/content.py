@@ -336,13 +336,16 @@ def check(
     Example: l3mail check lessons/kurs/02-video.md
     """
     from l3mail.content import check as findings_of
+    from l3mail.content import worksheets_of
 
     house: House = context.obj
     library, texts = _read(house)
     findings = findings_of(library, texts)
+    sheets = worksheets_of(library)
     if path is not None:
         wanted = _wanted(house, library, path)
         texts = [text for text in texts if _below(text.source.path, wanted)]
+        sheets = [sheet for sheet in sheets if _below(sheet, wanted)]
         own = {finding for text in texts for finding in text.findings}
         findings = [one for one in findings if _below(one.path, wanted) or one in own]
     if online:
@@ -355,8 +358,9 @@ def check(
         for finding in findings:
             typer.echo(printable(str(finding), 2000))
         warnings = len(findings) - errors
+        papers = f", {_counted(len(sheets), 'worksheet')}" if sheets else ""
         typer.echo(
-            f"{_counted(len(texts), 'text')}: {_counted(errors, 'error')},"
+            f"{_counted(len(texts), 'text')}{papers}: {_counted(errors, 'error')},"
             f" {_counted(warnings, 'warning')}."
         )
     if errors:
@@ -385,6 +389,7 @@ def preview(
     when: Annotated[
         When | None, typer.Option(help="Which parts behind ::: if, without --as; default: all.")
     ] = None,
+    pdf: Annotated[Path | None, typer.Option(help="Write a worksheet's PDF here.")] = None,
 ) -> None:
     """Show a text as its mail would be; the links do nothing.
 
@@ -392,11 +397,14 @@ def preview(
 
     Example: l3mail preview kurs/01-start --html mail.html
     """
+    from l3mail.cli.papers import print_worksheet
     from l3mail.rendering import fill
     from l3mail.wiring import MEDIA_FOLDER, compile_sources, preview_values, read_content
 
     house: House = context.obj
     library = read_content(house.settings)
+    if print_worksheet(library, _relative(house, path), pdf):
+        return
     if email and when:
         raise typer.BadParameter("leave it out with --as, or leave --as out", param_hint="--when")
     person = _person(house, email) if email else {}

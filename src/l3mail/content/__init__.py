@@ -11,12 +11,13 @@ from l3mail.content.curricula import Curriculum
 from l3mail.content.designs import Design
 from l3mail.content.findings import Finding
 from l3mail.content.images import Medium, digest_of
-from l3mail.content.makings import bytes_of
+from l3mail.content.makings import bytes_of, worksheet
 from l3mail.content.markdown import block_names
 from l3mail.content.placeholders import TESTS
 from l3mail.content.sources import Library, Source, read_library
 from l3mail.content.stationery import Stationery, stationery
 from l3mail.content.wordings import Wording
+from l3mail.content.worksheets import worksheets_of
 
 __all__ = [
     "TESTS",
@@ -39,4 +40,6 @@ __all__ = [
     "read_library",
     "stationery",
     "stream_of",
+    "worksheet",
+    "worksheets_of",
 ]

@@ -5,6 +5,7 @@ Owns nothing but the sum: every fault is known where it is found.
 
 from collections.abc import Iterable
 
+from l3mail.content import papers, worksheets
 from l3mail.content.compiling import Text, check_frames, compile_text
 from l3mail.content.findings import Finding, suggestion
 from l3mail.content.sources import COURSE_FILE, Library, fallbacks
@@ -28,6 +29,7 @@ def check(library: Library, texts: Iterable[Text] | None = None) -> list[Finding
     found = {*library.findings, *_untranslated(library)}
     found.update(check_frames(library), check_stationery(library))
     found.update(_half_translated(library))
+    found.update(papers.findings_of(library), worksheets.findings_of(library))
     for text in compiled:
         found.update(text.findings)
     found.update(_unheard_of(library, compiled))

@@ -7,10 +7,12 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import unquote
 
+from l3mail.content import worksheets
 from l3mail.content.images import Medium, digest_of, find_medium
 from l3mail.content.sources import Library
-from l3mail.errors import ContentError
+from l3mail.errors import ContentError, quoted
 
 Ingredients = Mapping[str, bytes]
 """All that goes into one medium, by a file's path below the workspace or by a word for it."""
@@ -30,12 +32,35 @@ class Recipe:
     make: Callable[[str, Ingredients], bytes]
 
 
-RECIPES: Final[dict[str, Recipe]] = {}
+WORKSHEET: Final = "worksheet"
+RECIPES: Final[dict[str, Recipe]] = {WORKSHEET: Recipe(1, worksheets.gather, worksheets.make)}
 
 
 def find(library: Library, link: str, *, image: bool) -> Medium:
-    """The medium behind a link of a text, made or as it lies; raises ContentError as that does."""
-    return find_medium(library.folder, link, image=image)
+    """The medium behind a link of a text, made or as it lies; raises ContentError.
+
+    A PDF that does not lie there is made of the worksheet of its name.
+    """
+    name = unquote(link.partition("#")[0])
+    if not image and name in worksheets.worksheets_of(library):
+        made = name.removesuffix(worksheets.SUFFIX) + worksheets.MADE
+        raise ContentError(f"{quoted(link)} becomes a PDF; write {made}")
+    sheet = name.removesuffix(worksheets.MADE) + worksheets.SUFFIX
+    if image or not name.endswith(worksheets.MADE) or not _lies(library, sheet, but=name):
+        return find_medium(library.folder, link, image=image)
+    return worksheet(library, sheet)
+
+
+def worksheet(library: Library, path: str) -> Medium:
+    """The PDF of a worksheet of media/; raises ContentError with what is wrong with that."""
+    name = path.rpartition("/")[2].removesuffix(worksheets.SUFFIX) + worksheets.MADE
+    digest = digest_of_making(WORKSHEET, worksheets.gather(library, path))
+    return Medium(path, name, digest, recipe=WORKSHEET)
+
+
+def _lies(library: Library, sheet: str, *, but: str) -> bool:
+    """Whether there is that worksheet and no file that stands for it."""
+    return sheet in worksheets.worksheets_of(library) and not (library.folder / but).is_file()
 
 
 def digest_of_making(recipe: str, ingredients: Ingredients) -> str:

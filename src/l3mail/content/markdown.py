@@ -22,6 +22,9 @@ DIRECTIVE: Final = "directive"
 CONDITION: Final = "condition"
 """The type of the node of a part that not everybody gets; its `meta` is a `Condition`, as above."""
 
+RULED: Final = "ruled"
+"""The type of the node of lines to write on; its `content` is what stands behind `::: lines`."""
+
 _OPENING = re.compile(r":{3,}[ \t]*([^\s:][^\s]*)[ \t]*(.*?)[ \t]*")
 _IF = re.compile(r":{3,}[ \t]*if(?=[\s(]|$)[ \t]*(.*?)[ \t]*")
 _ELSE = re.compile(r":{3,}[ \t]*(else|elif)(?:[ \t]+(?:if[ \t]+)?(.*?))?[ \t]*")
@@ -71,6 +74,13 @@ class Condition:
 def parse(markdown: str, sentinels: Sentinels) -> SyntaxTreeNode:
     """The tree of a text whose placeholders and tags are hidden."""
     return SyntaxTreeNode(_parser(sentinels).parse(markdown))
+
+
+def parse_sheet(markdown: str) -> SyntaxTreeNode:
+    """The tree of a worksheet: with tables, and with lines to write on, `::: lines 4`."""
+    parser = _parser(Sentinels.for_texts([markdown])).enable("table")
+    parser.block.ruler.before(DIRECTIVE, RULED, _read_ruled, {"alt": _INTERRUPTED})
+    return SyntaxTreeNode(parser.parse(markdown))
 
 
 def directive_of(node: SyntaxTreeNode) -> Directive:
@@ -185,6 +195,23 @@ def _read_directive(state: StateBlock, start: int, end: int, silent: bool) -> bo
         _read_body(state, body, last, DIRECTIVE)
     state.push(f"{DIRECTIVE}_close", "", -1)
     state.line = last + 1 if closed else last
+    return True
+
+
+def _read_ruled(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    """The block rule: lines to write on hold nothing, so they may do without a closing line."""
+    found = _OPENING.fullmatch(_line(state, start))
+    if found is None or found[1] != "lines" or state.is_code_block(start):
+        return False
+    if silent:
+        return True
+    after = start + 1
+    while after < end and state.isEmpty(after):
+        after += 1
+    closed = after < end and _CLOSING.fullmatch(_line(state, after)) is not None
+    token = state.push(RULED, "", 0)
+    token.content, token.map = found[2], [start, start + 1]
+    state.line = after + 1 if closed else start + 1
     return True
 
 

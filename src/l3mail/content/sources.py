@@ -59,8 +59,8 @@ class Library:
     """Everything a workspace's files say, and what its settings declare to it.
 
     `attributes` and `streams` are names from l3mail.toml; `locale` is the workspace's own.
-    `layouts` and `components` are the texts of these folders of templates/ by file name, `words`
-    that of words.toml.
+    `layouts`, `components` and `documents` are the texts of these folders of templates/ by file
+    name, `words` that of words.toml. `house` is who writes.
     """
 
     folder: Path
@@ -76,6 +76,8 @@ class Library:
     design: Design = field(default_factory=Design)
     words: str = ""
     findings: tuple[Finding, ...] = ()
+    house: str = ""
+    documents: dict[str, str] = field(default_factory=dict)
 
     def find(self, name: str, locale: str | None = None) -> Source:
         """The text of a slug or a file's path; raises ContentError with the nearest known one."""
@@ -129,6 +131,7 @@ def read_library(
     attributes: frozenset[str] = frozenset(),
     streams: frozenset[str] = frozenset(),
     design: Design | None = None,
+    house: str = "",
 ) -> Library:
     """Read a workspace's texts; what can't be read is a finding, not an exception."""
     shelf = _Shelf(folder.resolve(), locale)
@@ -140,6 +143,7 @@ def read_library(
     for path in shelf.files("templates/wordings", ".md"):
         shelf.read_wording(path, streams | shelf.courses)
     layouts, components = shelf.frames("templates/layouts"), shelf.frames("templates/components")
+    documents = shelf.frames("templates/documents")
     words = [path for path in shelf.files("templates", ".toml") if path.name == "words.toml"]
     shelf.note_doubles()
     return Library(
@@ -156,7 +160,38 @@ def read_library(
         design=design or Design(),
         words=(shelf.read(words[0]) or "") if words else "",
         findings=tuple(shelf.findings),
+        house=house,
+        documents=documents,
     )
+
+
+def read_stationery(folder: Path, *, locale: str, design: Design, house: str) -> Library:
+    """A library without any text: what papers of the house are made of."""
+    shelf = _Shelf(folder.resolve(), locale)
+    return Library(
+        folder=shelf.folder,
+        locale=locale,
+        attributes=frozenset(),
+        streams=frozenset(),
+        layouts=shelf.frames("templates/layouts"),
+        documents=shelf.frames("templates/documents"),
+        design=design,
+        house=house,
+    )
+
+
+def read_file(library: Library, path: Path) -> tuple[str | None, list[Finding]]:
+    """A file's text, None where it is none, and what is wrong with it."""
+    shelf = _Shelf(library.folder, library.locale)
+    return shelf.read(path), shelf.findings
+
+
+def locale_of(file: str, own: str) -> str | None:
+    """The locale a file's name ends in, `own` without one, None for what is none."""
+    locale = file.removesuffix(".md").partition(".")[2]
+    if not locale:
+        return own
+    return canonical(locale) if _LOCALE.fullmatch(locale) else None
 
 
 class _Shelf:

@@ -46,6 +46,7 @@ def read_content(settings: Settings) -> content.Library:
         attributes=frozenset(settings.attributes),
         streams=frozenset(settings.streams),
         design=_design(settings),
+        house=settings.workspace.name,
     )
 
 
