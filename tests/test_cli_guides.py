@@ -61,7 +61,12 @@ def test_every_example_is_sound(tmp_path: Path) -> None:
     ]
     examples = [one.strip() for one in examples if one.strip()]
     assert len(examples) >= 4
+    papers = [example for example in examples if example.startswith("---\ntitle:")]
+    assert papers
+    shelf.put("media/arbeitsblatt-1.md", papers[0])
     for example in examples:
+        if example in papers:
+            continue
         if example.startswith("---"):
             shelf.course()
             shelf.put("lessons/kurs/01-start.md", example)

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from l3mail import courses, outbox, publishing, streams
 from l3mail.content import Library, Text, compile_all
 from l3mail.database import Database
+from l3mail.errors import ContentError
 from l3mail.models import COURSE, DELIVERY, ENROLLMENT, LESSON, LINK, MESSAGE, STREAM, STRUCTURE
 from l3mail.settings import FILE, Settings, load_settings
 from l3mail.wiring import Publication, publish_content, read_content, store_media
@@ -220,6 +221,31 @@ def test_an_old_version_keeps_its_image(press: Press) -> None:
     kept = list((press.settings.state_dir / "media").glob("*/tafel.png"))
     assert len({file.read_bytes() for file in kept}) == 2
     assert list((press.settings.state_dir / "media").glob("*/.*")) == []
+
+
+def test_a_worksheet_is_made_once_when_it_is_published(
+    press: Press, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    press.shelf.text("media/blatt.md", "Ja.", 'title: "Ziele"')
+    press.shelf.text("lessons/kurs/01-start.md", "[Blatt](media/blatt.pdf)")
+    told: list[float] = []
+    assert store_media(press.settings, press.library, press.texts, told.append) == 1
+    (kept,) = (press.settings.state_dir / "media").glob("*/blatt.pdf")
+    assert kept.read_bytes().startswith(b"%PDF")
+    assert told == [0.0]
+    monkeypatch.setattr("l3mail.content.worksheets.typeset", None)
+    assert store_media(press.settings, press.library, press.texts) == 0
+    assert press.publish().changes
+
+
+def test_a_worksheet_that_changed_while_it_was_published_is_not_stored(press: Press) -> None:
+    press.shelf.text("media/blatt.md", "Ja.", 'title: "Ziele"')
+    press.shelf.text("lessons/kurs/01-start.md", "[Blatt](media/blatt.pdf)")
+    texts = press.texts
+    press.shelf.text("media/blatt.md", "Nein.", 'title: "Ziele"')
+    with pytest.raises(ContentError, match="publish again"):
+        store_media(press.settings, press.library, texts)
+    assert list((press.settings.state_dir / "media").rglob("*.pdf")) == []
 
 
 def test_who_is_due_next_is_counted_by_lesson(press: Press) -> None:

@@ -25,7 +25,7 @@ class Shelf:
     design: Design = field(default_factory=Design)
 
     def __post_init__(self) -> None:
-        for frames in ("layouts", "components"):
+        for frames in ("layouts", "components", "documents"):
             shutil.copytree(ROOT / "templates" / frames, self.folder / "templates" / frames)
         shutil.copy(ROOT / "templates" / "words.toml", self.folder / "templates")
 

@@ -54,7 +54,9 @@ def find_medium(folder: Path, link: str, *, image: bool) -> Medium:
         raise ContentError(f"{quoted(link)} is not in media/; put the file there")
     if not path.is_file():
         there = (
-            f"{FOLDER}/{known.relative_to(media).as_posix()}"
+            # Worksheets are linked to as what they become.
+            f"{FOLDER}/{known.relative_to(media).as_posix().removesuffix('.md')}"
+            + ".pdf" * (known.suffix == ".md")
             for known in media.rglob("*")
             if known.is_file()
         )

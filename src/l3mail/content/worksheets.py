@@ -42,6 +42,7 @@ MOST_LINES: Final = 40
 _KEYS: Final = ("title", "subtitle")
 _TAGS = re.compile(r"\{\{|\{%")
 _BOX = re.compile(r"\[([ xX])\](?:\s+|$)")
+_LONG = re.compile(r"\S{40}(?=\S)")
 _WIDEST, _HIGHEST = 470, 340
 """Points a picture may take of the page."""
 
@@ -96,7 +97,7 @@ def read_worksheet(library: Library, path: str) -> tuple[Worksheet | None, list[
         return None, faults.found
     if is_simple(locale):
         judge(tree, begins, faults)
-    values = {"title": title, "subtitle": subtitle, "pieces": pieces}
+    values = {"title": _broken(title), "subtitle": _broken(subtitle), "pieces": pieces}
     return Worksheet(path, locale, values, tuple(dict.fromkeys(reading.pictures))), faults.found
 
 
@@ -110,6 +111,11 @@ def _line(mapped: Mapped, key: str, faults: Faults) -> str:
         return ""
     _judge_words(value, line, faults)
     return value.strip()
+
+
+def _broken(text: str) -> str:
+    """A text with places to break in words that are longer than a line may be."""
+    return _LONG.sub("\\g<0>\u200b", text)
 
 
 def _judge_words(text: str, line: int, faults: Faults) -> None:
@@ -184,9 +190,6 @@ class _Reading:
         alone = only(inner)
         if alone is not None and alone.type == "image":
             return self._picture(alone)
-        if is_stray(plain(inner)):
-            self._refuse("this line closes no block; `::: lines 4` has a number and no text")
-            return None
         return {"kind": "paragraph", "nodes": self._spoken(node)}
 
     def _picture(self, node: SyntaxTreeNode) -> Piece | None:
@@ -261,7 +264,9 @@ class _Reading:
     def _word(self, node: SyntaxTreeNode) -> list[Piece]:
         match node.type:
             case "text":
-                return [{"kind": "text", "text": node.content}] if node.content else []
+                if is_stray(node.content):
+                    self._refuse("this line closes no block; `::: lines 4` has a number, no text")
+                return [{"kind": "text", "text": _broken(node.content)}] if node.content else []
             case "softbreak":
                 self._at += 1
                 return [{"kind": "text", "text": " "}]
@@ -291,8 +296,10 @@ class _Reading:
             return []
         shown = re.sub(r"^(https?://|mailto:|tel:)", "", url).rstrip("/")
         same = words.strip() in {url, shown}
-        inner = self._words(node.children)
-        return [{"kind": "link", "to": url, "shown": "" if same else shown, "nodes": inner}]
+        shown = "" if same else _broken(shown)
+        return [
+            {"kind": "link", "to": url, "shown": shown, "nodes": self._words(node.children)},
+        ]
 
 
 def _shares(head: Sequence[Cell], rows: Sequence[Sequence[Cell]]) -> list[int]:

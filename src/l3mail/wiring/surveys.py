@@ -19,6 +19,9 @@ from l3mail.publishing import InForce, Standing, State
 from l3mail.settings import Settings
 from l3mail.wiring.contents import compile_sources, read_content
 
+PAPER = ".pdf"
+"""What a link to a worksheet ends in."""
+
 _Key = tuple[str, str]
 
 
@@ -103,7 +106,9 @@ def _framed_anew(
         if _key(source) in settled:
             continue
         since = known[_key(source)].published_at
-        if images > since and "media/" in source.text:
+        # A worksheet has a template of its own, and the house's colours.
+        made = frame > since and PAPER in source.text
+        if made or (images > since and "media/" in source.text):
             looks[_key(source)] = [source]
         elif frame > since:
             # Each block has partials of its own: texts with others may look as before.
