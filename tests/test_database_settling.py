@@ -24,6 +24,7 @@ COMMANDS = {
     "content revert": "kurs/01",
     "content status": "",
     "courses cancel": "kurs p0@schule.example --yes",
+    "courses certificates": "kurs",
     "courses enroll": "kurs p0@schule.example",
     "courses list": "",
     "courses pause": "kurs p0@schule.example",

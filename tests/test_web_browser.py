@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from l3mail import courses
+from l3mail import certificates, courses
 from l3mail.courses import Outline
-from l3mail.models import EVENT, MESSAGE, SIGNUP, SUBSCRIPTION
+from l3mail.models import ENROLLMENT, EVENT, MESSAGE, SIGNUP, SUBSCRIPTION
 from l3mail.tokens import Purpose
 from tests.fakes.chromium import CHROMIUM, browser, faults
 from tests.fakes.porch import TOKENS, declare_streams, open_settings, served
@@ -84,6 +84,8 @@ def links(village: Village) -> dict[str, str]:
         "quiz of several": "/quiz/" + make(Purpose.ACT, delivery) + "?of=q2",
         "feedback": "/feedback/" + make(Purpose.ACT, delivery) + "?of=nutzen",
         "course": "/course/" + make(Purpose.ACT, delivery),
+        "certificate": "/certificate/" + make(Purpose.ACT, delivery),
+        "verify nothing": "/verify/x",
         "view": "/view/" + make(Purpose.VIEW, delivery),
         "stale": "/confirm/x",
         "preview": "/preview",
@@ -107,6 +109,7 @@ def test_axe_finds_nothing_on_any_page(sqlite_village: Village, base: str, schem
             page.goto(link)
             found[name] = faults(page)
         found |= answering(page, pages)
+        found |= certifying(page, sqlite_village, pages)
         page.goto("/subscribe")
         page.fill("#email", "ada@")
         press(page, "main button")
@@ -130,6 +133,34 @@ def press(page: Any, button: str) -> None:
     """Press a button and wait for the page behind it: what is on its way out has no faults yet."""
     with page.expect_navigation():
         page.click(button)
+
+
+def certifying(page: Any, village: Village, pages: dict[str, str]) -> dict[str, list[str]]:
+    """What axe has against the certificate's pages once the course is completed."""
+    (journey,) = village.rows(ENROLLMENT)
+    now, found = village.now, {}
+    village.change(ENROLLMENT, journey["id"], completed_at=now)
+    page.goto(pages["certificate"])
+    found["certificate form"] = faults(page)
+    press(page, "main button")
+    found["certificate without a name"] = faults(page)
+    made = village.do(
+        certificates.issue,
+        journey["id"],
+        name="Ada Lovelace",
+        title="Digital kommunizieren",
+        completed_at=now,
+        now=now,
+    )
+    assert made is not None
+    for name, where in (
+        ("certificate again", pages["certificate"]),
+        ("course completed", pages["course"]),
+        ("verify", f"/verify/{made.code}"),
+    ):
+        page.goto(where)
+        found[name] = faults(page)
+    return found
 
 
 def answering(page: Any, pages: dict[str, str]) -> dict[str, list[str]]:

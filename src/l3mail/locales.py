@@ -94,6 +94,13 @@ def date_in_words(day: date, tag: str) -> str:
     return format_date(day, "full", locale=_spoken(tag))
 
 
+def long_date(day: date, tag: str) -> str:
+    """Such as "30. November 2026", for what is kept."""
+    from babel.dates import format_date  # noqa: PLC0415 - costs 40 ms that falling back never needs
+
+    return format_date(day, "long", locale=_spoken(tag))
+
+
 def short_date(day: date, tag: str) -> str:
     """Such as "30.11.2026", for columns and lists."""
     from babel.dates import format_date  # noqa: PLC0415 - costs 40 ms that falling back never needs

@@ -88,7 +88,8 @@ def png(width: int, height: int) -> bytes:
 def values(person: Mapping[str, Any] | None = None, **others: Any) -> dict[str, Any]:
     """What a mail is filled with: each link of ours is its own name."""
     names = (
-        "unsubscribe preferences view confirm refuse interest quiz feedback course privacy home"
+        "unsubscribe preferences view confirm refuse interest quiz feedback course certificate"
+        " privacy home"
     ).split()
     return {
         **placeholders(person or {}),

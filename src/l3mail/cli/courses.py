@@ -18,6 +18,7 @@ from l3mail.cli.context import (
 )
 from l3mail.cli.journeys import Done, each
 from l3mail.cli.moments import parse_moment, told
+from l3mail.cli.papers import certificates
 from l3mail.errors import CourseError, printable
 
 if TYPE_CHECKING:
@@ -324,6 +325,9 @@ def progress(
     )
     if len(places) > limit:
         typer.echo(f"The newest {limit}; --limit shows more.")
+
+
+group.command("certificates")(certificates)
 
 
 class _Order:

@@ -13,8 +13,9 @@ from l3mail.content.findings import Finding
 from l3mail.content.images import Medium, digest_of
 from l3mail.content.makings import bytes_of, worksheet
 from l3mail.content.markdown import block_names
+from l3mail.content.papers import paper
 from l3mail.content.placeholders import TESTS
-from l3mail.content.sources import Library, Source, read_library
+from l3mail.content.sources import Library, Source, read_library, read_papers
 from l3mail.content.stationery import Stationery, stationery
 from l3mail.content.wordings import Wording
 from l3mail.content.worksheets import worksheets_of
@@ -37,7 +38,9 @@ __all__ = [
     "compile_text",
     "digest_of",
     "foreign_resources",
+    "paper",
     "read_library",
+    "read_papers",
     "stationery",
     "stream_of",
     "worksheet",

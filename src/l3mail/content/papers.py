@@ -35,8 +35,13 @@ SAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
         "title": "A",
         "name": "A",
         "course": "A",
-        "words": {"head": "A", "before": "A", "after": "A", "day": "A", "check": "A"},
-        "verify": "https://example.org/",
+        "course_lang": "de",
+        "issuer": "A",
+        "link": "https://example.org/",
+        "code": "A",
+        "words": dict.fromkeys(
+            ("head", "names", "before", "after", "issued", "verify", "valid"), "A"
+        ),
     },
 }
 """What a template is tried with: all that it may ask for."""

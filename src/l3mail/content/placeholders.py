@@ -26,8 +26,8 @@ OURS: Final = frozenset({"hrefs", "pixel", "trail", "when"})
 PARTS: Final[Mapping[str, frozenset[str]]] = {
     "course": frozenset("title slug lesson lessons".split()),
     "links": frozenset(
-        "unsubscribe preferences view confirm refuse interest quiz feedback course privacy"
-        " home".split()
+        "unsubscribe preferences view confirm refuse interest quiz feedback course certificate"
+        " privacy home".split()
     ),
     "house": frozenset({"name"}),
     "impressum": frozenset("name address email phone privacy_url".split()),

@@ -165,7 +165,7 @@ def read_library(
     )
 
 
-def read_stationery(folder: Path, *, locale: str, design: Design, house: str) -> Library:
+def read_papers(folder: Path, *, locale: str, design: Design, house: str) -> Library:
     """A library without any text: what papers of the house are made of."""
     shelf = _Shelf(folder.resolve(), locale)
     return Library(

@@ -15,6 +15,7 @@ from l3mail.models.content import (
     ApprovalMessage,
     Campaign,
     CampaignMessage,
+    Certificate,
     Course,
     Enrollment,
     Lesson,
@@ -60,6 +61,7 @@ APPROVAL = _handle(Approval)
 APPROVAL_MESSAGE = _handle(ApprovalMessage)
 CAMPAIGN = _handle(Campaign)
 CAMPAIGN_MESSAGE = _handle(CampaignMessage)
+CERTIFICATE = _handle(Certificate)
 CONSENT = _handle(Consent)
 COUNTER = _handle(Counter)
 COURSE = _handle(Course)
@@ -88,6 +90,7 @@ __all__ = [
     "APPROVAL_MESSAGE",
     "CAMPAIGN",
     "CAMPAIGN_MESSAGE",
+    "CERTIFICATE",
     "CONSENT",
     "CONSENT_ACTS",
     "COUNTER",
@@ -125,6 +128,7 @@ __all__ = [
     "ApprovalMessage",
     "Campaign",
     "CampaignMessage",
+    "Certificate",
     "Consent",
     "Counter",
     "Course",

@@ -144,6 +144,25 @@ class Enrollment(Table, table=True):
     completed_at: datetime | None = instant(optional=True)
 
 
+class Certificate(Table, table=True):
+    """What a learner who has completed a course asked to have in writing; erased with the person.
+
+    `code` is 128 random bits as text: who has it, and only who has it, can look the rest up. `name`
+    is as the learner wrote it, `corrections` how often it was written anew.
+    """
+
+    __table_args__ = (AUTOINCREMENT,)
+
+    id: int | None = identifier()
+    code: str = Field(unique=True)
+    enrollment_id: int = Field(foreign_key="enrollment.id", sa_type=Id, unique=True)
+    name: str
+    title: str
+    completed_at: datetime = instant()
+    issued_at: datetime = instant()
+    corrections: int = counted(0)
+
+
 class Campaign(Table, table=True):
     """One sending of one issue to an audience; finished is a query over its deliveries.
 

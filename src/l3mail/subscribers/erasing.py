@@ -21,7 +21,7 @@ from sqlalchemy import (
     update,
 )
 
-from l3mail import consents
+from l3mail import certificates, consents
 from l3mail.calendars import wall_to_utc
 from l3mail.models import (
     CONSENT,
@@ -117,8 +117,9 @@ def expire_proofs(connection: Connection, rules: Rules, now: datetime) -> int:
 
 
 def _empty(connection: Connection, subscriber_ids: Collection[int]) -> None:
-    """Take from mails, events and memberships what speaks of these people."""
+    """Take from mails, events, memberships and certificates what speaks of these people."""
     ids = sorted(subscriber_ids)
+    certificates.forget(connection, ids)
     connection.execute(
         update(DELIVERY)
         .where(DELIVERY.c.subscriber_id.in_(ids))

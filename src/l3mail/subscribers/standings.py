@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, case, exists, func, select
 
-from l3mail import suppressions
+from l3mail import certificates, suppressions
 from l3mail.models import (
     CONSENT,
     COURSE,
@@ -173,10 +173,18 @@ def show(connection: Connection, subscriber_id: int) -> dict[str, Any] | None:
                 "received": one.received,
                 "total": one.total,
                 "completed_at": _iso(one.completed_at),
+                "certificate": _certificate(connection, one.id),
             }
             for one in _enrollments(connection, subscriber_id)
         ],
     }
+
+
+def _certificate(connection: Connection, enrollment_id: int) -> dict[str, Any] | None:
+    issued = certificates.find(connection, enrollment_id)
+    if issued is None:
+        return None
+    return {"name": issued.name, "code": issued.code, "issued_at": _iso(issued.issued_at)}
 
 
 def _subscriptions(connection: Connection, subscriber_id: int) -> list[dict[str, Any]]:

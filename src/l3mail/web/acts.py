@@ -84,7 +84,7 @@ async def show_course(visit: Visiting, token: str) -> Response:
         standing = standing_behind(connection, visit, rows)
         if standing is None:
             return None
-        enrollment = _enrollment(connection, standing, rows[0])
+        enrollment = enrollment_behind(connection, standing, rows[0])
         if enrollment is None:
             return None
         came = _lessons(connection, enrollment.id)
@@ -102,6 +102,7 @@ async def show_course(visit: Visiting, token: str) -> Response:
         "course",
         course=_course(visit, enrollment, count),
         lessons=[_lesson(visit, row, texts, answered) for row in came],
+        certificate=f"{visit.door.prefix}/certificate/{token}" if enrollment.completed_at else "",
         manage=f"{visit.door.prefix}/preferences/{manage}",
     )
 
@@ -140,7 +141,7 @@ def _midnight(visit: Visit) -> datetime:
     return wall_to_utc(visit.now.astimezone(zone).date(), time.min, zone)
 
 
-def _enrollment(
+def enrollment_behind(
     connection: Connection, standing: subscribers.Standing, row: _Row
 ) -> EnrollmentStanding | None:
     """The journey a mail belongs to, else the newest in the course whose stream it came by."""

@@ -232,6 +232,7 @@ def _result(visit: Visit, asked: _Asked, reply: _Reply, token: str, *, completed
         again=_link(visit, question, token),
         course=f"{visit.door.prefix}/course/{token}" if asked.row["enrollment_id"] else "",
         completed=completed,
+        certificate=f"{visit.door.prefix}/certificate/{token}" if completed else "",
     )
 
 

@@ -28,6 +28,7 @@ from l3mail.web import (
     acts,
     answers,
     approving,
+    certificates,
     confirmations,
     health,
     leaving,
@@ -114,7 +115,7 @@ def _application(door: Door) -> FastAPI:
     app.state.door = door
     # Letters first: `/unsubscribe/preview` is no token.
     parts = (letters, signups, confirmations, leaving, preferences, acts, answers, approving)
-    for part in (*parts, health):
+    for part in (*parts, certificates, health):
         app.include_router(part.router)
     app.include_router(router)
     app.add_exception_handler(HTTPException, _show_refusal)

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         unmeasured,
         workspace_uuid,
     )
+    from l3mail.wiring.papers import certificate
     from l3mail.wiring.reporting import report_terms, weekly_letter
     from l3mail.wiring.restores import (
         Reconciliation,
@@ -68,6 +69,7 @@ __all__ = [
     "Reconciliation",
     "Survey",
     "asking_terms",
+    "certificate",
     "common_values",
     "compile_content",
     "compile_sources",
@@ -122,6 +124,7 @@ _PARTS = {
         "INERT LINKS common_values composer links_of neutral_values person_of "
         "preview_values rendered unmeasured workspace_uuid"
     ),
+    "papers": "certificate",
     "reporting": "report_terms weekly_letter",
     "restores": (
         "Reconciliation detect_restore require_reconciled suspect_restore undetected_restore"

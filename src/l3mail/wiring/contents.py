@@ -45,12 +45,13 @@ def read_content(settings: Settings) -> content.Library:
         locale=settings.workspace.locale,
         attributes=frozenset(settings.attributes),
         streams=frozenset(settings.streams),
-        design=_design(settings),
+        design=design_of(settings),
         house=settings.workspace.name,
     )
 
 
-def _design(settings: Settings) -> content.Design:
+def design_of(settings: Settings) -> content.Design:
+    """The house's look, as l3mail.toml says it."""
     said = settings.design
     return content.Design(
         light=said.light.chosen,

@@ -74,7 +74,7 @@ NO_COURSE: Mapping[str, Any] = MappingProxyType(
 ACTS = ("interest", "quiz", "feedback")
 """The pages of what somebody does from a mail; they share one token."""
 
-LINKS = ("unsubscribe", "preferences", "view", "confirm", "refuse", *ACTS, "course")
+LINKS = ("unsubscribe", "preferences", "view", "confirm", "refuse", *ACTS, "course", "certificate")
 """The personal links a mail may hold, each under its own route; `privacy` and `home` are all's."""
 
 
@@ -90,7 +90,7 @@ def links_of(delivery: Started, settings: Settings, tokens: Tokens) -> dict[str,
         act = make(Purpose.ACT, delivery.id)
         links |= dict.fromkeys(ACTS, act)
         if delivery.enrollment_id is not None:
-            links["course"] = act
+            links |= dict.fromkeys(("course", "certificate"), act)
     if delivery.link_request_id is not None:
         fresh = (0, delivery.link_request_id)
         links["preferences"] = make(Purpose.PREFERENCES, *fresh, expires_at=asked_until)

@@ -512,6 +512,24 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("structure_id", "position", name=op.f("lesson_pkey")),
     )
     op.create_table(
+        "certificate",
+        sa.Column("id", Id(), nullable=False),
+        sa.Column("code", sa.String(), nullable=False),
+        sa.Column("enrollment_id", Id(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("title", sa.String(), nullable=False),
+        sa.Column("completed_at", UtcDateTime(), nullable=False),
+        sa.Column("issued_at", UtcDateTime(), nullable=False),
+        sa.Column("corrections", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["enrollment_id"], ["enrollment.id"], name=op.f("certificate_enrollment_id_fkey")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("certificate_pkey")),
+        sa.UniqueConstraint("code", name=op.f("certificate_code_key")),
+        sa.UniqueConstraint("enrollment_id", name=op.f("certificate_enrollment_id_key")),
+        sqlite_autoincrement=True,
+    )
+    op.create_table(
         "delivery",
         sa.Column("id", Id(), nullable=False),
         sa.Column("purpose", sa.String(), nullable=False),
@@ -913,6 +931,7 @@ def downgrade() -> None:
         )
 
     op.drop_table("delivery")
+    op.drop_table("certificate")
     op.drop_table("lesson")
     with op.batch_alter_table("enrollment", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("enrollment_subscriber_id"))

@@ -1,0 +1,34 @@
+"""Papers that are made when somebody asks for them: certificates."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from l3mail import content, typesetting
+from l3mail.errors import ContentError, PaperError
+from l3mail.settings import Settings
+from l3mail.starter import starter
+from l3mail.wiring.contents import design_of
+
+_LOG = logging.getLogger(__name__)
+
+
+def certificate(settings: Settings, locale: str, values: Mapping[str, Any]) -> bytes:
+    """The PDF of a certificate; a template of the workspace that fails gives way to ours.
+
+    `values` are what `certificate.typ` names. What no font can print must not be in them.
+    """
+    house = settings.workspace.name
+    theirs = content.read_papers(
+        settings.folder, locale=locale, design=design_of(settings), house=house
+    )
+    values = {"pieces": [], **values}
+    try:
+        return typesetting.typeset(content.paper(theirs, "certificate", locale, values))
+    except (ContentError, PaperError) as fault:
+        # Who has learned for six weeks is to have the paper, whatever somebody wrote there.
+        _LOG.warning("a certificate is made on our own template: %s", fault)
+    plain = replace(design_of(settings), logo="")
+    ours = content.read_papers(starter(), locale=locale, design=plain, house=house)
+    return typesetting.typeset(content.paper(ours, "certificate", locale, values))
