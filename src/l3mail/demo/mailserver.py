@@ -29,6 +29,7 @@ SILENT_AT = 3
 
 _LINK = re.compile(r"https?://[^\s<>\"'()]+")
 _IMAGE = re.compile(r"<img\b[^>]*?\ssrc=\"([^\"]+)\"")
+_QUESTION = re.compile(r"(https?://\S+/(?:quiz|feedback)/\S+?\?of=([^\s&]+)&pick=)\w")
 _LANGUAGE = re.compile(r'<html[^>]* lang="([^"]*)"')
 
 
@@ -93,6 +94,14 @@ class Arrived:
         """Where the button for an interest leads; "" where the mail has none."""
         ending = f"?of={wish}"
         return next((link for link in self.links if link.endswith(ending)), "")
+
+    @cached_property
+    def questions(self) -> list[str]:
+        """Where the mail's questions lead, in order; the letter or mark that is tapped follows."""
+        asked: dict[str, str] = {}
+        for link, name in _QUESTION.findall(self.text):
+            asked.setdefault(name, link)
+        return list(asked.values())
 
     def link(self, of: str) -> str:
         """The first link of the text part under a route, such as "confirm"; "" for none."""

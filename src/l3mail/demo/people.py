@@ -3,6 +3,7 @@
 Plain values. Knows nothing of pages, rows or mail servers; `timelapse` lets it happen.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -80,6 +81,11 @@ _WISHES = {
 """The interests each presses the button of, when reading the mail that has it."""
 _INSISTS = {"Elif"}
 """Presses every button twice: it counts once."""
+_DILIGENT = {"Ada", "Clara", "David", "Fatima", "Karim", "Olga", "Yusuf"}
+"""Read every mail and answer every question; the others answer none, one or two of a mail."""
+ALL = 99
+_RETHINKS = {"Clara", "Karim"}
+"""Read why an answer was not right, and change it."""
 
 
 _READS_AFTER = (
@@ -101,6 +107,8 @@ class Person:
 
     Who has no mail to confirm by then comes back later; None: never. `tracking` is the box that
     allows opens and clicks to be measured. Reading habits follow from `habit`, any number.
+    `answers` is how many questions of a mail are answered, `rethinks` whether what was wrong is
+    then put right.
     """
 
     first_name: str
@@ -116,15 +124,18 @@ class Person:
     wishes: tuple[str, ...] = ()
     insists: bool = False
     habit: int = 0
+    answers: int = 0
+    rethinks: bool = False
 
     def reads_after(self, nth: int) -> timedelta | None:
         """How long the `nth` mail of a stream lies unread; None: it is never read."""
         after = _READS_AFTER[(self.habit + nth) % len(_READS_AFTER)]
-        return after or (_READS_AFTER[0] if self.wishes else None)
+        return after or (_READS_AFTER[0] if self.wishes or self.answers == ALL else None)
 
-    def clicks(self, nth: int) -> bool:
-        """Whether the `nth` mail is one whose link is followed."""
-        return (self.habit + nth) % 3 == 1
+    def chooses(self, nth: int, links: Sequence[str]) -> str:
+        """Which link of the `nth` mail is followed; "" for none."""
+        is_curious = (self.habit + nth) % 3 == 1
+        return links[(self.habit + nth) % len(links)] if links and is_curious else ""
 
 
 def everybody() -> list[Person]:
@@ -164,7 +175,15 @@ def _of_crowd(number: int, name: str, address: str) -> Person:
         wishes=_WISHES.get(name, ()),
         insists=name in _INSISTS,
         habit=number,
+        answers=_effort(number, name, address),
+        rethinks=name in _RETHINKS,
     )
+
+
+def _effort(number: int, name: str, address: str) -> int:
+    if name in _DILIGENT:
+        return ALL
+    return 0 if address == SCANNED else number % 3
 
 
 def _others() -> list[Person]:
@@ -174,7 +193,16 @@ def _others() -> list[Person]:
     return [
         Person("Uwe", SILENTLY, at(6, 16, 40), None),
         Person("Nils", UNKNOWN, at(7, 6, 55), None),
-        Person("Xenia", "xenia@verein.example", at(8, 11, 10), at(8, 11, 31), locale="en"),
-        Person("Wilma", "wilma@verein.example", at(9, 7, 25), at(9, 7, 58), locale="de-simple"),
+        Person(
+            "Xenia", "xenia@verein.example", at(8, 11, 10), at(8, 11, 31), locale="en", answers=ALL
+        ),
+        Person(
+            "Wilma",
+            "wilma@verein.example",
+            at(9, 7, 25),
+            at(9, 7, 58),
+            locale="de-simple",
+            answers=ALL,
+        ),
         Person("Zoe", "zoe@verein.example", at(10, 12, 5), at(10, 12, 9), (NEWSLETTER,), DISTRICT),
     ]

@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
+from l3mail.demo import answering
 from l3mail.demo.evidence import Deeds
 from l3mail.demo.mailserver import Arrived
 from l3mail.demo.people import READING, Person
-from l3mail.demo.visitors import Browser
+from l3mail.demo.visitors import Browser, Page, question_of
 
 Reading = tuple[datetime, Callable[[], str]]
 """When somebody reads, and the reading; it returns what the timeline says of it, "" for nothing."""
@@ -32,6 +33,7 @@ class Readers:
         self._deeds = deeds
         self._now = now
         self._had: Counter[str] = Counter()
+        self._asked: Counter[str] = Counter()
         self._seen: set[str] = set()
 
     def take(self, new: Sequence[Arrived]) -> list[Reading]:
@@ -44,20 +46,51 @@ class Readers:
             self._seen.add(one.message_id)
             nth = self._had[one.address]
             self._had[one.address] += 1
+            course = self._asked[one.address]
+            self._asked[one.address] += bool(one.questions)
             after = person.reads_after(nth)
             if after is None:
                 continue
-            readings.append((one.at + after, partial(self._open, one)))
-            link = one.measured[0] if person.clicks(nth) and one.measured else ""
+            readings.append((one.at + after, partial(self._open, person, one, course)))
+            link = person.chooses(nth, one.measured)
             if link or any(map(one.button, person.wishes)):
                 act = partial(self._act, person, one, link)
                 readings.append((one.at + after + READING, act))
         return readings
 
-    def _open(self, one: Arrived) -> str:
+    def _open(self, person: Person, one: Arrived, nth: int) -> str:
+        """Read a mail, and answer what it asks at once: another moment for it would take longer."""
         self._browser.open_mail(one.images)
         self._deeds.read[one.address, one.message_id] = self._now()
-        return ""
+        return self._answer(person, one, nth) if one.questions and person.answers else ""
+
+    def _answer(self, person: Person, one: Arrived, nth: int) -> str:
+        """Tap an answer in the mail and go on from page to page; who wonders why, thinks again."""
+        link, changed = one.questions[0], []
+        link += answering.value_of(person, nth, question_of(link))[0]
+        for _ in range(person.answers):
+            name = question_of(link)
+            value = answering.value_of(person, nth, name)
+            page = self._send(person, one, link, value, nth)
+            if person.rethinks and value != (known := answering.known(nth, name, value)):
+                again = next(way for way in page.questions if question_of(way) == name)
+                page = self._send(person, one, again, known, nth)
+                changed.append(name)
+            onward = [way for way in page.questions if question_of(way) != name]
+            if not onward:
+                break
+            link = onward[0]
+        if not changed:
+            return ""
+        return (
+            f"{person.first_name} reads why {' and '.join(changed)} was not right, and changes it"
+        )
+
+    def _send(self, person: Person, one: Arrived, link: str, value: str, nth: int) -> Page:
+        name = question_of(link)
+        page = self._browser.answer(link, value, answering.remark_of(person, nth, name))
+        self._deeds.answered[person.address, one.message_id, name].append(value)
+        return page
 
     def _act(self, person: Person, one: Arrived, link: str) -> str:
         if link:

@@ -30,7 +30,7 @@ from l3mail.demo.readers import Readers
 from l3mail.demo.visitors import Browser
 from l3mail.errors import DemoError
 from l3mail.events import Guestbook
-from l3mail.models import DELIVERY, SUBSCRIBER
+from l3mail.models import DELIVERY, ENROLLMENT, SUBSCRIBER
 from l3mail.settings import Settings
 from l3mail.wiring import (
     MEDIA_FOLDER,
@@ -181,6 +181,7 @@ class Timelapse:
         at = self._clock.now()
         notes = []
         before, forgotten = self._states(), self._forgotten()
+        completed = self._completed()
         while self._story and self._story[0].at <= self._clock.now():
             notes.append(heapq.heappop(self._story).act())
         is_time = at >= self._chores_at
@@ -189,6 +190,9 @@ class Timelapse:
             self._chores_at = at + CHORES_EVERY
         if gone := self._forgotten() - forgotten:
             notes.append(f"{gone} never confirmed in seven days and is forgotten")
+        for address in sorted(self._completed() - completed):
+            name = self._named[address].first_name
+            notes.append(f"{name} has answered every question: the course is completed")
         notes += [self._somebody_leaves(), *self._put_before_office(), *self._send()]
         changed = Counter(
             now[:3]
@@ -240,6 +244,18 @@ class Timelapse:
     def _forgotten(self) -> int:
         query = select(func.count()).where(SUBSCRIBER.c.erased_at.is_not(None))
         return int(self._database.read(lambda connection: connection.execute(query).scalar_one()))
+
+    def _completed(self) -> set[str]:
+        """The addresses of those who have completed the course."""
+        query = (
+            select(SUBSCRIBER.c.address)
+            .join(ENROLLMENT, ENROLLMENT.c.subscriber_id == SUBSCRIBER.c.id)
+            .where(ENROLLMENT.c.completed_at.is_not(None))
+        )
+        return {
+            row.address
+            for row in self._database.read(lambda connection: connection.execute(query).all())
+        }
 
     # -- what people do
 

@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 from http.client import HTTPMessage, HTTPResponse
 from typing import IO
 from urllib.error import HTTPError, URLError
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
 from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
 from l3mail.demo.people import Person
@@ -45,7 +45,7 @@ class Form:
 
 
 class Page(HTMLParser):
-    """An answer: its status, its forms, and the moments it names."""
+    """An answer: its status, its forms, the moments it names, and where it leads to questions."""
 
     def __init__(self, url: str, status: int, html: str) -> None:
         super().__init__()
@@ -53,6 +53,7 @@ class Page(HTMLParser):
         self.status = status
         self.forms: list[Form] = []
         self.moments: list[str] = []
+        self.questions: list[str] = []
         self._select = ""
         self.feed(html)
 
@@ -62,12 +63,16 @@ class Page(HTMLParser):
         here = (given.get("name", ""), given.get("value", ""))
         if tag == "form":
             self.forms.append(Form())
+        elif tag == "a" and ("/quiz/" in given["href"] or "/feedback/" in given["href"]):
+            self.questions.append(urljoin(self.url, given["href"]))
         elif tag == "time":
             self.moments.append(given.get("datetime", ""))
         elif tag == "select":
             self._select = here[0]
         elif tag == "option" and "selected" in given and self.forms:
             self.forms[-1].fields.append((self._select, here[1]))
+        elif tag == "textarea" and self.forms:
+            self.forms[-1].fields.append((here[0], ""))
         elif tag == "input" and self.forms:
             is_box = given.get("type") in {"checkbox", "radio"}
             if is_box and "checked" not in given:
@@ -81,6 +86,11 @@ class Page(HTMLParser):
             if holding.items() <= set(form.fields):
                 return form
         raise DemoError(f"{_route(self.url)} answered {self.status} without the form looked for")
+
+
+def question_of(link: str) -> str:
+    """The name of the question a link leads to."""
+    return parse_qs(urlsplit(link).query)["of"][0]
 
 
 class Browser:
@@ -124,6 +134,19 @@ class Browser:
     def press(self, link: str) -> None:
         """Open a link of a mail's button and press the page's own."""
         _require(self.post(link, _require(self.get(link)).form().filled({})))
+
+    def answer(self, link: str, value: str, comment: str) -> Page:
+        """Choose on a question's page, add words where it has room for them, send it.
+
+        A choice is letters, each a box of its own, or one mark; what comes is the page after it.
+        """
+        form = _require(self.get(link)).form()
+        offered = {answer for name, answer in [*form.fields, *form.boxes] if name == "answer"}
+        if not set(value) <= offered:
+            raise DemoError(f"{_route(link)} offers no answer {value}")
+        sent = form.filled({"comment": comment} if comment else {})
+        kept = [field for field in sent if field[0] != "answer"]
+        return _require(self.post(link, [*kept, *(("answer", letter) for letter in value)]))
 
     def approve(self, link: str) -> None:
         """Read what waits for a yes, and press that button."""

@@ -8,7 +8,15 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from l3mail.demo.evidence import arrivals, lessons, measuring, memberships, occasions, reporting
+from l3mail.demo.evidence import (
+    arrivals,
+    learning,
+    lessons,
+    measuring,
+    memberships,
+    occasions,
+    reporting,
+)
 from l3mail.demo.evidence.seen import Claim, Deeds, Evidence, Summary
 
 __all__ = ["CLAIMS", "Claim", "Deeds", "Evidence", "Summary", "look"]
@@ -30,6 +38,9 @@ CLAIMS: tuple[Callable[[Evidence], Claim], ...] = (
     lessons.sharp,
     lessons.not_crowded,
     lessons.foreseen,
+    learning.answered,
+    learning.by_themselves,
+    learning.completed,
     occasions.issue,
     occasions.birthdays,
     occasions.wishes,

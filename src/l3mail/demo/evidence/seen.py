@@ -57,6 +57,7 @@ class Deeds:
     `pressed` and `left` when the button was pressed, `paused` for how many weeks. `opened` is how
     often a scanner opened links, `dead` how often in vain. By address and Message-ID: when a mail
     was `read` and a link of it `followed`; `wished` is when the button for an interest was pressed.
+    `answered` is what was sent to a question, by address, Message-ID and its name, the last last.
     `foreseen` is what the office was told is to come, `approved` when it said yes to a text.
     """
 
@@ -70,6 +71,9 @@ class Deeds:
     read: dict[tuple[str, str], datetime] = field(default_factory=dict)
     followed: dict[tuple[str, str], datetime] = field(default_factory=dict)
     wished: dict[tuple[str, str], datetime] = field(default_factory=dict)
+    answered: defaultdict[tuple[str, str, str], list[str]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
     foreseen: list[Forecast] = field(default_factory=list)
     approved: defaultdict[str, list[datetime]] = field(default_factory=lambda: defaultdict(list))
 
