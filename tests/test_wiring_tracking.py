@@ -226,7 +226,7 @@ def test_measured_mails_of_the_starter_stay_small_and_their_lines_short(starter:
         page = html.get_content()
         assert len(page.encode()) < 102 * 1024
         assert page.count("/o/") == 1
-        assert page.count("/c/") == len(text.links)
+        assert len(set(re.findall(r"/c/[^\"]+", page))) == len(text.links)
         assert page.index("/o/") > page.rindex("<a ")
         seen += 1
     assert seen > 10
