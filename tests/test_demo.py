@@ -357,6 +357,35 @@ def foresee_too_much(connection: Connection, evidence: Evidence) -> None:
     told.append(replace(mine, due_at=mine.due_at + DAY))
 
 
+def forget_a_second_thought(connection: Connection, evidence: Evidence) -> None:
+    sent = next(values for values in evidence.deeds.answered.values() if len(values) > 1)
+    sent.pop()
+
+
+def lose_an_answer(connection: Connection, evidence: Evidence) -> None:
+    last = select(func.max(EVENT.c.id)).where(EVENT.c.kind == "answered").scalar_subquery()
+    connection.execute(delete(EVENT).where(EVENT.c.id == last))
+
+
+def answer_by_opening(connection: Connection, evidence: Evidence) -> None:
+    scanned = select(SUBSCRIBER.c.id).where(SUBSCRIBER.c.address == people.SCANNED)
+    last = select(func.max(EVENT.c.id)).where(EVENT.c.kind == "answered").scalar_subquery()
+    values = {"subscriber_id": scanned.scalar_subquery()}
+    connection.execute(update(EVENT).where(EVENT.c.id == last).values(values))
+
+
+def measure_everybody(connection: Connection, evidence: Evidence) -> None:
+    connection.execute(update(SUBSCRIBER).values(tracking=True))
+
+
+def complete_unasked(connection: Connection, evidence: Evidence) -> None:
+    connection.execute(update(ENROLLMENT).values(completed_at=people.END))
+
+
+def complete_nothing(connection: Connection, evidence: Evidence) -> None:
+    connection.execute(update(ENROLLMENT).values(completed_at=None))
+
+
 TAMPERED = [
     ("confirmed", forget_a_confirmation),
     ("confirmed", keep_whom_nobody_confirmed),
@@ -387,6 +416,12 @@ TAMPERED = [
     ("foreseen", foresee_nothing),
     ("foreseen", foresee_too_much),
     ("foreseen", come_late),
+    ("answered", forget_a_second_thought),
+    ("answered", lose_an_answer),
+    ("by themselves", answer_by_opening),
+    ("by themselves", measure_everybody),
+    ("completed", complete_unasked),
+    ("completed", complete_nothing),
     ("issue", move_to_the_north),
     ("issue", move_away),
     ("issue", delay_the_issue),
@@ -444,6 +479,8 @@ def test_people_did_what_the_story_says(lived: tuple[Timelapse, Database]) -> No
         "Elif presses the button for newsletter-vorlage",
         "Paul no longer allows opens and clicks to be measured",
         "The office approves lifecycle/mehr-beispiele, due Wed 21 Oct 10:00",
+        "Karim reads why q3 was not right, and changes it",
+        "Wilma has answered every question: the course is completed",
     ):
         assert notes.count(words) == 1, words
     nos = {no for moment in LIVED for _, _, no in moment.mails if no}

@@ -75,11 +75,8 @@ def completed(seen: Evidence) -> Claim:
 
 def _sent(seen: Evidence) -> dict[tuple[str, _Question], list[str]]:
     """What people sent, by address and question, the last last."""
-    slugs = {
-        one.message_id: row.slug for one in seen.arrived if (row := seen.delivery(one)) is not None
-    }
     return {
-        (address, (slugs[message_id], name)): values
+        (address, (seen.deliveries[int(message_id.partition(".")[0])].slug, name)): values
         for (address, message_id, name), values in seen.deeds.answered.items()
     }
 
