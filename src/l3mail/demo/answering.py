@@ -25,7 +25,7 @@ _REMARKS: Final[Mapping[tuple[str, str], str]] = {
     ("Olga", "verstaendlich"): "Bei LinkedIn hätte ich gern mehr Beispiele gehabt.",
     ("Wilma", "verstaendlich"): "Manche Lektionen waren schwer. Die erste war gut.",
     ("Xenia", "hilfreich"): "=SUM(1) is what my spreadsheet says. The example says more.",
-    ("David", "empfehlen"): "Ja, vor allem Häusern ohne eigene Presseabteilung.",
+    ("Karim", "empfehlen"): "Ja, vor allem Häusern ohne eigene Presseabteilung.",
 }
 """What is added in words, by first name and question; once of several times that it is asked."""
 _SLIPS_EVERY: Final = 5
@@ -39,8 +39,10 @@ def known(nth: int, question: str, otherwise: str = "") -> str:
 def value_of(person: Person, nth: int, question: str) -> str:
     """The letters or the mark somebody gives to a question of the `nth` mail that asks any."""
     right = known(nth, question)
+    if question == "tempo":
+        return "4" if person.habit % 4 == 0 else "3"
     if not right:
-        return str(3 + (person.habit + nth) % 3)
+        return str(3 + (person.habit + nth + len(question)) % 3)
     if (person.habit + 2 * nth + int(question[1:])) % _SLIPS_EVERY:
         return right
     # One of several is right in part; otherwise it is another letter.

@@ -14,6 +14,13 @@ BY_CLICK: Final = "beispiele"
 """The name of the link whose click has a follow-up, and in which lesson it stands."""
 FOLLOW_UP_BY_CLICK: Final = "lifecycle/mehr-beispiele"
 
+VIDEO: Final = (
+    "lessons/digital-kommunizieren/03-video.md",
+    "https://example.org/videos/vier-saetze",
+    f"{_HOME}/videos/vier-saetze",
+)
+"""Where the starter leaves an address to the house: the file, that address, and the city's own."""
+
 LINKS: Final[Mapping[str, str]] = {
     "lessons/digital-kommunizieren/01-ziele.md": (
         f"PS: [Drei Zielsätze zum Vergleichen]({_HOME}/lernen/ziele) und"

@@ -81,7 +81,7 @@ _WISHES = {
 """The interests each presses the button of, when reading the mail that has it."""
 _INSISTS = {"Elif"}
 """Presses every button twice: it counts once."""
-_DILIGENT = {"Ada", "Clara", "David", "Fatima", "Karim", "Olga", "Yusuf"}
+_DILIGENT = {"Ada", "Clara", "Karim", "Olga"}
 """Read every mail and answer every question; the others answer none, one or two of a mail."""
 ALL = 99
 _RETHINKS = {"Clara", "Karim"}

@@ -56,6 +56,9 @@ def furnish(folder: Path, *, relay_port: int, web_port: int, now: datetime) -> S
 
 def _write_texts(folder: Path) -> None:
     """Add what the city has to say to the starter's texts, and its own."""
+    name, shown, own = city.VIDEO
+    lesson = (folder / name).read_text(encoding="utf-8")
+    (folder / name).write_text(lesson.replace(shown, own), encoding="utf-8")
     for name, line in city.LINKS.items():
         with (folder / name).open("a", encoding="utf-8") as text:
             text.write(f"\n{line}\n")
