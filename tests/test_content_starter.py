@@ -7,11 +7,19 @@ from typing import Any
 
 import pytest
 
-from l3mail.content import check, compile_all, compile_text
+from l3mail.content import (
+    bytes_of,
+    check,
+    compile_all,
+    compile_text,
+    worksheet,
+    worksheets_of,
+)
 from l3mail.rendering import fill
 from l3mail.settings import load_settings
 from l3mail.wiring import read_content
 from tests.fakes.library import ROOT, values
+from tests.fakes.paper import PaperRead
 
 CHROMIUM = Path("/usr/bin/chromium")
 # Landmarks and a first heading are the mail program's own page, not a mail's.
@@ -106,6 +114,18 @@ def test_every_lesson_asks_links_on_and_has_a_worksheet() -> None:
     (evaluation,) = [t for t in texts if (t.source.kind, t.source.locale) == ("evaluation", "de")]
     assert evaluation.compiled is not None
     assert [one["kind"] for one in evaluation.compiled["questions"]] == ["feedback"] * 5
+
+
+def test_every_worksheet_is_two_pages_at_most_and_can_be_read_by_a_screen_reader() -> None:
+    library = read_content(load_settings(ROOT, {}))
+    paths = worksheets_of(library)
+    numbers = {int(found[1]) for path in paths if (found := re.search(r"blatt-(\d)-", path))}
+    assert numbers == {1, 2, 3, 4, 5, 6}
+    for path in paths:
+        paper = PaperRead(bytes_of(library, worksheet(library, path)))
+        assert 1 <= paper.pages <= 2, path
+        assert paper.is_tagged, path
+        assert re.search(r"\b[1-6]: ", paper.title), path
 
 
 @pytest.fixture(scope="module")

@@ -18,9 +18,10 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from l3mail import courses, rounds, simulations
 from l3mail.cli import house
 from l3mail.clocks import FixedClock
+from l3mail.content import compile_all
 from l3mail.database import Database
 from l3mail.database import opened as opened_database
-from l3mail.demo import people
+from l3mail.demo import answering, people
 from l3mail.demo.evidence import CLAIMS, Claim, Evidence, Summary, look
 from l3mail.demo.mailserver import Arrived
 from l3mail.demo.premises import clear, filled, listening, open_door
@@ -46,7 +47,7 @@ from l3mail.settings import DATABASE_FILE, FILE, Settings, load_settings
 from l3mail.simulations import Terms as Supposed
 from l3mail.starter import starter
 from l3mail.web import create_app
-from l3mail.wiring import make_agenda, open_database
+from l3mail.wiring import make_agenda, open_database, read_content
 from tests.fakes.village import Village
 
 DAY = timedelta(days=1)
@@ -487,6 +488,21 @@ def test_people_did_what_the_story_says(lived: tuple[Timelapse, Database]) -> No
     assert nos == {"450 4.2.1", "550 5.1.1", "552 5.2.2"}
     assert sum("is forgotten" in note for note in notes) == 2
     assert [moment.share for moment in LIVED] == sorted(moment.share for moment in LIVED)
+
+
+def test_who_knows_the_answers_in_the_demo_knows_those_of_the_course() -> None:
+    texts = compile_all(read_content(load_settings(starter(), {})))
+    named = {text.source.slug: text.compiled for text in texts if text.source.locale == "de"}
+    lessons = sorted(slug for slug in named if slug.startswith(f"{people.COURSE}/0"))
+    for slug, known in zip(lessons, answering.KNOWN, strict=True):
+        compiled = named[slug]
+        assert compiled is not None
+        right = tuple(
+            "".join(option["value"] for option in asked["options"] if option["right"])
+            for asked in compiled["questions"]
+            if asked["kind"] == "quiz"
+        )
+        assert right == known, slug
 
 
 @pytest.mark.slow
