@@ -29,6 +29,7 @@ from l3mail.demo.timelapse import Moment, Timelapse, opened
 from l3mail.demo.visitors import Browser, Page
 from l3mail.errors import DemoError, WorkspaceError
 from l3mail.models import (
+    CERTIFICATE,
     CONSENT,
     COUNTER,
     DELIVERY,
@@ -48,6 +49,7 @@ from l3mail.simulations import Terms as Supposed
 from l3mail.starter import starter
 from l3mail.web import create_app
 from l3mail.wiring import make_agenda, open_database, read_content
+from tests.fakes.paper import PaperRead
 from tests.fakes.village import Village
 
 DAY = timedelta(days=1)
@@ -387,6 +389,19 @@ def complete_nothing(connection: Connection, evidence: Evidence) -> None:
     connection.execute(update(ENROLLMENT).values(completed_at=None))
 
 
+def issue_unearned(connection: Connection, evidence: Evidence) -> None:
+    connection.execute(update(ENROLLMENT).values(completed_at=None))
+
+
+def lose_a_certificate(connection: Connection, evidence: Evidence) -> None:
+    connection.execute(delete(CERTIFICATE))
+
+
+def call_it_forged(connection: Connection, evidence: Evidence) -> None:
+    paper, _ = evidence.deeds.collected[ADA]
+    evidence.deeds.collected[ADA] = paper, False
+
+
 TAMPERED = [
     ("confirmed", forget_a_confirmation),
     ("confirmed", keep_whom_nobody_confirmed),
@@ -423,6 +438,9 @@ TAMPERED = [
     ("by themselves", measure_everybody),
     ("completed", complete_unasked),
     ("completed", complete_nothing),
+    ("certified", issue_unearned),
+    ("certified", lose_a_certificate),
+    ("certified", call_it_forged),
     ("issue", move_to_the_north),
     ("issue", move_away),
     ("issue", delay_the_issue),
@@ -482,6 +500,7 @@ def test_people_did_what_the_story_says(lived: tuple[Timelapse, Database]) -> No
         "The office approves lifecycle/mehr-beispiele, due Wed 21 Oct 10:00",
         "Karim reads why q3 was not right, and changes it",
         "Wilma has answered every question: the course is completed",
+        "Ada fetches the certificate, and looks its code up",
     ):
         assert notes.count(words) == 1, words
     nos = {no for moment in LIVED for _, _, no in moment.mails if no}
@@ -512,6 +531,8 @@ def test_the_gallery_holds_every_text_that_arrived_once(
     timelapse, database = lived
     summary = database.read(lambda connection: timelapse.conclude(connection, tmp_path))
     assert summary.pages[0] == tmp_path / "gallery" / "index.html"
+    assert summary.pages[2] == tmp_path / "certificates" / "ada.pdf"
+    assert PaperRead(summary.pages[2].read_bytes()).is_tagged
     index = summary.pages[0].read_text(encoding="utf-8")
     # Of what is written anew for the staff each time, one of a kind.
     sent = select(DELIVERY.c.message_id).where(DELIVERY.c.state == "accepted")

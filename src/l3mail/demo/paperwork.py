@@ -1,8 +1,9 @@
-"""The demo's reports as pages to open: each week's, the issue's, the course's.
+"""The demo's papers to open: the reports on each week, the issue and the course; certificates.
 
 Owns their names and their folder. What they say is the house's.
 """
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,7 @@ from l3mail.settings import Settings
 from l3mail.wiring import report_terms
 
 REPORT: Final = "report"
+CERTIFICATES: Final = "certificates"
 _WEEK: Final = timedelta(weeks=1)
 
 
@@ -31,6 +33,15 @@ def write(connection: Connection, settings: Settings, now: datetime, folder: Pat
     for name, document in documents.items():
         _place(folder, name).write_text(reports.to_page(document), encoding="utf-8")
     return _place(folder, _name(ISSUE_AT, terms))
+
+
+def keep(papers: Mapping[str, bytes], folder: Path) -> tuple[Path, ...]:
+    """Write certificates by whose address they are into a demo's folder; return the first."""
+    (folder / CERTIFICATES).mkdir(exist_ok=True)
+    places = [folder / CERTIFICATES / f"{address.partition('@')[0]}.pdf" for address in papers]
+    for place, paper in zip(places, papers.values(), strict=True):
+        place.write_bytes(paper)
+    return tuple(places[:1])
 
 
 def _weeks(connection: Connection, terms: Terms, now: datetime) -> dict[str, Document]:

@@ -84,6 +84,8 @@ _INSISTS = {"Elif"}
 _DILIGENT = {"Ada", "Clara", "Karim", "Olga"}
 """Read every mail and answer every question; the others answer none, one or two of a mail."""
 ALL = 99
+_COLLECTS = {"Ada", "Karim"}
+"""Fetch their certificate when the last mail of the course offers it."""
 _RETHINKS = {"Clara", "Karim"}
 """Read why an answer was not right, and change it."""
 
@@ -108,7 +110,7 @@ class Person:
     Who has no mail to confirm by then comes back later; None: never. `tracking` is the box that
     allows opens and clicks to be measured. Reading habits follow from `habit`, any number.
     `answers` is how many questions of a mail are answered, `rethinks` whether what was wrong is
-    then put right.
+    then put right. `collects` is whether a certificate is fetched.
     """
 
     first_name: str
@@ -126,6 +128,12 @@ class Person:
     habit: int = 0
     answers: int = 0
     rethinks: bool = False
+    collects: bool = False
+
+    @property
+    def name(self) -> str:
+        """What stands on a certificate."""
+        return f"{self.first_name} Muster"
 
     def reads_after(self, nth: int) -> timedelta | None:
         """How long the `nth` mail of a stream lies unread; None: it is never read."""
@@ -177,6 +185,7 @@ def _of_crowd(number: int, name: str, address: str) -> Person:
         habit=number,
         answers=_effort(number, name, address),
         rethinks=name in _RETHINKS,
+        collects=name in _COLLECTS,
     )
 
 
@@ -203,6 +212,7 @@ def _others() -> list[Person]:
             at(9, 7, 58),
             locale="de-simple",
             answers=ALL,
+            collects=True,
         ),
         Person("Zoe", "zoe@verein.example", at(10, 12, 5), at(10, 12, 9), (NEWSLETTER,), DISTRICT),
     ]

@@ -62,7 +62,15 @@ class Readers:
         """Read a mail, and answer what it asks at once: another moment for it would take longer."""
         self._browser.open_mail(one.images)
         self._deeds.read[one.address, one.message_id] = self._now()
-        return self._answer(person, one, nth) if one.questions and person.answers else ""
+        said = self._answer(person, one, nth) if one.questions and person.answers else ""
+        link = one.link("certificate") if person.collects else ""
+        return self._collect(person, link) if link else said
+
+    def _collect(self, person: Person, link: str) -> str:
+        paper = self._browser.collect(link, person.name)
+        is_genuine = self._browser.verify(paper, person.name)
+        self._deeds.collected[person.address] = paper, is_genuine
+        return f"{person.first_name} fetches the certificate, and looks its code up"
 
     def _answer(self, person: Person, one: Arrived, nth: int) -> str:
         """Tap an answer in the mail and go on from page to page; who wonders why, thinks again."""

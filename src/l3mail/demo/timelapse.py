@@ -157,12 +157,15 @@ class Timelapse:
         return Evidence(connection, self.mailbox.arrived, self._deeds, self._settings.zone, tokens)
 
     def conclude(self, connection: Connection, folder: Path) -> Summary:
-        """Say what is so in the end, hang the mails in a gallery, and write the reports."""
+        """Say what is so in the end, hang the mails in a gallery, write reports, keep papers."""
         evidence = self.evidence(connection)
         media = self._settings.state_dir / MEDIA_FOLDER
         pages = (
             exhibition.hang(evidence, folder, media),
             paperwork.write(connection, self._settings, self._clock.now(), folder),
+            *paperwork.keep(
+                {who: paper for who, (paper, _) in self._deeds.collected.items()}, folder
+            ),
         )
         return look(evidence, folder, pages)
 

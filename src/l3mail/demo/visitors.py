@@ -4,6 +4,7 @@ Owns fetching, reading forms and sending them. Speaks to the demo's own door and
 must not know rows or the mail server.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -19,6 +20,7 @@ from l3mail.errors import DemoError
 
 PATIENCE_SECONDS = 30
 TYPING = timedelta(seconds=20)
+_VERIFY = re.compile(rb"https?://[^\s()]+/verify/[a-z2-7-]+")
 _ELSEWHERE = {302, 303, 307}
 
 Field = tuple[str, str]
@@ -45,12 +47,17 @@ class Form:
 
 
 class Page(HTMLParser):
-    """An answer: its status, its forms, the moments it names, and where it leads to questions."""
+    """An answer: its status, its forms, the moments it names, and where it leads to questions.
 
-    def __init__(self, url: str, status: int, html: str) -> None:
+    `content` are its octets, for what is no page.
+    """
+
+    def __init__(self, url: str, status: int, html: str, content: bytes = b"") -> None:
         super().__init__()
         self.url = url
         self.status = status
+        self.html = html
+        self.content = content
         self.forms: list[Form] = []
         self.moments: list[str] = []
         self.questions: list[str] = []
@@ -148,6 +155,21 @@ class Browser:
         kept = [field for field in sent if field[0] != "answer"]
         return _require(self.post(link, [*kept, *(("answer", letter) for letter in value)]))
 
+    def collect(self, link: str, name: str) -> bytes:
+        """Write one's name on the page of the certificate, and get the paper."""
+        form = _require(self.get(link)).form().filled({"name": name})
+        return _require(self.post(link, form)).content
+
+    def verify(self, paper: bytes, name: str) -> bool:
+        """Follow the address on a paper; whether it names the holder, and another one nobody."""
+        found = _VERIFY.search(paper)
+        if found is None:
+            raise DemoError("the certificate says nowhere where it is verified")
+        link = found[0].decode()
+        other = link[:-1] + ("a" if link[-1] != "a" else "b")
+        page = self.get(link)
+        return page.status == 200 and name in page.html and self.get(other).status == 404
+
     def approve(self, link: str) -> None:
         """Read what waits for a yes, and press that button."""
         form = _require(self.get(link)).form()
@@ -192,10 +214,10 @@ class Browser:
         request = Request(url, data, method=method)  # noqa: S310 - our own http address, as seen above
         try:
             with self._opener.open(request, timeout=PATIENCE_SECONDS) as answer:
-                return Page(url, answer.status, _html(answer))
+                return _page(url, answer.status, answer)
         except HTTPError as answer:
             with answer:
-                return Page(url, answer.code, _html(answer))
+                return _page(url, answer.code, answer)
         except URLError as fault:
             raise DemoError(f"the demo's own pages do not answer: {fault.reason}") from fault
 
@@ -213,11 +235,11 @@ def _allowing(person: Person) -> tuple[Field, ...]:
     return (("tracking", "yes"),) if person.tracking else ()
 
 
-def _html(answer: HTTPResponse | HTTPError) -> str:
-    """The page; "" for an image or the like."""
+def _page(url: str, status: int, answer: HTTPResponse | HTTPError) -> Page:
+    """The page; an image or the like has no HTML."""
     body: bytes = answer.read()
     is_page = answer.headers.get_content_type() == "text/html"
-    return body.decode() if is_page else ""
+    return Page(url, status, body.decode() if is_page else "", body)
 
 
 def _require(page: Page) -> Page:

@@ -41,6 +41,7 @@ CLAIMS: tuple[Callable[[Evidence], Claim], ...] = (
     learning.answered,
     learning.by_themselves,
     learning.completed,
+    learning.certified,
     occasions.issue,
     occasions.birthdays,
     occasions.wishes,

@@ -7,7 +7,7 @@ from sqlalchemy import Row, select
 
 from l3mail.demo.evidence.seen import Claim, Evidence
 from l3mail.demo.people import COURSE, SCANNED
-from l3mail.models import DELIVERY, ENROLLMENT, EVENT, MESSAGE, SUBSCRIBER
+from l3mail.models import CERTIFICATE, DELIVERY, ENROLLMENT, EVENT, MESSAGE, SUBSCRIBER
 
 _Question = tuple[str, str]
 """The slug of a text, and the name of one of its questions."""
@@ -70,6 +70,29 @@ def completed(seen: Evidence) -> Claim:
         found == diligent and bool(found) and others > 0,
         f"{len(found)} answered all {len(quizzes)} quizzes of the course and have completed it,"
         f" {others} answered some and have not",
+    )
+
+
+def certified(seen: Evidence) -> Claim:
+    """Who fetched a certificate has completed the course, and its code finds it genuine."""
+    query = (
+        select(SUBSCRIBER.c.address, ENROLLMENT.c.completed_at)
+        .select_from(CERTIFICATE)
+        .join(ENROLLMENT, ENROLLMENT.c.id == CERTIFICATE.c.enrollment_id)
+        .join(SUBSCRIBER, SUBSCRIBER.c.id == ENROLLMENT.c.subscriber_id)
+    )
+    rows = seen.rows(query)
+    papers = seen.deeds.collected
+    genuine = sum(is_genuine for _, is_genuine in papers.values())
+    unearned = sum(row.completed_at is None for row in rows)
+    return Claim(
+        "certified",
+        {row.address for row in rows} == papers.keys() != set()
+        and all(paper.startswith(b"%PDF-") for paper, _ in papers.values())
+        and genuine == len(papers)
+        and unearned == 0,
+        f"{len(papers)} fetched their certificate as a PDF, {genuine} are genuine by their codes;"
+        f" {unearned} without having completed the course",
     )
 
 

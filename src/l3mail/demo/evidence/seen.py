@@ -58,6 +58,7 @@ class Deeds:
     often a scanner opened links, `dead` how often in vain. By address and Message-ID: when a mail
     was `read` and a link of it `followed`; `wished` is when the button for an interest was pressed.
     `answered` is what was sent to a question, by address, Message-ID and its name, the last last.
+    `collected` is somebody's certificate, and whether it was verified by its code.
     `foreseen` is what the office was told is to come, `approved` when it said yes to a text.
     """
 
@@ -74,6 +75,7 @@ class Deeds:
     answered: defaultdict[tuple[str, str, str], list[str]] = field(
         default_factory=lambda: defaultdict(list)
     )
+    collected: dict[str, tuple[bytes, bool]] = field(default_factory=dict)
     foreseen: list[Forecast] = field(default_factory=list)
     approved: defaultdict[str, list[datetime]] = field(default_factory=lambda: defaultdict(list))
 
