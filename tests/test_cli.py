@@ -195,7 +195,7 @@ def test_init_lays_out_a_workspace_that_works_and_is_never_overwritten(tmp_path:
     made = subprocess.run(
         [*command, "init", str(folder)], capture_output=True, text=True, check=True
     )
-    assert "course digital-kommunizieren" in made.stdout
+    assert "digital-kommunizieren" in made.stdout
     for part in ("lessons", "newsletters/lifecycle", "templates/wordings", "media", "state/pepper"):
         assert (folder / part).exists(), part
     assert "state/" in (folder / ".gitignore").read_text()

@@ -232,6 +232,14 @@ def test_preview_fills_in_a_subscriber_and_leads_nowhere(desk: Desk, tmp_path: P
     assert "Abmelden: http://127.0.0.1:8000/preview" in text.read_text(encoding="utf-8")
 
 
+def test_a_preview_has_days_to_show(desk: Desk) -> None:
+    desk.shelf.text("lessons/kurs/02-tage.md", "::: done\n:::\n\nZusammen {{ course.together }}.")
+    text = desk.run("preview", "kurs/02-tage").stdout
+    assert "Heute gelernt: http://127.0.0.1:8000/preview\n" in text
+    assert "an 1 von 14 Tagen gelernt." in text
+    assert "Zusammen 1.234." in text
+
+
 def test_preview_speaks_the_language_asked_for(desk: Desk) -> None:
     desk.shelf.text("lessons/kurs/01-start.en.md", "Hello.", 'subject: "Lesson"')
     assert "Subject:   Lesson" in desk.run("preview", "kurs/01-start", "--locale", "en").stdout

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from l3mail import events
 from l3mail.addresses import address_key, parse_address
 from l3mail.models import ACTIONS, CONSENT, DELIVERY, ENROLLMENT, METADATA, SUBSCRIBER
 from l3mail.settings import load_pepper
@@ -288,3 +289,18 @@ def test_progress_can_be_asked_of_a_segment(desk: Desk) -> None:
     shown = desk.json("courses", "progress", "kurs", "--segment", 'district == "Nord"')
     assert [place["email"] for place in shown["people"]] == ["ada@schule.example"]
     assert len(desk.json("courses", "progress", "kurs")["people"]) == 2
+
+
+def test_days_done_are_told_where_somebody_has_some(desk: Desk) -> None:
+    person = desk.learner("ada@schule.example")
+    enrollment = enroll(desk.village, person)
+    assert "DAYS" not in desk.run("courses", "progress", "kurs")
+    assert "days done" not in desk.run("courses", "show", "kurs")
+    for n in range(3):
+        fact = {"at": desk.village.now, "subscriber_id": person, "enrollment_id": enrollment}
+        desk.village.do(events.mark, fact, MONDAY_TEN.date() + timedelta(days=n))
+    assert "days done  3\n" in desk.run("courses", "show", "kurs")
+    assert desk.json("courses", "show", "kurs")["done_days"] == 3
+    found = desk.json("courses", "progress", "kurs")
+    assert (found["done_days"], found["people"][0]["done_days"]) == (3, 3)
+    assert "Days done by all: 3\n" in desk.run("courses", "progress", "kurs")

@@ -247,6 +247,78 @@ def test_each_answer_of_a_quiz_is_a_link_to_its_page_with_that_answer_chosen(she
         assert "füllt das Bild" not in part
 
 
+def test_done_is_a_button_and_the_own_progress_in_words(shelf: Shelf) -> None:
+    page, text = parts(shelf, "::: done\nHeute < gelernt\n:::")
+    assert f'href="{BASE}/done/token"' in page
+    assert "Heute &lt; gelernt" in page
+    assert f"Heute < gelernt: {BASE}/done/token\nSie haben schon an 3 von 30 Tagen gelernt." in text
+    assert "Sie haben schon an 3 von 30 Tagen gelernt." in page
+    (bar,) = re.findall(r"<table[^>]*aria-hidden.*?</table>", page)
+    assert ('role="presentation"' in bar, bar.count("<td"), 'width="10%"' in bar) == (True, 2, True)
+
+
+def test_done_without_words_takes_those_of_the_house(shelf: Shelf) -> None:
+    page, text = parts(shelf, "::: done\n:::")
+    assert f"Heute gelernt: {BASE}/done/token" in text
+    assert re.search(r"Heute gelernt\s*</a>", page)
+
+
+@pytest.mark.parametrize(
+    ("done", "days", "words", "cells"),
+    [
+        (0, 30, None, 0),
+        (29, 30, "29 von 30", 2),
+        (30, 30, "an 30 Tagen", 1),
+        (31, 30, "an 31 Tagen", 1),
+    ],
+)
+def test_the_progress_says_nothing_before_the_first_day_and_is_never_overfull(
+    shelf: Shelf, done: int, days: int, words: str | None, cells: int
+) -> None:
+    shelf.lesson("::: done\n:::")
+    told = {"title": "Kurs", "slug": "kurs", "lesson": 2, "lessons": 6, "together": "0"}
+    compiled = shelf.compiled().compiled
+    assert compiled is not None
+    page = fill(compiled, "html", values(course={**told, "done": done, "days": days}))
+    assert ("Tagen gelernt" in page) is (words is not None)
+    assert words is None or words in page
+    bars = re.findall(r"<table[^>]*aria-hidden.*?</table>", page)
+    assert sum(bar.count("<td") for bar in bars) == cells
+
+
+@pytest.mark.parametrize(
+    "body", ["**Heute** gelernt", "Heute\n\ngelernt", "[Heute](https://x.example)", "- Heute"]
+)
+def test_done_holds_the_words_of_one_button(shelf: Shelf, body: str) -> None:
+    shelf.lesson(f"::: done\n{body}\n:::")
+    (fault,) = shelf.findings
+    assert "01-start.md:4: done holds its button in one line, without marks" in fault
+
+
+def test_days_are_asked_for_in_a_course_alone(shelf: Shelf) -> None:
+    shelf.text("newsletters/2026-12.md", "Guten Tag.\n\n::: done\n:::", 'subject: "Neues"')
+    assert any(":6: done is for the texts of a course" in fault for fault in shelf.findings)
+
+
+@pytest.mark.parametrize(
+    ("body", "counted"),
+    [
+        ("Guten Tag.", None),
+        ("{{ course.lesson }}", None),
+        ("{{ course.done }}", ["done"]),
+        ("{% if course.together != '0' %}x{% endif %}", ["together"]),
+        ("::: done\n:::", ["days", "done"]),
+    ],
+)
+def test_a_text_says_what_is_counted_for_it(
+    shelf: Shelf, body: str, counted: list[str] | None
+) -> None:
+    shelf.lesson(body)
+    compiled = shelf.compiled().compiled
+    assert compiled is not None
+    assert compiled.get("counted") == counted
+
+
 def test_what_a_quiz_knows_is_compiled_in_plain_words(shelf: Shelf) -> None:
     shelf.lesson(QUIZ)
     compiled = shelf.compiled().compiled

@@ -256,3 +256,27 @@ def test_a_variant_of_some_texts_of_a_course_is_told_and_one_of_all_is_not(shelf
     assert shelf.findings == [told + " the others fall back to de"]
     shelf.text("lessons/kurs/02-video.de-simple.md")
     assert shelf.findings == []
+
+
+def test_a_course_asks_for_declared_attributes_and_days(shelf: Shelf) -> None:
+    shelf.lesson()
+    shelf.course(yaml=COURSE + "asks: [role]\ncomplete_after: 7\n")
+    (course,) = shelf.library.curricula
+    assert (course.asks, course.rules, course.days) == (("role",), {"complete_after": 7}, 7)
+
+
+@pytest.mark.parametrize(
+    ("keys", "says"),
+    [
+        ("asks: [rolle]", '3: "rolle" is no attribute here; did you mean "role"?'),
+        ("asks: [role, role]", '3: "asks" names an attribute twice; keep one'),
+        ("asks: role", '3: "asks" should be a list such as [ziel]'),
+        ("complete_after: 0", '3: "complete_after" should be a whole number of days from 1 on, 20'),
+        ("complete_after: true", '3: "complete_after" should be a whole number'),
+        ("complete_after: 8", '3: "complete_after" is 8, and the lessons take 7 days; write less'),
+    ],
+)
+def test_what_a_course_cannot_ask_is_told(shelf: Shelf, keys: str, says: str) -> None:
+    shelf.lesson()
+    shelf.course(yaml=COURSE + keys + "\n")
+    assert any(f"lessons/kurs/course.yaml:{says}" in fault for fault in shelf.findings)

@@ -67,7 +67,7 @@ def test_an_init_that_was_interrupted_is_finished_by_the_next(
     with monkeypatch.context() as patch:
         stopped(patch, where, name, turn, done=done)
         say("init", "kurse", code=130)
-    assert "course digital-kommunizieren" in say("init", "kurse")
+    assert "digital-kommunizieren" in say("init", "kurse")
     assert "No sound text differs" in say("--workspace", "kurse", "content", "diff")
 
 

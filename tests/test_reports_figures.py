@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from l3mail import consents, courses
+from l3mail import consents, courses, events
 from l3mail.courses import Outline
 from l3mail.database import Database
 from l3mail.errors import ReportError
@@ -29,9 +29,12 @@ from l3mail.needs import Cause
 from l3mail.outbox import AWAITING_APPROVAL
 from l3mail.publishing import Standing
 from l3mail.reports import Report, Terms, look, look_at_course, look_at_issue, needs_of, spans
+from l3mail.reports.documents import Paragraph
 from l3mail.reports.hiding import Cell
 from l3mail.reports.joining import Pair
 from l3mail.reports.mails import Reach
+from l3mail.reports.sections import course_section
+from l3mail.reports.wording import Words
 from l3mail.rounds import Agenda
 from l3mail.subscribers import Rules
 from tests.fakes import parish
@@ -288,6 +291,26 @@ def test_a_course_is_told_lesson_by_lesson(village: Village) -> None:
     ]
     assert told[:3] == [(3, 3, 0, 1, 0), (2, 2, 2, 0, 0), (0, 0, 0, 0, 2)]
     assert course.lessons[6].kind == "evaluation"
+
+
+def test_days_done_are_told_with_those_of_the_week(village: Village) -> None:
+    school(village)
+    for n in range(2):
+        person = village.learner(f"l{n}@schule.example")
+        enrollment = enroll(village, person)
+        for days in range(3):
+            at = village.now + days * WEEK
+            fact = {"at": at, "subscriber_id": person, "enrollment_id": enrollment}
+            village.do(events.mark, fact, at.date())
+    village.clock.advance(3 * WEEK)
+    told = report(village, "2026-W49")
+    (course,) = told.courses
+    assert (course.done_days, course.done_in_span) == (6, 2)
+    words = Words("de", told.zone)
+    first = course_section({}, course, words, name="kurs").blocks[1]
+    assert isinstance(first, Paragraph)
+    assert first.text.startswith("Zusammen 6 Lerntage, seit es den Kurs gibt.")
+    assert first.text.endswith("In diesem Zeitraum kamen 2 dazu.")
 
 
 def test_openings_of_lessons_count_as_far_as_they_are_measured(village: Village) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from l3mail import courses
+from l3mail import courses, events
 from l3mail.courses import Outline
 from l3mail.models import DELIVERY, EVENT, MESSAGE, SUBSCRIBER, SUBSCRIPTION
 from l3mail.tokens import Purpose
-from tests.fakes.porch import Form, Porch, open_porch, title_of
+from tests.fakes.porch import BASE_URL, Form, Porch, open_porch, title_of
 from tests.fakes.village import Village
 
 STALE = "Dieser Link gilt nicht mehr"
@@ -144,6 +144,19 @@ def test_a_view_is_the_text_as_sent_to_nobody_in_particular(porch: Porch) -> Non
     assert "style-src 'unsafe-inline'" in policy
     assert "sandbox" in policy
     assert "script-src" not in policy
+
+
+def test_a_view_tells_the_days_of_all_and_nobody_s_own(porch: Porch) -> None:
+    delivery = taught(porch)
+    row = porch.village.row(DELIVERY, delivery)
+    message = porch.village.row(MESSAGE, row["message_id"])
+    text = "{{ course.done }} eigene, {{ course.together }} gemeinsam, {{ links.together }}"
+    compiled = message["compiled"] | {"html": text, "counted": ["done", "together"]}
+    porch.village.change(MESSAGE, message["id"], compiled=compiled)
+    fact = {name: row[name] for name in ("subscriber_id", "enrollment_id")}
+    porch.village.do(events.mark, fact | {"at": porch.village.now}, porch.village.now.date())
+    page = porch.client.get(view(porch, delivery)).text
+    assert page == f"0 eigene, 1 gemeinsam, {BASE_URL}/together/kurs"
 
 
 def test_a_view_shared_with_a_colleague_does_nothing(porch: Porch) -> None:

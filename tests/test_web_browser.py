@@ -21,6 +21,8 @@ MORE = """
 mode = "consent"
 [signup]
 fields = ["first_name", "birthday", "role"]
+[attributes.ziel]
+title = "Mein Lernziel"
 [attributes.role]
 type = "choice"
 choices = ["schule", "vhs"]
@@ -44,6 +46,8 @@ def base(sqlite_village: Village, tmp_path: Path) -> Iterator[str]:
         title="Digital kommunizieren",
         cadence={"weekday": "mon", "at": "10:00"},
         lessons=[*lessons, ("kurs/evaluation", "evaluation")],
+        rules={"complete_after": 20},
+        asks=["ziel"],
     )
     sqlite_village.do(courses.define, outline, sqlite_village.stream("kurs"), sqlite_village.now)
     with served(sqlite_village, open_settings(tmp_path, MORE)) as base:
@@ -79,6 +83,10 @@ def links(village: Village) -> dict[str, str]:
         "refuse": "/refuse/" + make(Purpose.REFUSE, signup, 1, expires_at=hour),
         "unsubscribe": "/unsubscribe/" + make(Purpose.UNSUBSCRIBE, person, village.stream(), 1),
         "preferences": "/preferences/" + make(Purpose.PREFERENCES, delivery),
+        "preferences fresh": "/preferences/"
+        + make(Purpose.PREFERENCES, 0, village.link_request(person)),
+        "done": "/done/" + make(Purpose.ACT, delivery),
+        "together": "/together/kurs",
         "interest": "/interest/" + make(Purpose.ACT, delivery) + "?of=video",
         "quiz": "/quiz/" + make(Purpose.ACT, delivery) + "?of=q1&pick=b",
         "quiz of several": "/quiz/" + make(Purpose.ACT, delivery) + "?of=q2",
@@ -170,6 +178,14 @@ def answering(page: Any, pages: dict[str, str]) -> dict[str, list[str]]:
         page.goto(pages[name] + more)
         press(page, "main button")
         found[f"{name}, sent"] = faults(page)
+    page.goto(pages["done"])
+    press(page, "button.big")
+    found["done, sent"] = faults(page)
+    page.goto(pages["preferences fresh"])
+    page.evaluate("document.querySelector('#ziel').maxLength = 999")
+    page.fill("#ziel", "a" * 300)
+    press(page, "form:has(#ziel) button")
+    found["preferences fresh, too long"] = faults(page)
     return found
 
 
@@ -198,7 +214,7 @@ def test_a_keyboard_is_enough_and_no_script_is_needed(sqlite_village: Village, b
         keys.type("ada@schule.example")
         keys.press("Tab")
         keys.type("Ada")
-        for _ in range(4):  # birthday, role, first stream, second stream
+        for _ in range(5):  # birthday, role, goal, first stream, second stream
             keys.press("Tab")
         keys.press("Space")
         with page.expect_navigation():
@@ -250,6 +266,22 @@ def test_a_question_is_answered_by_keyboard(sqlite_village: Village, base: str) 
         assert page.locator("h1").inner_text() == "Ihre Meinung"
     said = [row["data"]["value"] for row in sqlite_village.rows(EVENT)]
     assert said == ["b", "ab"]
+
+
+def test_a_day_is_entered_and_taken_back_by_keyboard(sqlite_village: Village, base: str) -> None:
+    def pressed(page: Any) -> str:
+        with page.expect_navigation():
+            page.keyboard.press("Enter")
+        return str(page.evaluate("document.activeElement.textContent"))
+
+    with browser(base, java_script_enabled=True) as page:
+        page.goto(links(sqlite_village)["done"])
+        page.focus("button.big")
+        assert "Ihr erster Lerntag ist eingetragen" in pressed(page)
+        page.keyboard.press("Tab")
+        assert "Doch nicht" in page.evaluate("document.activeElement.textContent")
+        assert "Der Eintrag ist zurückgenommen" in pressed(page)
+    assert [row for row in sqlite_village.rows(EVENT) if row["kind"] == "done"] == []
 
 
 def test_focus_is_seen_and_the_trap_is_not(base: str) -> None:

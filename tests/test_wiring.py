@@ -75,7 +75,7 @@ def test_a_lesson_can_be_left_by_one_post_and_says_which_list_it_is_of(
     assert lesson["List-Help"] == f"<{links['preferences']}>"
     whose = numbers(settings, village, Purpose.UNSUBSCRIBE, links["unsubscribe"])
     assert whose == (person, village.stream(), 3)
-    assert (links["confirm"], links["refuse"], links["course"]) == ("", "", "")
+    assert [links[name] for name in ("confirm", "refuse", "course", "done")] == [""] * 4
     assert links["privacy"] == "https://stadt.example/datenschutz"
     assert links["home"] == "https://kurse.stadt.example/subscribe"
     for name in ("unsubscribe", "preferences", "view", "interest", "quiz", "feedback"):

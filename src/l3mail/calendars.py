@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache, partial
 from itertools import islice, takewhile
-from typing import Final, Literal, NamedTuple
+from typing import ClassVar, Final, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 from l3mail.errors import (
@@ -54,6 +54,7 @@ class Weekly:
 
     weekday: int
     at: time
+    days: ClassVar[int] = 7
 
     def __post_init__(self) -> None:
         """Refuse with `CadenceError` what no week has."""

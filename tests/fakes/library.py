@@ -14,6 +14,7 @@ from l3mail.rendering import placeholders
 ROOT = Path(__file__).resolve().parents[2]
 COURSE = 'title: "Kurs"\ncadence: {weekday: mon, at: "10:00"}\n'
 LESSON = 'subject: "Lektion"'
+DAYS = {"done": 3, "days": 30, "together": "1.234"}
 BASE = "https://kurse.stadt.example"
 
 
@@ -88,12 +89,13 @@ def png(width: int, height: int) -> bytes:
 def values(person: Mapping[str, Any] | None = None, **others: Any) -> dict[str, Any]:
     """What a mail is filled with: each link of ours is its own name."""
     names = (
-        "unsubscribe preferences view confirm refuse interest quiz feedback course certificate"
+        "unsubscribe preferences view confirm refuse interest quiz feedback done course certificate"
+        " together"
         " privacy home"
     ).split()
     return {
         **placeholders(person or {}),
-        "course": {"title": "Kurs", "slug": "kurs", "lesson": 2, "lessons": 6},
+        "course": {"title": "Kurs", "slug": "kurs", "lesson": 2, "lessons": 6} | DAYS,
         "links": {name: f"{BASE}/{name}/token" for name in names},
         "house": {"name": "Bildung"},
         "impressum": {

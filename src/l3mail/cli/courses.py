@@ -120,6 +120,10 @@ def show(context: typer.Context, course: Course, as_json: Json = False) -> None:
     facts["stream"] = found.stream
     facts["next lesson"] = told(found.next_due_at, house.settings.zone)
     facts |= {state: str(n) for state, n in found.enrollments.items()}
+    if found.asks:
+        facts["asks"] = ", ".join(found.asks)
+    if _counts_days(found):
+        facts["days done"] = str(found.done_days)
     for name, value in facts.items():
         typer.echo(f"{name:>15}  {printable(value, 500)}")
     for number, (slug, kind) in enumerate(found.lessons, start=1):
@@ -306,6 +310,9 @@ def progress(
         people = [_placed(house, place) for place in places[:limit]]
         print_json(_view(house, found) | {"lessons": lessons, "people": people})
         return
+    counts_days = _counts_days(found)
+    if counts_days:
+        typer.echo(f"Days done by all: {found.done_days}\n")
     names = ("planned", "accepted", "failed", "uncertain", "cancelled", "waiting", "ahead")
     print_table(
         ("LESSON", *(name.upper() for name in names)),
@@ -314,15 +321,20 @@ def progress(
         solid=("LESSON",),
     )
     typer.echo()
-    print_table(
-        ("ADDRESS", "STATUS", "NEXT", "DUE"),
-        [
-            (place.email, place.status, place.message, _due(house, place))
-            for place in places[:limit]
-        ],
-        empty="Nobody.",
-        solid=("STATUS",),
-    )
+    _print_places(house, places, limit, counts_days=counts_days)
+
+
+def _print_places(
+    house: House, places: "Sequence[Place]", limit: int, *, counts_days: bool
+) -> None:
+    """Who is where; with the days done where the course counts any."""
+    rows: list[tuple[object, ...]] = [
+        (place.email, place.status, place.message, _due(house, place), str(place.done_days))
+        for place in places[:limit]
+    ]
+    columns = ("ADDRESS", "STATUS", "NEXT", "DUE", "DAYS")
+    shown = slice(None if counts_days else -1)
+    print_table(columns[shown], [row[shown] for row in rows], empty="Nobody.", solid=("STATUS",))
     if len(places) > limit:
         typer.echo(f"The newest {limit}; --limit shows more.")
 
@@ -433,8 +445,15 @@ def _view(house: House, course: "Overview") -> dict[str, Any]:
         "stream": course.stream,
         "lessons": [slug for slug, _ in course.lessons],
         "next_due_at": _local(house, course.next_due_at),
+        "asks": list(course.asks),
+        "done_days": course.done_days,
         **course.enrollments,
     }
+
+
+def _counts_days(course: "Overview") -> bool:
+    """Whether learners enter days done: the course asks for them, or somebody did."""
+    return bool(course.done_days or "complete_after" in course.rules)
 
 
 def _written(cadence: "Mapping[str, Any]") -> str:
@@ -446,7 +465,7 @@ def _written(cadence: "Mapping[str, Any]") -> str:
 def _placed(house: House, place: "Place") -> dict[str, Any]:
     from dataclasses import asdict
 
-    moments = ("next_due_at", "paused_until", "started_at")
+    moments = ("next_due_at", "paused_until", "started_at", "completed_at")
     return asdict(place) | {name: _local(house, getattr(place, name)) for name in moments}
 
 

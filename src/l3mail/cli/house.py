@@ -43,7 +43,8 @@ def init(
     if not publication:
         raise left_as_it_is(folder / FILE)
     texts, courses = len(publication.changes), ", ".join(publication.courses)
-    typer.echo(f"Made {folder}: {len(files)} files, {texts} texts published, course {courses}.")
+    word = "course" if len(publication.courses) == 1 else "courses"
+    typer.echo(f"Made {folder}: {len(files)} files, {texts} texts published, {word} {courses}.")
     typer.echo(f"Pepper and key are in {folder / 'state'}: back up that whole folder.")
     command = f"{program()} --workspace {folder}"
     typer.echo(f"Fill in {folder / FILE}: sender, Impressum, relay. Then try:")

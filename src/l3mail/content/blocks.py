@@ -187,7 +187,7 @@ class _Builder:
 
     def _check_body(self, node: SyntaxTreeNode, head: Directive, component: Component) -> None:
         """Refuse a block that says nothing, and one whose text begins like a key of it."""
-        if not node.children and not component.keys and head.closed:
+        if not (node.children or component.keys or component.holds == "words") and head.closed:
             self.place.refuse(f"{head.name} is empty; write something into it, or delete it")
         first = node.children[0] if node.children else None
         if first is None or first.type != "paragraph":
@@ -239,6 +239,8 @@ class _Builder:
         """What stands between the lines of a directive."""
         if component.holds == "question":
             return self._question(node, head)
+        if component.holds == "words":
+            return self._words(node, head)
         if component.holds == "link":
             inside = alone(node.children[0]) if len(node.children) == 1 else None
             if inside is None or inside.type != "link":
@@ -252,6 +254,13 @@ class _Builder:
         held = self._held(node)
         self.elements.item_mark = ""
         return {"body": marked(held)}
+
+    def _words(self, node: SyntaxTreeNode, head: Directive) -> dict[str, str]:
+        """The words of a button, "" where it has none; the block says where it leads."""
+        said = alone(node.children[0]) if len(node.children) == 1 else None
+        if node.children and (said is None or said.type != "text"):
+            self.place.refuse(f"{head.name} holds its button in one line, without marks")
+        return {"label": said.content if said else ""}
 
     def _question(self, node: SyntaxTreeNode, head: Directive) -> dict[str, Any]:
         """A question, and each answer with the page it leads to; nothing of what is right."""

@@ -29,7 +29,8 @@ from l3mail.content.layouts import (
 from l3mail.content.links import longest, with_pixel
 from l3mail.content.makings import find
 from l3mail.content.mappings import split_front_matter
-from l3mail.content.placeholders import check_placeholders, shown
+from l3mail.content.markdown import DIRECTIVE, directive_of
+from l3mail.content.placeholders import check_placeholders, counted, shown
 from l3mail.content.references import Asked, References
 from l3mail.content.sentinels import Sentinels
 from l3mail.content.simplicity import SUFFIX, is_simple, judge, judge_words
@@ -48,8 +49,9 @@ class Text:
 
     `compiled` is JSON: Jinja sources `subject`, `preheader`, `text`, `html`; `stream` (None for
     notices), `kind`, `from` and `reply_to` (None: the workspace's), `interests`, `media` as
-    [digest, name], `questions` and `conditions` where there are any, for lifecycle mailings `rule`,
-    for issues `segment`. `links` are (url, name);
+    [digest, name], `questions` and `conditions` where there are any, `counted` where the text says
+    parts of `course` that are counted when it is sent, for lifecycle mailings `rule`, for issues
+    `segment`. `links` are (url, name);
     text and html name them by `trail` and `hrefs[1]` and so on, and html of a stream has a place
     for a `pixel`. Whether a condition's part is shown they ask as `when[0]` and so on.
     """
@@ -151,6 +153,7 @@ class _Compilation:
             message = f'"tested_by" is for texts in easy language, named like …{SUFFIX}.md'
             self.faults.error(line, message)
         self._check_notice(body)
+        self._check_days(body)
         if not source.body.strip():
             self.faults.error(source.body_line, "there is no text; write one below the ---")
         self.links = tuple(body.references.links)
@@ -182,6 +185,9 @@ class _Compilation:
             compiled["conditions"] = [
                 {"if": one.asks, "else": one.otherwise} for one in body.references.conditions
             ]
+        # Sorted, for the hash: compiling the same files gives the same result.
+        if said := sorted(set[str]().union(*map(counted, (matter.subject, html, text)))):
+            compiled["counted"] = said
         if matter.rule:
             compiled["rule"] = matter.rule
         elif getattr(matter, "segment", None) is not None:
@@ -219,6 +225,13 @@ class _Compilation:
             if found and self.source.kind == "notice":
                 message = f"{what} is not for notices; who is asked is not known"
                 self.faults.error(self.source.body_line, message)
+
+    def _check_days(self, body: Body) -> None:
+        """Refuse to ask for a day of learning whom no course counts."""
+        for node in body.tree.walk() if self.source.course is None else ():
+            if node.type == DIRECTIVE and directive_of(node).name == "done":
+                line = self.source.body_line + (node.map[0] if node.map else 0)
+                self.faults.error(line, "done is for the texts of a course; its days are counted")
 
     def _check_frame(self) -> None:
         """A fault of the frame is one of every text in it: none of them could be sent."""

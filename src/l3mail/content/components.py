@@ -16,7 +16,7 @@ from l3mail.errors import quoted
 FOLDER: Final = "templates/components"
 
 Value = Literal["words", "link", "image"]
-Holds = Literal["blocks", "list", "link", "question"]
+Holds = Literal["blocks", "list", "link", "question", "words"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +32,11 @@ class Key:
 class Component:
     """One directive: its keys, what it holds, and where it may stand.
 
-    One that is `wide` is a row of its own across the mail and stands in no other component; what
-    an `inset` one holds stands away from its edges. `argument` is an example of the name of its
-    link, "" where it has none; a `named` one asks a question, whose name it is, and is not without.
-    `variants` are the words that may stand there instead. `item_mark` and `bullet` stand before
-    each item of its list, as HTML and as text.
+    What holds `words` may be empty, for the house has its own. One that is `wide` is a row of its
+    own across the mail and stands in no other component; what an `inset` one holds stands away from
+    its edges. `argument` is an example of the name of its link, "" where it has none; a `named` one
+    asks a question, whose name it is, and is not without. `variants` are the words that may stand
+    there instead. `item_mark` and `bullet` stand before each item of its list, as HTML and as text.
     """
 
     keys: Mapping[str, Key]
@@ -113,6 +113,11 @@ COMPONENTS: Final[Mapping[str, Component]] = {
         inset=True,
         argument="::: quiz q1",
         named=True,
+    ),
+    "done": Component(
+        {},
+        "words",
+        inset=True,
     ),
     "feedback": Component(
         {

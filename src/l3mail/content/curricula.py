@@ -25,8 +25,8 @@ class Curriculum:
     """A course as its folder describes it, ready to become a `courses.Outline`.
 
     `lessons` are (slug, kind) in order; `rules` hold `skip_holidays`, `closed` (texts), `start`
-    (ISO date) and `grace` (seconds) where they are set. `welcome` is the slug of the first mail
-    or None.
+    (ISO date), `grace` (seconds) and `complete_after` (days) where they are set. `welcome` is the
+    slug of the first mail or None. `asks` are attributes.
     """
 
     slug: str
@@ -37,6 +37,13 @@ class Curriculum:
     welcome: str | None = None
     sender: str | None = None
     reply_to: str | None = None
+    asks: tuple[str, ...] = ()
+
+    @property
+    def days(self) -> int:
+        """How many days its lessons take, if nothing is ever late."""
+        lessons = sum(kind == "lesson" for _, kind in self.lessons)
+        return lessons * parse_cadence(dict(self.cadence)).days
 
 
 class _CourseFile(BaseModel):
@@ -60,6 +67,10 @@ class _CourseFile(BaseModel):
     )
     lessons: list[str | int] | None = Field(None, description="a list such as [01-start, 02-video]")
     evaluation: str | bool | None = Field(None, description="the name of a file, or false")
+    asks: list[str] = Field([], description="a list such as [ziel], of attributes in l3mail.toml")
+    complete_after: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="a whole number of days from 1 on, 20"
+    )
 
 
 KEYS: Final = {field.alias or name: field for name, field in _CourseFile.model_fields.items()}
@@ -67,11 +78,17 @@ KEYS: Final = {field.alias or name: field for name, field in _CourseFile.model_f
 
 
 def read_curriculum(
-    slug: str, mapped: Mapped, names: Collection[str], faults: Faults
+    slug: str,
+    mapped: Mapped,
+    names: Collection[str],
+    faults: Faults,
+    *,
+    attributes: Collection[str] = (),
 ) -> Curriculum | None:
     """Validate a course's mapping against the names of its texts (`01-start`, `evaluation`).
 
-    None, with every fault noted at its line, if something is wrong.
+    `attributes` are those declared. None, with every fault noted at its line, if something is
+    wrong.
     """
     try:
         read = _CourseFile.model_validate(mapped.values)
@@ -90,10 +107,36 @@ def read_curriculum(
         return None
     cadence, rules = _time_rules(read, mapped, faults)
     lessons = _order(slug, read, mapped, names, faults)
+    _check_asked(read, mapped, attributes, faults)
     if faults.broken:
         return None
     welcome = f"{slug}/welcome" if "welcome" in names else None
-    return Curriculum(slug, read.title, cadence, lessons, rules, welcome, read.from_, read.reply_to)
+    senders = (read.from_, read.reply_to)
+    curriculum = Curriculum(
+        slug, read.title, cadence, lessons, rules, welcome, *senders, tuple(read.asks)
+    )
+    if (read.complete_after or 0) > curriculum.days:
+        faults.error(
+            mapped.line("complete_after"),
+            f'"complete_after" is {read.complete_after}, and the lessons take {curriculum.days}'
+            " days; write less",
+        )
+        return None
+    return curriculum
+
+
+def _check_asked(
+    read: _CourseFile, mapped: Mapped, attributes: Collection[str], faults: Faults
+) -> None:
+    line = mapped.line("asks")
+    for name in read.asks:
+        if name not in attributes:
+            hint = f"write [attributes.{name}] into l3mail.toml"
+            if attributes:
+                hint = suggestion(name, attributes)
+            faults.error(line, f"{quoted(name)} is no attribute here; {hint}")
+    if len(set(read.asks)) < len(read.asks):
+        faults.error(line, '"asks" names an attribute twice; keep one')
 
 
 def _time_rules(
@@ -128,6 +171,8 @@ def _time_rules(
         if grace.days > _LONGEST_GRACE_DAYS:
             faults.error(mapped.line("grace"), '"grace" is more than a year; write less')
         rules["grace"] = int(grace.total_seconds())
+    if read.complete_after is not None:
+        rules["complete_after"] = read.complete_after
     return cadence, rules
 
 

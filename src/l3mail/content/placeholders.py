@@ -24,9 +24,10 @@ OURS: Final = frozenset({"hrefs", "pixel", "trail", "when"})
 """What only the compiler writes: where a mail's links lead, its pixel, which parts are shown."""
 
 PARTS: Final[Mapping[str, frozenset[str]]] = {
-    "course": frozenset("title slug lesson lessons".split()),
+    "course": frozenset("title slug lesson lessons done days together".split()),
     "links": frozenset(
-        "unsubscribe preferences view confirm refuse interest quiz feedback course certificate"
+        "unsubscribe preferences view confirm refuse interest quiz feedback done course certificate"
+        " together"
         " privacy home".split()
     ),
     "house": frozenset({"name"}),
@@ -140,6 +141,17 @@ def _piece_at(text: str, at: int) -> str:
         if text.count("\n", 0, found.start()) + 1 == at and not found["comment"]:
             return quoted(found[0][:60])
     return "this"
+
+
+COUNTED: Final = frozenset({"done", "days", "together"})
+"""Parts of `course` that are counted when a mail is sent, and only for those that say them."""
+
+
+def counted(text: str) -> frozenset[str]:
+    """Which parts of `course` a Jinja text names that are counted when it is sent."""
+    tree = Environment(autoescape=True).parse(text)
+    paths = map(_path, tree.find_all((nodes.Getattr, nodes.Getitem)))
+    return COUNTED & {path[1] for path in paths if path and path[0] == "course" and len(path) == 2}
 
 
 def shown(text: str) -> set[tuple[str, ...]]:

@@ -134,7 +134,7 @@ def read_library(
     house: str = "",
 ) -> Library:
     """Read a workspace's texts; what can't be read is a finding, not an exception."""
-    shelf = _Shelf(folder.resolve(), locale)
+    shelf = _Shelf(folder.resolve(), locale, attributes)
     for course in shelf.folders("lessons"):
         shelf.read_course(course)
     for place, kind, prefix in _FOLDERS:
@@ -197,9 +197,10 @@ def locale_of(file: str, own: str) -> str | None:
 class _Shelf:
     """Collects one workspace's texts while its folders are walked."""
 
-    def __init__(self, folder: Path, locale: str) -> None:
+    def __init__(self, folder: Path, locale: str, attributes: Collection[str] = ()) -> None:
         self.folder = folder
         self.locale = locale
+        self.attributes = attributes
         self.sources: list[Source] = []
         self.curricula: list[Curriculum] = []
         self.wordings: list[Wording] = []
@@ -304,7 +305,9 @@ class _Shelf:
         if not faults.broken:
             own = [s for s in self.sources if s.course == folder.name]
             names = numbered | {source.slug.partition("/")[2] for source in own}
-            curriculum = read_curriculum(folder.name, mapped, names, faults)
+            curriculum = read_curriculum(
+                folder.name, mapped, names, faults, attributes=self.attributes
+            )
             if curriculum is not None:
                 self.curricula.append(curriculum)
                 self._note_left_out(curriculum)

@@ -4,7 +4,8 @@
 of it knows the time only as `now`, and nothing of text or SMTP.
 """
 
-from l3mail.courses.completing import complete
+from l3mail.courses.completing import complete, reconsider
+from l3mail.courses.diaries import DaysDone, Diary, days_done, diary
 from l3mail.courses.enrollments import (
     ANYBODY_TO_WAKE,
     RUNNING,
@@ -43,7 +44,7 @@ from l3mail.courses.overviews import (
     overviews,
     whereabouts,
 )
-from l3mail.courses.structures import Outline, define, structure_of
+from l3mail.courses.structures import Outline, asked, define, structure_of, title_of
 
 __all__ = [
     "ANYBODY_OVERDUE",
@@ -54,6 +55,8 @@ __all__ = [
     "ENDED",
     "RUNNING",
     "Beginning",
+    "DaysDone",
+    "Diary",
     "Due",
     "LessonDate",
     "Outline",
@@ -63,11 +66,14 @@ __all__ = [
     "Step",
     "Stuck",
     "advance",
+    "asked",
     "begin",
     "cancel",
     "complete",
     "dates",
+    "days_done",
     "define",
+    "diary",
     "enroll",
     "funnel",
     "next_due",
@@ -77,11 +83,13 @@ __all__ = [
     "pause",
     "plan",
     "reanchor",
+    "reconsider",
     "resume",
     "running",
     "structure_of",
     "stuck",
     "timetable",
+    "title_of",
     "wake",
     "whereabouts",
 ]

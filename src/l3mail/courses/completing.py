@@ -1,14 +1,18 @@
 """Completing a course: the learner's own act, for whom each quiz of it is answered.
 
+A course may also ask for days done (`complete_after`), beside its quizzes or without any; as many
+as it asked for when the learner began, for a rule of the journey is pinned with its order and
+spacing. One that asks for neither is never completed.
+
 Owns `completed_at`. Finished, the plan's running out, is another thing and decided elsewhere.
 """
 
 from datetime import datetime
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, exists, select, update
 
 from l3mail import events
-from l3mail.models import ENROLLMENT, LESSON, MESSAGE, SUBSCRIBER
+from l3mail.models import CERTIFICATE, ENROLLMENT, LESSON, MESSAGE, STRUCTURE, SUBSCRIBER
 from l3mail.planning import bindings, current_message
 
 
@@ -22,7 +26,12 @@ def complete(
     that is not put to everybody is none of them.
     """
     quizzes = _quizzes(connection, enrollment_id, now, fallback_locale)
-    if not quizzes or None in quizzes or quizzes - events.answered(connection, enrollment_id):
+    days = _days_asked(connection, enrollment_id)
+    if not (quizzes or days) or None in quizzes:
+        return False
+    if quizzes and quizzes - events.answered(connection, enrollment_id):
+        return False
+    if days and len(events.days(connection, enrollment_id)) < days:
         return False
     noted = connection.execute(
         update(ENROLLMENT)
@@ -31,6 +40,37 @@ def complete(
         .returning(ENROLLMENT.c.id)
     )
     return noted.first() is not None
+
+
+def reconsider(connection: Connection, enrollment_id: int) -> bool:
+    """Take a completion back that a day taken back had made; whether it was.
+
+    One that somebody has a certificate of stays: others may have seen it.
+    """
+    days = _days_asked(connection, enrollment_id)
+    if len(events.days(connection, enrollment_id)) >= days:
+        return False
+    taken = connection.execute(
+        update(ENROLLMENT)
+        .where(
+            ENROLLMENT.c.id == enrollment_id,
+            ENROLLMENT.c.completed_at.is_not(None),
+            ~exists(select(CERTIFICATE.c.id).where(CERTIFICATE.c.enrollment_id == enrollment_id)),
+        )
+        .values(completed_at=None)
+        .returning(ENROLLMENT.c.id)
+    )
+    return taken.first() is not None
+
+
+def _days_asked(connection: Connection, enrollment_id: int) -> int:
+    """How many days done complete the course; 0 where they do not."""
+    rules = connection.execute(
+        select(STRUCTURE.c.rules)
+        .join(ENROLLMENT, ENROLLMENT.c.structure_id == STRUCTURE.c.id)
+        .where(ENROLLMENT.c.id == enrollment_id)
+    ).scalar()
+    return int((rules or {}).get("complete_after", 0))
 
 
 def _quizzes(

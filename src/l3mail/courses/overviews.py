@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, String, func, literal, select
 
+from l3mail import events
 from l3mail.courses.enrollments import RUNNING
 from l3mail.errors import CourseError, did_you_mean, quoted
 from l3mail.models import (
@@ -14,6 +15,7 @@ from l3mail.models import (
     DELIVERY,
     ENROLLMENT,
     ENROLLMENT_STATES,
+    EVENT,
     LESSON,
     STREAM,
     STRUCTURE,
@@ -31,7 +33,7 @@ _WAITING = ("queued", "held", "deferred", "sending")
 class Overview:
     """A course as it is taught now; `enrollments` counts by state, every state named.
 
-    `next_due_at` is the moment of the next lesson of anybody.
+    `next_due_at` is the moment of the next lesson of anybody, `done_days` what all together did.
     """
 
     id: int
@@ -44,6 +46,8 @@ class Overview:
     lessons: Sequence[tuple[str, str]]
     enrollments: Mapping[str, int]
     next_due_at: datetime | None
+    asks: Sequence[str] = ()
+    done_days: int = 0
 
 
 def overviews(connection: Connection) -> list[Overview]:
@@ -58,6 +62,7 @@ def overviews(connection: Connection) -> list[Overview]:
         )
     ):
         counts.setdefault(row.course_id, {})[row.state] = row.n
+    days = events.by_course(connection)
     next_due = (
         select(func.min(ENROLLMENT.c.next_due_at, type_=UtcDateTime))
         .where(ENROLLMENT.c.course_id == COURSE.c.id, ENROLLMENT.c.state == "active")
@@ -89,6 +94,8 @@ def overviews(connection: Connection) -> list[Overview]:
                 state: counts.get(row.id, {}).get(state, 0) for state in ENROLLMENT_STATES
             },
             next_due_at=row.next_due_at,
+            asks=tuple(row.asks),
+            done_days=days.get(row.id, 0),
         )
         for row in connection.execute(query)
     ]
@@ -178,7 +185,10 @@ def _step(slug: str, kind: str, states: Mapping[str, int], ahead: int) -> Step:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where one learner is: `message` is the next lesson, `position` how many came before it."""
+    """Where one learner is: `message` is the next lesson, `position` how many came before it.
+
+    `done_days` is on how many days they say to have learned.
+    """
 
     email: str
     status: str
@@ -187,6 +197,8 @@ class Place:
     next_due_at: datetime | None
     paused_until: datetime | None
     started_at: datetime
+    completed_at: datetime | None
+    done_days: int
 
 
 def whereabouts(
@@ -211,6 +223,11 @@ def whereabouts(
             ENROLLMENT.c.next_due_at,
             ENROLLMENT.c.paused_until,
             ENROLLMENT.c.started_at,
+            ENROLLMENT.c.completed_at,
+            select(func.count())
+            .where(events.IS_ONE_DONE, EVENT.c.enrollment_id == ENROLLMENT.c.id)
+            .correlate(ENROLLMENT)
+            .scalar_subquery(),
         )
         .select_from(
             ENROLLMENT.join(SUBSCRIBER, SUBSCRIBER.c.id == ENROLLMENT.c.subscriber_id).outerjoin(

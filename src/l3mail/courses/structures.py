@@ -15,7 +15,7 @@ from sqlalchemy import Connection, func, insert, select, update
 
 from l3mail.calendars import Timetable, as_mapping, parse_cadence, parse_closed
 from l3mail.errors import CourseError
-from l3mail.models import COURSE, LESSON, STRUCTURE
+from l3mail.models import COURSE, LESSON, STREAM, STRUCTURE
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,8 @@ class Outline:
     """A course as its files describe it: cadence and rules in course.yaml's form.
 
     `lessons` are (slug, kind) in order, kind "lesson" or "evaluation". `rules` may hold
-    `skip_holidays`, `closed`, `start` (ISO date) and `grace` (seconds).
+    `skip_holidays`, `closed`, `start` (ISO date), `grace` (seconds) and `complete_after` (days).
+    `asks` are the attributes that who signs up is asked for; no learner is bound to them.
     """
 
     slug: str
@@ -31,6 +32,7 @@ class Outline:
     cadence: Mapping[str, Any]
     lessons: Sequence[tuple[str, str]]
     rules: Mapping[str, Any] = field(default_factory=dict)
+    asks: Sequence[str] = ()
 
 
 def define(connection: Connection, outline: Outline, stream_id: int, now: datetime) -> int:
@@ -73,7 +75,7 @@ def define(connection: Connection, outline: Outline, stream_id: int, now: dateti
     connection.execute(
         update(COURSE)
         .where(COURSE.c.id == course_id)
-        .values(title=outline.title, current_structure_id=structure_id)
+        .values(title=outline.title, current_structure_id=structure_id, asks=list(outline.asks))
     )
     return int(structure_id)
 
@@ -82,6 +84,21 @@ def structure_of(connection: Connection, slug: str) -> int | None:
     """The id of a course's current structure; None for one that was never defined."""
     query = select(COURSE.c.current_structure_id).where(COURSE.c.slug == slug)
     return connection.execute(query).scalar()
+
+
+def title_of(connection: Connection, slug: str) -> str | None:
+    """A course's title; None for one that was never defined."""
+    return connection.execute(select(COURSE.c.title).where(COURSE.c.slug == slug)).scalar()
+
+
+def asked(connection: Connection) -> dict[str, tuple[str, ...]]:
+    """By stream, the attributes its course asks of who signs up; streams without any left out."""
+    query = (
+        select(STREAM.c.slug, COURSE.c.asks)
+        .join(COURSE, COURSE.c.stream_id == STREAM.c.id)
+        .order_by(COURSE.c.slug)
+    )
+    return {slug: tuple(asks) for slug, asks in connection.execute(query) if asks}
 
 
 def timetables(

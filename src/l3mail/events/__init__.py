@@ -5,6 +5,7 @@ elsewhere. Nothing about where a visitor came from is ever known here.
 """
 
 from l3mail.events.answers import Sheet, answer, answered, latest
+from l3mail.events.days import IS_ONE_DONE, by_course, counts, days, mark, together, unmark
 from l3mail.events.facts import append, append_once
 from l3mail.events.guestbook import Guestbook
 from l3mail.events.settling import ANY_RAW, next_settlement, settle
@@ -12,6 +13,7 @@ from l3mail.events.visits import Verdict, Visit, of_delivery, record_visits
 
 __all__ = [
     "ANY_RAW",
+    "IS_ONE_DONE",
     "Guestbook",
     "Sheet",
     "Verdict",
@@ -20,9 +22,15 @@ __all__ = [
     "answered",
     "append",
     "append_once",
+    "by_course",
+    "counts",
+    "days",
     "latest",
+    "mark",
     "next_settlement",
     "of_delivery",
     "record_visits",
     "settle",
+    "together",
+    "unmark",
 ]

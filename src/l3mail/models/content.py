@@ -13,6 +13,7 @@ from sqlmodel import Field
 from l3mail.models.columns import (
     AUTOINCREMENT,
     Id,
+    Json,
     Table,
     counted,
     identifier,
@@ -66,7 +67,10 @@ class Link(Table, table=True):
 
 
 class Course(Table, table=True):
-    """An ordered sequence of lessons, joined through its stream."""
+    """An ordered sequence of lessons, joined through its stream.
+
+    `asks` are the attributes that who signs up for it is asked for.
+    """
 
     __table_args__ = (AUTOINCREMENT,)
 
@@ -75,6 +79,9 @@ class Course(Table, table=True):
     title: str
     stream_id: int = reference("stream.id")
     current_structure_id: int | None = Field(default=None, sa_type=Id)
+    asks: list[str] = Field(
+        default_factory=list, sa_type=Json, sa_column_kwargs={"server_default": text("'[]'")}
+    )
     created_at: datetime = instant()
 
 

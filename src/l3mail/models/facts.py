@@ -24,6 +24,7 @@ EVENT_KINDS = (
     "clicked",
     "answered",
     "interested",
+    "done",
     "bounced",
     "complained",
     "replied",
@@ -36,8 +37,9 @@ VERDICTS = ("raw", "human", "machine", "unsure")
 class Event(Table, table=True):
     """An append-only fact about a person or a mail; no address, IP or user agent in it.
 
-    `name` is what was asked or offered: a question, an interest. `verdict` says who seems to have
-    opened or clicked: `raw` until it is settled, NULL for acts that need no judging.
+    `name` is what was asked or offered: a question, an interest; of what is `done`, the local day,
+    once for an enrollment. `verdict` says who seems to have opened or clicked: `raw` until it is
+    settled, NULL for acts that need no judging.
     """
 
     __table_args__ = (
@@ -53,6 +55,7 @@ class Event(Table, table=True):
         Index("event_delivery", "delivery_id", **where("delivery_id IS NOT NULL")),
         Index("event_link", "link_id", **where("link_id IS NOT NULL")),
         Index("event_enrollment", "enrollment_id", **where("enrollment_id IS NOT NULL")),
+        Index("event_done", "enrollment_id", "name", unique=True, **where("kind = 'done'")),
         AUTOINCREMENT,
     )
 

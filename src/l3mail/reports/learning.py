@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, case, func, select
 
-from l3mail import courses
+from l3mail import courses, events
 from l3mail.courses import Overview, Step
 from l3mail.models import DELIVERY, ENROLLMENT, EVENT
 from l3mail.reports.mails import BY_A_HUMAN, IS_MEASURED, Reach, touched, within
@@ -34,7 +34,10 @@ class LessonFigures:
 
 @dataclass(frozen=True, slots=True)
 class CourseFigures:
-    """One course: learners by state, how many began in the span, and its funnel."""
+    """One course: learners by state, how many began in the span, and its funnel.
+
+    `done_days` are the days all learners entered as done, `done_in_span` those entered in the span.
+    """
 
     slug: str
     title: str
@@ -43,6 +46,8 @@ class CourseFigures:
     completed: int
     began: int
     lessons: Sequence[LessonFigures]
+    done_days: int = 0
+    done_in_span: int = 0
 
     @property
     def is_taken(self) -> bool:
@@ -56,6 +61,7 @@ def look(connection: Connection, span: Span, slug: str | None = None) -> list[Co
     measured, in_span = _measured(connection, span)
     responses, answers = _responses(connection), _answers(connection)
     began, completed = _began(connection, span)
+    done_in_span = events.by_course(connection, span.since, span.until)
 
     def lesson(course: Overview, step: Step) -> LessonFigures:
         key = (course.id, step.slug)
@@ -83,6 +89,8 @@ def look(connection: Connection, span: Span, slug: str | None = None) -> list[Co
             completed=completed.get(course.id, 0),
             began=began.get(course.id, 0),
             lessons=tuple(lesson(course, step) for step in courses.funnel(connection, course)),
+            done_days=course.done_days,
+            done_in_span=done_in_span.get(course.id, 0),
         )
         for course in found
     ]

@@ -185,6 +185,9 @@ def course_section(
     """One course: who is where, the chart, and the same in a table."""
     labels = {lesson.slug: _label(titles, lesson) for lesson in course.lessons}
     blocks: list[Block] = [Paragraph(learners(course, words))] if level > 2 else []
+    if course.done_days:
+        together = words.say("courses.together", n=course.done_days)
+        blocks.append(Paragraph(f"{together} {words.say('courses.days', n=course.done_in_span)}"))
     if any(lesson.due for lesson in course.lessons):
         bars = [
             Bar(labels[one.slug], one.reach.accepted, one.in_span, words.number(one.reach.accepted))

@@ -158,6 +158,8 @@ def course(one: CourseFigures) -> dict[str, Any]:
         "learners": dict(one.learners),
         "completed": one.completed,
         "began": one.began,
+        "done_days": one.done_days,
+        "done_days_now": one.done_in_span,
         "lessons": [
             {
                 "message": lesson.slug,

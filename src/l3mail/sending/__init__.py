@@ -5,6 +5,7 @@ decides nothing about who is mailed: the outbox's gate does.
 """
 
 from l3mail.sending.bulletins import Board, Bulletin, bulletins
+from l3mail.sending.counting import Counting
 from l3mail.sending.high_water import (
     RECONCILED,
     HighWater,
@@ -24,6 +25,7 @@ __all__ = [
     "Board",
     "Bulletin",
     "Compose",
+    "Counting",
     "DomainLimit",
     "HighWater",
     "Limits",

@@ -1,6 +1,7 @@
 """The published versions that mails are being written from, a few of them in memory.
 
-Owns what is loaded together with an intent: the text of each mail, and what of it is shown.
+Owns what is loaded together with an intent: the text of each mail, what of it is shown and
+what is counted for it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +12,7 @@ from sqlalchemy import Connection
 from l3mail import publishing
 from l3mail.outbox import Started
 from l3mail.publishing import Published
+from l3mail.sending.counting import Counting
 
 TEXTS_KEPT = 64
 """Published versions held in memory."""
@@ -25,6 +27,7 @@ class Versions:
     def __init__(self, decide: Decide | None) -> None:
         """Nothing is loaded yet; without `decide` no text may have conditions."""
         self._decide = decide
+        self._counting = Counting()
         self._kept: dict[int, Published] = {}
 
     def load(
@@ -33,9 +36,10 @@ class Versions:
         """What these need to become mails, in their intents' transaction; for `keep` later."""
         missing = {delivery.message_id for delivery in started} - self._kept.keys()
         loaded = publishing.load(connection, missing)
+        texts = {**self._kept, **loaded}
         if self._decide is not None:
-            started = self._decide(connection, started, {**self._kept, **loaded}, now)
-        return started, loaded
+            started = self._decide(connection, started, texts, now)
+        return self._counting.told(connection, started, texts, now), loaded
 
     def keep(self, started: Sequence[Started], loaded: Mapping[int, Published]) -> None:
         """Remember what was loaded, and of the others what is still in use if they grow many."""

@@ -16,7 +16,7 @@ from l3mail.subscribers.signups import (
     sign_up,
 )
 from l3mail.subscribers.standings import show, standing, status_of
-from l3mail.subscribers.subscriptions import attest, set_preferences, unsubscribe
+from l3mail.subscribers.subscriptions import attest, set_attributes, set_preferences, unsubscribe
 from l3mail.subscribers.terms import (
     SIGNUP_STATES,
     Attested,
@@ -57,6 +57,7 @@ __all__ = [
     "redeem_link",
     "refuse",
     "request_link",
+    "set_attributes",
     "set_preferences",
     "show",
     "sign_up",

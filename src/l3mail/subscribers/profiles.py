@@ -106,7 +106,8 @@ def _value(value: object) -> object:
     """A JSON value that both databases keep and every reader can bear, or None."""
     if isinstance(value, str):
         spaced = " ".join(value.split())
-        return "".join(c for c in spaced if c.isprintable())[:_TEXT_LIMIT].strip() or None
+        tame = "".join(c for c in spaced if c.isprintable())
+        return _ENCODED_WORD.sub("?", tame)[:_TEXT_LIMIT].strip() or None
     if isinstance(value, bool):
         return value
     # Neither infinity nor what is no number is at most anything.

@@ -255,3 +255,18 @@ def set_preferences(
         update(SUBSCRIBER).where(SUBSCRIBER.c.id == subscriber_id).values(tracking=False)
     )
     consents.note(connection, "tracking_withdrawn", subscriber_id, evidence, now)
+
+
+def set_attributes(connection: Connection, subscriber_id: int, said: Mapping[str, Any]) -> None:
+    """Keep what somebody says of themselves, by attribute; None forgets. Others stay as they are.
+
+    Whoever is unknown or erased stays so.
+    """
+    person = people.lock(connection, subscriber_id)
+    if person is None or person.erased_at is not None:
+        return
+    kept = profiles.kept({"attributes": said}).get("attributes", {})
+    rest = {name: value for name, value in person.attributes.items() if name not in said}
+    connection.execute(
+        update(SUBSCRIBER).where(SUBSCRIBER.c.id == subscriber_id).values(attributes=rest | kept)
+    )

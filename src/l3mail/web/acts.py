@@ -5,7 +5,8 @@ button that said what it does.
 """
 
 import mimetypes
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, time
 from typing import Any
 from urllib.parse import quote
@@ -14,9 +15,10 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 from sqlalchemy import Connection, select
 
-from l3mail import events, outbox, publishing, subscribers
+from l3mail import courses, events, outbox, publishing, subscribers
 from l3mail.addresses import clean_name
 from l3mail.calendars import wall_to_utc
+from l3mail.courses import Diary
 from l3mail.errors import RenderingError, TokenError
 from l3mail.locales import short_date
 from l3mail.models import DELIVERY, STREAM
@@ -24,6 +26,7 @@ from l3mail.publishing import Published
 from l3mail.subscribers import EnrollmentStanding
 from l3mail.tokens import Purpose
 from l3mail.web.door import Visit, Visiting, one
+from l3mail.web.fields import asked_titles
 from l3mail.web.letters import neutral_subject
 from l3mail.web.progress import ARRIVED, progress
 
@@ -31,6 +34,16 @@ router = APIRouter()
 _Row = Mapping[str, Any]
 _Count = tuple[int, int]
 _Answered = Collection[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Journey:
+    """A learner's course: how many of how many lessons came, the days, what it asks of them."""
+
+    standing: EnrollmentStanding
+    count: _Count
+    diary: Diary | None
+    asks: Sequence[str]
 
 
 @router.get("/interest/{token:path}")
@@ -79,7 +92,7 @@ async def show_course(visit: Visiting, token: str) -> Response:
 
     def verb(
         connection: Connection,
-    ) -> tuple[EnrollmentStanding, _Count, list[_Row], dict[int, Published], _Answered] | None:
+    ) -> tuple[_Journey, list[_Row], dict[int, Published], _Answered] | None:
         rows = outbox.lookup(connection, [delivery])
         standing = standing_behind(connection, visit, rows)
         if standing is None:
@@ -91,18 +104,24 @@ async def show_course(visit: Visiting, token: str) -> Response:
         ids = {row["message_id"] for row in came if row["message_id"]}
         count = progress(connection, [enrollment.id]).get(enrollment.id, (0, 0))
         answered = events.answered(connection, enrollment.id)
-        return enrollment, count, came, publishing.load(connection, ids), answered
+        diary = courses.diary(connection, enrollment.id, visit.door.settings.zone)
+        asks = courses.asked(connection).get(enrollment.course, ())
+        journey = _Journey(enrollment, count, diary, asks)
+        return journey, came, publishing.load(connection, ids), answered
 
     found = await visit.read(verb)
     if found is None:
         return visit.stale()
-    enrollment, count, came, texts, answered = found
+    journey, came, texts, answered = found
     manage = visit.door.tokens.make(Purpose.PREFERENCES, delivery)
+    is_completed = journey.standing.completed_at is not None
     return visit.page(
         "course",
-        course=_course(visit, enrollment, count),
+        course=_course(visit, journey),
+        days=_days(visit, journey, token),
+        asks=asked_titles(visit.door.settings, journey.asks),
         lessons=[_lesson(visit, row, texts, answered) for row in came],
-        certificate=f"{visit.door.prefix}/certificate/{token}" if enrollment.completed_at else "",
+        certificate=f"{visit.door.prefix}/certificate/{token}" if is_completed else "",
         manage=f"{visit.door.prefix}/preferences/{manage}",
     )
 
@@ -166,7 +185,17 @@ def _lessons(connection: Connection, enrollment_id: int) -> list[_Row]:
     return [dict(row._mapping) for row in rows]
 
 
-def _course(visit: Visit, enrollment: EnrollmentStanding, count: _Count) -> dict[str, Any]:
+def _days(visit: Visit, journey: _Journey, token: str) -> dict[str, Any] | None:
+    """The days done, of a course that asks for them or has any; None for all others."""
+    diary = journey.diary
+    if diary is None or diary.is_cancelled or not (diary.done or diary.asked):
+        return None
+    done, href = len(diary.done), f"{visit.door.prefix}/done/{token}"
+    return {"done": done, "days": max(diary.days, done), "href": href}
+
+
+def _course(visit: Visit, journey: _Journey) -> dict[str, Any]:
+    enrollment, count = journey.standing, journey.count
     paused = enrollment.paused_until if enrollment.state == "paused" else None
     due = enrollment.next_due_at if enrollment.state == "active" else None
     return {

@@ -30,6 +30,7 @@ from l3mail.web import (
     approving,
     certificates,
     confirmations,
+    days,
     health,
     leaving,
     letters,
@@ -114,8 +115,8 @@ def _application(door: Door) -> FastAPI:
     )
     app.state.door = door
     # Letters first: `/unsubscribe/preview` is no token.
-    parts = (letters, signups, confirmations, leaving, preferences, acts, answers, approving)
-    for part in (*parts, certificates, health):
+    parts = (letters, signups, confirmations, leaving, preferences, acts, answers, days)
+    for part in (*parts, approving, certificates, health):
         app.include_router(part.router)
     app.include_router(router)
     app.add_exception_handler(HTTPException, _show_refusal)

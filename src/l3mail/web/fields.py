@@ -5,7 +5,7 @@ wrong, and must not know pages, tokens or the database.
 """
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -87,6 +87,52 @@ def read(sent: Sent, settings: Settings, offered: Collection[str], today: date) 
         source=clean_name(_first(sent, "source"))[:LONGEST_SOURCE],
         errors=errors,
     )
+
+
+def asked(asks: Iterable[Sequence[str]], settings: Settings) -> list[str]:
+    """The attributes several courses ask for, each once, as far as they are still declared."""
+    names = dict.fromkeys(name for one in asks for name in one)
+    return [name for name in names if name in settings.attributes]
+
+
+def asked_titles(settings: Settings, asks: Sequence[str]) -> list[str]:
+    """What attributes are called, those declared."""
+    return [settings.attributes[name].title or name for name in asked([asks], settings)]
+
+
+@dataclass(frozen=True)
+class Said:
+    """Attributes as somebody filled them in anew: texts to show again, values, None where emptied.
+
+    `errors` are words by name; what they name has no value.
+    """
+
+    typed: Mapping[str, str]
+    values: Mapping[str, Any]
+    errors: Mapping[str, Word]
+
+
+def read_attributes(sent: Sent, settings: Settings, names: Collection[str]) -> Said:
+    """Read attributes alone; those that were not sent at all stay out of it."""
+    errors: dict[str, Word] = {}
+    typed: dict[str, str] = {}
+    values: dict[str, Any] = {}
+    for name in names:
+        if name not in sent:
+            continue
+        text = _first(sent, name)
+        typed[name] = clean_name(text)
+        if len(text) > NAME_LIMIT:
+            errors[name] = ("errors.too_long", {"limit": NAME_LIMIT})
+        elif not typed[name]:
+            values[name] = None
+        else:
+            value, word = _value(name, typed[name], settings.attributes, date.max)
+            if word:
+                errors[name] = (word, {})
+            else:
+                values[name] = value
+    return Said(typed, values, errors)
 
 
 def read_birthday(text: str, today: date) -> str | None:

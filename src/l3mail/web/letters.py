@@ -7,6 +7,7 @@ are inert, so that a colleague it is shared with can't unsubscribe anybody.
 import hashlib
 import mimetypes
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, HTMLResponse, Response
 from sqlalchemy import Connection
 
-from l3mail import outbox, publishing, rendering
+from l3mail import events, outbox, publishing, rendering
 from l3mail.errors import RenderingError, TokenError
 from l3mail.outbox import Started
 from l3mail.publishing import Published
@@ -63,7 +64,13 @@ async def show_mail(visit: Visiting, token: str) -> Response:
         delivery = outbox.glimpse(connection, numbers[0], fallback) if numbers else None
         if delivery is None or delivery.purpose != "stream":
             return None
-        return delivery, publishing.load(connection, [delivery.message_id])[delivery.message_id]
+        text = publishing.load(connection, [delivery.message_id])[delivery.message_id]
+        if "together" in text.compiled.get("counted", ()) and delivery.course:
+            # Nobody's own days, but everybody's: that number is public.
+            slug = delivery.course["slug"]
+            everybody = {"together": events.together(connection, slug)}
+            delivery = replace(delivery, course={**delivery.course, **everybody})
+        return delivery, text
 
     found = await visit.read(verb)
     if found is None:

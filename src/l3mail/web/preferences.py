@@ -19,13 +19,21 @@ from l3mail.locales import choose, own_name
 from l3mail.streams import Offer
 from l3mail.subscribers import EnrollmentStanding, Standing
 from l3mail.tokens import Purpose
-from l3mail.web import fields
+from l3mail.web import details, fields
+from l3mail.web.details import Details
 from l3mail.web.door import Form, Visit, Visiting, one
+from l3mail.web.fields import Said
 from l3mail.web.progress import progress
 from l3mail.web.signups import wording_of, wordings
 
 WEEKS = (1, 2, 3, 4, 6, 8)
-_Found = tuple[Standing | None, list[Offer], dict[str, str], Mapping[int, tuple[int, int]]]
+_Found = tuple[
+    Standing | None,
+    list[Offer],
+    dict[str, str],
+    Mapping[int, tuple[int, int]],
+    Details | None,
+]
 
 router = APIRouter()
 
@@ -47,20 +55,26 @@ async def take_preferences(visit: Visiting, token: str) -> Response:
         return visit.stale()
     form = await visit.form()
 
-    def verb(connection: Connection) -> str:
+    def verb(connection: Connection) -> tuple[str, Said | None]:
         subscriber_id = _whose(connection, visit, numbers)
         standing = subscribers.standing(connection, subscriber_id) if subscriber_id else None
         if standing is None:
-            return ""
+            return "", None
         visit.choose(standing.locale)
+        if one(form, "action") == "asks":
+            if len(numbers) == 1:
+                return details.ask(connection, visit, standing), None
+            said = details.change(connection, visit, standing, form)
+            return "" if said.errors else "preferences.saved", said
         if one(form, "action") == "other":
-            return _change_other(connection, visit, standing, form, fresh=len(numbers) == 2)
+            fresh = len(numbers) == 2
+            return _change_other(connection, visit, standing, form, fresh=fresh), None
         change = _CHANGES.get(one(form, "action"))
-        return change(connection, visit, standing, form) if change else ""
+        return change(connection, visit, standing, form) if change else "", None
 
-    notice = await visit.write(verb)
+    notice, said = await visit.write(verb)
     visit.door.wake()
-    return await _page(visit, numbers, notice)
+    return await _page(visit, numbers, notice, said)
 
 
 @router.get("/link")
@@ -105,7 +119,9 @@ def _whose(connection: Connection, visit: Visit, numbers: tuple[int, ...]) -> in
     return rows[0]["subscriber_id"] if rows else None
 
 
-async def _page(visit: Visit, numbers: tuple[int, ...], notice: str = "") -> Response:
+async def _page(
+    visit: Visit, numbers: tuple[int, ...], notice: str = "", said: Said | None = None
+) -> Response:
     def verb(connection: Connection) -> _Found:
         subscriber_id = _whose(connection, visit, numbers)
         standing = subscribers.standing(connection, subscriber_id) if subscriber_id else None
@@ -113,9 +129,13 @@ async def _page(visit: Visit, numbers: tuple[int, ...], notice: str = "") -> Res
         journeys = [e.id for e in standing.enrollments] if standing else []
         counts = progress(connection, journeys)
         offers = _offers(connection, standing) if standing else []
-        return standing, offers, wordings(connection, visit), counts
+        fresh = len(numbers) == 2
+        asks = None
+        if standing is not None:
+            asks = details.details(connection, visit, standing, said, fresh=fresh)
+        return standing, offers, wordings(connection, visit), counts, asks
 
-    standing, offers, agreed, counts = await visit.read(verb)
+    standing, offers, agreed, counts, asks = await visit.read(verb)
     if standing is None:
         return visit.stale() if len(numbers) == 2 else visit.note("gone")
     states = {stream.slug: stream.state for stream in standing.streams}
@@ -123,6 +143,8 @@ async def _page(visit: Visit, numbers: tuple[int, ...], notice: str = "") -> Res
     tongues = _tongues(visit, standing)
     return visit.page(
         "preferences",
+        422 if said and said.errors else 200,
+        asks=asks,
         notice=visit.say(notice) if notice else "",
         streams=[
             {

@@ -8,7 +8,7 @@ has to read our page again for every address.
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -18,10 +18,9 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from sqlalchemy import Connection
 from starlette.exceptions import HTTPException
 
-from l3mail import consents, streams, subscribers
+from l3mail import consents, courses, streams, subscribers
 from l3mail.addresses import clean_name
 from l3mail.errors import SubscriberError, TokenError
-from l3mail.settings import Settings
 from l3mail.streams import Offer
 from l3mail.subscribers import StreamName
 from l3mail.tokens import Purpose
@@ -34,6 +33,7 @@ STEP_LIFETIME = timedelta(hours=1)
 RETRY_SECONDS = "3600"
 HONEYPOT = "website"
 _FIRST, _STEP = 0, 1
+_Asks = tuple[str, ...]
 
 router = APIRouter()
 
@@ -225,10 +225,10 @@ async def _form_page(
     wanted = visit.request.query_params.getlist("stream")
     errors = {name: visit.say(word, **gaps) for name, (word, gaps) in filled.errors.items()}
 
-    def verb(connection: Connection) -> tuple[list[Offer], dict[str, str]]:
-        return streams.offers(connection), wordings(connection, visit)
+    def verb(connection: Connection) -> tuple[list[Offer], dict[str, str], dict[str, _Asks]]:
+        return streams.offers(connection), wordings(connection, visit), courses.asked(connection)
 
-    offered, agreed = await visit.read(verb)
+    offered, agreed, asks = await visit.read(verb)
     among = [offer for offer in offered if offer.slug in wanted] or offered
     alone = len(among) == 1 and "stream" not in errors
     shown = [_shown(visit, offer, agreed, alone=alone) for offer in among]
@@ -240,8 +240,8 @@ async def _form_page(
         token=token,
         step=step,
         errors=errors,
-        hints=_hints(visit),
-        fields=list(_fields(visit, filled.errors)),
+        hints=_hints(visit) | ({} if alone else _asked_hints(visit, among, asks)),
+        fields=_fields(visit, [asks.get(offer.slug, ()) for offer in among], filled.errors),
         streams=shown,
         alone=shown[0] if alone else None,
         tracking=tracking and (agreed.get("tracking") or visit.say("subscribe.tracking_agree")),
@@ -276,12 +276,25 @@ def _hints(visit: Visit) -> dict[str, str]:
     }
 
 
-def _fields(visit: Visit, wrong: Collection[str]) -> list[dict[str, Any]]:
-    """The fields the form shows: those configured, and any that must be mended."""
+def _asked_hints(
+    visit: Visit, offers: Sequence[Offer], asks: Mapping[str, _Asks]
+) -> dict[str, str]:
+    """For which course something is asked, where the form is for others too."""
+    return {
+        name: visit.say("subscribe.asked_for", title=offer.title)
+        for offer in offers
+        for name in asks.get(offer.slug, ())
+        if name not in visit.door.settings.signup.fields
+    }
+
+
+def _fields(visit: Visit, asks: Sequence[_Asks], wrong: Collection[str]) -> list[dict[str, Any]]:
+    """The fields the form shows: those configured, what courses ask, and any to be mended."""
     settings = visit.door.settings
     known = (*fields.PERSONAL, *settings.attributes)
-    shown = list(dict.fromkeys([*settings.signup.fields, *(n for n in known if n in wrong)]))
-    return [_field(visit, settings, name) for name in shown if name in known]
+    names = [*settings.signup.fields, *fields.asked(asks, settings)]
+    shown = dict.fromkeys([*names, *(n for n in known if n in wrong)])
+    return [field_of(visit, name) for name in shown if name in known]
 
 
 def choice_label(visit: Visit, choice: str) -> str:
@@ -291,7 +304,9 @@ def choice_label(visit: Visit, choice: str) -> str:
     return choice[:1].upper() + choice[1:] if said == word else said
 
 
-def _field(visit: Visit, settings: Settings, name: str) -> dict[str, Any]:
+def field_of(visit: Visit, name: str) -> dict[str, Any]:
+    """What a page shows a field with."""
+    settings = visit.door.settings
     attribute = settings.attributes.get(name)
     options: list[tuple[str, str]] = []
     if attribute and attribute.type == "choice":

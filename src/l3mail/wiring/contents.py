@@ -193,6 +193,7 @@ def publish_content(
             cadence=curriculum.cadence,
             lessons=lessons,
             rules=curriculum.rules,
+            asks=curriculum.asks,
         )
         before = courses.structure_of(connection, curriculum.slug)
         if courses.define(connection, outline, stream_id, now) != before:

@@ -10,10 +10,11 @@ from sqlalchemy import Connection, select
 from l3mail import conditions, content, outbox, publishing, rendering
 from l3mail.database import Database
 from l3mail.errors import OutboxError, RenderingError
+from l3mail.locales import number
 from l3mail.models import SUBSCRIBER, WORKSPACE
 from l3mail.outbox import Started
 from l3mail.publishing import Published
-from l3mail.sending import Compose
+from l3mail.sending import Compose, Counting
 from l3mail.settings import Settings
 from l3mail.tokens import Purpose, Tokens
 from l3mail.wiring.rules import asking_terms, load_tokens
@@ -50,7 +51,7 @@ def composer(settings: Settings, database: Database) -> Compose:
             **conditions.values(text.compiled, delivery.shown),
             "links": links,
             "streams": delivery.asked.get("streams", []),
-            "course": {**NO_COURSE, **delivery.course},
+            "course": course_values(delivery.course, text.locale),
         }
         return rendering.compose(text.compiled, values, head)
 
@@ -67,15 +68,27 @@ def common_values(settings: Settings) -> dict[str, Any]:
 
 
 NO_COURSE: Mapping[str, Any] = MappingProxyType(
-    {"title": "", "slug": "", "lesson": 0, "lessons": 0}
+    {"title": "", "slug": "", "lesson": 0, "lessons": 0, "done": 0, "days": 0, "together": "0"}
 )
 """What a mail that belongs to no course says of it."""
 
 ACTS = ("interest", "quiz", "feedback")
 """The pages of what somebody does from a mail; they share one token."""
 
-LINKS = ("unsubscribe", "preferences", "view", "confirm", "refuse", *ACTS, "course", "certificate")
-"""The personal links a mail may hold, each under its own route; `privacy` and `home` are all's."""
+LEARNING = ("course", "done", "certificate")
+"""The pages of somebody's course, by that same token."""
+
+LINKS = ("unsubscribe", "preferences", "view", "confirm", "refuse", *ACTS, *LEARNING)
+"""The personal links a mail may hold, each under its own route; `privacy`, `home` and `together`
+are everybody's."""
+
+
+def course_values(course: Mapping[str, Any], locale: str) -> dict[str, Any]:
+    """What a mail says of its course; the days of all as they are written in its language."""
+    values = {**NO_COURSE, **course}
+    if "together" in course:
+        values["together"] = number(course["together"], locale)
+    return values
 
 
 def links_of(delivery: Started, settings: Settings, tokens: Tokens) -> dict[str, str]:
@@ -90,7 +103,7 @@ def links_of(delivery: Started, settings: Settings, tokens: Tokens) -> dict[str,
         act = make(Purpose.ACT, delivery.id)
         links |= dict.fromkeys(ACTS, act)
         if delivery.enrollment_id is not None:
-            links |= dict.fromkeys(("course", "certificate"), act)
+            links |= dict.fromkeys(LEARNING, act)
     if delivery.link_request_id is not None:
         fresh = (0, delivery.link_request_id)
         links["preferences"] = make(Purpose.PREFERENCES, *fresh, expires_at=asked_until)
@@ -102,7 +115,17 @@ def links_of(delivery: Started, settings: Settings, tokens: Tokens) -> dict[str,
         if delivery.kind == "confirmation":
             links["confirm"] = make(Purpose.CONFIRM, *signup, expires_at=asked_until)
     personal = {name: token and f"{base}/{name}/{token}" for name, token in links.items()}
-    return personal | {"privacy": settings.impressum.privacy_url, "home": f"{base}/subscribe"}
+    return personal | common_links(settings, delivery.course)
+
+
+def common_links(settings: Settings, course: Mapping[str, Any] = NO_COURSE) -> dict[str, str]:
+    """The links that are everybody's; of a course, what all did in it."""
+    base, slug = settings.web.base_url, course.get("slug")
+    return {
+        "privacy": settings.impressum.privacy_url,
+        "home": f"{base}/subscribe",
+        "together": f"{base}/together/{slug}" if slug else "",
+    }
 
 
 def measured(
@@ -156,13 +179,9 @@ def neutral_values(
         **common_values(settings),
         **unmeasured(text.links),
         **conditions.values(text.compiled, shown),
-        "course": {**NO_COURSE, **course},
+        "course": course_values(course, text.locale),
         "streams": [],
-        "links": {
-            **dict.fromkeys(LINKS, f"{base}{INERT}"),
-            "privacy": settings.impressum.privacy_url,
-            "home": f"{base}/subscribe",
-        },
+        "links": dict.fromkeys(LINKS, f"{base}{INERT}") | common_links(settings, course),
     }
 
 
@@ -183,6 +202,7 @@ def rendered(settings: Settings, database: Database, delivery_id: int) -> bytes:
             whose, due_at = delivery.subscriber_id, delivery.first_started_at
             shown = conditions.shown_to(connection, compiled, whose, due_at, terms)
             delivery = replace(delivery, shown=shown)
+        (delivery,) = Counting().told(connection, [delivery], texts, delivery.first_started_at)
         return delivery, texts
 
     delivery, texts = database.read(verb)
@@ -197,6 +217,10 @@ def rendered(settings: Settings, database: Database, delivery_id: int) -> bytes:
 def workspace_uuid(connection: Connection) -> str:
     """The database's own name, part of every Message-ID."""
     return str(connection.execute(select(WORKSPACE.c.uuid)).scalar_one())
+
+
+_SAMPLE_DAYS = 1234
+"""Days done of everybody, in a mail that is only looked at."""
 
 
 def preview_values(
@@ -214,21 +238,27 @@ def preview_values(
     source = text.source
     inert = f"{settings.web.base_url}{INERT}"
     values = rendering.placeholders(person, source.locale) | common_values(settings)
-    links = dict.fromkeys(LINKS, inert)
-    values["links"] = links | {"privacy": settings.impressum.privacy_url, "home": inert}
+    links = dict.fromkeys((*LINKS, "home", "together"), inert)
+    values["links"] = links | {"privacy": settings.impressum.privacy_url}
     values |= unmeasured(text.hrefs) | conditions.values(text.compiled or {}, shown)
     values["streams"] = [stream.title for stream in settings.streams.values()]
     values["course"] = NO_COURSE
     for course in library.curricula:
         if course.slug == source.course:
             lessons = [slug for slug, kind in course.lessons if kind == "lesson"]
-            number = lessons.index(source.slug) + 1 if source.slug in lessons else 0
-            values["course"] = {
-                "title": course.title,
-                "slug": course.slug,
-                "lesson": number,
-                "lessons": len(lessons),
-            }
+            place = lessons.index(source.slug) + 1 if source.slug in lessons else 0
+            values["course"] = course_values(
+                {
+                    "title": course.title,
+                    "slug": course.slug,
+                    "lesson": place,
+                    "lessons": len(lessons),
+                    "done": max(0, place - 1),
+                    "days": course.days,
+                    "together": _SAMPLE_DAYS,
+                },
+                source.locale,
+            )
     return values
 
 

@@ -217,6 +217,7 @@ def upgrade() -> None:
         sa.Column("title", sa.String(), nullable=False),
         sa.Column("stream_id", Id(), nullable=False),
         sa.Column("current_structure_id", Id(), nullable=True),
+        sa.Column("asks", Json(), server_default=sa.text("'[]'"), nullable=False),
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.ForeignKeyConstraint(["stream_id"], ["stream.id"], name=op.f("course_stream_id_fkey")),
         sa.PrimaryKeyConstraint("id", name=op.f("course_pkey")),
@@ -738,7 +739,7 @@ def upgrade() -> None:
         sa.Column("verdict", sa.String(), nullable=True),
         sa.Column("data", Json(), server_default=sa.text("'{}'"), nullable=False),
         sa.CheckConstraint(
-            "kind = 'opened' OR kind = 'clicked' OR kind = 'answered' OR kind = 'interested' OR kind = 'bounced' OR kind = 'complained' OR kind = 'replied' OR kind = 'confirmed' OR kind = 'unsubscribed'",
+            "kind = 'opened' OR kind = 'clicked' OR kind = 'answered' OR kind = 'interested' OR kind = 'done' OR kind = 'bounced' OR kind = 'complained' OR kind = 'replied' OR kind = 'confirmed' OR kind = 'unsubscribed'",
             name=op.f("event_kind_known"),
         ),
         sa.CheckConstraint(
@@ -766,6 +767,13 @@ def upgrade() -> None:
             unique=False,
             sqlite_where=sa.text("delivery_id IS NOT NULL"),
             postgresql_where=sa.text("delivery_id IS NOT NULL"),
+        )
+        batch_op.create_index(
+            "event_done",
+            ["enrollment_id", "name"],
+            unique=True,
+            sqlite_where=sa.text("kind = 'done'"),
+            postgresql_where=sa.text("kind = 'done'"),
         )
         batch_op.create_index(
             "event_enrollment",
@@ -845,6 +853,11 @@ def downgrade() -> None:
             "event_enrollment",
             sqlite_where=sa.text("enrollment_id IS NOT NULL"),
             postgresql_where=sa.text("enrollment_id IS NOT NULL"),
+        )
+        batch_op.drop_index(
+            "event_done",
+            sqlite_where=sa.text("kind = 'done'"),
+            postgresql_where=sa.text("kind = 'done'"),
         )
         batch_op.drop_index(
             "event_delivery",

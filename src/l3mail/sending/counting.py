@@ -1,0 +1,65 @@
+"""What is counted at the moment a mail is sent: days done, of its learner and of everybody.
+
+Counts for a batch at once, and only where its texts say what is counted.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from l3mail import courses, events
+from l3mail.outbox import Started
+from l3mail.publishing import Published
+
+STALE = timedelta(minutes=1)
+"""For so long everybody's days are not counted again: a challenge writes to all its learners in the
+same minutes."""
+
+
+class Counting:
+    """What one sender has counted."""
+
+    def __init__(self) -> None:
+        """Nothing is counted before a text says it."""
+        self._together: dict[str, tuple[int, datetime]] = {}
+
+    def told(
+        self,
+        connection: Connection,
+        started: list[Started],
+        texts: Mapping[int, Published],
+        now: datetime,
+    ) -> list[Started]:
+        """These deliveries, in order; of its course each knows what its text says."""
+        says = {
+            number: frozenset(texts[number].compiled.get("counted", ()))
+            for number in {delivery.message_id for delivery in started}
+        }
+        counting = [one for one in started if one.course and says[one.message_id]]
+        if not counting:
+            return started
+        own = [one.enrollment_id for one in counting if says[one.message_id] - {"together"}]
+        done = courses.days_done(connection, [number for number in own if number is not None])
+        all_ = {one.course["slug"] for one in counting if "together" in says[one.message_id]}
+        together = {slug: self._of_all(connection, slug, now) for slug in all_}
+        told = {one.id: replace(one, course=_course(one, done, together)) for one in counting}
+        return [told.get(delivery.id, delivery) for delivery in started]
+
+    def _of_all(self, connection: Connection, course: str, now: datetime) -> int:
+        found = self._together.get(course)
+        if found is None or not timedelta() <= now - found[1] < STALE:
+            found = self._together[course] = (events.together(connection, course), now)
+        return found[0]
+
+
+def _course(
+    delivery: Started, done: Mapping[int, courses.DaysDone], together: Mapping[str, int]
+) -> dict[str, object]:
+    course = dict(delivery.course)
+    if delivery.enrollment_id is not None and delivery.enrollment_id in done:
+        course |= done[delivery.enrollment_id]._asdict()
+    if course["slug"] in together:
+        course["together"] = together[course["slug"]]
+    return course
