@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import exists, select
 
-from l3mail import segments
+from l3mail import events, segments
 from l3mail.database import Database
 from l3mail.models import (
     CONSENT,
@@ -306,6 +306,22 @@ def subscribed(stream: str, state: str) -> Arrange:
     )
 
 
+def learned(slug: str, days: int, journeys: int = 1) -> Arrange:
+    """So many days done, the same ones in each journey."""
+
+    def arrange(village: Village, person: int) -> None:
+        enrolled("cancelled", slug=slug)(village, person)
+        (row,) = village.rows(ENROLLMENT)
+        again = {name: value for name, value in row.items() if name != "id"}
+        ids = [row["id"], *(village.insert(ENROLLMENT, **again) for _ in range(journeys - 1))]
+        for journey in ids:
+            for n in range(days):
+                fact = {"at": village.now, "subscriber_id": person, "enrollment_id": journey}
+                village.do(events.mark, fact, MONDAY_TEN.date() + n * DAY)
+
+    return arrange
+
+
 def another(arrange: Arrange) -> Arrange:
     """The same, but of somebody else."""
     return lambda village, _: arrange(village, village.person("bob@schule.example", tracking=True))
@@ -334,6 +350,19 @@ def another(arrange: Arrange) -> Arrange:
         "completed": (
             'completed("kurs")',
             enrolled("active", completed_at=MONDAY_TEN),
+            True,
+        ),
+        "days enough": ('done_days("kurs") >= 2', learned("kurs", 2), True),
+        "days too few": ('done_days("kurs") >= 3', learned("kurs", 2), False),
+        "days, the other way round": ('2 <= done_days("kurs") < 3', learned("kurs", 2), True),
+        "days, one of several": ('done_days("kurs") in [1, 2]', learned("kurs", 2), True),
+        "days, none": ('done_days("kurs") == 0', {}, True),
+        "days, not so many": ('done_days("kurs") != 2', learned("kurs", 2), False),
+        "days of another course": ('done_days("kurs") > 0', learned("andere", 2), False),
+        "days of somebody else": ('done_days("kurs") > 0', another(learned("kurs", 2)), False),
+        "days in two journeys count once": (
+            'done_days("kurs") == 2',
+            learned("kurs", 2, journeys=2),
             True,
         ),
         "finished is not completed": ('completed("kurs")', enrolled("finished"), False),
@@ -482,6 +511,7 @@ def long_ago(*arranged: Arrange) -> Arrange:
             long_ago(event("answered", None, ago=9 * DAY)),
             True,
         ),
+        "learned": ("inactive_days < 10", long_ago(event("done", None, ago=9 * DAY)), True),
         "interested": (
             "inactive_days < 10",
             long_ago(event("interested", None, ago=9 * DAY)),

@@ -39,12 +39,16 @@ Reference = Literal["stream", "course", "message", "segment"]
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """How a function is called: what its arguments are called, and what the first one names."""
+    """How a function is called: what its arguments are called, and what the first one names.
+
+    One that `counts` is a number, and a question only beside another.
+    """
 
     parameters: tuple[str, ...]
     needed: int
     names: Reference | None
     example: str
+    counts: bool = False
 
 
 FUNCTIONS: Final[Mapping[str, Signature]] = {
@@ -58,6 +62,7 @@ FUNCTIONS: Final[Mapping[str, Signature]] = {
     "answered": Signature(
         ("slug", "question", "value"), 2, "message", 'answered("kurs/02-video", "q1", "b")'
     ),
+    "done_days": Signature(("course",), 1, "course", 'done_days("kurs") >= 10', counts=True),
     "interested": Signature(("name",), 1, None, 'interested("video")'),
     "segment": Signature(("name",), 1, "segment", 'segment("other")'),
 }
@@ -119,6 +124,15 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Count:
+    """A function that counts beside whole numbers; `values` has more than one only with `in`."""
+
+    call: Call
+    operator: Operator
+    values: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Not:
     """The opposite."""
 
@@ -133,7 +147,7 @@ class Combined:
     items: tuple["Node", ...]
 
 
-Node = Truth | Compare | Call | Not | Combined
+Node = Truth | Compare | Call | Count | Not | Combined
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,7 @@ Owns the list of Python's syntax that is allowed, and the limits of size and dep
 """
 
 import ast
-import re
 from collections.abc import Iterable
-from datetime import date
 from typing import Final, NoReturn
 
 from l3mail.errors import SegmentError, did_you_mean, quoted
@@ -17,6 +15,7 @@ from l3mail.segments.language import (
     Call,
     Combined,
     Compare,
+    Count,
     Expression,
     Kind,
     Node,
@@ -29,6 +28,7 @@ from l3mail.segments.language import (
     Vocabulary,
 )
 from l3mail.segments.slips import decimal_comma, slip
+from l3mail.segments.values import EXPECTED, example, is_day, is_month_day
 
 LONGEST_TEXT: Final = 2_000
 LONGEST_VALUE: Final = 200
@@ -39,10 +39,6 @@ MOST_PARTS: Final = 300
 MOST_VALUES: Final = 2_000
 LONGEST_CHAIN: Final = 10
 LARGEST_NUMBER: Final = 10**15
-
-_ISO_DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-_MONTH_DAY: Final = re.compile(r"(?:--)?\d\d-\d\d", re.ASCII)
-_LEAP_YEAR: Final = "2028-"  # in which every birthday exists
 
 _OPERATORS: Final[dict[type[ast.cmpop], str]] = {
     ast.Eq: "==",
@@ -55,6 +51,7 @@ _OPERATORS: Final[dict[type[ast.cmpop], str]] = {
     ast.NotIn: "not in",
 }
 _MIRRORED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
+_ORDERS: Final[dict[str, Operator]] = {"<": "<", "<=": "<=", ">": ">", ">=": ">="}
 _ORDERED: Final[frozenset[Kind]] = frozenset({"number", "date", "whole", "days", "birthday"})
 
 _NOT_HERE: Final[tuple[tuple[type[ast.AST], str], ...]] = (
@@ -203,7 +200,7 @@ class _Text:
         name, declared, kind, _ = self.attribute(node)
         if kind != "bool":
             shown = _shown(name, declared)
-            self.refuse(node, f"{quoted(shown)} alone is no question; compare it, {_how(kind)}")
+            self.refuse(node, f"{quoted(shown)} alone is no question; compare it, {example(kind)}")
         self.parsing.count(self.place(node), 0, 1)
         return Compare(name, declared, "bool", "in", (True,))
 
@@ -226,7 +223,7 @@ class _Text:
         operator = _OPERATORS.get(type(op))
         if operator is None:
             self.refuse(left, "is is not used here; write == or !=")
-        named_left, named_right = (isinstance(s, ast.Name | ast.Attribute) for s in (left, right))
+        named_left, named_right = (_is_named(side) for side in (left, right))
         if named_left and named_right and not _is_word(right):
             self.refuse(right, "compare an attribute with a value; a text stands in quotes")
         if not named_left and not named_right:
@@ -240,24 +237,37 @@ class _Text:
             if operator in {"in", "not in"}:
                 self.refuse(right, 'after in stands a list, as in district in ["x", "y"]')
             left, right, operator = right, left, _MIRRORED[operator]
+        if isinstance(left, ast.Call):
+            return self.counted(left, operator, right)
         assert isinstance(left, ast.Name | ast.Attribute)
         return self.compared(left, operator, right)
 
+    def counted(self, left: ast.Call, operator: str, right: ast.expr) -> Node:
+        call = self.called(left)
+        numbers = self.values(left, operator, right, "days", ())
+        values = tuple(int(number) for number in numbers)
+        if operator in _ORDERS:
+            return Count(call, _ORDERS[operator], values)
+        same = Count(call, "in", values)
+        return Not(same) if operator in {"!=", "not in"} else same
+
+    def values(
+        self, left: ast.expr, operator: str, right: ast.expr, kind: Kind, choices: tuple[str, ...]
+    ) -> tuple[Value, ...]:
+        several = self.listed(right) if operator in {"in", "not in"} else [right]
+        self.parsing.count(self.place(left), 0, len(several))
+        return tuple(self.value(one, kind, choices) for one in several)
+
     def compared(self, left: ast.Name | ast.Attribute, operator: str, right: ast.expr) -> Node:
         name, declared, kind, choices = self.attribute(left)
-        if operator in {"in", "not in"}:
-            values = tuple(self.value(one, kind, choices) for one in self.listed(right))
-        else:
-            values = (self.value(right, kind, choices),)
-        self.parsing.count(self.place(left), 0, len(values))
-        if operator in {"<", "<=", ">", ">="}:
+        values = self.values(left, operator, right, kind, choices)
+        if operator in _ORDERS:
             if kind not in _ORDERED or values == ("",):
                 what = (
                     "a missing value" if kind in _ORDERED else f"{quoted(_shown(name, declared))}"
                 )
                 self.refuse(left, f"{what} has no order; use ==, != or in")
-            ordered: dict[str, Operator] = {"<": "<", "<=": "<=", ">": ">", ">=": ">="}
-            return Compare(name, declared, kind, ordered[operator], values)
+            return Compare(name, declared, kind, _ORDERS[operator], values)
         same = Compare(name, declared, kind, "in", values)
         return Not(same) if operator in {"!=", "not in"} else same
 
@@ -295,6 +305,15 @@ class _Text:
         self.refuse(node, f"{quoted(name)} is not known{_nearest(name, known)}")
 
     def call(self, node: ast.Call) -> Node:
+        call = self.called(node)
+        if FUNCTIONS[call.function].counts:
+            shown = FUNCTIONS[call.function].example
+            self.refuse(node, f"{call.function} alone is no question; compare it, as in {shown}")
+        if call.function == "segment" and self.vocabulary.segments is not None:
+            return self.parsing.inlined(call.arguments[0], self.place(node))
+        return call
+
+    def called(self, node: ast.Call) -> Call:
         if not isinstance(node.func, ast.Name):
             self.refuse(node, "this is not a function of the language of segments")
         function = node.func.id
@@ -307,8 +326,6 @@ class _Text:
         self.parsing.count(self.place(node), 0, len(arguments))
         if signature.names is not None:
             self.check_named(node.args[0], arguments[0], signature.names)
-        if function == "segment" and self.vocabulary.segments is not None:
-            return self.parsing.inlined(arguments[0], self.place(node))
         return Call(function, arguments)
 
     def arguments(self, node: ast.Call, signature: Signature) -> tuple[str, ...]:
@@ -380,7 +397,7 @@ class _Text:
         found = self.literal(node)
         if found == "" and kind != "days":
             return ""
-        problem = f"expected {_EXPECTED[kind]}, found {quoted(str(found))}"
+        problem = f"expected {EXPECTED[kind]}, found {quoted(str(found))}"
         match kind:
             case "bool":
                 fits = isinstance(found, bool)
@@ -389,9 +406,9 @@ class _Text:
             case "whole" | "days":
                 fits = isinstance(found, int) and not isinstance(found, bool)
             case "date":
-                fits = isinstance(found, str) and _is_day(found)
+                fits = isinstance(found, str) and is_day(found)
             case "birthday":
-                fits = isinstance(found, str) and _is_month_day(found)
+                fits = isinstance(found, str) and is_month_day(found)
             case "choice":
                 fits = isinstance(found, str) and found in choices
                 if isinstance(found, str):
@@ -405,29 +422,16 @@ class _Text:
         return found
 
 
-_EXPECTED: Final[dict[Kind, str]] = {
-    "text": "a text in quotes",
-    "choice": "a text in quotes",
-    "number": "a number",
-    "whole": "a whole number",
-    "days": "a whole number of days",
-    "date": 'a day as "2026-11-21"',
-    "birthday": 'a day without a year as "03-15"',
-    "bool": "True or False",
-}
-
-
-def _how(kind: Kind) -> str:
-    return {
-        "text": 'as in == "x"',
-        "choice": 'as in == "x"',
-        "date": 'as in >= "2026-11-21"',
-        "birthday": 'as in == "03-15"',
-    }.get(kind, "as in >= 60")
-
-
 def _shown(name: str, declared: bool) -> str:
     return f"{ATTRS}.{name}" if declared else name
+
+
+def _is_named(node: ast.expr) -> bool:
+    """Whether this can stand beside a value: an attribute, or a function that counts."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        signature = FUNCTIONS.get(node.func.id)
+        return signature is not None and signature.counts
+    return isinstance(node, ast.Name | ast.Attribute)
 
 
 def _is_word(node: ast.expr) -> bool:
@@ -438,20 +442,6 @@ def _is_word(node: ast.expr) -> bool:
 def _nearest(name: str, known: Iterable[str]) -> str:
     hint = did_you_mean(name, known, "")
     return hint and f"; {hint}"
-
-
-def _is_day(text: str) -> bool:
-    if not _ISO_DAY.fullmatch(text):
-        return False
-    try:
-        date.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _is_month_day(text: str) -> bool:
-    return bool(_MONTH_DAY.fullmatch(text)) and _is_day(_LEAP_YEAR + text.removeprefix("--"))
 
 
 def _syntax(text: str, name: str) -> ast.expr:

@@ -51,12 +51,12 @@ from l3mail.models import (
     SUBSCRIBER,
     SUBSCRIPTION,
 )
-from l3mail.segments.language import Call, Combined, Compare, Expression, Node, Not, Truth
+from l3mail.segments.language import Call, Combined, Compare, Count, Expression, Node, Not, Truth
 
 SETTLED_AFTER: Final = timedelta(minutes=10)
 """How long after a click its verdict counts: a scanner's other clicks may still come."""
 
-SIGNS_OF_LIFE: Final = ("answered", "interested", "replied", "confirmed")
+SIGNS_OF_LIFE: Final = ("answered", "interested", "done", "replied", "confirmed")
 """Acts of a person that, beside opening and clicking, end a time of inactivity."""
 
 _BEHAVIOUR: Final = frozenset({"opened", "clicked", "inactive_days"})
@@ -218,6 +218,8 @@ class _Compiling:
             case Compare():
                 compared = self.compared(node)
                 return self.observed(compared) if observes(node) else _told(compared)
+            case Count(call, operator, values):
+                return _told(_counted(_COUNTS[call.function](*call.arguments), operator, values))
             case Call(function, arguments):
                 asked = self.asked(function, arguments)
                 return self.observed(asked) if function in _BEHAVIOUR else _told(asked)
@@ -452,6 +454,31 @@ def _answered(slug: str, question: str, value: str | None = None) -> Column:
         .correlate(SUBSCRIBER, _EVENT)
     )
     return _any(answers.where(_member(_EVENT, "value") == value, not_(exists(later))))
+
+
+def _counted(column: Column, operator: str, values: Sequence[int]) -> Column:
+    if operator == "in":
+        return column.in_([_within(value) for value in values])
+    return column.bool_op(operator)(literal(_within(values[0]), column.type))
+
+
+def _done_days(course: str) -> Column:
+    """How many days a person has done in a course, whether they began it once or again."""
+    return (
+        select(func.count(_EVENT.c.name.distinct()))
+        .join(_ENROLLMENT, _ENROLLMENT.c.id == _EVENT.c.enrollment_id)
+        .join(_COURSE, _COURSE.c.id == _ENROLLMENT.c.course_id)
+        .where(
+            _EVENT.c.subscriber_id == SUBSCRIBER.c.id,
+            _EVENT.c.kind == "done",
+            _COURSE.c.slug == course,
+        )
+        .correlate(SUBSCRIBER)
+        .scalar_subquery()
+    )
+
+
+_COUNTS: Final[Mapping[str, Callable[..., Column]]] = {"done_days": _done_days}
 
 
 def _interested(name: str) -> Column:
