@@ -128,6 +128,47 @@ def test_every_worksheet_is_two_pages_at_most_and_can_be_read_by_a_screen_reader
         assert re.search(r"\b[1-6]: ", paper.title), path
 
 
+def test_each_of_the_thirty_mornings_is_short_and_holds_the_goal_a_task_and_the_button() -> None:
+    library = read_content(load_settings(ROOT, {}))
+    mornings = [
+        source
+        for source in library.sources
+        if source.course == "30-tage-lernen" and source.kind == "lesson"
+    ]
+    german = [source for source in mornings if source.locale == "de"]
+    assert len(german) == 30
+    for headers in ("subject", "preheader"):
+        said = {getattr(source.matter, headers) for source in german}
+        assert len(said) == 30, headers
+    for source in mornings:
+        text = source.body.strip()
+        assert text.startswith("{{ greeting }},\n"), source.path
+        assert len(source.matter.subject) < 50, source.path
+        goal = '„{{ attrs.ziel|default("etwas Neues lernen") }}“'
+        parts = [text.find(part) for part in ("**Heute:**", "\n::: done\n")]
+        assert 0 < parts[0] < parts[1], source.path
+        assert text.count(goal) == 1, source.path
+        prose = re.sub(r"^(:::|\w+:).*$|!\[.*|\{\{.*?\}\}", "", text, flags=re.MULTILINE)
+        assert 60 < len(re.findall(r"\w+", prose)) < 140, source.path
+
+
+def test_each_of_the_thirty_mornings_is_the_same_in_easy_language() -> None:
+    library = read_content(load_settings(ROOT, {}))
+    course = [source for source in library.sources if source.course == "30-tage-lernen"]
+    slugs = {source.slug for source in course}
+    assert len(slugs) == 32
+
+    def skeleton(text: str) -> list[str]:
+        return re.findall(r"^(##|:::\s?\w*|!\[.*\(.*|\d\. |\*\*Heute)", text, re.MULTILINE)
+
+    for slug in sorted(slugs - {"30-tage-lernen/welcome"}):
+        simple = library.find(slug, "de-simple")
+        assert simple.locale == "de-simple", slug
+        pictures = [re.sub(r"!\[.*\]", "", one) for one in skeleton(simple.body)]
+        german = library.find(slug, "de").body
+        assert pictures == [re.sub(r"!\[.*\]", "", one) for one in skeleton(german)], slug
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     if not CHROMIUM.exists():
