@@ -81,7 +81,7 @@ def test_publish_leaves_a_broken_text_and_exits_1(desk: Desk) -> None:
     desk.shelf.text("newsletters/2026-12.md")
     result = desk.run("content", "publish", "--yes", code=1)
     assert "Published 1 text." in result.stdout
-    assert 'lessons/kurs/01-start.md:4: "foo" is no placeholder' in result.stderr
+    assert 'lessons/kurs/01-start.md:4:4: "foo" is no placeholder' in result.stderr
     desk.run("content", "publish", "newsletter/2026-12", "--yes")
 
 
@@ -99,7 +99,7 @@ def test_status_and_diff_say_what_differs(desk: Desk) -> None:
 def test_check_names_file_and_line_and_exits_1(desk: Desk) -> None:
     desk.shelf.text("newsletters/2026-12.md", "[Mehr dazu](javascript:x)")
     result = desk.run("check", code=1)
-    assert 'newsletters/2026-12.md:4: "javascript:x" is not for mails' in result.stdout
+    assert 'newsletters/2026-12.md:4:13: "javascript:x" is not for mails' in result.stdout
     assert result.stdout.endswith("2 texts: 1 error, 0 warnings.\n")
     assert desk.run("check", "lessons").stdout == "1 text: 0 errors, 0 warnings.\n"
     assert desk.run("check", "kurs/01-start").stdout == "1 text: 0 errors, 0 warnings.\n"
@@ -124,7 +124,7 @@ def test_an_audience_that_cannot_be_understood_is_an_error(
     desk.shelf.text("newsletters/2026-12.md", matter=f"{LESSON}\nsegment: '{segment}'")
     told = desk.run("check", code=1 if nearest else 0).stdout
     if nearest:
-        assert told.startswith("newsletters/2026-12.md:3: ")
+        assert told.startswith("newsletters/2026-12.md:3:")
         assert nearest in told
         desk.run("content", "publish", "--yes", code=1)
         assert [row["slug"] for row in desk.rows(MESSAGE)] == ["kurs/01-start"]
@@ -136,7 +136,7 @@ def test_a_trigger_on_what_nobody_offers_is_a_warning(desk: Desk) -> None:
     path = "newsletters/lifecycle/folge.md"
     desk.shelf.lesson("[Ja, bitte](interest:video)")
     desk.shelf.text(path, matter=f"{LESSON}\ntrigger: interested\nof: vidoe")
-    assert f'{path}:4: warning: "vidoe" is offered by no text' in desk.run("check").stdout
+    assert f'{path}:4:5: warning: "vidoe" is offered by no text' in desk.run("check").stdout
     desk.shelf.text(path, matter=f"{LESSON}\ntrigger: interested\nof: video")
     assert desk.run("check").stdout == "2 texts: 0 errors, 0 warnings.\n"
     desk.shelf.text(path, matter=f"{LESSON}\ntrigger: finished\nof: kurs")
@@ -145,17 +145,17 @@ def test_a_trigger_on_what_nobody_offers_is_a_warning(desk: Desk) -> None:
 
 LIFECYCLE_STREAM = '[streams.lifecycle]\ntitle = "x"\nkind = "lifecycle"\n'
 RULES = {
-    "trigger: joined\nafter: 1d\nof: kurse": '5: warning: "kurse" is nothing one can join here; did'
-    ' you mean "kurs"?',
+    "trigger: joined\nafter: 1d\nof: kurse": '5:5: warning: "kurse" is nothing one can join here;'
+    ' did you mean "kurs"?',
     "trigger: joined\nafter: 1d\nof: newsletter": None,
     "trigger: joined\nafter: 1d": None,
-    "trigger: finished\nof: kurz": '4: warning: "kurz" is no course here; did you mean "kurs"?',
-    "trigger: clicked\nof: kurs/01-strat": '4: warning: "kurs/01-strat" is offered by no text here;'
-    ' did you mean "kurs/01-start"?',
-    "trigger: birthday\nvalid_for: 0d": '4: "valid_for" is "0d", so it would be too late at once',
-    "trigger: inactive\nafter: 12h": '4: "after" is "12h", and silence is counted in days',
-    "trigger: inactive\nafter: 90d": "3: warning: trigger inactive sends to nobody while",
-    "trigger: clicked\nof: kurs/01-start": "3: warning: trigger clicked sends to nobody while",
+    "trigger: finished\nof: kurz": '4:5: warning: "kurz" is no course here; did you mean "kurs"?',
+    "trigger: clicked\nof: kurs/01-strat": '4:5: warning: "kurs/01-strat" is offered by no text'
+    ' here; did you mean "kurs/01-start"?',
+    "trigger: birthday\nvalid_for: 0d": '4:12: "valid_for" is "0d", so it would be too late',
+    "trigger: inactive\nafter: 12h": '4:8: "after" is "12h", and silence is counted in days',
+    "trigger: inactive\nafter: 90d": "3:10: warning: trigger inactive sends to nobody while",
+    "trigger: clicked\nof: kurs/01-start": "3:10: warning: trigger clicked sends to nobody while",
 }
 
 
@@ -181,7 +181,7 @@ def test_a_text_that_is_named_is_refused_with_the_faults_of_its_blocks(desk: Des
     desk.shelf.text("newsletters/2026-12.md", "::: tip\na\n:::", 'subject: "a"')
     desk.shelf.put("templates/components/tip.txt", "[[ nobody ]]")
     result = desk.run("content", "publish", "newsletter/2026-12", "--yes", code=1)
-    assert "templates/components/tip.txt:1: " in result.stderr
+    assert "templates/components/tip.txt:1:" in result.stderr
     assert desk.rows(MESSAGE) == []
     other = desk.run("content", "publish", "kurs/01-start", "--yes")
     assert "tip.txt" not in other.output
@@ -254,7 +254,7 @@ def test_what_cannot_be_previewed_is_one_line(desk: Desk) -> None:
     desk.shelf.text("newsletters/2026-12.md", "{{ foo }}", LESSON)
     broken = desk.run("preview", "newsletter/2026-12", code=1)
     assert "has errors" in str(broken.exception)
-    assert "newsletters/2026-12.md:4: " in broken.stderr
+    assert "newsletters/2026-12.md:4:" in broken.stderr
 
 
 def test_an_old_version_can_be_put_in_force_again(desk: Desk) -> None:

@@ -194,7 +194,7 @@ def test_a_draft_or_broken_issue_is_refused_with_its_faults(tmp_path: Path) -> N
     write(office, "{{ first_nam }}")
     broken = office.run("newsletters", "schedule", "2027-01", "--at", "now", "--yes")
     assert broken.returncode == 1
-    assert "newsletters/2027-01.md:2: " in broken.stderr
+    assert "newsletters/2027-01.md:2:" in broken.stderr
     assert campaigns(office) == []
 
 

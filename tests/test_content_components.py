@@ -392,7 +392,7 @@ def test_a_partial_that_is_missing_is_named(shelf: Shelf) -> None:
 def test_a_fault_of_a_partial_is_told_where_it_stands(shelf: Shelf) -> None:
     shelf.put("templates/components/tip.mjml", "<mj-section>\n[[ nobody ]]\n</mj-section>")
     shelf.lesson("::: tip\na\n:::")
-    assert any(t.startswith("templates/components/tip.mjml:2: ") for t in shelf.findings)
+    assert any(t.startswith("templates/components/tip.mjml:2:") for t in shelf.findings)
 
 
 @pytest.mark.parametrize(
@@ -408,5 +408,5 @@ def test_what_is_wrong_in_a_partial_is_told_there(shelf: Shelf, piece: str, says
     row = f"<mj-section>\n<mj-column>\n{piece}\n</mj-column>\n</mj-section>"
     shelf.put("templates/components/tip.mjml", row)
     shelf.lesson("::: tip\na\n:::\n\n::: tip\nb\n:::")
-    told = [one for one in shelf.findings if one.startswith("templates/components/tip.mjml:3: ")]
+    told = [one for one in shelf.findings if one.startswith("templates/components/tip.mjml:3:")]
     assert any(says in one for one in told), shelf.findings

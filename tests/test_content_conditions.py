@@ -162,7 +162,7 @@ FAULTS = {
     "in a quote": ("> ::: if age > 3\n> A\n> :::", 0, "may not stand in a list or a quote"),
     "a tag that ends elsewhere": (
         f"{{% if locale %}}\n\n{NORTH}\nA\n\n{{% endif %}}\n\nB\n:::",
-        3,
+        2,
         "on the same level",
     ),
     "a tag that ends below else": (
@@ -191,7 +191,7 @@ def test_what_is_wrong_is_told_in_its_line(shelf: Shelf, body: str, line: int, w
     (text,) = compile_all(shelf.library)
     assert text.compiled is None
     found = [str(one) for one in text.findings]
-    here = f"lessons/kurs/01-start.md:{FIRST_LINE + line}: "
+    here = f"lessons/kurs/01-start.md:{FIRST_LINE + line}:"
     assert [one for one in found if one.startswith(here) and words in one], found
 
 

@@ -104,7 +104,7 @@ def test_a_layout_whose_own_colours_cannot_be_read_is_refused_at_their_line(shel
     file = shelf.folder / "templates/layouts/head.mjml"
     file.write_text(file.read_text().replace('soft: "#51615f"', 'soft: "#a0a8a6"'))
     assert [one.partition(": ")[0] for one in shelf.findings] == [
-        "templates/layouts/head.mjml:6"
+        "templates/layouts/head.mjml:6:66"
     ] * 2
 
 
@@ -135,7 +135,7 @@ def test_a_logo_that_is_missing_is_told_of_the_settings(shelf: Shelf) -> None:
     shelf.design = Design(logo="media/lego.png")
     told = shelf.findings
     assert any(
-        one.startswith("l3mail.toml:1: ") and 'did you mean "media/logo' in one for one in told
+        one.startswith("l3mail.toml:1:") and 'did you mean "media/logo' in one for one in told
     )
 
 

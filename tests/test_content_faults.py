@@ -39,7 +39,7 @@ MATTER = {
     "a sign": ("subject: @alle", 2, "a text that begins with @ needs quotes"),
     "neither": ('subject: "a"\n]', 3, "this line cannot be read; write subject:"),
     "no mapping": ("- a", 2, "expected lines such as subject:"),
-    "an alias": ("subject: &a x\npreheader: *a", 2, "aliases"),
+    "an alias": ("subject: &a x\npreheader: *a", 3, "aliases"),
     "draft by word": ('subject: "a"\ndraft: "yes"', 3, "expected true or false"),
     "no layout": ('subject: "a"\nlayout: mial', 3, '"mial" is no layout'),
     "no sender": ('subject: "a"\nfrom: "Amt <amt>"', 3, '"from" is "Amt <amt>", no sender'),
@@ -54,7 +54,7 @@ def test_a_fault_above_a_text_is_told_with_its_line(
 ) -> None:
     shelf.lesson(matter=matter)
     (told,) = shelf.findings
-    assert told.startswith(f"lessons/kurs/01-start.md:{line}: ")
+    assert told.startswith(f"lessons/kurs/01-start.md:{line}:")
     assert says in told
 
 
@@ -77,7 +77,7 @@ def test_quotes_that_belong_to_a_text_are_no_fault(shelf: Shelf, matter: str) ->
 def test_a_sign_that_no_mail_can_hold_is_told_at_its_line(shelf: Shelf) -> None:
     shelf.lesson("Eins\n\nZwei \x01 drei")
     (told,) = [one for one in shelf.findings if "hidden sign" in one]
-    assert told == "lessons/kurs/01-start.md:6: a hidden sign stands here (U+0001); delete it"
+    assert told == "lessons/kurs/01-start.md:6:6: a hidden sign stands here (U+0001); delete it"
 
 
 def test_a_picture_that_is_missing_is_one_fault(shelf: Shelf) -> None:
@@ -118,7 +118,7 @@ def test_a_trigger_that_could_not_run_is_told_with_its_line(
 ) -> None:
     shelf.text("newsletters/lifecycle/gruss.md", matter=matter)
     (told,) = shelf.findings
-    assert told.startswith(f"newsletters/lifecycle/gruss.md:{line}: ")
+    assert told.startswith(f"newsletters/lifecycle/gruss.md:{line}:")
     assert says in told
 
 
@@ -361,7 +361,7 @@ def test_a_fault_in_a_text_is_told_with_its_line(
     shelf.put("media/tafel.svg", "<svg/>")
     shelf.lesson(body)
     told = shelf.findings
-    assert any(f"lessons/kurs/01-start.md:{line}: " in one and says in one for one in told), told
+    assert any(f"lessons/kurs/01-start.md:{line}:" in one and says in one for one in told), told
     assert not any("Traceback" in one or ": warning: " in one for one in told)
 
 
@@ -381,7 +381,8 @@ def test_what_a_careful_editor_would_mend_is_a_warning(
 ) -> None:
     shelf.lesson(body)
     (told,) = shelf.findings
-    assert told.startswith(f"lessons/kurs/01-start.md:{line}: warning: ")
+    assert told.startswith(f"lessons/kurs/01-start.md:{line}:")
+    assert ": warning: " in told
     assert says in told
     assert shelf.compiled().compiled is not None
 
@@ -419,14 +420,14 @@ def test_a_fault_of_a_course_is_told_with_its_line(
     shelf.text("lessons/kurs/02-video.md")
     shelf.course(yaml=yaml)
     (told,) = shelf.findings
-    assert told.startswith(f"lessons/kurs/course.yaml:{line}: ")
+    assert told.startswith(f"lessons/kurs/course.yaml:{line}:")
     assert says in told
 
 
 def test_a_stream_nobody_declared_is_an_error(shelf: Shelf) -> None:
     shelf.text("newsletters/2026-12.md", matter=f"{LESSON}\nstream: newsleter")
     (told,) = shelf.findings
-    assert told.startswith('newsletters/2026-12.md:3: the stream "newsleter" is not declared')
+    assert told.startswith('newsletters/2026-12.md:3:9: the stream "newsleter" is not declared')
     assert 'did you mean "newsletter"?' in told
 
 
@@ -448,7 +449,7 @@ def test_a_trigger_may_wait_for_a_question_some_text_asks(
 
 
 def test_a_text_over_102_kilobytes_is_an_error(shelf: Shelf) -> None:
-    shelf.lesson("Wort " * 25_000)
+    shelf.lesson("Ein Wort und noch ein Wort.\n" * 6_000)
     (told,) = shelf.findings
     assert "over 102 KB" in told
 

@@ -204,9 +204,9 @@ def test_a_layout_of_ones_own_can_be_named_and_include_a_part(shelf: Shelf) -> N
 def test_a_fault_in_the_words_is_told_with_its_line(shelf: Shelf) -> None:
     shelf.lesson()
     _, line = change(shelf, "{{ course.lesson }}", "{{ course.leson }}", "templates/words.toml")
-    assert f"templates/words.toml:{line}: " in shelf.findings[0]
+    assert f"templates/words.toml:{line}:" in shelf.findings[0]
     shelf.put("templates/words.toml", "[de\n")
-    assert "templates/words.toml: " in shelf.findings[0]
+    assert "templates/words.toml:1:4: " in shelf.findings[0]
 
 
 def test_a_words_fault_keeps_every_text_that_shows_it_from_being_published(shelf: Shelf) -> None:
@@ -239,7 +239,7 @@ def test_every_element_that_makes_html_may_stand_in_a_layout(shelf: Shelf, mjml:
     row = f"<mj-section><mj-column>{mjml.replace('{u}', OURS)}</mj-column></mj-section>"
     change(shelf, "[[ body ]]", f"{row}[[ body ]]")
     shelf.lesson("Das ist der Text.")
-    assert shelf.findings == []
+    assert not [one for one in shelf.findings if "is not for gmail" not in one]
     compiled = shelf.compiled().compiled
     assert compiled is not None
     assert "Antwort" in compiled["html"]
@@ -254,7 +254,7 @@ def test_pieces_are_included_as_mjml_html_and_css(shelf: Shelf) -> None:
         "</mj-section>",
     )
     shelf.put("templates/layouts/rein.html", '<p class="rein">Nur HTML</p>')
-    shelf.put("templates/layouts/mehr.css", ".rein { color: #123456; }")
+    shelf.put("templates/layouts/mehr.css", ".rein { color: [[ light.soft ]]; }")
     change(shelf, "[[ body ]]", '[[ body ]]<mj-include path="./gruss.mjml"></mj-include>')
     change(shelf, "[[ body ]]", '<mj-include type="html" path="rein.html" />[[ body ]]')
     change(shelf, "<mj-style>", "<mj-include path='mehr.css' type='css' /><mj-style>")
@@ -262,7 +262,7 @@ def test_pieces_are_included_as_mjml_html_and_css(shelf: Shelf) -> None:
     assert shelf.findings == []
     compiled = shelf.compiled().compiled
     assert compiled is not None
-    for shown in ("de: {{ house.name }}", '<p class="rein">Nur HTML</p>', "color: #123456"):
+    for shown in ("de: {{ house.name }}", '<p class="rein">Nur HTML</p>', "color: #51615f"):
         assert shown in compiled["html"]
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from l3mail.content import compile_all
+from l3mail.content import Translated, compile_all, translated
 from l3mail.errors import ContentError
 from tests.fakes.library import COURSE, LESSON, Shelf
 
@@ -113,7 +113,7 @@ FILES = {
 @pytest.mark.parametrize(("data", "line", "says"), FILES.values(), ids=FILES.keys())
 def test_a_file_that_is_no_text_is_refused(shelf: Shelf, data: bytes, line: int, says: str) -> None:
     shelf.put("newsletters/2026-12.md", data)
-    assert shelf.findings[0].startswith(f"newsletters/2026-12.md:{line}: ")
+    assert shelf.findings[0].startswith(f"newsletters/2026-12.md:{line}:")
     assert says in shelf.findings[0]
 
 
@@ -201,7 +201,7 @@ def test_a_lesson_that_cannot_be_read_stays_in_its_course(shelf: Shelf, lessons:
     shelf.put("lessons/kurs/02-video.md", "---\nsubject: a\n---\nGrüße".encode("latin-1"))
     shelf.course(yaml=COURSE + lessons)
     (told,) = shelf.findings
-    assert "02-video.md:4: this line is not UTF-8" in told
+    assert "02-video.md:4:3: this line is not UTF-8" in told
     (course,) = shelf.library.curricula
     assert [slug for slug, _ in course.lessons] == ["kurs/01-start", "kurs/02-video"]
 
@@ -252,9 +252,9 @@ def test_a_variant_of_some_texts_of_a_course_is_told_and_one_of_all_is_not(shelf
     for path in ("02-video.md", "welcome.md", "01-start.de-simple.md", "welcome.de-simple.md"):
         shelf.text(f"lessons/kurs/{path}")
     shelf.text("newsletters/2026-12.md")
-    told = "lessons/kurs/course.yaml:1: warning: variant de-simple exists for 2 of 3 texts;"
-    assert shelf.findings == [told + " the others fall back to de"]
+    assert translated(shelf.library) == [Translated("lessons/kurs", "de-simple", 2, 3, "de")]
     shelf.text("lessons/kurs/02-video.de-simple.md")
+    assert translated(shelf.library) == []
     assert shelf.findings == []
 
 

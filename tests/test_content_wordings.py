@@ -45,6 +45,6 @@ def test_a_wording_nobody_can_agree_to_is_refused(
 ) -> None:
     shelf.put(f"templates/wordings/{name}.md", text)
     (line,) = (line for line in shelf.findings if "wordings" in line)
-    assert line.startswith(f"templates/wordings/{name}.md:1: ")
+    assert line.startswith(f"templates/wordings/{name}.md:1:")
     assert words in line
     assert not shelf.library.wordings

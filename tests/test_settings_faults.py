@@ -29,6 +29,11 @@ FAULTS = [
         id="misspelt key",
     ),
     pytest.param(
+        '[check]\nclients = ["gmial"]',
+        'l3mail.toml:2: "check.clients" is "gmial", no mail program we know; did you mean "gmail"?',
+        id="misspelt mail program",
+    ),
+    pytest.param(
         "[rely]\nport = 25",
         'l3mail.toml:1: "rely" is not a key here; did you mean "relay"?',
         id="misspelt table",
@@ -65,9 +70,9 @@ FAULTS = [
     ),
     pytest.param(
         'folder = "/"',
-        'l3mail.toml:1: "folder" is not a key here; known are alerts, attributes, database,'
-        " design, impressum, log, relay, reports, sender, signup, streams, tracking, uncertain,"
-        " web, workspace",
+        'l3mail.toml:1: "folder" is not a key here; known are alerts, attributes, check,'
+        " database, design, impressum, log, relay, reports, sender, signup, streams, tracking,"
+        " uncertain, web, workspace",
         id="what the program adds is no key",
     ),
     pytest.param(

@@ -69,9 +69,9 @@ def asked(folder: Path, *urls: str) -> list[str]:
         ("/there", None),
         ("/moved", None),
         ("/closed", None),
-        ("/gone", "4: {} does not exist any more (410); mend the link or delete it"),
-        ("/missing", "4: {} does not exist any more (404); mend the link or delete it"),
-        ("/broken", "4: warning: {} answers 503; mend the link or delete it"),
+        ("/gone", "4:15: {} does not exist any more (410); mend the link or delete it"),
+        ("/missing", "4:15: {} does not exist any more (404); mend the link or delete it"),
+        ("/broken", "4:15: warning: {} answers 503; mend the link or delete it"),
     ],
 )
 def test_each_answer_is_judged(tmp_path: Path, site: str, path: str, told: str | None) -> None:
@@ -87,14 +87,14 @@ def test_each_address_is_asked_once_and_told_at_its_line(tmp_path: Path, site: s
 @pytest.mark.parametrize("path", ["/silent", "/out"])
 def test_what_is_no_answer_is_a_warning(tmp_path: Path, site: str, path: str) -> None:
     (told,) = asked(tmp_path, site + path)
-    assert told.startswith("4: warning: ")
+    assert told.startswith("4:15: warning: ")
 
 
 def test_a_host_where_nobody_listens_is_a_warning(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     (told,) = asked(tmp_path, f"http://127.0.0.1:{port}/")
-    assert told.startswith(f"4: warning: http://127.0.0.1:{port}/ was not reached: ")
+    assert told.startswith(f"4:15: warning: http://127.0.0.1:{port}/ was not reached: ")
 
 
 def test_a_host_that_nobody_knows_is_an_error(
@@ -105,7 +105,7 @@ def test_a_host_that_nobody_knows_is_an_error(
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     assert asked(tmp_path, "https://nirgends.example/") == [
-        "4: https://nirgends.example/ has a host that nobody knows; mend the link or delete it"
+        "4:15: https://nirgends.example/ has a host that nobody knows; mend the link or delete it"
     ]
 
 
@@ -121,4 +121,4 @@ def test_only_check_online_asks(tmp_path: Path, site: str) -> None:
     assert (quiet.exit_code, Site.seen) == (0, [])
     told = CliRunner().invoke(app, [*command, "--online"])
     assert told.exit_code == 1
-    assert f"lessons/kurs/01-start.md:4: {site}/gone does not exist any more" in told.output
+    assert f"lessons/kurs/01-start.md:4:19: {site}/gone does not exist any more" in told.output

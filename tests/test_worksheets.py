@@ -166,7 +166,7 @@ def test_what_cannot_be_on_paper_is_told_with_its_line(
     own = [found for found in shelf.findings if found.startswith(f"{BLATT}:")]
     assert any(found.startswith(f"{BLATT}:{line}: ") and message in found for found in own), own
     # Who links to it is told too: its text is not published with a link to nothing.
-    assert f"lessons/kurs/01-start.md:4: {own[0]}" in "\n".join(shelf.findings)
+    assert f"lessons/kurs/01-start.md:4:22: {own[0]}" in "\n".join(shelf.findings)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_faults_of_the_keys_are_told(shelf: Shelf, matter: str, message: str) ->
 
 def test_a_file_that_is_no_text_is_told(shelf: Shelf) -> None:
     shelf.put("media/blatt.md", b"---\ntitle: A\n---\nGr\xfc\xdfe\n")
-    assert any("media/blatt.md:4: this line is not UTF-8" in found for found in shelf.findings)
+    assert any("media/blatt.md:4:3: this line is not UTF-8" in found for found in shelf.findings)
 
 
 def test_a_picture_too_large_for_a_paper_is_told(shelf: Shelf) -> None:
@@ -207,7 +207,7 @@ def test_a_template_that_fails_is_told_where_it_fails_and_where_it_is_needed(she
     file = shelf.folder / "templates/documents/worksheet.typ"
     file.write_text("#let paper(sheet, body) = {\n  bodi\n}\n", encoding="utf-8")
     where = "templates/documents/worksheet.typ:2: unknown variable: bodi"
-    assert shelf.findings == [f"lessons/kurs/01-start.md:4: {where}", where]
+    assert shelf.findings == [f"lessons/kurs/01-start.md:4:22: {where}", where]
 
 
 def test_a_link_to_the_markdown_is_told_what_to_write(shelf: Shelf) -> None:

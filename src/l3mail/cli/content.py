@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from l3mail.cli.checking import asked, tell_translated
 from l3mail.cli.context import DryRun, House, Json, Yes, bar, confirm, print_json, print_table
 from l3mail.cli.parts import When, shown_parts, told_parts
 from l3mail.errors import ContentError, printable
@@ -349,14 +350,15 @@ def check(
         own = {finding for text in texts for finding in text.findings}
         findings = [one for one in findings if _below(one.path, wanted) or one in own]
     if online:
-        findings = sorted([*findings, *_asked(texts)])
+        findings = sorted([*findings, *asked(texts)])
     errors = sum(finding.severity == "error" for finding in findings)
     if as_json:
-        names = ("path", "line", "severity", "message")
+        names = ("path", "line", "column", "severity", "message")
         print_json([{name: getattr(finding, name) for name in names} for finding in findings])
     else:
         for finding in findings:
             typer.echo(printable(str(finding), 2000))
+        tell_translated(library, {text.source.course for text in texts})
         warnings = len(findings) - errors
         papers = f", {_counted(len(sheets), 'worksheet')}" if sheets else ""
         typer.echo(
@@ -365,15 +367,6 @@ def check(
         )
     if errors:
         raise typer.Exit(1)
-
-
-def _asked(texts: "Sequence[Text]") -> "list[Finding]":
-    """What the links lead to, with a bar for who waits."""
-    from l3mail.upkeep import links
-
-    what = "asking where links lead"
-    with bar(what) as tell:
-        return links.look(texts, lambda share: tell(what, share))
 
 
 def preview(

@@ -4,7 +4,7 @@ Pure but for reading files below the folder it is given: no clock, no settings, 
 is published is decided elsewhere.
 """
 
-from l3mail.content.checking import check, compile_all
+from l3mail.content.checking import Translated, check, compile_all, translated
 from l3mail.content.compiling import Text, compile_text, stream_of
 from l3mail.content.conversion import foreign_resources
 from l3mail.content.curricula import Curriculum
@@ -30,6 +30,7 @@ __all__ = [
     "Source",
     "Stationery",
     "Text",
+    "Translated",
     "Wording",
     "block_names",
     "bytes_of",
@@ -43,6 +44,7 @@ __all__ = [
     "read_papers",
     "stationery",
     "stream_of",
+    "translated",
     "worksheet",
     "worksheets_of",
 ]

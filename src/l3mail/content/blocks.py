@@ -23,6 +23,7 @@ from l3mail.content.markdown import (
     Directive,
     alone,
     directive_of,
+    first_words,
     flat,
     is_stray,
     only,
@@ -95,6 +96,7 @@ class _Builder:
         self.references = references
         self.elements = Elements(place, references, styles)
         self.fill = fill
+        self.balanced = True
         self.inside: list[str] = []
         self.values: dict[SyntaxTreeNode, Mapping[str, Any]] = {}
 
@@ -103,13 +105,15 @@ class _Builder:
     def check_tags(self, node: SyntaxTreeNode) -> None:
         """Refuse an {% if %} that ends in another paragraph or list item than it began in."""
         own = [child.content for child in node.children if not child.children]
-        if self.sentinels.unbalanced(own):
+        if self.balanced and self.sentinels.unbalanced(own):
+            self.balanced = False  # where it ends, it would be told again
             # Of the whole text, the first block that has tags of another level in it.
             at = next((child for child in node.children if child.children), node)
             self.faults.error(
                 self.place.line_of(at),
                 "{% if %} and {% endif %} must stand in one paragraph, or each alone in its line"
                 " on the same level",
+                "{%",
             )
         if node.type in {"inline", "code_block"}:
             self._check_lines(node)
@@ -128,6 +132,7 @@ class _Builder:
                     self.place.line_of(node) + number,
                     f"{quoted(visible(line)[:40])} begins and ends no block; delete the line, or"
                     f" begin one at its left edge with ::: and a name ({', '.join(COMPONENTS)})",
+                    line.strip(),
                 )
 
     # -- blocks and components
@@ -172,7 +177,8 @@ class _Builder:
         if component.wide and self.inside:
             self.place.refuse(
                 f"{head.name} is as wide as the mail and may not stand in {self.inside[-1]};"
-                " end that before"
+                " end that before",
+                ":::",
             )
         values: dict[str, Any] = dict.fromkeys(component.keys, "") | self._around
         values |= self._values(head, component, line)
@@ -188,7 +194,7 @@ class _Builder:
     def _check_body(self, node: SyntaxTreeNode, head: Directive, component: Component) -> None:
         """Refuse a block that says nothing, and one whose text begins like a key of it."""
         if not (node.children or component.keys or component.holds == "words") and head.closed:
-            self.place.refuse(f"{head.name} is empty; write something into it, or delete it")
+            self.place.refuse(f"{head.name} is empty; write something into it, or delete it", ":::")
         first = node.children[0] if node.children else None
         if first is None or first.type != "paragraph":
             return
@@ -198,6 +204,7 @@ class _Builder:
                 self.place.line_of(first),
                 f"{quoted(word)} is a key of {head.name}; keys stand right below its first line,"
                 f" written like {component.keys[word.strip().lower()].example}",
+                word,
             )
 
     def _held(self, node: SyntaxTreeNode) -> str:
@@ -212,7 +219,7 @@ class _Builder:
                 continue
             self.place.line = line + head.lines[name]
             if self.sentinels.unbalanced([said]):
-                self.place.refuse("{% if %} and {% endif %} must stand in one key")
+                self.place.refuse("{% if %} and {% endif %} must stand in one key", "{%")
             elif key.value == "words":
                 values[name] = said
             elif key.value == "link":
@@ -227,7 +234,8 @@ class _Builder:
         if "image" in values and "alt" in component.keys and "alt" not in values:
             self.place.refuse(
                 f'{head.name} has an image and no words for who does not see it; write "alt: …",'
-                ' or "alt: -" where it only decorates'
+                ' or "alt: -" where it only decorates',
+                head.name,
             )
         if values.get("alt") == "-":
             values["alt"] = ""
@@ -244,12 +252,16 @@ class _Builder:
         if component.holds == "link":
             inside = alone(node.children[0]) if len(node.children) == 1 else None
             if inside is None or inside.type != "link":
-                self.place.refuse(f"{head.name} holds one link; write [where it leads](https://…)")
-                return {}
+                self.place.refuse(
+                    f"{head.name} holds one link; write [where it leads](https://…)", ":::"
+                )
+                return {"href": "", "label": "", "kind": ""}
             return self.elements.button(inside, head.argument)
         if component.holds == "list":
             if [child.type for child in node.children] != ["bullet_list"]:
-                self.place.refuse(f"{head.name} holds one list; begin each of its lines with - ")
+                self.place.refuse(
+                    f"{head.name} holds one list; begin each of its lines with - ", ":::"
+                )
             self.elements.item_mark = component.item_mark
         held = self._held(node)
         self.elements.item_mark = ""
@@ -268,7 +280,7 @@ class _Builder:
 
         def refuse(at: SyntaxTreeNode, message: str) -> None:
             self.place.enter(at)
-            self.place.refuse(message)
+            self.place.refuse(message, first_words(at))
 
         question = read_question(head, node, self.sentinels, refuse)
         self.place.line = line
@@ -300,7 +312,8 @@ class _Builder:
         decorative = node.attrs.get("title") == "decorative"
         if not alt.strip() and not decorative:
             self.place.refuse(
-                "this image has no words for who does not see it; write ![words](media/…)"
+                "this image has no words for who does not see it; write ![words](media/…)",
+                f"![{alt}](",
             )
         medium = self.references.picture(source, self.place.refuse)
         if medium is None:

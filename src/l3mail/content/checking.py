@@ -4,11 +4,13 @@ Owns nothing but the sum: every fault is known where it is found.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from l3mail.content import papers, worksheets
-from l3mail.content.compiling import Text, check_frames, compile_text
+from l3mail.content.compiling import Text, compile_text
 from l3mail.content.findings import Finding, suggestion
-from l3mail.content.sources import COURSE_FILE, Library, fallbacks
+from l3mail.content.frames import check_frames
+from l3mail.content.sources import Library, fallbacks
 from l3mail.content.stationery import check_stationery
 from l3mail.errors import quoted
 
@@ -28,7 +30,6 @@ def check(library: Library, texts: Iterable[Text] | None = None) -> list[Finding
     compiled = compile_all(library) if texts is None else list(texts)
     found = {*library.findings, *_untranslated(library)}
     found.update(check_frames(library), check_stationery(library))
-    found.update(_half_translated(library))
     found.update(papers.findings_of(library), worksheets.findings_of(library))
     for text in compiled:
         found.update(text.findings)
@@ -66,6 +67,7 @@ def _unheard_of(library: Library, texts: Iterable[Text]) -> list[Finding]:
             "warning",
             f"{quoted(rule['of'])} {_NOT_HERE.get(rule['trigger'], 'is offered by no text here')};"
             f" {suggestion(rule['of'], known[rule['trigger']])}",
+            column=source.mapped.column("of"),
         )
         for source, rule in rules
         if "of" in rule and rule["of"] not in known[rule["trigger"]]
@@ -87,8 +89,22 @@ def _untranslated(library: Library) -> list[Finding]:
     ]
 
 
-def _half_translated(library: Library) -> list[Finding]:
-    """Courses that change their language on the way: a variant of some texts, not of all."""
+@dataclass(frozen=True, slots=True)
+class Translated:
+    """How far a course is there in another language; its other texts fall back to a nearer one."""
+
+    path: str
+    locale: str
+    texts: int
+    of: int
+    fallback: str
+
+
+def translated(library: Library) -> list[Translated]:
+    """Courses that change their language on the way: a variant of some texts, not of all.
+
+    No fault: a translation grows text by text, and everybody gets what there is.
+    """
     found = []
     for course in sorted(library.courses):
         texts: dict[str, set[str]] = {}
@@ -98,11 +114,8 @@ def _half_translated(library: Library) -> list[Finding]:
         own = texts.pop(library.locale, set())
         for locale, slugs in sorted(texts.items()):
             if own - slugs:
-                nearest = (tag for tag in fallbacks(locale) if tag != locale and tag in texts)
-                message = (
-                    f"variant {locale} exists for {len(own & slugs)} of {len(own)} texts;"
-                    f" the others fall back to {next(nearest, library.locale)}"
-                )
-                path = f"lessons/{course}/{COURSE_FILE}"
-                found.append(Finding(path, 1, "warning", message))
+                others = (tag for tag in fallbacks(locale) if tag != locale and tag in texts)
+                nearest = next(others, library.locale)
+                path = f"lessons/{course}"
+                found.append(Translated(path, locale, len(own & slugs), len(own), nearest))
     return found

@@ -4,21 +4,19 @@ Owns the order of the steps and what a compiled text must have (Impressum, a way
 a size that mail programs show whole). Compiling the same files gives the same result.
 """
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 from l3mail.content.blocks import Body, build_body
 from l3mail.content.components import FOLDER as COMPONENTS
 from l3mail.content.conversion import check_piece, to_html
-from l3mail.content.designs import SETTINGS, Design, check_palette, design_values
-from l3mail.content.findings import Faults, Finding, line_of, suggestion
+from l3mail.content.designs import SETTINGS, design_values
+from l3mail.content.findings import Faults, FaultyError, Finding, place_of, suggestion
+from l3mail.content.frames import check_colours, check_file, check_words
 from l3mail.content.images import Medium
-from l3mail.content.layouts import FOLDER as LAYOUTS
 from l3mail.content.layouts import (
-    WORDS,
     Layout,
     fill_frame,
     layout_for,
@@ -28,9 +26,8 @@ from l3mail.content.layouts import (
 )
 from l3mail.content.links import longest, with_pixel
 from l3mail.content.makings import find
-from l3mail.content.mappings import split_front_matter
 from l3mail.content.markdown import DIRECTIVE, directive_of
-from l3mail.content.placeholders import check_placeholders, counted, shown
+from l3mail.content.placeholders import PIECE, check_placeholders, counted, shown
 from l3mail.content.references import Asked, References
 from l3mail.content.sentinels import Sentinels
 from l3mail.content.simplicity import SUFFIX, is_simple, judge, judge_words
@@ -39,6 +36,9 @@ from l3mail.errors import ContentError, quoted
 
 LARGEST_HTML = 102 * 1024
 """Gmail cuts off what is longer, the footer with its links first."""
+
+LONGEST_SUBJECT = 70
+LONGEST_LINE = 2_000
 
 _DEFAULT_STREAM = {"newsletter": "newsletter", "lifecycle": "lifecycle"}
 
@@ -76,19 +76,24 @@ class Text:
 
 def compile_text(library: Library, source: Source) -> Text:
     """Compile one text; faults are findings. Those of a draft are warnings: it goes nowhere."""
-    faults = Faults(source.path, list(source.findings))
+    faults = Faults(source.path, list(source.findings), library.texts)
     compiled = body = None
     try:
         name = source.matter.layout or layout_for(source.kind, library.layouts)
         layout = read_layout(name, library.layouts)
         words = read_words(library.words, source.locale, library.locale)
+    except FaultyError as error:
+        faults.found += error.findings
     except ContentError as error:
-        faults.error(source.mapped.line("layout"), str(error))
+        faults.error(source.mapped.line("layout"), str(error), source.mapped.column("layout"))
     else:
         compiled, body = _Compilation(library, source, layout, words, faults).run()
     findings = tuple(faults.found)
     if source.matter.draft:
-        findings = tuple(replace(finding, severity="warning") for finding in findings)
+        findings = tuple(
+            replace(finding, severity="warning") if finding.path == source.path else finding
+            for finding in findings
+        )
     if faults.broken or compiled is None or body is None:
         return Text(source, None, findings)
     links, media = tuple(body.references.links), tuple(body.references.media)
@@ -129,6 +134,7 @@ class _Compilation:
             ]
         )
         self.said = {name: self.sentinels.hide(word) for name, word in self.words.items()}
+        self.faults.reveal = self.sentinels.reveal
         self.references = References(self.sentinels, partial(find, self.library))
         self.pieces: set[str] = set()
         self.logos = self._logos()
@@ -141,20 +147,16 @@ class _Compilation:
             fill=self._component,
             faults=self.faults,
         )
-        self.faults.found[:] = [
-            replace(fault, message=self.sentinels.reveal(fault.message))
-            for fault in self.faults.found
-        ]
         self.opens = body.opens
         if is_simple(source.locale):
             self._check_simplicity(body)
         elif source.matter.tested_by:
             line = source.mapped.line("tested_by")
             message = f'"tested_by" is for texts in easy language, named like …{SUFFIX}.md'
-            self.faults.error(line, message)
+            self.faults.error(line, message, "tested_by")
         self._check_notice(body)
         self._check_days(body)
-        if not source.body.strip():
+        if not source.body.strip() and (source.mapped.values or not source.findings):
             self.faults.error(source.body_line, "there is no text; write one below the ---")
         self.links = tuple(body.references.links)
         html, text = self._html(body), self._plain(body)
@@ -205,7 +207,17 @@ class _Compilation:
         elif not matter.subject.strip() and "subject" not in source.mapped.values:
             self.faults.error(1, '"subject" is missing; write subject: "…"')
         elif not matter.subject.strip() and not source.findings:
-            self.faults.error(source.mapped.line("subject"), '"subject" is empty; write one')
+            line, column = source.mapped.line("subject"), source.mapped.column("subject")
+            self.faults.error(line, '"subject" is empty; write one', column)
+        length = len(PIECE.sub("", matter.subject))
+        if length > LONGEST_SUBJECT:
+            self.faults.warn(
+                source.mapped.line("subject"),
+                f"the subject has {length} characters; phones show about 40, few mail"
+                f" programs more than {LONGEST_SUBJECT}: say the most important first, and less",
+                source.mapped.column("subject"),
+            )
+        self._check_line_lengths()
         self._readable = True
         for text, line in (
             (matter.subject, source.mapped.line("subject")),
@@ -214,17 +226,29 @@ class _Compilation:
         ):
             self._readable &= self._check_placeholders(text, line, self.faults)
 
+    def _check_line_lengths(self) -> None:
+        """Warn of lines that no diff and no reviewer can take in."""
+        first = self.source.body_line
+        for number, line in enumerate(self.source.body.split("\n")):
+            if len(line) > LONGEST_LINE:
+                self.faults.warn(
+                    first + number,
+                    f"this line has {len(line):,} characters, so nobody sees what changed in it;"
+                    " begin new lines and paragraphs",
+                )
+
     def _check_notice(self, body: Body) -> None:
         """Refuse what asks for an act in a mail that answers a request."""
         asked = {
-            "an interest: link": body.references.interests,
-            "a question": body.references.questions,
-            "an ::: if": body.references.conditions,
+            "an interest: link": (body.references.interests, "interest:"),
+            "a question": (body.references.questions, ":::"),
+            "an ::: if": (body.references.conditions, "::: if"),
         }
-        for what, found in asked.items():
+        for what, (found, piece) in asked.items():
             if found and self.source.kind == "notice":
+                line, column = place_of(piece, self.source.text)
                 message = f"{what} is not for notices; who is asked is not known"
-                self.faults.error(self.source.body_line, message)
+                self.faults.error(line, message, column)
 
     def _check_days(self, body: Body) -> None:
         """Refuse to ask for a day of learning whom no course counts."""
@@ -235,16 +259,12 @@ class _Compilation:
 
     def _check_frame(self) -> None:
         """A fault of the frame is one of every text in it: none of them could be sent."""
-        layout = self.layout
-        self.faults.found += check_colours(layout, self.library.design)
-        self.faults.found += layout.findings
-        attributes = self.library.attributes
-        written = _misused(layout.path, layout.mjml.text, 1, attributes)
-        self.faults.found += layout.mjml.told(written)
-        self.faults.found += _misused(layout.text_path, layout.text, 1, attributes)
-        for word in self.words.values():
-            line = line_of(word, self.library.words)
-            self.faults.found += _misused(WORDS, word, line, attributes)
+        layout, library, faults = self.layout, self.library, self.faults
+        check_colours(layout, library, faults)
+        faults.found += layout.findings
+        for path in sorted({path for path, _ in layout.mjml.origins} | {layout.text_path}):
+            check_file(path, library, faults)
+        check_words(self.words.values(), library, faults)
 
     def _check_placeholders(
         self, text: str, line: int, faults: Faults, *, compiled: bool = False
@@ -264,17 +284,20 @@ class _Compilation:
         known = self.library.streams | self.library.courses
         if source.kind == "notice":
             if said is not None:
-                self.faults.error(line, '"stream" is not for notices; delete the line')
+                self.faults.error(line, '"stream" is not for notices; delete the line', "stream")
         elif source.course is not None:
             if said not in {None, source.course}:
                 self.faults.error(
-                    line, f'"stream" is {quoted(str(said))}, a lesson goes out in its course\'s own'
+                    line,
+                    f'"stream" is {quoted(str(said))}, a lesson goes out in its course\'s own',
+                    source.mapped.column("stream"),
                 )
         elif (stream := stream_of(source)) not in known:
             self.faults.error(
                 line,
                 f"the stream {quoted(str(stream))} is not declared;"
                 f" {suggestion(str(stream), known)} A new one: [streams.{stream}] in l3mail.toml",
+                source.mapped.column("stream"),
             )
 
     def _easy(self) -> str:
@@ -293,26 +316,28 @@ class _Compilation:
     def _logos(self) -> dict[str, str]:
         """Where the logos are fetched: `light`, and `dark` where there is another one for it."""
         design, found = self.library.design, {"light": "", "dark": ""}
+        faults = self.faults.beside(SETTINGS)
         if design.logo_dark and not design.logo:
-            fault = "logo_dark is for dark screens; name the one for all others too, as logo"
-            self.faults.found.append(Finding(SETTINGS, 1, "error", fault))
-        for name, link in (("light", design.logo), ("dark", design.logo_dark)):
+            message = "logo_dark is for dark screens; name the one for all others too, as logo"
+            faults.error(design.lines.get(("logo_dark",), 1), message, "logo_dark")
+        for name, key in (("light", "logo"), ("dark", "logo_dark")):
+            link = getattr(design, key)
             if link:
-                faults = Faults(SETTINGS)
-                medium = self.references.picture(link, partial(faults.error, 1))
-                self.faults.found += faults.found
+                refuse = partial(faults.error, design.lines.get((key,), 1))
+                medium = self.references.picture(link, refuse)
                 if medium is not None:
                     found[name] = self.references.address_of(medium)
         return found
 
     def _styles(self) -> dict[str, str]:
         """The CSS of what Markdown makes, with the layout's colours in it."""
-        faults, values = Faults(self.layout.path), self._design_values()
+        path, line = self.layout.written.get("inline", (self.layout.path, 1))
+        faults, values = self.faults.beside(path).apart(), self._design_values()
         filled = {
-            name: fill_frame(self.layout.path, css, values, files={}, faults=faults) or ""
+            name: fill_frame(path, css, values, files={}, faults=faults) or ""
             for name, css in self.layout.inline.items()
         }
-        self.faults.found += faults.found
+        self.faults.found += [replace(fault, line=line) for fault in faults.found]
         return filled
 
     def _component(self, name: str, values: Mapping[str, Any], *, html: bool) -> str:
@@ -326,10 +351,10 @@ class _Compilation:
         if frame is None:
             self.faults.error(self.source.body_line, f"{path} is missing; {name} is made of it")
             return ""
-        faults = Faults(path)
+        faults = self.faults.beside(path).apart()
         if path not in self.pieces:
             self.pieces.add(path)
-            faults.found += _misused(path, frame, 1, self.library.attributes)
+            check_file(path, self.library, faults)
         more = {"inline": self.styles} | self._design_values()
         filled = fill_frame(
             path, self.sentinels.hide(frame), more | dict(values), files={}, faults=faults
@@ -362,19 +387,22 @@ class _Compilation:
 
     def _html(self, body: Body) -> str | None:
         """The HTML part, a Jinja source again."""
-        faults = Faults(self.layout.path)
+        path, texts = self.layout.path, self.library.texts
+        faults = Faults(path, [], {**texts, path: self.layout.mjml.text}, self.sentinels.reveal)
         values = self._frame_values(marked(body.mjml), escape=True)
         frame = self.layout.mjml
-        filled = self._filled(self.layout.path, frame.text, values, faults)
+        filled = self._filled(path, frame.text, values, faults)
         html = None if filled is None else to_html(filled, frame.text, faults)
-        self.faults.found += frame.told(faults.found)
+        own = [fault for fault in faults.found if fault.path == path]
+        others = [fault for fault in faults.found if fault.path != path]
+        self.faults.found += frame.told(own, texts) + others
         if html is None:
             return None
         page = self.sentinels.show(html)
         return page if stream_of(self.source) is None else with_pixel(page)
 
     def _plain(self, body: Body) -> str | None:
-        faults = Faults(self.layout.text_path)
+        faults = self.faults.beside(self.layout.text_path).apart()
         values = self._frame_values(body.text, escape=False)
         filled = self._filled(self.layout.text_path, self.layout.text, values, faults)
         self.faults.found += faults.found
@@ -405,7 +433,7 @@ class _Compilation:
         for part in ("html", "text"):
             path = self.layout.path if part == "html" else self.layout.text_path
             faults = Faults(path)
-            # All was looked at where it stands, but for what a layout includes.
+            # All was looked at where it stands; what is wrong with the whole has no line.
             whole = Faults(path)
             self._check_placeholders(compiled[part], 1, whole, compiled=True)
             if whole.broken:
@@ -421,44 +449,3 @@ class _Compilation:
             if not always & {("links", "privacy"), ("impressum", "privacy_url")}:
                 faults.error(1, "every mail must link to {{ links.privacy }}; put it in the footer")
             self.faults.found += faults.found
-
-
-def check_colours(layout: Layout, design: Design) -> list[Finding]:
-    """What cannot be read in the colours of a layout and of the house, light and dark."""
-    found: list[Finding] = []
-    for name in ("light", "dark"):
-        own = getattr(design, name)
-        palette = {**getattr(layout, name), **own}
-        found += check_palette(name, palette, own, *layout.written.get(name, (layout.path, 1)))
-    return found
-
-
-def check_frames(library: Library) -> list[Finding]:
-    """Faults in layouts and words, those that no text uses among them."""
-    found: list[Finding] = []
-    for name, text in sorted(library.layouts.items()):
-        path = f"{LAYOUTS}/{name}"
-        _, frame, line = split_front_matter(text, Faults(path))
-        found += _misused(path, frame, line, library.attributes)
-    for name, text in sorted(library.components.items()):
-        found += _misused(f"{COMPONENTS}/{name}", text, 1, library.attributes)
-    for locale in _locales(library.words):
-        for word in read_words(library.words, locale, locale).values():
-            line = line_of(word, library.words)
-            found += _misused(WORDS, word, line, library.attributes)
-    return found
-
-
-@lru_cache(maxsize=1024)
-def _misused(path: str, text: str, line: int, attributes: frozenset[str]) -> tuple[Finding, ...]:
-    """Placeholders misused in what stands around many texts: looked at once."""
-    faults = Faults(path)
-    check_placeholders(text, line, faults, attributes=attributes)
-    return tuple(faults.found)
-
-
-def _locales(words: str) -> list[str]:
-    try:
-        return sorted(tomllib.loads(words))
-    except tomllib.TOMLDecodeError:
-        return []  # told with the texts that need the words

@@ -140,20 +140,24 @@ def component_of(head: Directive, line: int, faults: Faults) -> Component | None
         hint = suggestion(head.name, [*COMPONENTS, "if"])
         if head.name in {"else", "elif"}:
             hint = "it stands in an ::: if, on its level; close what is open above it with :::"
-        faults.error(line, f"{quoted(head.name)} is no block here; {hint}")
+        faults.error(line, f"{quoted(head.name)} is no block here; {hint}", head.name)
         return None
     if head.deep:
-        faults.error(line, "blocks are nested too deep here; end one of them before")
+        faults.error(line, "blocks are nested too deep here; end one of them before", ":::")
     if not head.closed:
-        faults.error(line, f"::: {head.name} is never closed; write ::: in a line where it ends")
+        faults.error(
+            line, f"::: {head.name} is never closed; write ::: in a line where it ends", ":::"
+        )
     _check_argument(head, component, line, faults)
     for name in head.doubles:
         faults.error(
-            line + head.lines[name], f"{quoted(name)} stands here twice; delete one of them"
+            line + head.lines[name], f"{quoted(name)} stands here twice; delete one of them", name
         )
     if "link" in component.keys and head.argument and not head.values.get("link", "").strip():
         faults.error(
-            line, f"{quoted(head.argument)} names a link, and there is none; write link: …"
+            line,
+            f"{quoted(head.argument)} names a link, and there is none; write link: …",
+            head.argument,
         )
     for name in head.values.keys() - component.keys.keys():
         hint = suggestion(name, component.keys) if component.keys else "it has none"
@@ -161,11 +165,14 @@ def component_of(head: Directive, line: int, faults: Faults) -> Component | None
             line + head.lines[name],
             f"{quoted(name)} is not a key of {head.name}; {hint} (if it is text, leave a line empty"
             " before it)",
+            name,
         )
     for name, key in component.keys.items():
         if key.needed and not visible(head.values.get(name, "")):
             faults.error(
-                line + head.lines.get(name, 0), f'{head.name} needs "{name}"; write {key.example}'
+                line + head.lines.get(name, 0),
+                f'{head.name} needs "{name}"; write {key.example}',
+                name if name in head.lines else head.name,
             )
     return component
 
@@ -175,18 +182,21 @@ def _check_argument(head: Directive, component: Component, line: int, faults: Fa
     if component.variants:
         if said and said not in component.variants:
             hint = suggestion(said, component.variants)
-            faults.error(line, f"{quoted(said)} is no kind of {head.name}; {hint}")
+            faults.error(line, f"{quoted(said)} is no kind of {head.name}; {hint}", said)
     elif component.argument:
         if component.named and not said:
-            faults.error(line, f"{head.name} needs a name behind it; write {component.argument}")
+            faults.error(
+                line, f"{head.name} needs a name behind it; write {component.argument}", head.name
+            )
         elif said and not NAME.fullmatch(said):
             named = "for a question" if component.named else "for its link"
             faults.error(
                 line,
                 f"{quoted(said)} is no name {named}; use a-z, 0-9 and -, as in"
                 f" {component.argument}",
+                said,
             )
     elif said:
         faults.error(
-            line, f"{quoted(said)} stands behind {head.name}; write it into a line of its own"
+            line, f"{quoted(said)} stands behind {head.name}; write it into a line of its own", said
         )

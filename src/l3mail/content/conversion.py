@@ -64,7 +64,7 @@ def to_html(filled: str, written: str, faults: Faults) -> str | None:
         faults.error(lines.source(at), f"MJML cannot be read: {error}")
         return None
     for problem in foreign_resources(html):
-        faults.error(lines.holding(problem.where), problem.message)
+        faults.error(lines.holding(problem.where), problem.message, problem.where)
     return None if faults.broken else html
 
 
@@ -73,7 +73,7 @@ def check_piece(filled: str, written: str, faults: Faults) -> None:
     lines = _Lines(filled, written)
     if _elements_known(f"<mjml>{filled}</mjml>", lines, faults):
         for problem in foreign_resources(filled):
-            faults.error(lines.holding(problem.where), problem.message)
+            faults.error(lines.holding(problem.where), problem.message, problem.where)
 
 
 class _Lines:
@@ -103,7 +103,9 @@ class _Lines:
 def _elements_known(mjml: str, lines: _Lines, faults: Faults) -> bool:
     """Read MJML as XML, which mrml does not quite, and hold its elements against our table."""
     if "<!" in re.sub(r"<!--.*?-->", "", mjml, flags=re.DOTALL):
-        faults.error(lines.holding("<!"), "a declaration (<!…>) is not for layouts; delete it")
+        faults.error(
+            lines.holding("<!"), "a declaration (<!…>) is not for layouts; delete it", "<!"
+        )
         return False
     parser = expat.ParserCreate()
     depth_of_raw = 0
@@ -115,21 +117,25 @@ def _elements_known(mjml: str, lines: _Lines, faults: Faults) -> bool:
         if inside or name in _HOLD_HTML:
             depth_of_raw += 1
         if inside and name.startswith("mj"):
-            faults.error(lines.source(at), f"{quoted(name)} may not stand inside text")
+            faults.error(lines.source(at), f"{quoted(name)} may not stand inside text", f"<{name}")
         elif missing := [one for one in _OWN_PICTURES.get(name, ()) if one not in attributes]:
             faults.error(
                 lines.source(at),
                 f"{quoted(name)} needs {missing[0]}, an address of ours; its own picture would come"
                 " from elsewhere",
+                f"<{name}",
             )
         elif name in LACKING:
-            faults.error(lines.source(at), f"{quoted(name)} is not for mails here: {LACKING[name]}")
+            message = f"{quoted(name)} is not for mails here: {LACKING[name]}"
+            faults.error(lines.source(at), message, f"<{name}")
         elif name == "mj-style" and attributes.get("inline"):
             message = '"inline" of mj-style is not for mails here: write style="…" where it belongs'
-            faults.error(lines.source(at), message)
+            faults.error(lines.source(at), message, "inline=")
         elif not inside and name not in ELEMENTS:
             nearest = suggestion(name, ELEMENTS)
-            faults.error(lines.source(at), f"{quoted(name)} is no element here; {nearest}")
+            faults.error(
+                lines.source(at), f"{quoted(name)} is no element here; {nearest}", f"<{name}"
+            )
 
     def ends(_name: str) -> None:
         nonlocal depth_of_raw

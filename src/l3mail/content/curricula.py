@@ -97,13 +97,15 @@ def read_curriculum(
             key = str(fault["loc"][0])
             line = mapped.line(key)
             if fault["type"] == "extra_forbidden":
-                faults.error(line, f"{quoted(key)} is not a key here; {suggestion(key, KEYS)}")
+                faults.error(line, f"{quoted(key)} is not a key here; {suggestion(key, KEYS)}", key)
             elif fault["type"] == "missing":
                 faults.error(1, f'"{key}" is missing; write {key}: {KEYS[key].description}')
             elif fault["type"] == "value_error":
-                faults.error(line, f'"{key}" is {fault.get("ctx", {}).get("error", "wrong")}')
+                message = f'"{key}" is {fault.get("ctx", {}).get("error", "wrong")}'
+                faults.error(line, message, mapped.column(key))
             else:
-                faults.error(line, f'"{key}" should be {KEYS[key].description}')
+                message = f'"{key}" should be {KEYS[key].description}'
+                faults.error(line, message, mapped.column(key))
         return None
     cadence, rules = _time_rules(read, mapped, faults)
     lessons = _order(slug, read, mapped, names, faults)
@@ -147,7 +149,7 @@ def _time_rules(
     try:
         cadence = dict(as_mapping(parse_cadence(read.cadence)))
     except TimeRuleError as error:
-        faults.error(mapped.line("cadence"), str(error))
+        faults.error(mapped.line("cadence"), str(error), mapped.column("cadence"))
     try:
         closed = parse_closed(read.skip_holidays, read.closed)
         if closed.holidays is not None:
@@ -155,7 +157,7 @@ def _time_rules(
         if closed.ranges:
             rules["closed"] = [str(days) for days in closed.ranges]
     except TimeRuleError as error:
-        faults.error(mapped.line(error.key), str(error))
+        faults.error(mapped.line(error.key), str(error), mapped.column(error.key))
     if read.start != "rolling":
         try:
             day = read.start if type(read.start) is date else date.fromisoformat(str(read.start))
@@ -165,11 +167,13 @@ def _time_rules(
             faults.error(
                 mapped.line("start"),
                 f'"start" is {shown}, expected rolling or a day such as 2027-05-03',
+                mapped.column("start"),
             )
     if read.grace is not None:
         grace = parse_duration(read.grace)
         if grace.days > _LONGEST_GRACE_DAYS:
-            faults.error(mapped.line("grace"), '"grace" is more than a year; write less')
+            message = '"grace" is more than a year; write less'
+            faults.error(mapped.line("grace"), message, mapped.column("grace"))
         rules["grace"] = int(grace.total_seconds())
     if read.complete_after is not None:
         rules["complete_after"] = read.complete_after
@@ -183,16 +187,18 @@ def _order(
     chosen = numbered
     if read.lessons is not None:
         found = [_lesson(slug, str(entry), numbered) for entry in read.lessons]
-        for entry, name in zip(read.lessons, found, strict=True):
+        for number, (entry, name) in enumerate(zip(read.lessons, found, strict=True)):
+            line, column = mapped.item("lessons", number)
             if name is None:
                 faults.error(
-                    mapped.line("lessons"),
+                    line,
                     f"{quoted(str(entry))} is no lesson of this course;"
                     f" {suggestion(str(entry), numbered)}",
+                    column,
                 )
+            elif name in found[:number]:
+                faults.error(line, "a lesson is listed twice; keep one", column)
         chosen = [name for name in found if name is not None]
-        if len(set(chosen)) < len(chosen):
-            faults.error(mapped.line("lessons"), "a lesson is listed twice; keep one")
     if not chosen and not faults.broken:
         faults.error(mapped.line("lessons"), "has no lessons; write one as 01-name.md")
     lessons = [(f"{slug}/{name}", "lesson") for name in chosen]
@@ -206,6 +212,7 @@ def _order(
             faults.error(
                 mapped.line("evaluation"),
                 f"{quoted(name)} is no text of this course; {suggestion(name, names)}",
+                mapped.column("evaluation"),
             )
     return tuple(lessons)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from l3mail.content.findings import Finding
+from l3mail.content.findings import Faults
 from l3mail.locales import direction
 
 SETTINGS: Final = "l3mail.toml"
@@ -33,7 +33,8 @@ PAIRS: Final = (
 class Design:
     """What l3mail.toml says; colours by token, empty where a layout's own are kept.
 
-    Logos are links into media/.
+    Logos are links into media/. `written` is l3mail.toml itself, and `lines` say where in it each
+    key stands: ("light", "accent").
     """
 
     light: Mapping[str, str] = field(default_factory=dict)
@@ -42,6 +43,8 @@ class Design:
     claim: str = ""
     logo: str = ""
     logo_dark: str = ""
+    written: str = field(default="", repr=False)
+    lines: Mapping[tuple[str, ...], int] = field(default_factory=dict)
 
 
 def design_values(
@@ -77,20 +80,26 @@ def unreadable(palette: Mapping[str, str]) -> Iterator[tuple[str, str, float]]:
 
 
 def check_palette(
-    name: str, palette: Mapping[str, str], own: Mapping[str, str], path: str, line: int
-) -> list[Finding]:
-    """Faults of `palette`, called light or dark; `own` are the colours l3mail.toml names of it."""
-    return [
-        Finding(
-            SETTINGS if {text, ground} & own.keys() else path,
-            1 if {text, ground} & own.keys() else line,
-            "error",
+    name: str, colours: Mapping[str, str], design: Design, faults: Faults, line: int
+) -> None:
+    """Note what cannot be read in a palette, called light or dark, with the house's own in it.
+
+    It is told where the house's colours stand if one of them takes part, else in the layout's line.
+    """
+    own: Mapping[str, str] = getattr(design, name)
+    palette = {**colours, **own}
+    for text, ground, ratio in unreadable(palette):
+        message = (
             f"{name}: {text} {palette[text]} on {ground} {palette[ground]} has a contrast of"
             f" {ratio:.1f}, needed are {LEAST_CONTRAST}; take a {_way(palette[ground])} {text}, or"
-            f" another {ground}",
+            f" another {ground}"
         )
-        for text, ground, ratio in unreadable(palette)
-    ]
+        said = next((token for token in (text, ground) if token in own), None)
+        if said is None:
+            faults.error(line, message, palette[text], f"{text}:")
+        else:
+            place = design.lines.get((name, said), 1)
+            faults.beside(SETTINGS).error(place, message, own[said], said)
 
 
 def _way(ground: str) -> str:

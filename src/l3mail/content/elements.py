@@ -17,10 +17,13 @@ from l3mail.content.references import References
 from l3mail.errors import quoted
 
 _VAGUE = frozenset(
-    "hier|klicken sie hier|klick hier|mehr|link|here|click here|more|read more|this|weiter".split(
-        "|"
-    )
+    (
+        "hier|hier klicken|klicken sie hier|bitte hier klicken|klick hier|klick|mehr|mehr lesen"
+        "|mehr erfahren|weiter|weiterlesen|link|zum link|dieser link|here|click here|click|more"
+        "|read more|learn more|this|this link"
+    ).split("|")
 )
+"""Words that say the same of every link (WCAG 2.2, success criterion 2.4.4)."""
 
 
 _BLOCKS = frozenset(
@@ -83,11 +86,11 @@ class Elements:
                 return self._element("hr", None)
             case type_ if type_ in {DIRECTIVE, CONDITION}:
                 self.place.refuse(
-                    "a block with ::: may not stand in a list or a quote; end that before"
+                    "a block with ::: may not stand in a list or a quote; end that before", ":::"
                 )
                 return ""
             case "html_block":
-                self.place.refuse("HTML is not read here; write Markdown")
+                self.place.refuse("HTML is not read here; write Markdown", "<")
                 return ""
             case "inline":
                 return self.html_of(node.children)
@@ -132,9 +135,12 @@ class Elements:
                 more = f' href="{html.escape(self.numbered(href, node))}"'
                 return self._element("a", self.html_of(node.children), more)
             case "image":
-                self.place.refuse("an image stands alone; put an empty line before and after it")
+                self.place.refuse(
+                    "an image stands alone; put an empty line before and after it", "!["
+                )
             case "html_inline":
-                self.place.refuse(f"HTML is not read here: {quoted(node.content)}; write Markdown")
+                message = f"HTML is not read here: {quoted(node.content)}; write Markdown"
+                self.place.refuse(message, node.content)
             case _:
                 self.place.refuse(f"{node.type} is not for mails")
         return ""
@@ -148,14 +154,24 @@ class Elements:
         return f"<{tag}{more} />" if inner is None else f"<{tag}{more}>{inner}</{tag}>"
 
     def _judge_words(self, node: SyntaxTreeNode) -> None:
-        words = plain(node.children).strip()
+        written = plain(node.children)
+        words = written.strip()
         if not words:
-            self.place.refuse("this link has no words; write [where it leads](https://…)")
+            self.place.refuse(
+                "this link has no words; write [where it leads](https://…)", f"[{written}]("
+            )
         elif words.casefold().strip(" .!:»>→") in _VAGUE:
-            self.place.warn(f"the link {quoted(words)} does not say where it leads; name its goal")
+            self.place.warn(
+                f"the link {quoted(words)} does not say where it leads; name its goal",
+                f"[{written}](",
+            )
 
     def _judge_level(self, node: SyntaxTreeNode) -> None:
         level = int(node.tag[1])
         if level > self.level + 1:
-            self.place.warn(f"a heading of level {level} follows one of level {self.level}")
+            self.place.warn(
+                f"a heading of level {level} follows one of level {self.level};"
+                f" write {'#' * (self.level + 1)} before it",
+                "#" * level,
+            )
         self.level = level

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Final
 
-from jinja2 import DictLoader, StrictUndefined, Template, TemplateError, TemplateSyntaxError
+from jinja2 import FunctionLoader, StrictUndefined, Template, TemplateError, TemplateSyntaxError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
-from l3mail.content.findings import Faults, Finding, suggestion
+from l3mail.content.findings import Faults, FaultyError, Finding, line_of, suggestion
 from l3mail.content.mappings import split_front_matter
 from l3mail.content.sources import fallbacks
 from l3mail.errors import ContentError, quoted
@@ -36,6 +36,8 @@ _INCLUDED_AS: Final = {
     "css": ("<mj-style>", "</mj-style>"),
 }
 _COLOUR: Final = re.compile(r"#[0-9a-fA-F]{6}")
+_TOML_PLACE: Final = re.compile(r" \(at line (\d+), column (\d+)\)")
+_NAMED: Final = re.compile(r"'(\w+)' is undefined|has no attribute '(\w+)'")
 _IS_WHOLE: Final = "<mjml"
 _TABLES: Final = ("light", "dark", "inline")
 
@@ -53,14 +55,18 @@ class Frame:
     text: str
     origins: tuple[_Origin, ...]
 
-    def told(self, found: Iterable[Finding]) -> list[Finding]:
-        """Findings in lines of the frame, where these were written."""
-        last = len(self.origins) - 1
-        return [
-            replace(fault, path=path, line=line)
-            for fault in found
-            for path, line in [self.origins[min(fault.line - 1, last)]]
-        ]
+    def told(self, found: Iterable[Finding], texts: Mapping[str, str]) -> list[Finding]:
+        """Findings in lines of the frame, where these were written; `texts` are files by path."""
+        written = self.text.split("\n")
+        placed = []
+        for fault in found:
+            at = min(fault.line, len(self.origins)) - 1
+            path, line = self.origins[at]
+            # A line that is put together of two files has no columns of either.
+            whole = written[at] in texts.get(path, "").split("\n")[line - 1 : line]
+            column = fault.column if whole else 0
+            placed.append(replace(fault, path=path, line=line, column=column))
+        return placed
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +184,8 @@ class _Unfolding:
         elif self.length > LARGEST_FRAME:
             fault = "with all it includes this layout is too large; include less"
         if fault:
-            self.found.append(Finding(*here, "error", fault))
+            faults = Faults(here[0], self.found, {here[0]: self.files[within[-1]]})
+            faults.error(here[1], fault, "<mj-include")
             return
         before, after = _INCLUDED_AS[kind]
         self._put(before, *here)
@@ -202,28 +209,29 @@ class _Unfolding:
 @lru_cache(maxsize=64)
 def _tables(file: str, text: str) -> tuple[Mapping[str, Mapping[str, str]], Mapping[str, int]]:
     """The colours and styles above a file's MJML, and their lines; raises ContentError."""
-    faults = Faults(f"{FOLDER}/{file}")
+    faults = Faults(f"{FOLDER}/{file}", texts={f"{FOLDER}/{file}": text})
     mapped, _, _ = split_front_matter(text, faults)
     for key, table in mapped.values.items():
         line = mapped.line(key)
         if key not in _TABLES:
-            faults.error(line, f"{quoted(key)} is not a key here; {suggestion(key, _TABLES)}")
+            faults.error(line, f"{quoted(key)} is not a key here; {suggestion(key, _TABLES)}", key)
         elif not isinstance(table, dict) or not all(
             isinstance(part, str) for pair in table.items() for part in pair
         ):
-            faults.error(line, f'"{key}" should be a table of texts')
+            message = f'"{key}" should be a table of texts'
+            faults.error(line, message, mapped.column(key))
         elif key != "inline":
             for token, colour in table.items():
                 if not _COLOUR.fullmatch(colour):
                     message = f'{token} is {quoted(colour)}, no colour; write it like "#0b5f5a"'
-                    faults.error(line, message)
+                    faults.error(line, message, colour, f"{token}:")
     if faults.broken:
-        raise ContentError("\n".join(map(str, faults.found)))
+        raise FaultyError(faults.found)
     return mapped.values, {key: mapped.line(key) for key in mapped.values}
 
 
 def read_words(text: str, locale: str, workspace_locale: str) -> dict[str, str]:
-    """The words of a locale, each from the nearest locale that has it; raises ContentError."""
+    """The words of a locale, each from the nearest locale that has it; raises FaultyError."""
     return dict(_read_words(text, locale, workspace_locale))
 
 
@@ -232,12 +240,16 @@ def _read_words(text: str, locale: str, workspace_locale: str) -> dict[str, str]
     try:
         tables: dict[str, Any] = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ContentError(f"{WORDS}: {error}") from error
+        found = _TOML_PLACE.search(str(error))
+        line, column = (int(found[1]), int(found[2])) if found else (text.count("\n") + 1, 0)
+        message = f'{_TOML_PLACE.sub("", str(error))}; write a line such as view = "…"'
+        raise FaultyError([Finding(WORDS, line, "error", message, column=column)]) from error
     words: dict[str, str] = {}
     for tag in [*fallbacks(locale), *fallbacks(workspace_locale), *sorted(tables)]:
         table = tables.get(tag, {})
         if not isinstance(table, dict) or not all(isinstance(v, str) for v in table.values()):
-            raise ContentError(f'{WORDS}: [{tag}] should hold lines such as view = "…"')
+            message = f'[{tag}] should hold lines such as view = "…"'
+            raise FaultyError([Finding(WORDS, line_of(f"[{tag}", text), "error", message)])
         words = table | words
     return words
 
@@ -255,9 +267,13 @@ def fill_frame(
             return _frame(text, escape=escape).render(values)
         return _environment(escape=escape, files=files).from_string(text).render(values)
     except TemplateSyntaxError as error:
-        faults.error(error.lineno, f"Jinja cannot read this: {error.message}")
+        own = faults if error.name is None else faults.beside(f"{FOLDER}/{error.name}")
+        own.error(error.lineno, f"Jinja cannot read this: {error.message}")
     except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
-        faults.error(_line_of(error), f"this marker fails: {error}")
+        line, file = _place_of(error, files)
+        own = faults if file is None else faults.beside(f"{FOLDER}/{file}")
+        named = _NAMED.search(str(error))
+        own.error(line, f"this marker fails: {error}", named[named.lastindex or 0] if named else "")
     return None
 
 
@@ -272,7 +288,8 @@ def _environment(*, escape: bool, files: Mapping[str, str]) -> ImmutableSandboxe
         undefined=StrictUndefined,
         autoescape=escape,
         keep_trailing_newline=True,
-        loader=DictLoader(dict(files)),
+        # A file's name as its own: what fails in it is told there.
+        loader=FunctionLoader(lambda name: (files[name], name, None) if name in files else None),
     )
 
 
@@ -282,15 +299,16 @@ def _frame(text: str, *, escape: bool) -> Template:
     return _environment(escape=escape, files={}).from_string(text)
 
 
-def _line_of(error: BaseException) -> int:
-    """The template's line in a traceback that Jinja has rewritten."""
-    line = 1
+def _place_of(error: BaseException, files: Mapping[str, str]) -> tuple[int, str | None]:
+    """The template's line in a traceback that Jinja has rewritten, and its file if included."""
+    place: tuple[int, str | None] = (1, None)
     trace = error.__traceback__
     while trace is not None:
-        if trace.tb_frame.f_code.co_filename == "<template>":
-            line = trace.tb_lineno
+        file = trace.tb_frame.f_code.co_filename
+        if file == "<template>" or file in files:
+            place = (trace.tb_lineno, file if file in files else None)
         trace = trace.tb_next
-    return line
+    return place
 
 
 def marked(mjml: str) -> Markup:

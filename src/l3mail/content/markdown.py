@@ -145,6 +145,14 @@ def plain(nodes: Sequence[SyntaxTreeNode]) -> str:
     )
 
 
+def first_words(node: SyntaxTreeNode) -> str:
+    """What the first line of a block says, as it was typed; ":::" of a directive."""
+    if node.type == DIRECTIVE:
+        return ":::"
+    inline = next((part for part in node.walk() if part.type == "inline"), None)
+    return inline.content.partition("\n")[0] if inline else ""
+
+
 def _parser(sentinels: Sentinels) -> MarkdownIt:
     # HTML is parsed to be refused where it stands; left off, it would show as text in the mail.
     parser = MarkdownIt("commonmark", {"html": True, "maxNesting": 2 * DEEPEST})

@@ -182,13 +182,15 @@ def read_matter(kind: Kind, mapped: Mapped, faults: Faults) -> Matter:
             line = mapped.line(key)
             if fault["type"] == "extra_forbidden":
                 hint = suggestion(key, keys)
-                faults.error(line, f"{quoted(key)} is not a key here; {hint}")
+                faults.error(line, f"{quoted(key)} is not a key here; {hint}", key)
             elif fault["type"] == "value_error":
                 reason = fault.get("ctx", {}).get("error", fault["msg"])
-                faults.error(line, f'"{key}" is {_shown(fault["input"])}, {reason}')
+                shown = _shown(fault["input"])
+                faults.error(line, f'"{key}" is {shown}, {reason}', mapped.column(key))
             else:
                 expected = keys[key].description
-                faults.error(line, f'"{key}" is {_shown(fault["input"])}, expected {expected}')
+                message = f'"{key}" is {_shown(fault["input"])}, expected {expected}'
+                faults.error(line, message, mapped.column(key))
         faulty = {fault["loc"][0] for fault in error.errors()}
         sound = {key: mapped.values.get(key) for key in {"subject", "draft"} - faulty}
         return _salvaged(model, {key: value for key, value in sound.items() if value is not None})
@@ -214,22 +216,25 @@ def _check_trigger(matter: LifecycleMatter, mapped: Mapped, faults: Faults) -> N
         if key not in mapped.values:
             line = mapped.line("trigger")
             example = {"on": '"09-08"', "after": '"2d"', "of": '"kurs/02-video"'}[key]
-            faults.error(line, f'trigger {trigger} needs "{key}"; write {key}: {example}')
+            message = f'trigger {trigger} needs "{key}"; write {key}: {example}'
+            faults.error(line, message, mapped.column("trigger"))
     if matter.valid_for is not None and not parse_duration(matter.valid_for):
         faults.error(
             mapped.line("valid_for"),
             f'"valid_for" is {quoted(matter.valid_for)}, so it would be too late at once;'
             ' write a span such as "1d"',
+            mapped.column("valid_for"),
         )
     if trigger == "inactive" and matter.after and parse_duration(matter.after) < timedelta(days=1):
         faults.error(
             mapped.line("after"),
             f'"after" is {quoted(matter.after)}, and silence is counted in days; write "90d"',
+            mapped.column("after"),
         )
     for key in _MAKES_NO_SENSE[trigger]:
         if key in mapped.values:
             faults.error(
-                mapped.line(key), f'"{key}" says nothing to trigger {trigger}; delete the line'
+                mapped.line(key), f'"{key}" says nothing to trigger {trigger}; delete the line', key
             )
 
 

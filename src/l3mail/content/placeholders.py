@@ -82,10 +82,14 @@ def check_placeholders(
         if found["comment"]:
             continue
         if "\n" in piece:
-            faults.error(at, "a placeholder or tag must fit into one line; join the lines")
+            faults.error(
+                at,
+                "a placeholder or tag must fit into one line; join the lines",
+                piece.partition("\n")[0],
+            )
         name = tag_name(piece) if found["tag"] else ""
         if found["tag"] and name not in TAGS:
-            faults.error(at, f"{{% {name} %}} is not for texts; {suggestion(name, TAGS)}")
+            faults.error(at, f"{{% {name} %}} is not for texts; {suggestion(name, TAGS)}", piece)
     _check_pairs(text, line, faults)
     if len(faults.found) > before:
         return False
@@ -93,54 +97,60 @@ def check_placeholders(
         tree = Environment(autoescape=True).parse(text)
     except (TemplateSyntaxError, RecursionError) as error:
         at = getattr(error, "lineno", 1)
-        shown = _piece_at(text, at)
+        piece = next(iter(_pieces(text).get(at, ())), "")
         faults.error(
             line + at - 1,
-            f"{shown} cannot be read; write it like {{{{ greeting }}}},"
-            ' {{ first_name|default("…") }} or {% if district %}',
+            f"{quoted(piece[:60]) if piece else 'this'} cannot be read; write it like"
+            ' {{ greeting }}, {{ first_name|default("…") }} or {% if district %}',
+            piece,
         )
         return False
-    _Reader(faults, line - 1, attributes, in_course=in_course, compiled=compiled).read(tree)
+    reader = _Reader(faults, line - 1, attributes, in_course=in_course, compiled=compiled)
+    reader.pieces = _pieces(text)
+    reader.read(tree)
     return True
 
 
 def _check_pairs(text: str, line: int, faults: Faults) -> None:
     """Note what was opened and never closed, in the words of who wrote it."""
-    blank = PIECE.sub(lambda found: "\n" * found[0].count("\n") or " ", text)
+    blank = PIECE.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text)
     for found in _OPENED.finditer(blank):
         at = line + blank.count("\n", 0, found.start())
         faults.error(
             at,
             f'"{found[0]}" has no "{_CLOSED[found[0]]}" behind it in this line;'
             f" write it like {_CLOSED_EXAMPLE[found[0]]}",
+            text[found.start() :].partition("\n")[0],
         )
-    waiting: list[tuple[str, int]] = []
+    waiting: list[tuple[str, int, str]] = []
     for found in PIECE.finditer(text):
         name = tag_name(found[0]) if found["tag"] else ""
         at = line + text.count("\n", 0, found.start())
         if name in {"if", "for"}:
-            waiting.append((name, at))
+            waiting.append((name, at, found[0]))
         elif name.startswith("end"):
             opening = name.removeprefix("end")
             if not waiting or waiting[-1][0] != opening:
-                faults.error(at, f"{{% {name} %}} has no {{% {opening} … %}} before it; delete it")
+                faults.error(
+                    at, f"{{% {name} %}} has no {{% {opening} … %}} before it; delete it", found[0]
+                )
                 return
             waiting.pop()
         elif name in {"else", "elif"} and not waiting:
-            faults.error(at, f"{{% {name} %}} has no {{% if … %}} before it; delete it")
+            faults.error(at, f"{{% {name} %}} has no {{% if … %}} before it; delete it", found[0])
             return
-    for name, at in waiting:
-        faults.error(
-            at, f"{{% {name} … %}} has no {{% end{name} %}}; write one where the part ends"
-        )
+    for name, at, piece in waiting:
+        message = f"{{% {name} … %}} has no {{% end{name} %}}; write one where the part ends"
+        faults.error(at, message, piece)
 
 
-def _piece_at(text: str, at: int) -> str:
-    """The placeholder or tag of a line, as far as it can be shown."""
-    for found in PIECE.finditer(text):
-        if text.count("\n", 0, found.start()) + 1 == at and not found["comment"]:
-            return quoted(found[0][:60])
-    return "this"
+def _pieces(text: str) -> dict[int, list[str]]:
+    """The placeholders and tags of each line that has any."""
+    found: dict[int, list[str]] = {}
+    for piece in PIECE.finditer(text):
+        if not piece["comment"]:
+            found.setdefault(text.count("\n", 0, piece.start()) + 1, []).append(piece[0])
+    return found
 
 
 COUNTED: Final = frozenset({"done", "days", "together"})
@@ -178,9 +188,16 @@ class _Reader:
     guarded: list[tuple[str, ...]] = field(default_factory=list)
     own: list[str] = field(default_factory=list)
     loops: int = 0
+    pieces: Mapping[int, list[str]] = field(default_factory=dict)
 
-    def error(self, node: nodes.Node, message: str) -> None:
-        self.faults.error(self.offset + node.lineno, message)
+    def error(self, node: nodes.Node, message: str, at: str = "") -> None:
+        line = self.offset + node.lineno
+        self.faults.error(line, message, at, self._around(node, at))
+
+    def _around(self, node: nodes.Node, at: str) -> str:
+        """The piece of its line that holds these words; else the first one."""
+        on_line = self.pieces.get(node.lineno, [])
+        return next((piece for piece in on_line if at and at in piece), "".join(on_line[:1]))
 
     @contextmanager
     def knowing(self, paths: list[tuple[str, ...]]) -> Iterator[None]:
@@ -205,7 +222,7 @@ class _Reader:
             case nodes.Test():
                 if node.name not in TESTS:
                     hint = suggestion(node.name, TESTS)
-                    self.error(node, f'"is {node.name}" is not known here; {hint}')
+                    self.error(node, f'"is {node.name}" is not known here; {hint}', node.name)
                 self._below(node)
             case nodes.Call():
                 self._call(node)
@@ -243,7 +260,11 @@ class _Reader:
             and node.iter.node.name == "range"
         )
         if not small:
-            self.error(node, "a loop goes over a list written here, range(n) or streams")
+            self.error(
+                node,
+                "a loop goes over a list written here, range(n) or streams",
+                ".".join(_path(node.iter) or ()),
+            )
         if node.recursive:
             self.error(node, "a loop may not call itself")
         if self.loops >= DEEPEST_LOOP:
@@ -253,7 +274,7 @@ class _Reader:
         if isinstance(node.target, nodes.Name):
             targets.append(node.target.name)
         for name in OURS.intersection(targets):
-            self.error(node, f"{quoted(name)} has a meaning of its own; call it otherwise")
+            self.error(node, f"{quoted(name)} has a meaning of its own; call it otherwise", name)
         taken = [*targets, "loop"]
         self.own.extend(taken)
         self.loops += 1
@@ -266,20 +287,22 @@ class _Reader:
         name = node.node.name if isinstance(node.node, nodes.Name) else None
         if name != "range":
             shown = name or ".".join(_path(node.node) or ("this",))
-            self.error(node, f"{quoted(shown)} is not a function here; the only one is range(n)")
+            self.error(
+                node, f"{quoted(shown)} is not a function here; the only one is range(n)", shown
+            )
         for part in [*node.args, *node.kwargs]:
             if not isinstance(part, nodes.Const) or not isinstance(part.value, int):
-                self.error(node, "range() takes whole numbers")
+                self.error(node, "range() takes whole numbers", "range")
             elif abs(part.value) > LONGEST_LOOP:
-                self.error(node, f"range() goes to {LONGEST_LOOP} at most")
+                self.error(node, f"range() goes to {LONGEST_LOOP} at most", "range")
 
     def _filter(self, node: nodes.Filter) -> None:
         if node.name not in FILTERS:
             hint = suggestion(node.name, FILTERS)
-            self.error(node, f'"|{node.name}" is not a filter here; {hint}')
-        saves = node.name == "default" and bool(node.args)
+            self.error(node, f'"|{node.name}" is not a filter here; {hint}', node.name)
+        saves = node.name == "default"  # without a text it has a fault of its own
         if node.name == "default" and not node.args:
-            self.error(node, '|default needs a text, such as |default("liebe Leserin")')
+            self.error(node, '|default needs a text, such as |default("liebe Leserin")', "default")
         below = node.node
         if below is not None:
             with self.knowing(_mentioned(below) if saves else []):
@@ -297,11 +320,15 @@ class _Reader:
         shown = ".".join(path)
         if path[0] in self.own and path[0] != "loop":
             if len(path) > 1:
-                self.error(node, f"{quoted(shown)} is not known here; write {{{{ {path[0]} }}}}")
+                self.error(
+                    node, f"{quoted(shown)} is not known here; write {{{{ {path[0]} }}}}", shown
+                )
             return
         known = NAMES | set(self.own)
         if path[0] not in known:
-            self.error(node, f"{quoted(shown)} is no placeholder; {suggestion(path[0], known)}")
+            self.error(
+                node, f"{quoted(shown)} is no placeholder; {suggestion(path[0], known)}", shown
+            )
             return
         parts = self.attributes if path[0] == "attrs" else PARTS.get(path[0])
         if not self._parts_known(node, path, parts):
@@ -311,11 +338,12 @@ class _Reader:
                 node,
                 f'{quoted(shown)} can be empty; write {{{{ {shown}|default("…") }}}}'
                 f" or put it inside {{% if {shown} %}}",
+                shown,
             )
         if path[0] == "course" and not self.in_course and path not in self.guarded:
-            self.faults.warn(
-                self.offset + node.lineno, f"{quoted(shown)} is empty outside a course"
-            )
+            message = f"{quoted(shown)} is empty outside a course"
+            around = self._around(node, shown)
+            self.faults.warn(self.offset + node.lineno, message, shown, around)
 
     def _parts_known(
         self, node: nodes.Node, path: tuple[str, ...], parts: frozenset[str] | None
@@ -323,18 +351,20 @@ class _Reader:
         shown = ".".join(path)
         if parts is None:
             if len(path) > 1:
-                self.error(node, f"{quoted(shown)} is no placeholder; write {{{{ {path[0]} }}}}")
+                self.error(
+                    node, f"{quoted(shown)} is no placeholder; write {{{{ {path[0]} }}}}", shown
+                )
                 return False
             return True
         if len(path) == 1:
             hint = suggestion("", parts) if parts else "declare it in l3mail.toml, [attributes.…]"
-            self.error(node, f"{quoted(shown)} has parts, name one; {hint}")
+            self.error(node, f"{quoted(shown)} has parts, name one; {hint}", shown)
             return False
         if path[1] not in parts or len(path) > 2:
             hint = suggestion(shown, (f"{path[0]}.{part}" for part in parts))
             if not parts:
                 hint = f"declare it in l3mail.toml, [attributes.{path[1]}]"
-            self.error(node, f"{quoted(shown)} is no placeholder; {hint}")
+            self.error(node, f"{quoted(shown)} is no placeholder; {hint}", shown)
             return False
         return True
 

@@ -1,6 +1,7 @@
 """Where a text is being read: what is wrong there is told with its place.
 
-Owns the line a fault is noted at. Knows no Markdown but the lines of its nodes.
+Owns the line a fault is noted at; its column is found by the piece it is about. Knows no Markdown
+but the lines of its nodes.
 """
 
 from dataclasses import dataclass
@@ -30,10 +31,10 @@ class Place:
         """Where a node begins."""
         return self.first_line + (0 if node.is_root or not node.map else node.map[0])
 
-    def refuse(self, message: str) -> None:
-        """Note an error here."""
-        self.faults.error(self.line, message)
+    def refuse(self, message: str, at: str = "") -> None:
+        """Note an error here; `at` is the piece of the line that it is about."""
+        self.faults.error(self.line, message, at)
 
-    def warn(self, message: str) -> None:
+    def warn(self, message: str, at: str = "") -> None:
         """Note here what a careful editor would mend."""
-        self.faults.warn(self.line, message)
+        self.faults.warn(self.line, message, at)

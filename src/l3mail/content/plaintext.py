@@ -177,5 +177,5 @@ class TextWriter:
         return self.references.written(url, str(node.attrs.get("title", "")) or None)
 
 
-def _say_nothing(_fault: str) -> None:
+def _say_nothing(_fault: str, _at: str = "", /) -> None:
     pass

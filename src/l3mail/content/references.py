@@ -6,6 +6,7 @@ Owns the judgement of a written link and what is put in its place. Looks at no p
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from l3mail.content.images import Medium
 from l3mail.content.links import fault_of, is_numbered, place_of
@@ -14,7 +15,12 @@ from l3mail.content.questions import Question
 from l3mail.content.sentinels import Sentinels
 from l3mail.errors import ContentError, quoted
 
-Refuse = Callable[[str], None]
+
+class Refuse(Protocol):
+    """Takes what is wrong, and `at`, the piece of the line it is about."""
+
+    def __call__(self, message: str, at: str = "", /) -> None: ...  # noqa: D102 - said above
+
 
 _TRUSTED_START = re.compile(r"\{\{\s*(?:links\.\w+|base_url|impressum\.privacy_url)\s*\}\}")
 
@@ -48,7 +54,7 @@ class References:
     def target(self, url: str, refuse: Refuse) -> str | None:
         """Where a written address leads."""
         if not url.isprintable() or " " in url:
-            refuse(f"{quoted(url)} has a blank or a hidden sign in it; an address has none")
+            refuse(f"{quoted(url)} has a blank or a hidden sign in it; an address has none", url)
             return None
         scheme, colon, rest = url.partition(":")
         if scheme == "interest" and colon:
@@ -57,22 +63,26 @@ class References:
             medium = self.medium(url, refuse, image=False)
             return None if medium is None else self.address_of(medium)
         if self.sentinels.any_tag.search(url):
-            refuse("a tag may not stand inside a link; put {% if %} around the whole link")
+            refuse("a tag may not stand inside a link; put {% if %} around the whole link", url)
             return None
         piece = self.sentinels.first_piece(url)
         if piece is not None:
             if not _TRUSTED_START.fullmatch(piece):
-                refuse(f"{piece} decides where this link leads; begin it with https:// or links.…")
+                refuse(
+                    f"{piece} decides where this link leads; begin it with https:// or links.…", url
+                )
                 return None
         elif (fault := fault_of(url, self.sentinels)) is not None:
-            refuse(fault)
+            refuse(fault, url)
             return None
         return url
 
     def interest(self, name: str, refuse: Refuse) -> str | None:
         """Where somebody says that something interests them."""
         if not NAME.fullmatch(name):
-            refuse(f"{quoted(name)} is no name of an interest; use a-z, 0-9 and -")
+            refuse(
+                f"{quoted(name)} is no name of an interest; use a-z, 0-9 and -", name or "interest:"
+            )
             return None
         if name not in self.interests:
             self.interests.append(name)
@@ -81,7 +91,10 @@ class References:
     def question(self, question: Question, refuse: Refuse) -> dict[str, str]:
         """Where each answer to a question leads, by its value."""
         if any(question.name == known.name for known in self.questions):
-            refuse(f"this text has a question {quoted(question.name)} already; name one otherwise")
+            refuse(
+                f"this text has a question {quoted(question.name)} already; name one otherwise",
+                question.name,
+            )
         self.questions.append(question)
         page = self.sentinels.hide(f"{{{{ links.{question.kind} }}}}") + f"?of={question.name}"
         return {option.value: f"{page}&pick={option.value}" for option in question.options}
@@ -91,7 +104,7 @@ class References:
         try:
             medium = self.find(link, image=image)
         except ContentError as error:
-            refuse(str(error))
+            refuse(str(error), link)
             return None
         if medium not in self.media:
             self.media.append(medium)
@@ -100,7 +113,7 @@ class References:
     def picture(self, link: str, refuse: Refuse) -> Medium | None:
         """An image of media/; foreign ones are refused."""
         if not link.startswith("media/"):
-            refuse(f"{quoted(link)} is a foreign image; put it into media/")
+            refuse(f"{quoted(link)} is a foreign image; put it into media/", link)
             return None
         return self.medium(link, refuse, image=True)
 
@@ -111,7 +124,7 @@ class References:
     def number(self, url: str, name: str | None, refuse: Refuse) -> str:
         """What is written for an address: its placeholder, if the link gets a number."""
         if name is not None and not NAME.fullmatch(name):
-            refuse(f"{quoted(name)} should be the link's name; use a-z, 0-9 and -")
+            refuse(f"{quoted(name)} should be the link's name; use a-z, 0-9 and -", name)
         if not is_numbered(url, self.sentinels):
             return url
         entry = (url, name)

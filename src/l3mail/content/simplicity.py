@@ -86,10 +86,13 @@ def judge_words(text: str, line: int, faults: Faults) -> None:
                 line + offset,
                 f"the sentence {quoted(begin + ' …')} has {len(words)} words, easy ones have"
                 f" {MOST_WORDS} at most; make two of it",
+                sentence.strip().partition("\n")[0],
             )
         for word in words:
             if easier := EASIER.get(word.casefold()):
-                faults.warn(line + offset, f"{quoted(word)} is a hard word; write {quoted(easier)}")
+                faults.warn(
+                    line + offset, f"{quoted(word)} is a hard word; write {quoted(easier)}", word
+                )
 
 
 def _sentences(text: str) -> Iterator[tuple[int, str]]:

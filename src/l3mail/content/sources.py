@@ -8,10 +8,12 @@ import difflib
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
+from l3mail.content.clients import CLIENTS
 from l3mail.content.curricula import Curriculum, read_curriculum
-from l3mail.content.designs import Design
+from l3mail.content.designs import SETTINGS, Design
 from l3mail.content.findings import Faults, Finding
 from l3mail.content.mappings import Mapped, read_mapping, split_front_matter
 from l3mail.content.matter import NAME, Kind, Matter, read_matter
@@ -60,7 +62,8 @@ class Library:
 
     `attributes` and `streams` are names from l3mail.toml; `locale` is the workspace's own.
     `layouts`, `components` and `documents` are the texts of these folders of templates/ by file
-    name, `words` that of words.toml. `house` is who writes.
+    name, `words` that of words.toml. `house` is who writes; `clients` are the mail programs that
+    are asked after.
     """
 
     folder: Path
@@ -75,9 +78,18 @@ class Library:
     components: dict[str, str] = field(default_factory=dict)
     design: Design = field(default_factory=Design)
     words: str = ""
+    clients: frozenset[str] = frozenset(CLIENTS)
     findings: tuple[Finding, ...] = ()
     house: str = ""
     documents: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def texts(self) -> dict[str, str]:
+        """Every file that was read, whole, by its path."""
+        frames = {f"templates/layouts/{name}": text for name, text in self.layouts.items()}
+        frames |= {f"templates/components/{name}": text for name, text in self.components.items()}
+        own = {"templates/words.toml": self.words, SETTINGS: self.design.written}
+        return frames | own | {source.path: source.text for source in self.sources}
 
     def find(self, name: str, locale: str | None = None) -> Source:
         """The text of a slug or a file's path; raises ContentError with the nearest known one."""
@@ -132,6 +144,7 @@ def read_library(
     streams: frozenset[str] = frozenset(),
     design: Design | None = None,
     house: str = "",
+    clients: Collection[str] = CLIENTS,
 ) -> Library:
     """Read a workspace's texts; what can't be read is a finding, not an exception."""
     shelf = _Shelf(folder.resolve(), locale, attributes)
@@ -158,6 +171,7 @@ def read_library(
         layouts=layouts,
         components=components,
         design=design or Design(),
+        clients=frozenset(clients),
         words=(shelf.read(words[0]) or "") if words else "",
         findings=tuple(shelf.findings),
         house=house,
@@ -210,6 +224,10 @@ class _Shelf:
     def shown(self, path: Path) -> str:
         return path.relative_to(self.folder).as_posix()
 
+    def faults_of(self, path: Path, text: str) -> Faults:
+        """Where the faults of one file are noted."""
+        return Faults(self.shown(path), texts={self.shown(path): text})
+
     def refuse(self, path: Path, message: str, severity: str = "error") -> None:
         faults = Faults(self.shown(path))
         (faults.error if severity == "error" else faults.warn)(1, message)
@@ -257,9 +275,10 @@ class _Shelf:
                 return None
             text = path.read_bytes().decode("utf-8-sig")
         except UnicodeDecodeError as error:
-            line = error.object.count(b"\n", 0, error.start) + 1
+            sound = error.object[: error.start].decode("utf-8-sig")
+            line, column = sound.count("\n") + 1, len(sound) - sound.rfind("\n")
             faults = Faults(self.shown(path))
-            faults.error(line, "this line is not UTF-8 text; save the file as UTF-8")
+            faults.error(line, "this line is not UTF-8 text; save the file as UTF-8", column)
             self.findings += faults.found
             return None
         except OSError as error:
@@ -274,6 +293,7 @@ class _Shelf:
             faults.error(
                 text.count("\n", 0, odd.start()) + 1,
                 f"a hidden sign stands here (U+{ord(odd[0]):04X}); delete it",
+                odd.start() - text.rfind("\n", 0, odd.start()),
             )
             self.findings += faults.found
             return None
@@ -300,7 +320,7 @@ class _Shelf:
         text = self.read(path) if self._inside(path) else None
         if text is None:
             return
-        faults = Faults(self.shown(path))
+        faults = self.faults_of(path, text)
         mapped = read_mapping(text, faults)
         if not faults.broken:
             own = [s for s in self.sources if s.course == folder.name]
@@ -349,7 +369,7 @@ class _Shelf:
         named = self._named(path)
         if named is None:
             return
-        faults = Faults(self.shown(path))
+        faults = self.faults_of(path, named[2])
         wording = read_wording(*named, streams=streams, faults=faults)
         self.findings += faults.found
         if wording is not None:
@@ -360,7 +380,7 @@ class _Shelf:
         if named is None:
             return
         name, locale, text = named
-        faults = Faults(self.shown(path))
+        faults = self.faults_of(path, text)
         mapped, body, begins = split_front_matter(text, faults)
         matter = read_matter(kind, mapped, faults)
         self.sources.append(

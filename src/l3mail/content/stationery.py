@@ -4,12 +4,12 @@ Owns that a whole page comes of it or the faults that keep it from being one.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from l3mail.content.conversion import to_html
 from l3mail.content.designs import Design, design_values
-from l3mail.content.findings import Faults, Finding
+from l3mail.content.findings import Faults, FaultyError, Finding
 from l3mail.content.layouts import FOLDER, Layout, fill_frame, marked, read_layout, read_words
 from l3mail.content.sources import Library
 from l3mail.errors import ContentError
@@ -25,6 +25,7 @@ class Stationery:
     design: Design
     words: Mapping[str, str]
     locale: str
+    texts: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def light(self) -> Mapping[str, str]:
@@ -40,7 +41,8 @@ class Stationery:
 
     def written(self, title: str, body: str) -> tuple[str | None, list[Finding]]:
         """The page, None where the layout has faults, and these."""
-        faults, frame = Faults(self.layout.path), self.layout.mjml.text
+        frame = self.layout.mjml.text
+        faults = Faults(self.layout.path, texts={self.layout.path: frame})
         values = {
             **design_values(self.design, self.layout.light, self.layout.dark, self.locale),
             "words": self.words,
@@ -52,7 +54,7 @@ class Stationery:
         }
         filled = fill_frame(self.layout.path, frame, values, files={}, faults=faults)
         html = None if filled is None else to_html(filled, frame, faults)
-        found = [*self.layout.findings, *self.layout.mjml.told(faults.found)]
+        found = [*self.layout.findings, *self.layout.mjml.told(faults.found, self.texts)]
         return (None if found else html), found
 
 
@@ -62,6 +64,8 @@ def check_stationery(library: Library) -> list[Finding]:
         return []
     try:
         return stationery(library, library.locale).written("", "<p>…</p>")[1]
+    except FaultyError as error:
+        return list(error.findings)
     except ContentError as error:
         return [Finding(f"{FOLDER}/{LAYOUT}.mjml", 1, "error", str(error))]
 
@@ -70,4 +74,4 @@ def stationery(library: Library, locale: str) -> Stationery:
     """A workspace's own; raises ContentError where its layout or words cannot be read."""
     layout = read_layout(LAYOUT, library.layouts)
     words = read_words(library.words, locale, library.locale)
-    return Stationery(layout, library.design, words, locale)
+    return Stationery(layout, library.design, words, locale, library.texts)

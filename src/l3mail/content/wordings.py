@@ -4,6 +4,7 @@ Owns which names there may be and what a wording must look like. When one is in 
 elsewhere: a changed text leaves old proofs as they were.
 """
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -37,8 +38,12 @@ def read_wording(
         faults.error(1, "is empty; write what people agree to, or delete the file")
     elif len(words) > LONGEST_WORDING:
         faults.error(1, f"is longer than {LONGEST_WORDING:,} characters; nobody can agree to that")
-    elif "{{" in words or "{%" in words:
-        faults.error(1, "holds a placeholder; what people agree to must be the same for everybody")
+    elif found := re.search(r"\{[{%]", text):
+        line = text.count("\n", 0, found.start()) + 1
+        column = found.start() - text.rfind("\n", 0, found.start())
+        faults.error(
+            line, "holds a placeholder; what people agree to must be the same for everybody", column
+        )
     else:
         return Wording(name, locale, words, faults.path)
     return None

@@ -12,6 +12,7 @@ from l3mail.settings.reading import (
     find_workspace,
     load_settings,
     load_whereabouts,
+    written_in,
 )
 from l3mail.settings.sections import (
     DATABASE_FILE,
@@ -19,6 +20,7 @@ from l3mail.settings.sections import (
     Alerts,
     Attribute,
     DatabaseSection,
+    Design,
     Impressum,
     Log,
     Mailbox,
@@ -64,6 +66,7 @@ __all__ = [
     "Alerts",
     "Attribute",
     "DatabaseSection",
+    "Design",
     "Impressum",
     "Log",
     "Mailbox",
@@ -93,4 +96,5 @@ __all__ = [
     "sync_folder",
     "unready",
     "write_durably",
+    "written_in",
 ]

@@ -197,6 +197,12 @@ def _says_where(value: Any) -> bool:
     return isinstance(value, str) and _PLACE.search(value) is not None
 
 
+def written_in(workspace: Path) -> tuple[str, dict[tuple[str, ...], int]]:
+    """What `l3mail.toml` says as it was typed, and the line of each of its keys; it is sound."""
+    text = _read(workspace / FILE)
+    return text, _lines(text)
+
+
 def _given(environ: Mapping[str, str]) -> dict[str, str]:
     return {variable: value for variable, value in environ.items() if value.strip()}
 

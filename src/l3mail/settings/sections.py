@@ -26,6 +26,7 @@ from pydantic import (
 )
 
 from l3mail.errors import printable
+from l3mail.settings.programs import MAIL_PROGRAMS, MailProgram
 
 DATABASE_FILE = "l3mail.sqlite3"
 
@@ -395,6 +396,12 @@ class Design(_Section):
     dark: Palette = Palette()
 
 
+class Check(_Section):
+    """`[check]`: the mail programs whose readers `l3mail check` looks after."""
+
+    clients: tuple[MailProgram, ...] = _key(MAIL_PROGRAMS, "a list of mail programs", ["gmail"])
+
+
 class Log(_Section):
     """`[log]`: how lines are written."""
 
@@ -428,6 +435,7 @@ class Sections(_Section):
     tracking: Tracking = Tracking()
     log: Log = Log()
     design: Design = Design()
+    check: Check = Check()
 
 
 class Settings(Sections):

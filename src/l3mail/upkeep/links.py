@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from http.client import HTTPException
 
 from l3mail.content import Finding, Text
-from l3mail.content.findings import line_of
+from l3mail.content.findings import place_of
 from l3mail.errors import printable
 
 AT_ONCE = 8
@@ -28,10 +28,10 @@ def look(
     texts: Iterable[Text], tell: Callable[[float], None], seconds: float = SECONDS
 ) -> list[Finding]:
     """Ask each address of the texts' numbered links once; `tell` hears which share is done."""
-    places: dict[str, list[tuple[str, int]]] = {}
+    places: dict[str, list[tuple[str, int, int]]] = {}
     for text in texts:
         for url, _ in text.links:
-            place = (text.source.path, line_of(url, text.source.text))
+            place = (text.source.path, *place_of(url, text.source.text))
             places.setdefault(url, []).append(place)
     found: list[Finding] = []
     with ThreadPoolExecutor(AT_ONCE, "l3mail-links") as pool:
@@ -43,8 +43,14 @@ def look(
             if severity:
                 message = f"{url} {words}; mend the link or delete it"
                 found += [
-                    Finding(path, line, "error" if severity == "error" else "warning", message)
-                    for path, line in places[asked[answer]]
+                    Finding(
+                        path,
+                        line,
+                        "error" if severity == "error" else "warning",
+                        message,
+                        column=column,
+                    )
+                    for path, line, column in places[asked[answer]]
                 ]
     return sorted(found)
 

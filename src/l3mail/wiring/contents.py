@@ -24,10 +24,7 @@ from l3mail import (
 from l3mail.database import opened
 from l3mail.errors import SegmentError
 from l3mail.segments import Vocabulary
-from l3mail.settings import (
-    Settings,
-    make_state,
-)
+from l3mail.settings import Design, Settings, make_state, written_in
 from l3mail.wiring.databases import is_founded, only_sender, require_nothing_lost
 from l3mail.wiring.rules import asking_terms, declare_streams
 
@@ -47,12 +44,17 @@ def read_content(settings: Settings) -> content.Library:
         streams=frozenset(settings.streams),
         design=design_of(settings),
         house=settings.workspace.name,
+        clients=settings.check.clients,
     )
 
 
 def design_of(settings: Settings) -> content.Design:
     """The house's look, as l3mail.toml says it."""
     said = settings.design
+    written: str = ""
+    lines: dict[tuple[str, ...], int] = {}
+    if said != Design():
+        written, lines = written_in(settings.folder)
     return content.Design(
         light=said.light.chosen,
         dark=said.dark.chosen,
@@ -60,6 +62,8 @@ def design_of(settings: Settings) -> content.Design:
         claim=said.claim,
         logo=said.logo,
         logo_dark=said.logo_dark,
+        written=written,
+        lines={path[1:]: line for path, line in lines.items() if path[0] == "design"},
     )
 
 
@@ -92,10 +96,12 @@ def _unseen(text: content.Text, mode: str, vocabulary: Vocabulary) -> content.Te
     kind = text.source.matter.rule.get("trigger")
     waits = {}
     if kind in {"clicked", "inactive"}:
-        waits[text.source.mapped.line("trigger")] = f"trigger {kind} sends to nobody"
+        place = text.source.mapped.line("trigger"), text.source.mapped.column("trigger")
+        waits[place] = f"trigger {kind} sends to nobody"
     for one in text.conditions if text.compiled else ():
         if segments.observes(segments.parse(one.asks, vocabulary).tree):
-            waits[one.line] = "it asks what people opened or clicked and is shown to nobody"
+            place = one.line, _column(text, one.line, one.asks)
+            waits[place] = "it asks what people opened or clicked and is shown to nobody"
     found = [
         content.Finding(
             text.source.path,
@@ -103,10 +109,17 @@ def _unseen(text: content.Text, mode: str, vocabulary: Vocabulary) -> content.Te
             "warning",
             f'{what} while [tracking] mode is "{mode}";'
             ' take an interest: button instead, or write mode = "consent" into l3mail.toml',
+            column=column,
         )
-        for line, what in waits.items()
+        for (line, column), what in waits.items()
     ]
     return replace(text, findings=(*text.findings, *found)) if found else text
+
+
+def _column(text: content.Text, line: int, question: str, at: int = 1) -> int:
+    """Where in its line a question begins, or a character of it; 0 where it is written apart."""
+    begins = text.source.text.split("\n")[line - 1].find(question.split("\n", maxsplit=1)[0])
+    return begins + at if begins >= 0 else 0
 
 
 def _asked(text: content.Text, vocabulary: Vocabulary) -> content.Text:
@@ -121,8 +134,10 @@ def _asked(text: content.Text, vocabulary: Vocabulary) -> content.Text:
         try:
             segments.parse(asks, vocabulary)
         except SegmentError as error:
-            problem = f"{what}: {error.problem}"
-            faults.append(content.Finding(text.source.path, line, severity, problem))
+            at = error.column or 1 if error.line in {None, 1} else 1
+            column, problem = _column(text, line, asks, at), f"{what}: {error.problem}"
+            found = content.Finding(text.source.path, line, severity, problem, column=column)
+            faults.append(found)
     return replace(text, compiled=None, findings=(*text.findings, *faults)) if faults else text
 
 
