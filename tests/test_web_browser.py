@@ -1,17 +1,19 @@
 """The pages in a real browser: axe finds nothing, no script is needed, a keyboard is enough."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
 
 import pytest
 
-from l3mail import certificates, courses
+from l3mail import certificates, courses, web
 from l3mail.courses import Outline
-from l3mail.models import ENROLLMENT, EVENT, MESSAGE, SIGNUP, SUBSCRIPTION
+from l3mail.models import ENROLLMENT, EVENT, MESSAGE, SIGNUP, SUBSCRIBER, SUBSCRIPTION
 from l3mail.tokens import Purpose
-from tests.fakes.chromium import CHROMIUM, browser, faults
+from tests.fakes.chromium import CHROMIUM, browser, faults_by_day_and_night
 from tests.fakes.porch import TOKENS, declare_streams, open_settings, served
 from tests.fakes.questions import FEEDBACK, QUIZ, SEVERAL, ask
 from tests.fakes.village import Village
@@ -96,6 +98,7 @@ def links(village: Village) -> dict[str, str]:
         "verify nothing": "/verify/x",
         "view": "/view/" + make(Purpose.VIEW, delivery),
         "stale": "/confirm/x",
+        "link": "/link",
         "preview": "/preview",
         "missing": "/nothing",
     }
@@ -107,34 +110,91 @@ def open_zone() -> Any:
     return ZoneInfo("Europe/Berlin")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_on_any_page(sqlite_village: Village, base: str, scheme: str) -> None:
-    size = {"width": 320, "height": 640}  # 1280 at 400 % zoom (WCAG 1.4.10)
+SEEN_ELSEWHERE = {"/approve/{token:path}": "test_web_approving.py"}
+NO_PAGES = {
+    "/",
+    "/assets/{name}",
+    "/robots.txt",
+    "/healthz",
+    "/metrics",
+    "/media/{digest}/{name}",
+}
+"""Addresses that answer with no page of their own."""
+
+
+@pytest.mark.parametrize("locale", ["de", "de-simple", "en"])
+def test_axe_finds_nothing_on_any_page(sqlite_village: Village, base: str, locale: str) -> None:
     found: dict[str, list[str]] = {}
-    with browser(base, color_scheme=scheme, viewport=size) as page:
+    with browser(base, locale=locale) as page:
         pages = links(sqlite_village)
+        for person in sqlite_village.rows(SUBSCRIBER):
+            sqlite_village.change(SUBSCRIBER, person["id"], locale=locale)
+
+        def look(name: str) -> None:
+            found[name] = faults_by_day_and_night(page)
+            if name not in {"view", "preview"}:  # a mail's language is its text's
+                assert page.get_attribute("html", "lang") == LANGUAGES[locale], name
+
         for name, link in pages.items():
-            page.goto(link)
-            found[name] = faults(page)
-        found |= answering(page, pages)
-        found |= certifying(page, sqlite_village, pages)
-        page.goto("/subscribe")
-        page.fill("#email", "ada@")
-        press(page, "main button")
-        found["errors"] = faults(page)
-        page.fill("#email", "carl@schule.example")
-        page.check("#stream-kurs")
-        press(page, "main button")
-        found["step"] = faults(page)
-        press(page, "main button >> nth=0")
-        found["sent"] = faults(page)
-        page.goto(confirmation(sqlite_village))
-        press(page, "main button")
-        found["confirmed"] = faults(page)
+            page.goto(link.replace("locale=de-simple", f"locale={locale}"))
+            look(name)
+        for acts in (answering(pages), acting(pages)):
+            for name, link, button in acts:
+                page.goto(link)
+                press(page, button)
+                look(f"{name}, sent")
+            if "verify" not in found:
+                certifying(page, sqlite_village, pages, look)
+        saying_too_much(page, pages, look)
+        signing_up(page, sqlite_village, look)
         page.goto(links_of_a_leaver(sqlite_village))
         press(page, "button.big")
-        found["unsubscribed"] = faults(page)
+        look("unsubscribed")
     assert {name: faults for name, faults in found.items() if faults} == {}
+
+
+LANGUAGES = {"de": "de", "de-simple": "de-simple", "en": "en"}
+
+
+def signing_up(page: Any, village: Village, look: Callable[[str], None]) -> None:
+    """From the empty form to the confirmed sign-up, and every page on the way."""
+    page.goto("/subscribe")
+    page.fill("#email", "ada@")
+    press(page, "main button")
+    look("errors")
+    page.fill("#email", "carl@schule.example")
+    page.check("#stream-kurs")
+    press(page, "main button")
+    look("step")
+    press(page, "main button >> nth=0")
+    look("sent")
+    page.goto(confirmation(village))
+    press(page, "main button")
+    look("confirmed")
+    page.goto(confirmation(village))
+    look("confirmed before")
+    page.goto("/link")
+    page.fill("input[name=email]", "ada@")
+    press(page, "main button")
+    look("link, errors")
+    page.fill("input[name=email]", "ada@schule.example")
+    press(page, "main button")
+    look("link, sent")
+
+
+def test_every_page_is_among_those_that_axe_sees(sqlite_village: Village, base: str) -> None:
+    assert base
+    modules = [import_module(f"l3mail.web.{one.name}") for one in iter_modules(web.__path__)]
+    routes = {
+        route.path
+        for module in modules
+        for route in getattr(getattr(module, "router", None), "routes", ())
+        if "GET" in route.methods
+    }
+    seen = {f"/{link.split('?')[0].split('/')[1]}" for link in links(sqlite_village).values()}
+    unseen = {route for route in routes if f"/{route.split('/')[1]}" not in seen}
+    assert len(routes) > len(NO_PAGES)
+    assert unseen - NO_PAGES - SEEN_ELSEWHERE.keys() == set()
 
 
 def press(page: Any, button: str) -> None:
@@ -143,15 +203,17 @@ def press(page: Any, button: str) -> None:
         page.click(button)
 
 
-def certifying(page: Any, village: Village, pages: dict[str, str]) -> dict[str, list[str]]:
-    """What axe has against the certificate's pages once the course is completed."""
+def certifying(
+    page: Any, village: Village, pages: dict[str, str], look: Callable[[str], None]
+) -> None:
+    """The certificate's pages once the course is completed."""
     (journey,) = village.rows(ENROLLMENT)
-    now, found = village.now, {}
+    now = village.now
     village.change(ENROLLMENT, journey["id"], completed_at=now)
     page.goto(pages["certificate"])
-    found["certificate form"] = faults(page)
+    look("certificate form")
     press(page, "main button")
-    found["certificate without a name"] = faults(page)
+    look("certificate without a name")
     made = village.do(
         certificates.issue,
         journey["id"],
@@ -167,26 +229,30 @@ def certifying(page: Any, village: Village, pages: dict[str, str]) -> dict[str, 
         ("verify", f"/verify/{made.code}"),
     ):
         page.goto(where)
-        found[name] = faults(page)
-    return found
+        look(name)
 
 
-def answering(page: Any, pages: dict[str, str]) -> dict[str, list[str]]:
-    """What axe has against the pages behind a question's button."""
-    found = {}
+def answering(pages: dict[str, str]) -> Iterator[tuple[str, str, str]]:
+    """The pages with a question's button."""
     for name, more in (("quiz", ""), ("quiz of several", ""), ("feedback", "&pick=4")):
-        page.goto(pages[name] + more)
-        press(page, "main button")
-        found[f"{name}, sent"] = faults(page)
-    page.goto(pages["done"])
-    press(page, "button.big")
-    found["done, sent"] = faults(page)
+        yield name, pages[name] + more, "main button"
+    yield "done", pages["done"], "button.big"
+
+
+def acting(pages: dict[str, str]) -> Iterator[tuple[str, str, str]]:
+    """Other pages with a button that says it was done."""
+    for name in ("interest", "refuse", "preferences"):
+        yield name, pages[name], "main button >> nth=0"
+    yield "everything", pages["unsubscribe"], "main button >> nth=-1"
+
+
+def saying_too_much(page: Any, pages: dict[str, str], look: Callable[[str], None]) -> None:
+    """A goal that is too long, past the browser's own limit."""
     page.goto(pages["preferences fresh"])
     page.evaluate("document.querySelector('#ziel').maxLength = 999")
     page.fill("#ziel", "a" * 300)
     press(page, "form:has(#ziel) button")
-    found["preferences fresh, too long"] = faults(page)
-    return found
+    look("preferences fresh, too long")
 
 
 def links_of_a_leaver(village: Village) -> str:

@@ -34,9 +34,32 @@ def browser(base: str, **values: Any) -> Iterator[Any]:
         chromium.close()
 
 
-def faults(page: Any) -> list[str]:
+OF_THE_LOOK = {"type": "rule", "values": ["color-contrast", "link-in-text-block", "target-size"]}
+"""What axe judges by colours and sizes: all else is the same by night and on a wide screen."""
+SIZES = ({"width": 375, "height": 812}, {"width": 1024, "height": 768})
+NARROW = {"width": 320, "height": 640}
+"""1280 pixels at 400 % zoom (WCAG 2.2, success criterion 1.4.10)."""
+
+
+def faults(page: Any, only: Any = WCAG) -> list[str]:
     """What axe has against a page, and whether it is wider than its window."""
-    axe = import_module("axe_playwright_python.sync_playwright")  # has no types
-    found = axe.Axe().run(page, options={"runOnly": WCAG}).response["violations"]
+    if not page.evaluate("'axe' in window"):
+        axe = import_module("axe_playwright_python.sync_playwright")  # has no types
+        page.evaluate(axe.Axe().axe_script)
+    asked = {"runOnly": only, "resultTypes": ["violations"]}
+    found = page.evaluate("asked => axe.run(document, asked)", asked)["violations"]
     wide = page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
     return [f"{fault['id']}: {fault['nodes'][0]['html']}" for fault in found] + ["wide"] * wide
+
+
+def faults_by_day_and_night(page: Any) -> list[str]:
+    """The same on a phone and on a desk, in the light and in the dark design."""
+    page.set_viewport_size(NARROW)
+    found = faults(page)
+    for size in SIZES:
+        page.set_viewport_size(size)
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            found += [f"{scheme}, {size['width']}: {one}" for one in faults(page, OF_THE_LOOK)]
+    page.emulate_media(color_scheme="light")
+    return found
