@@ -2,58 +2,22 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
 from l3mail.cli import app
-from l3mail.database import opened
 from l3mail.models import ACTIONS, MESSAGE, TRIGGER, WORDING
-from tests.fakes.library import LESSON, Shelf
-from tests.fakes.office import Office
-from tests.fakes.village import Village
-
-SETTINGS = """
-[workspace]
-name = "Bildung in Musterstadt"
-[streams.newsletter]
-title = "Neues"
-[impressum]
-name = "Stadt Musterhausen"
-"""
-
-
-class Desk:
-    """A workspace with one course, and the command line in it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.office = Office(folder, SETTINGS)
-        self.shelf = Shelf(folder)
-        self.shelf.image()
-        self.shelf.lesson(
-            "Guten Tag {{ first_name|default('alle') }}.\n\n![Tafel](media/tafel.png)"
-        )
-
-    def run(self, *words: str, code: int = 0) -> Result:
-        result = CliRunner().invoke(app, ["--workspace", str(self.office.folder), *words])
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            assert code, result.exception
-            return result
-        assert result.exit_code == code, result.output
-        return result
-
-    def rows(self, table: Any) -> list[dict[str, Any]]:
-        with opened(self.office.settings.database_url) as database:
-            return Village(database).rows(table)
+from tests.fakes.editor import Editor
+from tests.fakes.library import LESSON
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path)
+def desk(tmp_path: Path) -> Editor:
+    return Editor(tmp_path)
 
 
-def test_publish_shows_what_changes_stores_it_and_notes_who(desk: Desk) -> None:
+def test_publish_shows_what_changes_stores_it_and_notes_who(desk: Editor) -> None:
     result = desk.run("content", "publish", "--yes")
     assert "new  kurs/01-start (de)  lessons/kurs/01-start.md  +6 -0" in result.stdout
     assert result.stdout.endswith("Published 1 text, 1 course.\n")
@@ -68,14 +32,14 @@ def test_publish_shows_what_changes_stores_it_and_notes_who(desk: Desk) -> None:
     assert len(desk.rows(ACTIONS)) == 1
 
 
-def test_a_dry_run_and_a_missing_yes_change_nothing(desk: Desk) -> None:
+def test_a_dry_run_and_a_missing_yes_change_nothing(desk: Editor) -> None:
     assert "Dry run" in desk.run("content", "publish", "--dry-run").stdout
     desk.run("content", "publish", code=1)
     assert desk.rows(MESSAGE) == []
     assert not (desk.office.folder / "state/media").exists()
 
 
-def test_publish_leaves_a_broken_text_and_exits_1(desk: Desk) -> None:
+def test_publish_leaves_a_broken_text_and_exits_1(desk: Editor) -> None:
     desk.run("content", "publish", "--yes")
     desk.shelf.lesson("{{ foo }}")
     desk.shelf.text("newsletters/2026-12.md")
@@ -85,7 +49,7 @@ def test_publish_leaves_a_broken_text_and_exits_1(desk: Desk) -> None:
     desk.run("content", "publish", "newsletter/2026-12", "--yes")
 
 
-def test_status_and_diff_say_what_differs(desk: Desk) -> None:
+def test_status_and_diff_say_what_differs(desk: Editor) -> None:
     desk.run("content", "publish", "--yes")
     desk.shelf.lesson("Guten Abend.")
     (row,) = json.loads(desk.run("content", "status", "--json").stdout)
@@ -96,7 +60,7 @@ def test_status_and_diff_say_what_differs(desk: Desk) -> None:
     assert "+Guten Abend." in change["diff"]
 
 
-def test_check_names_file_and_line_and_exits_1(desk: Desk) -> None:
+def test_check_names_file_and_line_and_exits_1(desk: Editor) -> None:
     desk.shelf.text("newsletters/2026-12.md", "[Mehr dazu](javascript:x)")
     result = desk.run("check", code=1)
     assert 'newsletters/2026-12.md:4:13: "javascript:x" is not for mails' in result.stdout
@@ -119,7 +83,7 @@ SEGMENTS = {
 
 @pytest.mark.parametrize(("segment", "nearest"), SEGMENTS.items(), ids=SEGMENTS.keys())
 def test_an_audience_that_cannot_be_understood_is_an_error(
-    desk: Desk, segment: str, nearest: str | None
+    desk: Editor, segment: str, nearest: str | None
 ) -> None:
     desk.shelf.text("newsletters/2026-12.md", matter=f"{LESSON}\nsegment: '{segment}'")
     told = desk.run("check", code=1 if nearest else 0).stdout
@@ -130,7 +94,7 @@ def test_an_audience_that_cannot_be_understood_is_an_error(
         assert [row["slug"] for row in desk.rows(MESSAGE)] == ["kurs/01-start"]
 
 
-def test_a_trigger_on_what_nobody_offers_is_a_warning(desk: Desk) -> None:
+def test_a_trigger_on_what_nobody_offers_is_a_warning(desk: Editor) -> None:
     desk.office.settings_text += '[streams.lifecycle]\ntitle = "x"\nkind = "lifecycle"\n'
     desk.shelf.put("l3mail.toml", desk.office.settings_text)
     path = "newsletters/lifecycle/folge.md"
@@ -160,7 +124,7 @@ RULES = {
 
 
 @pytest.mark.parametrize(("rule", "words"), RULES.items(), ids=RULES)
-def test_a_rule_that_can_never_fire_is_told_of(desk: Desk, rule: str, words: str | None) -> None:
+def test_a_rule_that_can_never_fire_is_told_of(desk: Editor, rule: str, words: str | None) -> None:
     desk.shelf.put("l3mail.toml", desk.office.settings_text + LIFECYCLE_STREAM)
     path = "newsletters/lifecycle/folge.md"
     desk.shelf.text(path, matter=f"{LESSON}\n{rule}")
@@ -169,7 +133,7 @@ def test_a_rule_that_can_never_fire_is_told_of(desk: Desk, rule: str, words: str
     assert (f"{path}:{words}" in told) if words else told.endswith("0 errors, 0 warnings.\n")
 
 
-def test_clicks_may_be_waited_for_where_they_are_measured(desk: Desk) -> None:
+def test_clicks_may_be_waited_for_where_they_are_measured(desk: Editor) -> None:
     tracking = '[tracking]\nmode = "consent"\n'
     desk.shelf.put("l3mail.toml", desk.office.settings_text + LIFECYCLE_STREAM + tracking)
     matter = f"{LESSON}\ntrigger: clicked\nof: kurs/01-start"
@@ -177,7 +141,7 @@ def test_clicks_may_be_waited_for_where_they_are_measured(desk: Desk) -> None:
     assert desk.run("check").stdout == "2 texts: 0 errors, 0 warnings.\n"
 
 
-def test_a_text_that_is_named_is_refused_with_the_faults_of_its_blocks(desk: Desk) -> None:
+def test_a_text_that_is_named_is_refused_with_the_faults_of_its_blocks(desk: Editor) -> None:
     desk.shelf.text("newsletters/2026-12.md", "::: tip\na\n:::", 'subject: "a"')
     desk.shelf.put("templates/components/tip.txt", "[[ nobody ]]")
     result = desk.run("content", "publish", "newsletter/2026-12", "--yes", code=1)
@@ -187,7 +151,7 @@ def test_a_text_that_is_named_is_refused_with_the_faults_of_its_blocks(desk: Des
     assert "tip.txt" not in other.output
 
 
-def test_publishing_puts_a_rule_in_force_and_reverting_the_one_before(desk: Desk) -> None:
+def test_publishing_puts_a_rule_in_force_and_reverting_the_one_before(desk: Editor) -> None:
     desk.shelf.put("l3mail.toml", desk.office.settings_text + LIFECYCLE_STREAM)
     path = "newsletters/lifecycle/tag.md"
     desk.shelf.text(path, matter=f'{LESSON}\ntrigger: yearly\non: "09-08"')
@@ -215,7 +179,7 @@ def test_publishing_puts_a_rule_in_force_and_reverting_the_one_before(desk: Desk
     assert third["active_since"] > second["active_since"]
 
 
-def test_preview_fills_in_a_subscriber_and_leads_nowhere(desk: Desk, tmp_path: Path) -> None:
+def test_preview_fills_in_a_subscriber_and_leads_nowhere(desk: Editor, tmp_path: Path) -> None:
     desk.office.fill(1)
     result = desk.run("preview", "kurs/01-start")
     assert result.stdout.startswith("Subject:   Lektion\nPreheader: \n")
@@ -232,7 +196,7 @@ def test_preview_fills_in_a_subscriber_and_leads_nowhere(desk: Desk, tmp_path: P
     assert "Abmelden: http://127.0.0.1:8000/preview" in text.read_text(encoding="utf-8")
 
 
-def test_a_preview_has_days_to_show(desk: Desk) -> None:
+def test_a_preview_has_days_to_show(desk: Editor) -> None:
     desk.shelf.text("lessons/kurs/02-tage.md", "::: done\n:::\n\nZusammen {{ course.together }}.")
     text = desk.run("preview", "kurs/02-tage").stdout
     assert "Heute gelernt: http://127.0.0.1:8000/preview\n" in text
@@ -240,13 +204,13 @@ def test_a_preview_has_days_to_show(desk: Desk) -> None:
     assert "Zusammen 1.234." in text
 
 
-def test_preview_speaks_the_language_asked_for(desk: Desk) -> None:
+def test_preview_speaks_the_language_asked_for(desk: Editor) -> None:
     desk.shelf.text("lessons/kurs/01-start.en.md", "Hello.", 'subject: "Lesson"')
     assert "Subject:   Lesson" in desk.run("preview", "kurs/01-start", "--locale", "en").stdout
     assert "Subject:   Lektion" in desk.run("preview", "kurs/01-start", "--locale", "fr").stdout
 
 
-def test_what_cannot_be_previewed_is_one_line(desk: Desk) -> None:
+def test_what_cannot_be_previewed_is_one_line(desk: Editor) -> None:
     missing = desk.run("preview", "kurs/01-strat", code=1)
     assert 'did you mean "kurs/01-start"?' in str(missing.exception)
     nobody = desk.run("preview", "kurs/01-start", "--as", "x@schule.example", code=1)
@@ -257,7 +221,7 @@ def test_what_cannot_be_previewed_is_one_line(desk: Desk) -> None:
     assert "newsletters/2026-12.md:4:" in broken.stderr
 
 
-def test_an_old_version_can_be_put_in_force_again(desk: Desk) -> None:
+def test_an_old_version_can_be_put_in_force_again(desk: Editor) -> None:
     desk.run("content", "publish", "--yes")
     desk.shelf.lesson("Guten Abend. [Mehr dazu](https://stadt.example)")
     desk.run("content", "publish", "--yes")
@@ -290,7 +254,9 @@ def test_every_command_has_an_example(words: list[str]) -> None:
     assert "Example: l3mail " + " ".join(words) in result.stdout
 
 
-def test_a_changed_wording_alone_is_published_and_a_single_text_leaves_it_alone(desk: Desk) -> None:
+def test_a_changed_wording_alone_is_published_and_a_single_text_leaves_it_alone(
+    desk: Editor,
+) -> None:
     desk.run("content", "publish", "--yes")
     desk.shelf.put("templates/wordings/course.md", "Ich willige ein.")
     assert "Nothing to publish" in desk.run("content", "publish", "kurs/01-start").stdout
@@ -302,21 +268,21 @@ def test_a_changed_wording_alone_is_published_and_a_single_text_leaves_it_alone(
     assert "Nothing to publish" in desk.run("content", "publish").stdout
 
 
-def test_an_unknown_name_is_refused_with_the_nearest(desk: Desk) -> None:
+def test_an_unknown_name_is_refused_with_the_nearest(desk: Editor) -> None:
     for words in (["check"], ["preview"], ["content", "history"], ["content", "revert"]):
         result = desk.run(*words, "kurs/01-stat", code=1)
         assert 'did you mean "kurs/01-start"?' in str(result.exception)
     assert "Nothing was published" in desk.run("content", "history", "kurs/01-start").stdout
 
 
-def test_a_files_bare_name_is_enough(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_files_bare_name_is_enough(desk: Editor, monkeypatch: pytest.MonkeyPatch) -> None:
     assert desk.run("check", "01-start.md").stdout == "1 text: 0 errors, 0 warnings.\n"
     monkeypatch.chdir(desk.office.folder / "lessons" / "kurs")
     assert desk.run("check", "01-start.md").stdout == "1 text: 0 errors, 0 warnings.\n"
     assert desk.run("preview", "01-start.md").stdout.startswith("Subject:   Lektion")
 
 
-def test_preview_says_which_variant_it_shows(desk: Desk) -> None:
+def test_preview_says_which_variant_it_shows(desk: Editor) -> None:
     desk.shelf.text("lessons/kurs/01-start.en.md", matter='subject: "Lesson"')
     french = desk.run("preview", "kurs/01-start", "--locale", "fr").stdout
     assert "Variant:   de (there is no fr)\n" in french

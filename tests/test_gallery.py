@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from l3mail.gallery import Exhibit, Part, hang, in_design, write
+from l3mail.gallery import Exhibit, Part, hang, in_design, kept_in, write
 from tests.fakes.chromium import CHROMIUM, browser, faults
 from tests.fakes.library import png
 
@@ -114,7 +114,7 @@ def test_images_of_the_house_are_carried_along_and_no_other_is_fetched(tmp_path:
         "<img src='file:///etc/passwd' srcset=\"https://stadt.example/a.png 2x\">"
         f'<img src="/media/{"ab" * 8}/..">'
     )
-    made = in_design(html, "light", tmp_path)
+    made = in_design(html, "light", kept_in(tmp_path))
     found = Loading(made).fetched
     assert found[0].startswith("data:image/png;base64,")
     assert {one.partition(",")[0] for one in found[1:]} == {"data:image/gif;base64"}
@@ -140,7 +140,7 @@ def test_a_gallery_fetches_nothing_but_what_lies_beside_it() -> None:
 
 def test_a_mail_is_shown_small_and_wide_in_both_designs_with_what_matters() -> None:
     page = hung(exhibit())["kurs-01-start.de.html"]
-    titles = re.findall(r'<iframe src="mails/(\S+)" title="([^"]*)"', page)
+    titles = re.findall(r'<iframe id="\S+" src="mails/(\S+)" title="([^"]*)"', page)
     assert titles == [
         (f"kurs-01-start.de.{design}.html", f"Lektion 1, {width} px wide, {design}")
         for width in (375, 1024)

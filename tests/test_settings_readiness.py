@@ -64,7 +64,7 @@ def test_an_https_address_out_of_the_book_is_called_a_placeholder(tmp_path: Path
     assert line.startswith('"web.base_url" is "https://lernen.musterstadt.example", a placeholder,')
 
 
-@pytest.mark.parametrize("key", ["to", "approvers"])
+@pytest.mark.parametrize("key", ["to", "approvers", "editors"])
 def test_staff_are_people_and_no_placeholders(tmp_path: Path, key: str) -> None:
     named = f'{READY}[alerts]\n{key} = ["it@dresden.de", "it@example.org"]\n'
     assert sending_problems(_load(tmp_path, named)) == [

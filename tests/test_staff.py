@@ -1,6 +1,8 @@
 """Mail that l3mail itself writes to the staff, on both databases."""
 
 from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -8,7 +10,8 @@ from l3mail import outbox, publishing, staff
 from l3mail.database import Database
 from l3mail.models import DELIVERY, MESSAGE
 from l3mail.rendering import fill
-from l3mail.staff import Letter
+from l3mail.staff import Letter, Trial
+from tests.fakes.library import Shelf
 from tests.fakes.village import BACKENDS, Village, ground
 
 OFFICE = "amt@stadt.example"
@@ -78,3 +81,50 @@ def test_it_is_no_content_of_the_workspace(village: Village) -> None:
     assert village.do(publishing.standings, []) == []
     assert village.do(publishing.published_slugs) == frozenset()
     village.do(outbox.require_slug, "report/weekly")  # it can be halted
+
+
+@pytest.fixture
+def trial(tmp_path: Path) -> Trial:
+    shelf = Shelf(tmp_path)
+    shelf.lesson("Guten Tag.")
+    text = shelf.compiled()
+    assert text.compiled is not None
+    return Trial(text, text.compiled, {"person": None})
+
+
+def test_a_trial_is_of_its_person_as_long_as_they_are_there(village: Village, trial: Trial) -> None:
+    ada = village.person(first_name="Ada", attributes={"role": "vhs"})
+    grace = village.person("grace@schule.example", first_name="Grace", erased_at=village.now)
+    for person in (ada, grace, None):
+        shown = Trial(trial.text, trial.compiled, {"person": person})
+        village.do(staff.send_trial, shown, [OFFICE], "editor", village.now)
+        village.clock.advance(timedelta(seconds=1))
+    village.do(staff.plan, LETTER, "report:2026-W47", {OFFICE}, village.now)
+    started = village.begin(village.claim(lane=0))
+    assert [one.person.get("first_name") for one in started] == ["Ada", None, None, None]
+    assert started[0].person["attributes"] == {"role": "vhs"}
+    assert {one.subscriber_id for one in started} == {None}
+
+
+def test_a_trial_changes_nothing_of_what_is_published(village: Village, trial: Trial) -> None:
+    village.publish("kurs/01-start")
+    village.do(staff.send_trial, trial, [OFFICE], "editor", village.now)
+    assert village.do(publishing.published_slugs) == {"kurs/01-start"}
+    (row,) = (one for one in village.rows(MESSAGE) if one["slug"] == "kurs/01-start")
+    assert row["superseded_at"] is None
+
+
+def test_a_trial_that_nobody_sends_for_a_day_lapses(village: Village, trial: Trial) -> None:
+    (number,) = village.do(staff.send_trial, trial, [OFFICE], "editor", village.now)
+    village.clock.advance(timedelta(hours=24))
+    assert village.begin(village.claim(lane=0)) == []
+    assert village.state(number) == "lapsed"
+
+
+def test_a_whole_domain_may_get_notices_and_nothing_else(village: Village, trial: Trial) -> None:
+    village.staff = frozenset({"@stadt.example"})
+    known = ["ada@stadt.example", "b@sub.stadt.example", "c@gross-stadt.example", "d@x.example"]
+    village.do(staff.send_trial, trial, known, "editor", village.now)
+    village.do(staff.plan, LETTER, "report:2026-W47", {OFFICE}, village.now)
+    started = village.begin(village.claim(lane=0))
+    assert [one.address for one in started] == ["ada@stadt.example"]

@@ -1,20 +1,23 @@
-"""Mail to the staff: reports, alarms and questions that l3mail writes itself.
+"""Mail to the staff: reports, alarms and questions that l3mail writes itself, and texts on trial.
 
 Owns how such a mail becomes a version and its delivery rows. What it says, and when, its authors
-decide. It holds no placeholder: what looks like one is text.
+decide. A letter holds no placeholder: what looks like one is text.
 """
 
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, Literal
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from sqlalchemy import Connection, bindparam, select
 
-from l3mail import publishing
+from l3mail import outbox, publishing
 from l3mail.database import upsert
 from l3mail.models import DELIVERY, MESSAGE
+
+if TYPE_CHECKING:
+    from l3mail.content import Text
 
 _LANE = 0
 _BRACE = re.compile(r"\{(?=[{%#])")
@@ -83,22 +86,57 @@ def plan(
     if not unmailed:
         return []
     version = _write(connection, letter, now)
-    rows = [
-        {
-            "purpose": "staff",
-            "kind": letter.kind,
-            "occurrence": occurrence,
-            "address": address,
-            "slug": letter.slug,
-            "message_id": version,
-            "lane": _LANE,
-            "state": "queued",
-            "due_at": due_at or now,
-            "planned_at": now,
-            "lapses_at": lapses_at,
-        }
-        for address in unmailed
-    ]
+    about = {"kind": letter.kind, "slug": letter.slug, "occurrence": occurrence}
+    when = {"due_at": due_at or now, "planned_at": now, "lapses_at": lapses_at}
+    return _queue(connection, {**about, **when, "message_id": version}, unmailed)
+
+
+TRIED: Final = "notice/test"
+"""What test mails are called among the staff's: one can be halted as such."""
+
+_STALE_AFTER = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A text to look at in a mail program, whether it is published or not.
+
+    `compiled` is a version's; `shown` goes into `details` and says whose mail it would be.
+    """
+
+    text: "Text"
+    compiled: Mapping[str, Any]
+    shown: Mapping[str, Any]
+
+
+def send_trial(
+    connection: Connection, trial: Trial, addresses: Collection[str], by: str, now: datetime
+) -> list[int]:
+    """Queue a test mail to each address; their deliveries' ids.
+
+    No person's delivery is planned by it, and none ended. One that nobody sends for a day lapses.
+    """
+    source = trial.text.source
+    version = publishing.publish(
+        connection,
+        slug=TRIED,
+        locale=source.locale,
+        source=source.text,
+        compiled=trial.compiled,
+        links=trial.text.links,
+        by=by,
+        now=now,
+        generated=True,
+    )
+    about = {"kind": "notice", "slug": TRIED, "message_id": version}
+    about |= {"occurrence": f"notice:test:{source.slug}:{now:%Y%m%dT%H%M%S%f}"}
+    when = {"due_at": now, "planned_at": now, "lapses_at": now + _STALE_AFTER}
+    return _queue(connection, {**about, **when, "details": {outbox.TRIAL: trial.shown}}, addresses)
+
+
+def _queue(connection: Connection, row: Mapping[str, Any], addresses: Collection[str]) -> list[int]:
+    shared = {**row, "purpose": "staff", "lane": _LANE, "state": "queued"}
+    rows = [{**shared, "address": address} for address in sorted(addresses)]
     statement = (
         upsert(connection, DELIVERY).values(rows).on_conflict_do_nothing().returning(DELIVERY.c.id)
     )

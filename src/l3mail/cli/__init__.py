@@ -23,6 +23,7 @@ from l3mail.cli import (
     house,
     newsletters,
     outbox,
+    previewing,
     reports,
     running,
     segments,
@@ -79,6 +80,7 @@ def main_options(
 
 
 content.register(app)
+previewing.register(app)
 answers.register(app)
 guiding.register(app)
 courses.register(app)

@@ -9,7 +9,6 @@ import typer
 
 from l3mail.cli.checking import asked, tell_translated
 from l3mail.cli.context import DryRun, House, Json, Yes, bar, confirm, print_json, print_table
-from l3mail.cli.parts import When, shown_parts, told_parts
 from l3mail.errors import ContentError, printable
 
 if TYPE_CHECKING:
@@ -33,7 +32,6 @@ def register(app: typer.Typer) -> None:
     """Hang the commands into the panel "Content"."""
     app.add_typer(group, rich_help_panel=PANEL)
     app.command("check", rich_help_panel=PANEL)(check)
-    app.command("preview", rich_help_panel=PANEL)(preview)
 
 
 @group.command("status")
@@ -128,10 +126,10 @@ def publish(
         paths = {text.source.path for text in chosen}
         own = {finding for text in chosen for finding in text.findings}
         findings = [f for f in findings if f.path in paths or f in own]
-    broken = _tell(findings)
+    broken = tell_faults(findings)
     wordings = () if names else library.wordings
     rehearsal, due = _rehearse(house, _verb(house, library, chosen, wordings))
-    broken |= _tell(rehearsal.refused)
+    broken |= tell_faults(rehearsal.refused)
     _show(house, rehearsal, due)
     if rehearsal:
         if dry_run:
@@ -312,7 +310,7 @@ def _versions(house: House, name: str) -> "Sequence[Version]":
     from l3mail import publishing
     from l3mail.wiring import read_content
 
-    slug, unknown = _relative(house, name), None
+    slug, unknown = relative(house, name), None
     try:
         slug = read_content(house.settings).find(slug).slug
     except ContentError as error:  # a text whose file is gone has a history too
@@ -369,87 +367,6 @@ def check(
         raise typer.Exit(1)
 
 
-def preview(
-    context: typer.Context,
-    path: Annotated[str, typer.Argument(metavar="PATH", help="A file or slug.")],
-    *,
-    email: Annotated[
-        str | None, typer.Option("--as", help="With this subscriber's values.", metavar="EMAIL")
-    ] = None,
-    locale: Annotated[str | None, typer.Option(help="In this language.")] = None,
-    html: Annotated[Path | None, typer.Option(help="Write the HTML part here.")] = None,
-    text: Annotated[Path | None, typer.Option(help="Write the text part here.")] = None,
-    when: Annotated[
-        When | None, typer.Option(help="Which parts behind ::: if, without --as; default: all.")
-    ] = None,
-    pdf: Annotated[Path | None, typer.Option(help="Write a worksheet's PDF here.")] = None,
-) -> None:
-    """Show a text as its mail would be; the links do nothing.
-
-    Of parts that only some people get, with --as those that person would be shown now.
-
-    Example: l3mail preview kurs/01-start --html mail.html
-    """
-    from l3mail.cli.papers import print_worksheet
-    from l3mail.rendering import fill
-    from l3mail.wiring import MEDIA_FOLDER, compile_sources, preview_values, read_content
-
-    house: House = context.obj
-    library = read_content(house.settings)
-    if print_worksheet(library, _relative(house, path), pdf):
-        return
-    if email and when:
-        raise typer.BadParameter("leave it out with --as, or leave --as out", param_hint="--when")
-    person = _person(house, email) if email else {}
-    source = library.find(_relative(house, path), locale or person.get("locale"))
-    (compiled,) = compile_sources(house.settings, library, [source])
-    _tell(compiled.findings)
-    if compiled.compiled is None:
-        raise ContentError(f"{source.path} has errors, there is nothing to show yet")
-    shown = shown_parts(house, compiled, person, when)
-    values = preview_values(house.settings, library, compiled, person, shown=shown)
-    parts = {name: fill(compiled.compiled, name, values) for name in ("subject", "preheader")}
-    plain = fill(compiled.compiled, "text", values)
-    if text is not None:
-        text.write_text(plain, encoding="utf-8")
-    if html is not None:
-        page = fill(compiled.compiled, "html", values)
-        for medium in compiled.media:
-            url = f"{house.settings.web.base_url}/media/{medium.digest}/{medium.name}"
-            # What is made of a file was made when it was published, or not yet: then the file.
-            made = house.settings.state_dir / MEDIA_FOLDER / medium.digest / medium.name
-            kept = made if medium.recipe and made.exists() else library.folder / medium.path
-            page = page.replace(url, kept.as_uri())
-        html.write_text(page, encoding="utf-8")
-    typer.echo(f"Subject:   {printable(parts['subject'], 500)}")
-    typer.echo(f"Preheader: {printable(parts['preheader'], 500)}")
-    if locale is not None:
-        missing = "" if source.locale == locale else f" (there is no {printable(locale, 40)})"
-        typer.echo(f"Variant:   {source.locale}{missing}")
-    for line in told_parts(compiled, shown):
-        typer.echo(line)
-    typer.echo()
-    if text is None:
-        typer.echo("\n".join(printable(line, 5000) for line in plain.split("\n")))
-    for file in (html, text):
-        if file is not None:
-            typer.echo(f"Wrote {file}.")
-
-
-def _person(house: House, email: str) -> dict[str, Any]:
-    from l3mail.addresses import address_key, parse_address
-    from l3mail.settings import load_pepper
-    from l3mail.wiring import person_of
-
-    address = parse_address(email)
-    with house.database() as database:
-        key = address_key(address, load_pepper(house.settings.state_dir))
-        person = database.read(lambda connection: person_of(connection, key))
-    if person is None:
-        raise ContentError(f"{printable(email, 100)} is no subscriber; leave --as out")
-    return person
-
-
 def _read(house: House) -> "tuple[Library, list[Text]]":
     from l3mail.wiring import compile_content
 
@@ -462,7 +379,7 @@ def _chosen(
     """The texts named by slug (in every language) or by file."""
     if not names:
         return texts
-    wanted = [library.find(_relative(house, name)) for name in names]
+    wanted = [library.find(relative(house, name)) for name in names]
     paths = {source.path for source in wanted}
     slugs = {source.slug for source in wanted} & set(names)
     return [t for t in texts if t.source.path in paths or t.source.slug in slugs]
@@ -470,17 +387,17 @@ def _chosen(
 
 def _wanted(house: House, library: "Library", name: str) -> str:
     """The path below the workspace that a file, folder or slug means."""
-    relative = _relative(house, name)
-    if (library.folder / relative).exists():
-        return relative
-    return library.find(relative).path
+    named = relative(house, name)
+    if (library.folder / named).exists():
+        return named
+    return library.find(named).path
 
 
 def _below(path: str, wanted: str) -> bool:
     return path == wanted or path.startswith(f"{wanted}/") or wanted == "."
 
 
-def _relative(house: House, name: str) -> str:
+def relative(house: House, name: str) -> str:
     """A path as the workspace sees it, whatever folder it was typed in; a slug as it is."""
     path = Path(name).absolute()
     folder = house.settings.folder
@@ -489,7 +406,7 @@ def _relative(house: House, name: str) -> str:
     return name.removeprefix("./").rstrip("/")
 
 
-def _tell(findings: "Sequence[Finding]") -> bool:
+def tell_faults(findings: "Sequence[Finding]") -> bool:
     """Print findings; whether one is an error."""
     for finding in findings:
         typer.echo(printable(str(finding), 2000), err=True)

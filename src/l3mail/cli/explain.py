@@ -32,7 +32,7 @@ def explain(
     """
     from l3mail.addresses import parse_address
     from l3mail.cli import explanations
-    from l3mail.wiring import make_agenda
+    from l3mail.wiring import make_agenda, staff_of
 
     house: House = context.obj
     settings = house.settings
@@ -41,7 +41,7 @@ def explain(
         rules=agenda.rules,
         now=house.clock.now(),
         zone=zone,
-        staff=settings.staff,
+        staff=staff_of(settings),
         fallback_locale=agenda.rules.fallback_locale,
         questions=agenda.questions,
     )

@@ -82,6 +82,7 @@ def simulate(
 
 def _terms(house: House, since: str | None, until: str | None, weeks: int | None) -> "Terms":
     from l3mail.simulations import Terms
+    from l3mail.wiring import staff_of
 
     if until is not None and weeks is not None:
         raise typer.BadParameter("say --until or --weeks, not both")
@@ -96,7 +97,7 @@ def _terms(house: House, since: str | None, until: str | None, weeks: int | None
         now=now,
         until=end.astimezone(now.tzinfo),
         since=begin,
-        staff=settings.staff,
+        staff=staff_of(settings),
         fallback_locale=settings.workspace.locale,
     )
 

@@ -5,7 +5,7 @@ is published is decided elsewhere.
 """
 
 from l3mail.content.checking import Translated, check, compile_all, translated
-from l3mail.content.compiling import Text, compile_text, stream_of
+from l3mail.content.compiling import LARGEST_HTML, Text, compile_text, stream_of
 from l3mail.content.conversion import foreign_resources
 from l3mail.content.curricula import Curriculum
 from l3mail.content.designs import Design
@@ -21,6 +21,7 @@ from l3mail.content.wordings import Wording
 from l3mail.content.worksheets import worksheets_of
 
 __all__ = [
+    "LARGEST_HTML",
     "TESTS",
     "Curriculum",
     "Design",

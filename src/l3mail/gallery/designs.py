@@ -6,8 +6,12 @@ Owns the rewriting. Pure, but for images, which are read from a folder.
 import base64
 import mimetypes
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Literal
+
+Pictures = Callable[[str, str], Path | None]
+"""Where the picture lies that `/media/{digest}/{name}` names; None where there is none."""
 
 Design = Literal["light", "dark"]
 DESIGNS: Final[tuple[Design, ...]] = ("light", "dark")
@@ -50,11 +54,21 @@ def has_dark_design(html: str) -> bool:
     )
 
 
-def in_design(html: str, design: Design, media: Path | None = None) -> str:
+def kept_in(folder: Path) -> Pictures:
+    """The pictures of a folder that is in the order of their addresses."""
+
+    def find(digest: str, name: str) -> Path | None:
+        path = folder / digest / name
+        return path if path.is_file() else None
+
+    return find
+
+
+def in_design(html: str, design: Design, pictures: Pictures = lambda _digest, _name: None) -> str:
     """The mail's HTML in one design and complete in itself.
 
-    Images under `/media/{digest}/{name}` come from `media`, a folder of that order, and become part
-    of the text; every other resource is left out. Links open beside.
+    Images under `/media/{digest}/{name}` become part of the text; every other resource is left
+    out. Links open beside.
     """
 
     def preferred(found: re.Match[str]) -> str:
@@ -69,7 +83,7 @@ def in_design(html: str, design: Design, media: Path | None = None) -> str:
             return _CONTENT.sub(f'content="{design}"', tag)
         if tag[:5].lower() == "<meta":
             return tag
-        return _SOURCE.sub(lambda one: f'{one[1]}="{_embedded(one, media)}"', tag)
+        return _SOURCE.sub(lambda one: f'{one[1]}="{_embedded(one, pictures)}"', tag)
 
     html = _TAG.sub(tagged, _STYLE.sub(styled, html))
     head = _HEAD.search(html)
@@ -77,10 +91,11 @@ def in_design(html: str, design: Design, media: Path | None = None) -> str:
     return html[:at] + _GUARD + html[at:]
 
 
-def _embedded(source: re.Match[str], media: Path | None) -> str:
+def _embedded(source: re.Match[str], pictures: Pictures) -> str:
     address = next(value for value in source.groups()[1:] if value is not None)
     named = _MEDIUM.search(address)
-    if named is None or media is None or not (path := media / named[1] / named[2]).is_file():
+    path = pictures(named[1], named[2]) if named else None
+    if path is None:
         return _EMPTY
     kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"

@@ -12,6 +12,8 @@ from functools import cached_property
 from html.parser import HTMLParser
 from typing import Final
 
+from l3mail.content import LARGEST_HTML
+
 HEADERS: Final = tuple(
     "From Reply-To To Subject Date Message-ID List-Id List-Unsubscribe List-Unsubscribe-Post"
     " List-Help Auto-Submitted".split()
@@ -84,7 +86,18 @@ class Exhibit:
     @property
     def kilobytes(self) -> str:
         """How much travels."""
-        return f"{len(self.mail) / 1024:.1f}\N{NO-BREAK SPACE}KB"
+        return _in_kilobytes(len(self.mail))
+
+    @property
+    def share(self) -> float:
+        """The size of its HTML as a share of what Gmail shows before it cuts off the rest."""
+        return len(self.html.encode()) / LARGEST_HTML
+
+    @property
+    def measure(self) -> str:
+        """The same in words."""
+        size = _in_kilobytes(len(self.html.encode()))
+        return f"{size} of HTML; Gmail cuts off what is over {_in_kilobytes(LARGEST_HTML, 0)}"
 
     @property
     def stem(self) -> str:
@@ -95,6 +108,10 @@ class Exhibit:
     def _body(self, subtype: str) -> str:
         part = self._parsed.get_body((subtype,))
         return str(part.get_content()) if part is not None else ""
+
+
+def _in_kilobytes(size: int, digits: int = 1) -> str:
+    return f"{size / 1024:.{digits}f}\N{NO-BREAK SPACE}KB"
 
 
 class _Preheader(HTMLParser):

@@ -1,33 +1,20 @@
-"""The gallery's files: an index, a page for each mail, and the mail itself in both designs.
+"""The gallery as files: an index, a page for each mail, and the mail itself in both designs.
 
-Owns names and pages. File names depend on the mails' names and order alone.
+Owns their names, which depend on the mails' names and order alone.
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Final
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-from l3mail.gallery.designs import DESIGNS, has_dark_design, in_design
-from l3mail.gallery.exhibits import Exhibit, Part
+from l3mail.gallery.designs import DESIGNS, in_design, kept_in
+from l3mail.gallery.exhibits import Part
+from l3mail.gallery.walls import STYLESHEET, Hung, Step, Walls
 
 INDEX: Final = "index.html"
 MAILS: Final = "mails"
-_PAGES = Path(__file__).with_name("pages")
-
-
-@dataclass(frozen=True, slots=True)
-class Hung:
-    """An exhibit with its place: `page` and `files` by what they are, as paths in the gallery."""
-
-    exhibit: Exhibit
-    page: str
-    files: Mapping[str, str]
-    has_dark_design: bool
 
 
 def hang(
@@ -38,28 +25,31 @@ def hang(
     `media` holds the mails' images, as `/media/{digest}/{name}` names them.
     """
     rooms = _hung(parts)
-    walls = list(chain.from_iterable(room for _, room in rooms))
-    environment = Environment(
-        loader=FileSystemLoader(_PAGES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    files = {"gallery.css": (_PAGES / "gallery.css").read_bytes()}
-    index = environment.get_template("index.html")
-    files[INDEX] = index.render(title=title, lead=lead, rooms=rooms, count=len(walls)).encode()
-    page = environment.get_template("mail.html")
-    for at, hung in enumerate(walls):
-        before, after = walls[at - 1] if at else None, walls[at + 1] if walls[at + 1 :] else None
-        words = page.render(title=title, hung=hung, one=hung.exhibit, before=before, after=after)
-        files[hung.page] = words.encode()
+    hangings = list(chain.from_iterable(room for _, room in rooms))
+    place = {"title": title, "root": "", "index": INDEX}
+    walls = Walls(place)
+    files = {STYLESHEET.name: STYLESHEET.read_bytes()}
+    files[INDEX] = walls.render("index.html", lead=lead, rooms=rooms).encode()
+    pictures = kept_in(media) if media else _none
+    for at, hung in enumerate(hangings):
+        before = _step(hangings[at - 1]) if at else None
+        after = _step(hangings[at + 1]) if hangings[at + 1 :] else None
+        page = walls.render("mail.html", hung=hung, one=hung.exhibit, before=before, after=after)
+        files[hung.page] = page.encode()
         files[hung.files["eml"]] = hung.exhibit.mail
         for design in DESIGNS:
             if design in hung.files:
-                html = in_design(hung.exhibit.html, design, media)
+                html = in_design(hung.exhibit.html, design, pictures)
                 files[hung.files[design]] = html.encode()
     return files
+
+
+def _none(_digest: str, _name: str) -> None:
+    """No picture at all."""
+
+
+def _step(hung: Hung) -> Step:
+    return Step(hung.page, hung.exhibit.subject, hung.exhibit.locale)
 
 
 def write(files: Mapping[str, bytes], folder: Path) -> Path:
@@ -83,7 +73,6 @@ def _hung(parts: Sequence[Part]) -> list[tuple[Part, list[Hung]]]:
             files = {"eml": f"{MAILS}/{stem}.eml"}
             if exhibit.html:
                 files |= {design: f"{MAILS}/{stem}.{design}.html" for design in DESIGNS}
-            dark = has_dark_design(exhibit.html)
-            room.append(Hung(exhibit, f"{stem}.html", files, dark))
+            room.append(Hung(exhibit, f"{stem}.html", files))
         rooms.append((part, room))
     return rooms

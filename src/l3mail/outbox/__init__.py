@@ -64,6 +64,7 @@ from l3mail.outbox.orders import (
 )
 from l3mail.outbox.outcomes import (
     AWAITING_APPROVAL,
+    TRIAL,
     TRIES_IN_DOUBT,
     UNCERTAIN_REST,
     UNPUBLISHED,
@@ -93,6 +94,7 @@ __all__ = [
     "RESTORED_AT",
     "RETRYABLE",
     "TAKEN_BACK",
+    "TRIAL",
     "TRIES_IN_DOUBT",
     "UNCERTAIN_REST",
     "UNPUBLISHED",

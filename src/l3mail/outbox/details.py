@@ -20,7 +20,7 @@ from l3mail.models import (
     SUBSCRIBER,
 )
 from l3mail.models.columns import among
-from l3mail.outbox.outcomes import Started
+from l3mail.outbox.outcomes import TRIAL, Started
 from l3mail.planning import current_message
 
 _PERSON = (
@@ -105,6 +105,9 @@ _DETAILS: Select[Any] = (
 )
 _LOAD = _DETAILS.where(among(DELIVERY.c.id, "ids", BigInteger())).order_by(DELIVERY.c.id)
 _TITLES = select(STREAM.c.slug, STREAM.c.title)
+_PEOPLE = select(SUBSCRIBER.c.id, *(SUBSCRIBER.c[name] for name in _PERSON)).where(
+    among(SUBSCRIBER.c.id, "people", BigInteger()), SUBSCRIBER.c.erased_at.is_(None)
+)
 
 
 def load(connection: Connection, ids: Sequence[int]) -> list[Started]:
@@ -116,7 +119,23 @@ def _read(connection: Connection, rows: Sequence[Sequence[Any]]) -> list[Started
     titles: dict[str, str] = {}
     if any(row[_ASKED_STREAMS] for row in rows):
         titles = {row.slug: row.title for row in connection.execute(_TITLES)}
-    return [_started(row, titles) for row in rows]
+    found = [_started(row, titles) for row in rows]
+    if any(TRIAL in delivery.details for delivery in found):
+        return _tried_on(connection, found)
+    return found
+
+
+def _tried_on(connection: Connection, deliveries: Sequence[Started]) -> list[Started]:
+    """With the values of the people a text is tried on, as they are now; nobody's once erased."""
+    whose = {one.id: one.details.get(TRIAL, {}).get("person") for one in deliveries}
+    people = {"people": sorted({person for person in whose.values() if person})}
+    known = {number: values for number, *values in connection.execute(_PEOPLE, people)}
+    return [
+        replace(one, person=dict(zip(_PERSON, known[person], strict=True)))
+        if (person := whose[one.id]) in known
+        else one
+        for one in deliveries
+    ]
 
 
 def _started(row: Sequence[Any], titles: Mapping[str, str]) -> Started:

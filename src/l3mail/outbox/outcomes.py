@@ -17,6 +17,9 @@ UNPUBLISHED = "nothing is published under this slug"
 AWAITING_APPROVAL = "waits for approval"
 """Why a triggered mail is held; the yes of whoever approves its batch queues it."""
 
+TRIAL = "trial"
+"""In `details` of a mail to staff that shows a text: as which person's, and what it belongs to."""
+
 
 class Outcome(StrEnum):
     """Whether the relay took the mail."""
@@ -48,9 +51,10 @@ class Started:
     """A delivery whose intent is committed: all a sender needs to write and hand over one mail.
 
     `fence` proves the claim it was started under; `attempts` counts this one. `person` holds
-    the subscriber's values as they were in the intent's transaction, empty for staff. `tracked`
-    is whether this mail measures the person. `shown` has a bit for each condition of the text, None
-    where it has none or nobody has asked yet.
+    the subscriber's values as they were in the intent's transaction; of a mail to staff those of
+    whom a text is tried on, empty for all others. `tracked` is whether this mail measures the
+    person. `shown` has a bit for each condition of the text, None where it has none or nobody has
+    asked yet.
 
     A mail that answers a sign-up or a link request says in `asked` what was asked: `streams`
     (titles) and `expires_at`. A lesson says in `course` its `title`, `slug`, `lesson` (from 1)

@@ -45,6 +45,7 @@ FRESH_LINKS_PER_30_DAYS = 20
 NOW = bindparam("now", type_=UtcDateTime)
 _DAY_AGO = bindparam("day_ago", type_=UtcDateTime)
 _MONTH_AGO = bindparam("month_ago", type_=UtcDateTime)
+_OUR_DOMAIN = bindparam("our_domain", type_=String)
 
 Column = ColumnElement[Any]
 
@@ -58,12 +59,18 @@ _SUPPRESSION = SUPPRESSION.alias("suppression_of_mail")
 
 
 def bindings(now: datetime, staff: Collection[str], fallback_locale: str) -> dict[str, Any]:
-    """Values for every parameter that the expressions of this package bind."""
+    """Values for every parameter that the expressions of this package bind.
+
+    `staff` are addresses, and perhaps "@" with the domain of ours: whoever has an address there may
+    get what an operator sends them, which are notices.
+    """
+    ours = next((f"%{one}" for one in sorted(staff) if one.startswith("@")), "")
     return {
         "now": now,
         "day_ago": now - timedelta(hours=24),
         "month_ago": now - timedelta(days=30),
         "staff": sorted(staff),
+        "our_domain": ours,
         "fallback_locale": fallback_locale,
     }
 
@@ -131,7 +138,8 @@ def objections(candidate: Candidate) -> tuple[tuple[Column, str], ...]:
     A hard bounce bars everything except a confirmation mail: confirming is what lifts it. Where
     the purpose is known, nothing is asked that concerns another.
     """
-    not_staff = ~among(candidate.address, "staff", String())
+    of_ours = and_(candidate.kind == "notice", candidate.address.like(_OUR_DOMAIN))
+    not_staff = not_(or_(among(candidate.address, "staff", String()), of_ours))
     erased = candidate.of_person(lambda person: person.c.erased_at.is_not(None))
     restricted = candidate.of_person(lambda person: person.c.restricted_at.is_not(None))
     barred = candidate.of_person(lambda person: _suppressed(candidate, person))

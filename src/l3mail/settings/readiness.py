@@ -63,8 +63,8 @@ def _unready_addresses(settings: Settings) -> Iterator[str]:
                 f'"sender.{key}" is {quoted(mailbox.address)}, a placeholder;'
                 f" set it{also} to an address of yours"
             )
-    for key, addresses in (("to", settings.alerts.to), ("approvers", settings.alerts.approvers)):
-        for address in addresses:
+    for key in ("to", "approvers", "editors"):
+        for address in getattr(settings.alerts, key):
             if _is_placeholder_host(address.rpartition("@")[2]):
                 yield (
                     f'"alerts.{key}" names {quoted(address)}, a placeholder;'

@@ -343,10 +343,11 @@ class Attribute(_Section):
 
 
 class Alerts(_Section):
-    """`[alerts]`: the person on duty, who may approve, and who is told that we live."""
+    """`[alerts]`: the person on duty, who may approve or get test mails, who is told we live."""
 
     to: tuple[_AddressText, ...] = _key((), "a list of addresses", ["it@example.org"])
     approvers: tuple[_AddressText, ...] = _key((), "a list of addresses", ["it@example.org"])
+    editors: tuple[_AddressText, ...] = _key((), "a list of addresses", ["text@example.org"])
     heartbeat_url: _WebAddressOrNone = _key("", "a web address", "https://hc.example.org/ping")
 
 
@@ -485,8 +486,9 @@ class Settings(Sections):
 
     @property
     def staff(self) -> frozenset[str]:
-        """The addresses that may get reports, alarms and questions of approval."""
-        return frozenset({*self.alerts.to, *self.alerts.approvers, *self.reports.to})
+        """The addresses that may get reports, alarms, questions of approval and test mails."""
+        alerts = self.alerts
+        return frozenset({*alerts.to, *alerts.approvers, *alerts.editors, *self.reports.to})
 
     @property
     def readers(self) -> frozenset[str]:

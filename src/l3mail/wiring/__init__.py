@@ -35,13 +35,12 @@ if TYPE_CHECKING:
         composer,
         links_of,
         neutral_values,
-        person_of,
-        preview_values,
         rendered,
         unmeasured,
         workspace_uuid,
     )
     from l3mail.wiring.papers import certificate
+    from l3mail.wiring.previews import make_trial, person_of, preview_mail, preview_values
     from l3mail.wiring.reporting import report_terms, weekly_letter
     from l3mail.wiring.restores import (
         Reconciliation,
@@ -55,6 +54,7 @@ if TYPE_CHECKING:
         declare_streams,
         load_tokens,
         make_rules,
+        staff_of,
         trigger_terms,
     )
     from l3mail.wiring.senders import make_relay, make_sender, who_sends
@@ -85,11 +85,13 @@ __all__ = [
     "make_relay",
     "make_rules",
     "make_sender",
+    "make_trial",
     "make_watched_agenda",
     "neutral_values",
     "only_sender",
     "open_database",
     "person_of",
+    "preview_mail",
     "preview_values",
     "publish_content",
     "read_content",
@@ -99,6 +101,7 @@ __all__ = [
     "require_nothing_lost",
     "require_reconciled",
     "set_up",
+    "staff_of",
     "store_media",
     "survey_content",
     "suspect_restore",
@@ -121,15 +124,16 @@ _PARTS = {
     ),
     "duties": "make_asking make_duty make_watched_agenda",
     "mails": (
-        "INERT LINKS common_values composer links_of neutral_values person_of "
-        "preview_values rendered unmeasured workspace_uuid"
+        "INERT LINKS common_values composer links_of neutral_values rendered unmeasured"
+        " workspace_uuid"
     ),
     "papers": "certificate",
+    "previews": "make_trial person_of preview_mail preview_values",
     "reporting": "report_terms weekly_letter",
     "restores": (
         "Reconciliation detect_restore require_reconciled suspect_restore undetected_restore"
     ),
-    "rules": "asking_terms declare_streams load_tokens make_rules trigger_terms",
+    "rules": "asking_terms declare_streams load_tokens make_rules staff_of trigger_terms",
     "senders": "make_relay make_sender who_sends",
     "surveys": "Survey survey_content",
 }

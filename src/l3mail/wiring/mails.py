@@ -1,18 +1,18 @@
 """How a delivery becomes a mail in this workspace: values, links, who writes."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection, select
 
-from l3mail import conditions, content, outbox, publishing, rendering
+from l3mail import conditions, outbox, publishing, rendering
 from l3mail.database import Database
 from l3mail.errors import OutboxError, RenderingError
 from l3mail.locales import number
-from l3mail.models import SUBSCRIBER, WORKSPACE
-from l3mail.outbox import Started
+from l3mail.models import WORKSPACE
+from l3mail.outbox import TRIAL, Started
 from l3mail.publishing import Published
 from l3mail.sending import Compose, Counting
 from l3mail.settings import Settings
@@ -23,16 +23,29 @@ from l3mail.wiring.rules import asking_terms, load_tokens
 def composer(settings: Settings, database: Database) -> Compose:
     """How a started delivery becomes bytes in this workspace."""
     house = database.read(workspace_uuid)
-    tokens = load_tokens(settings)
+    tokens, write = load_tokens(settings), writer(settings)
+
+    def compose(delivery: Started, text: Published) -> bytes:
+        if delivery.details.get(TRIAL):
+            return write(on_trial(delivery), text, inert(settings, text), house)
+        if delivery.shown is None and conditions.of(text.compiled):
+            raise RenderingError("::: if", "what it asks could not be asked; the log says why")
+        links = links_of(delivery, settings, tokens)
+        told = {**measured(delivery, text, settings, tokens), "links": links}
+        return write(delivery, text, told, house)
+
+    return compose
+
+
+def writer(settings: Settings) -> Callable[[Started, Published, Mapping[str, Any], str], bytes]:
+    """What writes a mail, given its links, where they are measured, and the house's own number."""
     domain, zone = settings.sender_domain, settings.zone
     sender, reply_to = settings.sender.from_.text, settings.sender.reply_to
     answers_to = reply_to.address if reply_to else None
     common = common_values(settings)
 
-    def compose(delivery: Started, text: Published) -> bytes:
-        if delivery.shown is None and conditions.of(text.compiled):
-            raise RenderingError("::: if", "what it asks could not be asked; the log says why")
-        links = links_of(delivery, settings, tokens)
+    def write(delivery: Started, text: Published, told: Mapping[str, Any], house: str) -> bytes:
+        links = told["links"]
         head = rendering.Head(
             message_id=f"{delivery.id}.{house}@{domain}",
             date=delivery.first_started_at.astimezone(zone),
@@ -44,18 +57,36 @@ def composer(settings: Settings, database: Database) -> Compose:
             unsubscribe_url=links["unsubscribe"] or None,
             help_url=links["preferences"] if delivery.stream else None,
         )
-        values = {
-            **rendering.placeholders(delivery.person, text.locale),
-            **common,
-            **measured(delivery, text, settings, tokens),
-            **conditions.values(text.compiled, delivery.shown),
-            "links": links,
-            "streams": delivery.asked.get("streams", []),
-            "course": course_values(delivery.course, text.locale),
-        }
-        return rendering.compose(text.compiled, values, head)
+        return rendering.compose(text.compiled, values_of(delivery, text, common, told), head)
 
-    return compose
+    return write
+
+
+def values_of(
+    delivery: Started, text: Published, common: Mapping[str, Any], told: Mapping[str, Any]
+) -> dict[str, Any]:
+    """All that a text may name in one mail."""
+    return {
+        **rendering.placeholders(delivery.person, text.locale),
+        **common,
+        **told,
+        **conditions.values(text.compiled, delivery.shown),
+        "streams": delivery.asked.get("streams", []),
+        "course": course_values(delivery.course, text.locale),
+    }
+
+
+def on_trial(delivery: Started) -> Started:
+    """The delivery of a test mail as that of the mail it shows."""
+    about = delivery.details[TRIAL]
+    return replace(
+        delivery,
+        stream=about["stream"],
+        stream_title=about["stream_title"],
+        course=about["course"],
+        asked={"streams": about["streams"]},
+        shown=about["shown"],
+    )
 
 
 def common_values(settings: Settings) -> dict[str, Any]:
@@ -162,6 +193,14 @@ INERT = "/preview"
 """Where links lead that nobody is to follow."""
 
 
+def inert(
+    settings: Settings, text: Published, course: Mapping[str, Any] = NO_COURSE
+) -> dict[str, Any]:
+    """Links of a mail that is only looked at, none of which does anything or is measured."""
+    links = dict.fromkeys(LINKS, f"{settings.web.base_url}{INERT}")
+    return {**unmeasured(text.links), "links": links | common_links(settings, course)}
+
+
 def neutral_values(
     settings: Settings,
     text: Published,
@@ -173,15 +212,13 @@ def neutral_values(
 
     Of what only some people get, `shown` says which parts; without it there are none.
     """
-    base = settings.web.base_url
     return {
         **rendering.placeholders({}, text.locale),
         **common_values(settings),
-        **unmeasured(text.links),
+        **inert(settings, text, course),
         **conditions.values(text.compiled, shown),
         "course": course_values(course, text.locale),
         "streams": [],
-        "links": dict.fromkeys(LINKS, f"{base}{INERT}") | common_links(settings, course),
     }
 
 
@@ -217,52 +254,3 @@ def rendered(settings: Settings, database: Database, delivery_id: int) -> bytes:
 def workspace_uuid(connection: Connection) -> str:
     """The database's own name, part of every Message-ID."""
     return str(connection.execute(select(WORKSPACE.c.uuid)).scalar_one())
-
-
-_SAMPLE_DAYS = 1234
-"""Days done of everybody, in a mail that is only looked at."""
-
-
-def preview_values(
-    settings: Settings,
-    library: content.Library,
-    text: content.Text,
-    person: Mapping[str, Any],
-    *,
-    shown: int | None = conditions.ALL,
-) -> dict[str, Any]:
-    """The values of a mail that is only looked at: our links in it lead nowhere and do nothing.
-
-    Of what only some people get, `shown` says which parts; without it all are there.
-    """
-    source = text.source
-    inert = f"{settings.web.base_url}{INERT}"
-    values = rendering.placeholders(person, source.locale) | common_values(settings)
-    links = dict.fromkeys((*LINKS, "home", "together"), inert)
-    values["links"] = links | {"privacy": settings.impressum.privacy_url}
-    values |= unmeasured(text.hrefs) | conditions.values(text.compiled or {}, shown)
-    values["streams"] = [stream.title for stream in settings.streams.values()]
-    values["course"] = NO_COURSE
-    for course in library.curricula:
-        if course.slug == source.course:
-            lessons = [slug for slug, kind in course.lessons if kind == "lesson"]
-            place = lessons.index(source.slug) + 1 if source.slug in lessons else 0
-            values["course"] = course_values(
-                {
-                    "title": course.title,
-                    "slug": course.slug,
-                    "lesson": place,
-                    "lessons": len(lessons),
-                    "done": max(0, place - 1),
-                    "days": course.days,
-                    "together": _SAMPLE_DAYS,
-                },
-                source.locale,
-            )
-    return values
-
-
-def person_of(connection: Connection, key: bytes) -> dict[str, Any] | None:
-    """What is known of the subscriber with this address key, for a preview; None if nobody."""
-    row = connection.execute(select(SUBSCRIBER).where(SUBSCRIBER.c.address_key == key)).first()
-    return None if row is None else dict(row._mapping)

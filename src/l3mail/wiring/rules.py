@@ -35,6 +35,11 @@ def make_rules(settings: Settings) -> Rules:
     return Rules(load_pepper(settings.state_dir), settings.zone, settings.workspace.locale)
 
 
+def staff_of(settings: Settings) -> frozenset[str]:
+    """Who may be mailed as staff: those listed, and by test mails all of the sender's domain."""
+    return settings.staff | {f"@{settings.sender_domain}"}
+
+
 def load_tokens(settings: Settings) -> Tokens:
     """What signs and reads the workspace's links."""
     current, retired = load_secret_keys(settings), load_retired_keys(settings)

@@ -25,7 +25,7 @@ from l3mail.sending import (
 )
 from l3mail.settings import Settings, sending_problems
 from l3mail.wiring.mails import composer, workspace_uuid
-from l3mail.wiring.rules import asking_terms
+from l3mail.wiring.rules import asking_terms, staff_of
 
 
 def who_sends(settings: Settings, database: Database) -> Sending:
@@ -47,7 +47,7 @@ def make_sender(settings: Settings, database: Database, clock: Clock) -> Sender:
     terms = Terms(
         owner=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}",
         envelope_from=settings.sender.from_.address,
-        staff=settings.staff,
+        staff=staff_of(settings),
         fallback_locale=settings.workspace.locale,
         policy={
             kind: Uncertainty(choice) for kind, choice in settings.uncertain.model_dump().items()

@@ -1,0 +1,193 @@
+"""A text sent to its editor, and shown in a browser, as an editor types it."""
+
+import email
+import email.policy
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import update
+
+from l3mail.database import opened
+from l3mail.models import ACTIONS, DELIVERY, MESSAGE, SUBSCRIBER
+from tests.fakes.editor import Editor
+from tests.fakes.office import ROOT
+from tests.fakes.relay import Relay
+
+ME = "ada@example.org"  # the sender's domain, while l3mail.toml names none
+SEND = ("preview", "kurs/01-start", "--send-to", ME, "--yes")
+EDITORS = """
+[alerts]
+editors = ["Ada@zeitung.example.com"]
+[relay]
+port = {port}
+"""
+
+
+@pytest.fixture(scope="module")
+def relay() -> Iterator[Relay]:
+    with Relay() as relay:
+        yield relay
+
+
+@pytest.fixture
+def desk(tmp_path: Path, relay: Relay) -> Editor:
+    desk = Editor(tmp_path, EDITORS.format(port=relay.port))
+    desk.office.fill(1)
+    return desk
+
+
+def sent(desk: Editor, relay: Relay) -> list[Any]:
+    """The mails that arrive when all that is queued for the staff is sent."""
+    before = len(relay.taken)
+    with opened(desk.office.settings.database_url) as database:
+        person = update(DELIVERY).where(DELIVERY.c.purpose != "staff").values(state="cancelled")
+        database.write(lambda connection: connection.execute(person))
+    desk.office.run("worker", "--once")
+    return [
+        email.message_from_bytes(one.data, policy=email.policy.default)
+        for one in relay.taken[before:]
+    ]
+
+
+def staff_rows(desk: Editor) -> list[dict[str, Any]]:
+    return [row for row in desk.rows(DELIVERY) if row["purpose"] == "staff"]
+
+
+def test_a_test_mail_is_a_row_of_the_staffs_and_arrives_as_the_mail_it_would_be(
+    desk: Editor, relay: Relay
+) -> None:
+    said = desk.run(*SEND).stdout
+    assert said.startswith(f"kurs/01-start (de) goes to:\n  {ME}\nQueued: 1 test mail")
+    (row,) = staff_rows(desk)
+    assert (row["state"], row["subscriber_id"], row["slug"]) == ("queued", None, "notice/test")
+    (action,) = desk.rows(ACTIONS)
+    assert (action["command"], action["counts"]) == (
+        "preview kurs/01-start --send-to",
+        {"deliveries": 1},
+    )
+    (mail,) = sent(desk, relay)
+    assert (mail["To"], mail["Subject"]) == (ME, "[Test] Lektion")
+    assert mail["List-Id"] == "Kurs <kurs.example.org>"
+    assert mail["List-Unsubscribe"] == "<http://127.0.0.1:8000/preview>"
+    plain, html = (part.get_content() for part in mail.iter_parts())
+    assert "Guten Tag alle." in plain
+    assert "http://127.0.0.1:8000/preview" in html
+    assert "/unsubscribe/" not in plain + html
+    assert len(list((desk.office.folder / "state/media").glob("*/tafel.png"))) == 1
+
+
+def test_a_test_mail_is_filled_for_its_person_when_it_goes_and_rows_hold_nothing_of_them(
+    desk: Editor, relay: Relay
+) -> None:
+    hostile = "=?utf-8?q?x=0D=0ABcc:_evil=40x.example?= <b>{{ 7 * 7 }}"
+    with opened(desk.office.settings.database_url) as database:
+        named = update(SUBSCRIBER).values(first_name=hostile)
+        database.write(lambda connection: connection.execute(named))
+    desk.run(*SEND, "--as", "p0@schule.example")
+    assert "evil" not in str(desk.rows(MESSAGE)) + str(staff_rows(desk))
+    (mail,) = sent(desk, relay)
+    plain, html = (part.get_content() for part in mail.iter_parts())
+    assert f"Guten Tag {hostile}." in plain
+    assert "&lt;b&gt;{{ 7 * 7 }}" in html
+    assert mail["Bcc"] is None
+    assert mail["To"] == ME
+
+
+def test_of_somebody_erased_meanwhile_a_test_mail_says_nothing(desk: Editor, relay: Relay) -> None:
+    with opened(desk.office.settings.database_url) as database:
+        named = update(SUBSCRIBER).values(first_name="Grace")
+        database.write(lambda connection: connection.execute(named))
+    desk.run(*SEND, "--as", "p0@schule.example")
+    desk.run("subscribers", "erase", "p0@schule.example", "--yes")
+    (mail,) = sent(desk, relay)
+    assert "Guten Tag alle." in mail.get_body(("plain",)).get_content()
+
+
+def test_each_address_gets_one_and_again_whenever_it_is_asked_for(desk: Editor) -> None:
+    both = ("--send-to", "Ada@Zeitung.example.com", "--send-to", "ada@zeitung.example.com")
+    desk.run("preview", "kurs/01-start", *both, "--yes")
+    desk.run("preview", "kurs/01-start", *both, "--yes")
+    addresses = [row["address"] for row in staff_rows(desk)]
+    assert addresses == ["Ada@zeitung.example.com"] * 2
+
+
+def test_who_is_not_of_the_staff_or_wants_no_mail_gets_none(desk: Editor) -> None:
+    words = ("preview", "kurs/01-start", "--yes", "--send-to")
+    stranger = desk.run(*words, "p0@schule.example", code=1)
+    assert 'editors = ["p0@schule.example"] below [alerts]' in str(stranger.exception)
+    desk.run("subscribers", "add", ME, "--stream", "newsletter")
+    desk.run("subscribers", "suppress", ME, "--reason", "never", "--yes")
+    assert "suppressed" in str(desk.run(*words, ME, code=1).exception)
+    assert staff_rows(desk) == []
+
+
+def test_without_a_yes_nothing_is_queued(desk: Editor) -> None:
+    refused = desk.run(*SEND[:-1], code=1)
+    assert "mail it to 1 address?" in refused.output
+    assert staff_rows(desk) == []
+
+
+def test_a_broken_text_is_not_sent(desk: Editor) -> None:
+    desk.shelf.lesson("{{ foo }}")
+    assert "has errors" in str(desk.run(*SEND, code=1).exception)
+    assert staff_rows(desk) == []
+
+
+def test_nothing_is_sent_where_the_house_would_not_send(tmp_path: Path) -> None:
+    desk = Editor(tmp_path, '[relay]\nhost = "mail.stadt.example"\n')
+    refused = desk.run(*SEND, code=1)
+    assert '"web.base_url" is "http://127.0.0.1:8000"' in str(refused.exception)
+    assert staff_rows(desk) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("preview",),
+        ("preview", "--port", "8001", "kurs/01-start"),
+        ("preview", "--serve", "--send-to", ME),
+        ("preview", "--serve", "--html", "mail.html"),
+    ],
+)
+def test_what_does_not_go_together_is_wrong_usage(desk: Editor, words: tuple[str, ...]) -> None:
+    desk.run(*words, code=2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_served_preview_prints_its_address_and_ends_with_0(
+    desk: Editor, number: signal.Signals
+) -> None:
+    process = subprocess.Popen(
+        desk.office.command("preview", "01-start.md", "--serve", "--as", "p0@schule.example"),
+        cwd=ROOT,
+        env={**desk.office.environment, "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    with process.stdout as lines:
+        url = lines.readline().strip()
+        assert url.startswith("http://127.0.0.1:")
+        page = httpx.get(url, timeout=60)
+        base = url.partition("/text/")[0]
+        # A page that is open, and waits for news, keeps nobody from leaving.
+        with httpx.stream("GET", f"{base}/changes", timeout=60) as news:
+            waiting = news.iter_lines()
+            next(waiting)
+            process.send_signal(number)
+            list(waiting)
+        lines.read()
+    assert "Lektion" in page.text
+    assert "p0@schule.example" in page.text
+    assert process.wait(timeout=60) == 0
+
+
+def test_a_port_that_is_taken_is_one_line(desk: Editor, relay: Relay) -> None:
+    refused = desk.run("preview", "--serve", "--port", str(relay.port), code=1)
+    assert f"can't listen at 127.0.0.1 port {relay.port}" in str(refused.exception)
