@@ -108,6 +108,27 @@ def test_of_somebody_erased_meanwhile_a_test_mail_says_nothing(desk: Editor, rel
     assert "Guten Tag alle." in mail.get_body(("plain",)).get_content()
 
 
+@pytest.mark.parametrize(
+    ("district", "words", "said"),
+    [
+        ("Nord", ("--as", "p0@schule.example"), True),
+        ("Süd", ("--as", "p0@schule.example"), False),
+        ("Süd", (), True),
+        ("Nord", ("--when", "none"), False),
+    ],
+)
+def test_a_test_mail_has_the_parts_that_its_person_would_get(
+    desk: Editor, relay: Relay, district: str, words: tuple[str, ...], said: bool
+) -> None:
+    desk.shelf.lesson('Für alle.\n\n::: if district == "Nord"\n\nFür den Norden.\n\n:::\n')
+    with opened(desk.office.settings.database_url) as database:
+        lives = update(SUBSCRIBER).values(district=district)
+        database.write(lambda connection: connection.execute(lives))
+    desk.run(*SEND, *words)
+    (mail,) = sent(desk, relay)
+    assert ("Für den Norden." in mail.get_body(("plain",)).get_content()) is said
+
+
 def test_each_address_gets_one_and_again_whenever_it_is_asked_for(desk: Editor) -> None:
     both = ("--send-to", "Ada@Zeitung.example.com", "--send-to", "ada@zeitung.example.com")
     desk.run("preview", "kurs/01-start", *both, "--yes")

@@ -287,6 +287,20 @@ def test_without_a_database_there_are_examples(workshop: Workshop) -> None:
     assert "as=unknown" in introduce(client, "ada@schule.example").headers["location"]
 
 
+def test_parts_that_only_some_get_are_shown_as_their_reader_would_get_them(
+    workshop: Workshop,
+) -> None:
+    workshop.shelf.lesson('Für alle.\n\n::: if district == "Nord"\n\nFür den Norden.\n\n:::\n')
+    workshop.guests = Guests(workshop.find, lambda _text, _person: 0)
+    client = TestClient(workshop.app(), base_url=f"http://{HERE}", follow_redirects=False)
+    nobody = client.get(TEXT).text
+    assert "Für den Norden." in nobody
+    assert "line 6, shown" in nobody
+    theirs = client.get(introduce(client, "ada@schule.example").headers["location"]).text
+    assert "Für den Norden." not in theirs
+    assert "line 6, not shown" in theirs
+
+
 # -- who may ask
 
 
