@@ -193,6 +193,19 @@ def test_what_links_lead_to_here_is_nothing_or_a_file_of_the_text(
     assert client.get(paper.replace("blatt", "anderes")).status_code == 404
 
 
+def test_a_worksheet_is_shown_as_the_paper_that_is_made_of_it(
+    workshop: Workshop, client: TestClient
+) -> None:
+    workshop.shelf.put("media/blatt.md", "---\ntitle: Blatt\n---\n\n::: lines 4\n:::\n")
+    workshop.shelf.lesson("[Arbeitsblatt](media/blatt.pdf)")
+    (paper,) = re.findall(
+        r'href="(/media/\w+/blatt\.pdf)"', client.get("/picture/light/kurs/01-start").text
+    )
+    answer = client.get(paper)
+    assert answer.headers["content-type"] == "application/pdf"
+    assert answer.content.startswith(b"%PDF-")
+
+
 def test_a_broken_text_shows_its_faults_and_the_last_good_picture(
     workshop: Workshop, client: TestClient
 ) -> None:

@@ -24,6 +24,21 @@ if TYPE_CHECKING:
     from l3mail.previewing import Guests
 
 PANEL = "Content"
+Serve = Annotated[
+    bool, typer.Option("--serve", help="Show it in the browser, anew whenever you save.")
+]
+Port = Annotated[
+    int | None,
+    typer.Option(
+        help="Serve at this port; default: a free one.", min=1, max=65535, show_default=False
+    ),
+]
+SendTo = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--send-to", metavar="ADDRESS", help="Mail it to one of the staff; may be repeated."
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -48,21 +63,9 @@ def preview(
         When | None, typer.Option(help="Which parts behind ::: if, without --as; default: all.")
     ] = None,
     pdf: Annotated[Path | None, typer.Option(help="Write a worksheet's PDF here.")] = None,
-    serve: Annotated[
-        bool, typer.Option("--serve", help="Show it in the browser, anew whenever you save.")
-    ] = False,
-    port: Annotated[
-        int | None,
-        typer.Option(
-            help="Serve at this port; default: a free one.", min=1, max=65535, show_default=False
-        ),
-    ] = None,
-    send_to: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--send-to", metavar="ADDRESS", help="Mail it to one of the staff; may be repeated."
-        ),
-    ] = None,
+    serve: Serve = False,
+    port: Port = None,
+    send_to: SendTo = None,
     yes: Yes = False,
 ) -> None:
     """Show a text as its mail would be; the links do nothing.

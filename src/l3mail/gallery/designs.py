@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Literal
 
-Pictures = Callable[[str, str], Path | None]
-"""Where the picture lies that `/media/{digest}/{name}` names; None where there is none."""
+Pictures = Callable[[str, str], bytes | None]
+"""The picture that `/media/{digest}/{name}` names; None where there is none."""
 
 Design = Literal["light", "dark"]
 DESIGNS: Final[tuple[Design, ...]] = ("light", "dark")
@@ -57,9 +57,9 @@ def has_dark_design(html: str) -> bool:
 def kept_in(folder: Path) -> Pictures:
     """The pictures of a folder that is in the order of their addresses."""
 
-    def find(digest: str, name: str) -> Path | None:
+    def find(digest: str, name: str) -> bytes | None:
         path = folder / digest / name
-        return path if path.is_file() else None
+        return path.read_bytes() if path.is_file() else None
 
     return find
 
@@ -94,8 +94,8 @@ def in_design(html: str, design: Design, pictures: Pictures = lambda _digest, _n
 def _embedded(source: re.Match[str], pictures: Pictures) -> str:
     address = next(value for value in source.groups()[1:] if value is not None)
     named = _MEDIUM.search(address)
-    path = pictures(named[1], named[2]) if named else None
-    if path is None:
+    picture = pictures(named[1], named[2]) if named else None
+    if named is None or picture is None:
         return _EMPTY
-    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
+    kind = mimetypes.guess_type(named[2])[0] or "application/octet-stream"
+    return f"data:{kind};base64,{base64.b64encode(picture).decode()}"

@@ -147,7 +147,11 @@ class Bench:
     def _lay_out(self) -> None:
         """Put the texts of the files in place of those that lay here, keeping what is as it was."""
         library, before = read_content(self.settings), self._pieces
-        pictures = {path: stamp for path, stamp in self._stamps.items() if path.startswith("media")}
+        pictures = {
+            path: stamp
+            for path, stamp in self._stamps.items()
+            if path.startswith(("media/", "templates/documents/"))
+        }
         frame = (
             *(library.layouts, library.components, library.words, library.design),
             *(library.attributes, library.streams, library.courses),

@@ -163,12 +163,12 @@ class _Door:
 
     async def medium(self, request: Request) -> Response:
         digest, name = request.path_params["digest"], request.path_params["name"]
-        path = await run_in_threadpool(self._showing.medium, digest, name)
-        if path is None:
+        content = await run_in_threadpool(self._showing.medium, digest, name)
+        if content is None:
             return _missing()
-        kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+        kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
         policy = "frame-ancestors 'none'" if kind == "application/pdf" else _PICTURE_CSP
-        return FileResponse(path, media_type=kind, headers={"Content-Security-Policy": policy})
+        return Response(content, media_type=kind, headers={"Content-Security-Policy": policy})
 
     async def changes(self, request: Request) -> Response:
         """Server-sent events: the bench's revision, each time it is another one."""

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
-from l3mail.content import Finding, Text
-from l3mail.errors import RenderingError
+from l3mail.content import Finding, Text, bytes_of
+from l3mail.errors import ContentError, RenderingError
 from l3mail.gallery import DESIGNS, Design, Exhibit, Hung, Part, Step, Walls, in_design
 from l3mail.previewing.benches import Bench, Piece
 from l3mail.previewing.guests import Guest, Guests
 from l3mail.settings import FILE
-from l3mail.wiring import INERT, MEDIA_FOLDER, preview_mail
+from l3mail.wiring import INERT, preview_mail
 
 PAGES: Final = Path(__file__).with_name("pages")
 _KINDS: Final = {
@@ -131,18 +131,18 @@ class Showing:
             return None
         return self._exhibit(piece, piece.good, guest).mail
 
-    def medium(self, digest: str, name: str, text: Text | None = None) -> Path | None:
-        """The file of media/ behind an address of it, where a text shows it."""
+    def medium(self, digest: str, name: str, text: Text | None = None) -> bytes | None:
+        """The file of media/ behind an address of it, or what is made of it, where a text shows it.
+
+        None also where it is another one by now.
+        """
         texts = [text] if text else [one.good for one in self._bench.pieces() if one.good]
-        for one in texts:
-            for medium in one.media:
-                if (medium.digest, medium.name) == (digest, name):
-                    settings = self._bench.settings
-                    # What is made of a file is made when it is published; till then it is the file.
-                    made = settings.state_dir / MEDIA_FOLDER / digest / name
-                    kept = medium.recipe and made.is_file()
-                    path = made if kept else settings.folder / medium.path
-                    return path if path.is_file() else None
+        for medium in (medium for one in texts for medium in one.media):
+            if (medium.digest, medium.name) == (digest, name):
+                try:
+                    return bytes_of(self._bench.library, medium)
+                except (ContentError, OSError):
+                    return None
         return None
 
     def _in_order(self) -> list[Piece]:
