@@ -176,7 +176,7 @@ def test_the_index_names_each_text_in_each_language(workshop: Workshop, client: 
         ("kurs/02-video", "de"),
         ("newsletter/2026-12", "de"),
     ]
-    assert "variant en exists for 1 of 2 texts" in page
+    assert "en: 1 of 2 texts, the others fall back to de" in page
 
 
 def test_what_links_lead_to_here_is_nothing_or_a_file_of_the_text(

@@ -17,10 +17,7 @@ def tell_translated(library: "Library", courses: Collection[str | None]) -> None
 
     for one in translated(library):
         if one.path.rpartition("/")[2] in courses:
-            typer.echo(
-                f"{one.path}: {one.locale}: {one.texts} of {one.of} texts,"
-                f" the others fall back to {one.fallback}"
-            )
+            typer.echo(str(one))
 
 
 def asked(texts: "Sequence[Text]") -> "list[Finding]":

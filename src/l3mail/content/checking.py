@@ -99,6 +99,10 @@ class Translated:
     of: int
     fallback: str
 
+    def __str__(self) -> str:
+        there = f"{self.texts} of {self.of} texts"
+        return f"{self.path}: {self.locale}: {there}, the others fall back to {self.fallback}"
+
 
 def translated(library: Library) -> list[Translated]:
     """Courses that change their language on the way: a variant of some texts, not of all.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
-from l3mail.content import Finding, Text, bytes_of
+from l3mail.content import Finding, Text, bytes_of, translated
 from l3mail.errors import ContentError, RenderingError
 from l3mail.gallery import DESIGNS, Design, Exhibit, Hung, Part, Step, Walls, in_design
 from l3mail.previewing.benches import Bench, Piece
@@ -64,6 +64,7 @@ class Showing:
             revision=bench.revision,
             faults=bench.faults,
             besides=[self._line(finding) for finding in bench.besides()],
+            translated=list(map(str, translated(bench.library))),
             name=bench.settings.workspace.name,
         )
 

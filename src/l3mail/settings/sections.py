@@ -487,8 +487,7 @@ class Settings(Sections):
     @property
     def staff(self) -> frozenset[str]:
         """The addresses that may get reports, alarms, questions of approval and test mails."""
-        alerts = self.alerts
-        return frozenset({*alerts.to, *alerts.approvers, *alerts.editors, *self.reports.to})
+        return frozenset({*self.alerts.to, *self.alerts.editors, *self.approvers, *self.readers})
 
     @property
     def readers(self) -> frozenset[str]:
