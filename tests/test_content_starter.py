@@ -99,9 +99,13 @@ def test_a_variant_has_the_blocks_and_sections_of_the_text_it_is_one_of(locale: 
 
 def test_every_lesson_asks_links_on_and_has_a_worksheet() -> None:
     """What each lesson of the course holds: three quizzes, a scale, a sheet, a page to read on."""
-    library = read_content(load_settings(ROOT, {}))
-    texts = compile_all(library)
-    lessons = [text for text in texts if (text.source.kind, text.source.locale) == ("lesson", "de")]
+    texts = compile_all(read_content(load_settings(ROOT, {})))
+    course = [
+        text
+        for text in texts
+        if (text.source.course, text.source.locale) == ("digital-kommunizieren", "de")
+    ]
+    lessons = [text for text in course if text.source.kind == "lesson"]
     assert len(lessons) == 6
     for text in lessons:
         assert text.compiled is not None
@@ -114,7 +118,7 @@ def test_every_lesson_asks_links_on_and_has_a_worksheet() -> None:
         assert any(text.links), text.source.path
         for said in ("## Ihre Aufgabe", "## Das Wichtigste", "diese E-Mail"):
             assert said in body, text.source.path
-    (evaluation,) = [t for t in texts if (t.source.kind, t.source.locale) == ("evaluation", "de")]
+    (evaluation,) = [text for text in course if text.source.kind == "evaluation"]
     assert evaluation.compiled is not None
     assert [one["kind"] for one in evaluation.compiled["questions"]] == ["feedback"] * 5
 

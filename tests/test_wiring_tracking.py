@@ -31,6 +31,8 @@ title = "Grüße"
 kind = "lifecycle"
 [tracking]
 mode = "{mode}"
+[attributes.ziel]
+type = "text"
 """
 BASE = "https://kurse.stadt.example"
 URL = "https://medien.example/a?b=1&c=2"
