@@ -210,6 +210,31 @@ def test_a_button_of_each_kind_leads_where_its_link_does(shelf: Shelf, kind: str
     assert "Zum Kurs: https://kurs.example.org\n" in text
 
 
+def test_an_interest_is_a_button_that_notes_its_name(shelf: Shelf) -> None:
+    page, text = parts(shelf, "::: card\n::: interest video\nSchicken Sie < mir\n:::\n:::")
+    assert page.count(f'href="{BASE}/interest/token?of=video"') == 1
+    assert "Schicken Sie &lt; mir" in page
+    assert f"Schicken Sie < mir: {BASE}/interest/token?of=video\n" in text
+    compiled = shelf.compiled().compiled
+    assert compiled is not None
+    assert compiled["interests"] == ["video"]
+    _, text = parts(shelf, "::: interest video\n:::")
+    assert f"Ja, das interessiert mich: {BASE}/interest/token?of=video" in text
+
+
+@pytest.mark.parametrize(
+    ("head", "says"),
+    [
+        ("interest", "interest needs a name behind it; write ::: interest video"),
+        ("interest Mein Video", '"Mein Video" is no name for an interest'),
+    ],
+)
+def test_an_interest_has_a_name(shelf: Shelf, head: str, says: str) -> None:
+    shelf.lesson(f"::: {head}\nJa\n:::")
+    (fault,) = shelf.findings
+    assert says in fault
+
+
 QUIZ = """\
 ::: quiz q1
 Wie halten Sie das **Telefon**

@@ -31,6 +31,7 @@ from l3mail.content.markdown import (
     plain,
     visible,
 )
+from l3mail.content.matter import NAME
 from l3mail.content.places import Place
 from l3mail.content.plaintext import TextWriter, rule_below
 from l3mail.content.questions import read_question
@@ -272,7 +273,12 @@ class _Builder:
         said = alone(node.children[0]) if len(node.children) == 1 else None
         if node.children and (said is None or said.type != "text"):
             self.place.refuse(f"{head.name} holds its button in one line, without marks")
-        return {"label": said.content if said else ""}
+        words = {"label": said.content if said else ""}
+        if head.name == "interest":  # of a name that is none is told already
+            known = NAME.fullmatch(head.argument)
+            to = self.references.interest(head.argument, self.place.refuse) if known else None
+            words["href"] = to or ""
+        return words
 
     def _question(self, node: SyntaxTreeNode, head: Directive) -> dict[str, Any]:
         """A question, and each answer with the page it leads to; nothing of what is right."""

@@ -35,7 +35,7 @@ class Component:
     What holds `words` may be empty, for the house has its own. One that is `wide` is a row of its
     own across the mail and stands in no other component; what an `inset` one holds stands away from
     its edges. `argument` is an example of the name of its link, "" where it has none; a `named` one
-    asks a question, whose name it is, and is not without. `variants` are the words that may stand
+    stores an answer under that name, and is not without. `variants` are the words that may stand
     there instead. `item_mark` and `bullet` stand before each item of its list, as HTML and as text.
     """
 
@@ -49,6 +49,9 @@ class Component:
     item_mark: str = ""
     bullet: str = ""
 
+
+_NAMED: Final[Mapping[Holds, str]] = {"question": "for a question", "words": "for an interest"}
+"""What a name behind a directive is for, in the words of a fault."""
 
 _TITLE = Key("words", "title: Ein Tipp für den Anfang")
 _PICTURE = Key("image", "image: media/werkstatt.jpg")
@@ -118,6 +121,13 @@ COMPONENTS: Final[Mapping[str, Component]] = {
         {},
         "words",
         inset=True,
+    ),
+    "interest": Component(
+        {},
+        "words",
+        wide=False,
+        argument="::: interest video",
+        named=True,
     ),
     "feedback": Component(
         {
@@ -189,7 +199,7 @@ def _check_argument(head: Directive, component: Component, line: int, faults: Fa
                 line, f"{head.name} needs a name behind it; write {component.argument}", head.name
             )
         elif said and not NAME.fullmatch(said):
-            named = "for a question" if component.named else "for its link"
+            named = _NAMED.get(component.holds, "for its link")
             faults.error(
                 line,
                 f"{quoted(said)} is no name {named}; use a-z, 0-9 and -, as in"
