@@ -225,6 +225,15 @@ def test_a_notice_has_an_impressum_and_no_way_to_unsubscribe(shelf: Shelf) -> No
     assert "Stadt Musterhausen" in "".join(page.words)
 
 
+@pytest.mark.parametrize(("days", "shown"), [(1, "Tag 2 von 6"), (2, "Lektion 2 von 6")])
+def test_a_course_with_a_lesson_each_day_counts_days(shelf: Shelf, days: int, shown: str) -> None:
+    shelf.lesson()
+    shelf.course(yaml=f'title: Kurs\ncadence: {{every_days: {days}, at: "07:30"}}\n')
+    page, text = parts(shelf.compiled())
+    assert shown in text
+    assert shown in "".join(page.words)
+
+
 def test_progress_is_shown_in_lessons_only(shelf: Shelf) -> None:
     shelf.lesson()
     shelf.text("newsletters/2026-12.md")

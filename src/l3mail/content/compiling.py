@@ -383,7 +383,17 @@ class _Compilation:
             "stream": source.kind != "notice",
             "opens": self.opens,
             "easy": self._easy(),
+            "progress": self._progress(),
         }
+
+    def _progress(self) -> str:
+        """How far a course is: in one with a lesson each day these are counted as days."""
+        said = self.said.get("progress", "")
+        daily = any(
+            course.slug == self.source.course and course.cadence.get("every_days") == 1
+            for course in self.library.curricula
+        )
+        return self.said.get("progress_daily", said) if daily else said
 
     def _html(self, body: Body) -> str | None:
         """The HTML part, a Jinja source again."""
