@@ -109,6 +109,32 @@ def load(connection: Connection, ids: Collection[int]) -> dict[int, Published]:
 
 
 @dataclass(frozen=True, slots=True)
+class Correction:
+    """What was put right in a text after it was sent: `heading` says the day in words."""
+
+    on: str
+    heading: str
+    text: str
+
+
+def corrections(connection: Connection, text: Published) -> list[Correction]:
+    """What a version's readers should know by now, the newest first.
+
+    The version in force says it; what this one said already when it was sent is left out.
+    """
+    now = connection.execute(
+        select(MESSAGE.c.compiled["corrections"].label("said")).where(
+            MESSAGE.c.slug == text.slug,
+            MESSAGE.c.locale == text.locale,
+            MESSAGE.c.superseded_at.is_(None),
+        )
+    ).scalar()
+    before = text.compiled.get("corrections") or ()
+    said = [Correction(**one) for one in now or () if one not in before]
+    return sorted(said, key=lambda one: one.on, reverse=True)
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """What a measured link or pixel belongs to: a version, and for a link which one and where to.
 

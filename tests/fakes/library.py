@@ -91,7 +91,7 @@ def values(person: Mapping[str, Any] | None = None, **others: Any) -> dict[str, 
     names = (
         "unsubscribe preferences view confirm refuse interest quiz feedback done course certificate"
         " together"
-        " privacy home"
+        " privacy home archive"
     ).split()
     return {
         **placeholders(person or {}),

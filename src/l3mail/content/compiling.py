@@ -27,12 +27,14 @@ from l3mail.content.layouts import (
 from l3mail.content.links import longest, with_pixel
 from l3mail.content.makings import find
 from l3mail.content.markdown import DIRECTIVE, directive_of
+from l3mail.content.matter import Correction
 from l3mail.content.placeholders import PIECE, check_placeholders, counted, shown
 from l3mail.content.references import Asked, References
 from l3mail.content.sentinels import Sentinels
 from l3mail.content.simplicity import SUFFIX, is_simple, judge, judge_words
 from l3mail.content.sources import Library, Source
 from l3mail.errors import ContentError, quoted
+from l3mail.locales import days_in_words
 
 LARGEST_HTML = 102 * 1024
 """Gmail cuts off what is longer, the footer with its links first."""
@@ -49,9 +51,9 @@ class Text:
 
     `compiled` is JSON: Jinja sources `subject`, `preheader`, `text`, `html`; `stream` (None for
     notices), `kind`, `from` and `reply_to` (None: the workspace's), `interests`, `media` as
-    [digest, name], `questions` and `conditions` where there are any, `counted` where the text says
-    parts of `course` that are counted when it is sent, for lifecycle mailings `rule`, for issues
-    `segment`. `links` are (url, name);
+    [digest, name], `questions`, `conditions` and `corrections` where there are any, `counted` where
+    the text says parts of `course` that are counted when it is sent, for lifecycle mailings `rule`,
+    for issues `segment` and `archive`. `links` are (url, name);
     text and html name them by `trail` and `hrefs[1]` and so on, and html of a stream has a place
     for a `pixel`. Whether a condition's part is shown they ask as `when[0]` and so on.
     """
@@ -192,9 +194,18 @@ class _Compilation:
             compiled["counted"] = said
         if matter.rule:
             compiled["rule"] = matter.rule
-        elif getattr(matter, "segment", None) is not None:
-            compiled["segment"] = getattr(matter, "segment", None)
+        for key in () if matter.rule else ("segment", "archive"):
+            if getattr(matter, key, None) is not None:
+                compiled[key] = getattr(matter, key)
+        if matter.corrections:
+            compiled["corrections"] = [self._correction(one) for one in matter.corrections]
         return compiled
+
+    def _correction(self, said: Correction) -> dict[str, str]:
+        """A correction as it is shown: its day in words of the text's language."""
+        day = days_in_words(said.on, said.on, self.source.locale)
+        heading = f"{self.words.get('corrected', '')} {day}:".lstrip()
+        return {"on": said.on.isoformat(), "heading": heading, "text": said.text}
 
     def _of_course(self, key: str) -> str | None:
         course = next((c for c in self.library.curricula if c.slug == self.source.course), None)
@@ -249,6 +260,9 @@ class _Compilation:
                 line, column = place_of(piece, self.source.text)
                 message = f"{what} is not for notices; who is asked is not known"
                 self.faults.error(line, message, column)
+        if self.source.matter.corrections and self.source.kind == "notice":
+            line = self.source.mapped.line("corrections")
+            self.faults.error(line, '"corrections" is not for notices; nobody reads them again')
 
     def _check_days(self, body: Body) -> None:
         """Refuse to ask for a day of learning whom no course counts."""

@@ -4,11 +4,19 @@ Owns the front matter of every kind of text and its error lines. Knows no folder
 """
 
 import re
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from email.utils import parseaddr
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+)
 
 from l3mail.addresses import header_safe, parse_address
 from l3mail.content.findings import Faults, suggestion
@@ -19,6 +27,7 @@ from l3mail.errors import HeaderInjectionError, L3mailError, quoted
 Kind = Literal["lesson", "evaluation", "welcome", "newsletter", "lifecycle", "notice"]
 NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*(?:/[a-z0-9]+(?:-[a-z0-9]+)*)?")
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 _NEEDS: dict[str, tuple[str, ...]] = {
     "birthday": (),
@@ -73,6 +82,39 @@ def check_header(text: str) -> str:
         ) from error
 
 
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """What was put right in a text after it had been sent: the day, and plain words."""
+
+    on: date
+    text: str
+
+
+_CORRECTION = 'write each as {on: 2026-12-03, text: "…"}, behind a dash of its own'
+
+
+def _corrections(said: object) -> tuple[Correction, ...]:
+    parts = [_correction(one) for one in said] if isinstance(said, list) else []
+    found = tuple(part for part in parts if part is not None)
+    if not found or len(found) < len(parts):
+        raise ValueError(f"no list of days and texts; {_CORRECTION}")
+    return found
+
+
+def _correction(said: object) -> Correction | None:
+    if not isinstance(said, dict):
+        return None
+    # YAML 1.1 reads the key `on` as true.
+    keys = {"on" if key is True else key: value for key, value in said.items()}
+    day, text = keys.pop("on", None), keys.pop("text", None)
+    if isinstance(day, str) and _DAY.fullmatch(day):
+        day = date.fromisoformat(day)
+    is_day = isinstance(day, date) and not isinstance(day, datetime)
+    if keys or not is_day or not isinstance(text, str) or not text.strip():
+        return None
+    return Correction(day, " ".join(text.split()))
+
+
 def _month_and_day(text: str) -> str:
     try:
         datetime.strptime(f"2000-{text}", "%Y-%m-%d")  # noqa: DTZ007 - a day has no zone
@@ -116,6 +158,9 @@ class Matter(BaseModel):
     reply_to: _Mailbox | None = Field(None, description='a sender, "Name <name@example.org>"')
     draft: bool = Field(False, description="true or false")
     tested_by: _Line = Field("", description="who has tested an easy text, in quotes")
+    corrections: Annotated[tuple[Correction, ...], PlainValidator(_corrections)] = Field(
+        (), description="a list"
+    )
 
     @property
     def rule(self) -> dict[str, Any]:
@@ -123,13 +168,19 @@ class Matter(BaseModel):
         return {}
 
 
-class IssueMatter(Matter):
-    """Front matter of a newsletter's issue: also the audience."""
+class AudienceMatter(Matter):
+    """Front matter of a text that need not go to all of its stream."""
 
     segment: _Line | None = Field(None, description="a segment's name or expression, in quotes")
 
 
-class LifecycleMatter(IssueMatter):
+class IssueMatter(AudienceMatter):
+    """Front matter of a newsletter's issue: also whether everybody may read it afterwards."""
+
+    archive: bool | None = Field(None, description="true or false")
+
+
+class LifecycleMatter(AudienceMatter):
     """Front matter of a triggered mailing: also when it goes out."""
 
     trigger: (

@@ -28,7 +28,7 @@ PARTS: Final[Mapping[str, frozenset[str]]] = {
     "links": frozenset(
         "unsubscribe preferences view confirm refuse interest quiz feedback done course certificate"
         " together"
-        " privacy home".split()
+        " privacy home archive".split()
     ),
     "house": frozenset({"name"}),
     "impressum": frozenset("name address email phone privacy_url".split()),
