@@ -141,7 +141,7 @@ def test_a_view_is_the_text_as_sent_to_nobody_in_particular(porch: Porch) -> Non
     assert "Ada" not in answer.text
     assert "1/2" in answer.text
     policy = answer.headers["content-security-policy"]
-    assert "style-src 'unsafe-inline'" in policy
+    assert "style-src 'self' 'unsafe-inline'" in policy
     assert "sandbox" in policy
     assert "script-src" not in policy
 
@@ -167,7 +167,7 @@ def test_a_view_shared_with_a_colleague_does_nothing(porch: Porch) -> None:
     for link in links:
         for reply in (porch.client.get(link), porch.client.post(link)):
             assert reply.status_code == 200
-            assert title_of(reply.text) == "Das ist eine Vorschau"
+            assert title_of(reply.text) == "Dieser Link gehört in eine E-Mail"
     assert porch.dump() == before
     assert porch.village.rows(SUBSCRIPTION)[0]["state"] == "confirmed"
 

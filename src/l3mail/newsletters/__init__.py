@@ -3,6 +3,12 @@
 Knows nothing of text or SMTP.
 """
 
+from l3mail.newsletters.archive import (
+    SentIssue,
+    Version,
+    archived,
+    streams_archived,
+)
 from l3mail.newsletters.campaigns import (
     ANY_CAMPAIGN_DUE,
     ANY_PAUSED,
@@ -40,6 +46,9 @@ __all__ = [
     "Issue",
     "LastTime",
     "Planned",
+    "SentIssue",
+    "Version",
+    "archived",
     "audience",
     "campaigns",
     "cancel",
@@ -50,5 +59,6 @@ __all__ = [
     "published",
     "resume",
     "schedule",
+    "streams_archived",
     "withdraw",
 ]

@@ -324,6 +324,7 @@ class Stream(_Section):
         description="text", examples=["Bildung im Stadtteil"], min_length=1
     )
     kind: Literal["newsletter", "lifecycle"] = _choice("newsletter", "newsletter", "lifecycle")
+    archive: bool = _key(True, "true or false")
 
 
 class Attribute(_Section):

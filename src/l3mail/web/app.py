@@ -28,6 +28,7 @@ from l3mail.web import (
     acts,
     answers,
     approving,
+    archive,
     certificates,
     confirmations,
     days,
@@ -116,7 +117,7 @@ def _application(door: Door) -> FastAPI:
     app.state.door = door
     # Letters first: `/unsubscribe/preview` is no token.
     parts = (letters, signups, confirmations, leaving, preferences, acts, answers, days)
-    for part in (*parts, approving, certificates, health):
+    for part in (*parts, approving, certificates, archive, health):
         app.include_router(part.router)
     app.include_router(router)
     app.add_exception_handler(HTTPException, _show_refusal)
@@ -151,16 +152,17 @@ async def show_home(visit: Visiting) -> Response:
 
 @router.get("/assets/{name}")
 async def show_asset(name: str) -> Response:
-    """The stylesheet and the icon."""
-    if name not in {"pages.css", "icon.svg"}:
+    """The stylesheets and the icon."""
+    if name not in {"pages.css", "above.css", "icon.svg"}:
         raise HTTPException(404)
     return FileResponse(ASSETS / name, headers={"Cache-Control": "public, max-age=3600"})
 
 
 @router.get("/robots.txt")
 async def show_robots() -> Response:
-    """Nothing here is for search engines."""
-    return Response("User-agent: *\nDisallow: /\n", media_type="text/plain")
+    """Only the archive is for search engines."""
+    allowed = "".join(f"Allow: {place}\n" for place in ("/archive", "/assets/", "/media/"))
+    return Response(f"User-agent: *\n{allowed}Disallow: /\n", media_type="text/plain")
 
 
 async def _show_refusal(request: Request, fault: Exception) -> Response:

@@ -14,6 +14,7 @@ from l3mail.errors import TokenError
 from l3mail.streams import Offer
 from l3mail.subscribers import Standing
 from l3mail.tokens import Purpose
+from l3mail.web.archive import archived_streams
 from l3mail.web.door import Visit, Visiting, one
 
 router = APIRouter()
@@ -33,7 +34,7 @@ async def show_unsubscribe(visit: Visiting, token: str) -> Response:
     visit.choose(standing.locale)
     if _is_in(standing, offer):
         return visit.page("unsubscribe", stream=offer)
-    return _left(visit, standing, offer)
+    return await _left(visit, standing, offer)
 
 
 @router.post("/unsubscribe/{token:path}")
@@ -61,7 +62,7 @@ async def take_unsubscribe(visit: Visiting, token: str) -> Response:
     if standing is None or offer is None:
         return visit.note("gone")
     visit.choose(standing.locale)
-    return _left(visit, standing, offer)
+    return await _left(visit, standing, offer)
 
 
 def _numbers(visit: Visit, text: str) -> tuple[int, int] | None:
@@ -83,6 +84,8 @@ def _is_in(standing: Standing, offer: Offer) -> bool:
     return any(s.slug == offer.slug and s.state != "unsubscribed" for s in standing.streams)
 
 
-def _left(visit: Visit, standing: Standing, offer: Offer) -> Response:
+async def _left(visit: Visit, standing: Standing, offer: Offer) -> Response:
     more = any(stream.state != "unsubscribed" for stream in standing.streams)
-    return visit.page("unsubscribed", stream=offer, more=more, everything=not more)
+    open_to_all = await visit.read(lambda connection: archived_streams(connection, visit))
+    archive = offer.slug if offer.slug in open_to_all else ""
+    return visit.page("unsubscribed", stream=offer, more=more, everything=not more, archive=archive)

@@ -1,12 +1,14 @@
 """A mail in the browser, and the pictures and papers in it.
 
-Owns `/view` and `/media`. A view is the text as it was sent, to nobody in particular: its links
-are inert, so that a colleague it is shared with can't unsubscribe anybody.
+Owns `/view` and `/media`, and how a text is shown that was sent: as it was, to nobody in
+particular, below what has been corrected since. Its personal links lead to a page that says whose
+they are, so that a colleague it is shared with can't unsubscribe anybody.
 """
 
 import hashlib
 import mimetypes
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,16 +20,17 @@ from sqlalchemy import Connection
 
 from l3mail import events, outbox, publishing, rendering
 from l3mail.errors import RenderingError, TokenError
+from l3mail.locales import direction
 from l3mail.outbox import Started
-from l3mail.publishing import Published
+from l3mail.publishing import Correction, Published
 from l3mail.tokens import Purpose
 from l3mail.web.door import Visit, Visiting
-from l3mail.wiring import INERT, LINKS, neutral_values
+from l3mail.wiring import INERT, LINKS, SHARED, neutral_values
 
 router = APIRouter()
 
 VIEW_CSP = (
-    "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; base-uri 'none';"
+    "default-src 'none'; style-src 'self' 'unsafe-inline'; img-src 'self'; base-uri 'none';"
     " form-action 'none'; frame-ancestors 'none';"
     " sandbox allow-popups allow-popups-to-escape-sandbox"
 )
@@ -36,18 +39,28 @@ PAPER_CSP = "frame-ancestors 'none'"
 FOREVER = "public, max-age=31536000, immutable"
 HASH_BYTES = 8
 
+_HEAD_ENDS = re.compile(r"</head>", re.IGNORECASE)
+_BODY_BEGINS = re.compile(r"""<body(?:[^>"']|"[^"]*"|'[^']*')*>""", re.IGNORECASE)
 _HASH = re.compile(r"[0-9a-f]{8,128}")
 _SHOWN = {"image/png", "image/jpeg", "image/gif", "image/webp", "image/svg+xml", "image/avif"}
 _PAPERS = {"application/pdf"}
 
 
 async def show_preview(visit: Visiting) -> Response:
-    """Where the links of previews, test mails and shared views lead."""
+    """Where the links of previews and test mails lead."""
     return visit.note("preview")
 
 
 for _path in (INERT, INERT + "/{rest:path}", *(f"/{page}{INERT}" for page in LINKS)):
     router.add_api_route(_path, show_preview, methods=["GET", "POST"])
+
+
+async def show_shared(visit: Visiting) -> Response:
+    """Where the personal links lead of a mail that is read in a browser: whose they are."""
+    return visit.page("shared", email="", error="")
+
+
+router.add_api_route(SHARED, show_shared, methods=["GET", "POST"])
 
 
 @router.get("/view/{token:path}")
@@ -60,7 +73,7 @@ async def show_mail(visit: Visiting, token: str) -> Response:
 
     fallback = visit.door.settings.workspace.locale
 
-    def verb(connection: Connection) -> tuple[Started, Published] | None:
+    def verb(connection: Connection) -> tuple[Started, Published, list[Correction]] | None:
         delivery = outbox.glimpse(connection, numbers[0], fallback) if numbers else None
         if delivery is None or delivery.purpose != "stream":
             return None
@@ -70,24 +83,49 @@ async def show_mail(visit: Visiting, token: str) -> Response:
             slug = delivery.course["slug"]
             everybody = {"together": events.together(connection, slug)}
             delivery = replace(delivery, course={**delivery.course, **everybody})
-        return delivery, text
+        return delivery, text, publishing.corrections(connection, text)
 
     found = await visit.read(verb)
     if found is None:
         return visit.stale()
-    delivery, text = found
+    delivery, text, corrections = found
     visit.speak(text.locale)
-    values = neutral_values(visit.door.settings, text, delivery.course, shown=delivery.shown)
+    values = neutral_values(
+        visit.door.settings, text, delivery.course, shown=delivery.shown, at=f"/view/{token}"
+    )
+    return show_text(visit, text, values, corrections)
+
+
+def show_text(
+    visit: Visit,
+    text: Published,
+    values: Mapping[str, Any],
+    corrections: Sequence[Correction],
+    **above: Any,
+) -> Response:
+    """A text as it was sent; what `above.html` makes of the rest stands on top, if anything."""
+    above |= {"corrections": corrections, "lang": text.locale, "way": direction(text.locale)}
     try:
-        if text.compiled.get("html"):
-            html = rendering.fill(text.compiled, "html", values)
-            headers = {"Content-Security-Policy": VIEW_CSP}
-            return HTMLResponse(html.encode("utf-8", "replace"), headers=headers)
         subject = rendering.fill(text.compiled, "subject", values)
-        body = rendering.fill(text.compiled, "text", values)
-        return visit.page("view", subject=subject, text=body)
+        if not text.compiled.get("html"):
+            body = rendering.fill(text.compiled, "text", values)
+            return visit.page("view", subject=subject, text=body, **{"issue": None} | above)
+        html = rendering.fill(text.compiled, "html", values)
     except RenderingError:  # a text that cannot do without a person
         return visit.note("missing", 404)
+    if corrections or "issue" in above:
+        html = _below(visit, html, {"issue": None} | above)
+    return HTMLResponse(
+        html.encode("utf-8", "replace"), headers={"Content-Security-Policy": VIEW_CSP}
+    )
+
+
+def _below(visit: Visit, html: str, above: Mapping[str, Any]) -> str:
+    """A page with something of ours at its top."""
+    style = f'<link rel="stylesheet" href="{visit.door.prefix}/assets/above.css">'
+    top = visit.door.pages.fill("above", visit.tag, above)
+    html = _HEAD_ENDS.sub(lambda found: style + found[0], html, count=1)
+    return _BODY_BEGINS.sub(lambda found: found[0] + top, html, count=1)
 
 
 @router.get("/media/{digest}/{name}")

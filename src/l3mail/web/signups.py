@@ -25,6 +25,7 @@ from l3mail.streams import Offer
 from l3mail.subscribers import StreamName
 from l3mail.tokens import Purpose
 from l3mail.web import fields
+from l3mail.web.archive import archived_streams
 from l3mail.web.door import Form, Visit, Visiting, one
 from l3mail.web.fields import Filled
 from l3mail.web.limits import Verdict
@@ -225,10 +226,13 @@ async def _form_page(
     wanted = visit.request.query_params.getlist("stream")
     errors = {name: visit.say(word, **gaps) for name, (word, gaps) in filled.errors.items()}
 
-    def verb(connection: Connection) -> tuple[list[Offer], dict[str, str], dict[str, _Asks]]:
-        return streams.offers(connection), wordings(connection, visit), courses.asked(connection)
+    def verb(
+        connection: Connection,
+    ) -> tuple[list[Offer], dict[str, str], dict[str, _Asks], dict[str, str]]:
+        offered, agreed = streams.offers(connection), wordings(connection, visit)
+        return offered, agreed, courses.asked(connection), archived_streams(connection, visit)
 
-    offered, agreed, asks = await visit.read(verb)
+    offered, agreed, asks, archived = await visit.read(verb)
     among = [offer for offer in offered if offer.slug in wanted] or offered
     alone = len(among) == 1 and "stream" not in errors
     shown = [_shown(visit, offer, agreed, alone=alone) for offer in among]
@@ -244,6 +248,7 @@ async def _form_page(
         fields=_fields(visit, [asks.get(offer.slug, ()) for offer in among], filled.errors),
         streams=shown,
         alone=shown[0] if alone else None,
+        archive=any(offer.slug in archived for offer in among),
         tracking=tracking and (agreed.get("tracking") or visit.say("subscribe.tracking_agree")),
     )
 

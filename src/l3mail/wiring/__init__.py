@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from l3mail.wiring.mails import (
         INERT,
         LINKS,
+        SHARED,
         common_values,
         composer,
         links_of,
@@ -65,6 +66,7 @@ __all__ = [
     "LINKS",
     "LOCK_FILE",
     "MEDIA_FOLDER",
+    "SHARED",
     "Publication",
     "Reconciliation",
     "Survey",
@@ -124,7 +126,7 @@ _PARTS = {
     ),
     "duties": "make_asking make_duty make_watched_agenda",
     "mails": (
-        "INERT LINKS common_values composer links_of neutral_values rendered unmeasured"
+        "INERT LINKS SHARED common_values composer links_of neutral_values rendered unmeasured"
         " workspace_uuid"
     ),
     "papers": "certificate",

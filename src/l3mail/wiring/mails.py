@@ -110,8 +110,8 @@ LEARNING = ("course", "done", "certificate")
 """The pages of somebody's course, by that same token."""
 
 LINKS = ("unsubscribe", "preferences", "view", "confirm", "refuse", *ACTS, *LEARNING)
-"""The personal links a mail may hold, each under its own route; `privacy`, `home` and `together`
-are everybody's."""
+"""The personal links a mail may hold, each under its own route; `common_links` are
+everybody's."""
 
 
 def course_values(course: Mapping[str, Any], locale: str) -> dict[str, Any]:
@@ -156,6 +156,7 @@ def common_links(settings: Settings, course: Mapping[str, Any] = NO_COURSE) -> d
         "privacy": settings.impressum.privacy_url,
         "home": f"{base}/subscribe",
         "together": f"{base}/together/{slug}" if slug else "",
+        "archive": f"{base}/archive",
     }
 
 
@@ -192,12 +193,26 @@ def unmeasured(links: Mapping[int, str]) -> dict[str, Any]:
 INERT = "/preview"
 """Where links lead that nobody is to follow."""
 
+SHARED = "/shared"
+"""Where the personal links of a text lead that is read without being anybody's mail."""
+
 
 def inert(
-    settings: Settings, text: Published, course: Mapping[str, Any] = NO_COURSE
+    settings: Settings,
+    text: Published,
+    course: Mapping[str, Any] = NO_COURSE,
+    *,
+    at: str | None = None,
 ) -> dict[str, Any]:
-    """Links of a mail that is only looked at, none of which does anything or is measured."""
-    links = dict.fromkeys(LINKS, f"{settings.web.base_url}{INERT}")
+    """Links of a mail that is only looked at, none of which does anything or is measured.
+
+    They lead to the page of previews. Of a text that is read in a browser, `at` this address of
+    ours, they lead to a page that says whose they are, and `links.view` stays where it is.
+    """
+    base = settings.web.base_url
+    links = dict.fromkeys(LINKS, base + (INERT if at is None else SHARED))
+    if at is not None:
+        links["view"] = base + at
     return {**unmeasured(text.links), "links": links | common_links(settings, course)}
 
 
@@ -207,15 +222,16 @@ def neutral_values(
     course: Mapping[str, Any] = NO_COURSE,
     *,
     shown: int | None = conditions.NONE,
+    at: str | None = None,
 ) -> dict[str, Any]:
-    """What a text may name, without a person: personal links lead to the page of previews.
+    """What a text may name, without a person; its links are `inert`.
 
     Of what only some people get, `shown` says which parts; without it there are none.
     """
     return {
         **rendering.placeholders({}, text.locale),
         **common_values(settings),
-        **inert(settings, text, course),
+        **inert(settings, text, course, at=at),
         **conditions.values(text.compiled, shown),
         "course": course_values(course, text.locale),
         "streams": [],
