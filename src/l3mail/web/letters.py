@@ -40,6 +40,7 @@ FOREVER = "public, max-age=31536000, immutable"
 HASH_BYTES = 8
 
 _HEAD_ENDS = re.compile(r"</head>", re.IGNORECASE)
+_BODY_ENDS = re.compile(r"</body>(?![\s\S]*</body>)", re.IGNORECASE)
 _BODY_BEGINS = re.compile(r"""<body(?:[^>"']|"[^"]*"|'[^']*')*>""", re.IGNORECASE)
 _HASH = re.compile(r"[0-9a-f]{8,128}")
 _SHOWN = {"image/png", "image/jpeg", "image/gif", "image/webp", "image/svg+xml", "image/avif"}
@@ -114,18 +115,19 @@ def show_text(
     except RenderingError:  # a text that cannot do without a person
         return visit.note("missing", 404)
     if corrections or "issue" in above:
-        html = _below(visit, html, {"issue": None} | above)
+        html = _below(visit, html, {"issue": None, "subject": subject} | above)
     return HTMLResponse(
         html.encode("utf-8", "replace"), headers={"Content-Security-Policy": VIEW_CSP}
     )
 
 
 def _below(visit: Visit, html: str, above: Mapping[str, Any]) -> str:
-    """A page with something of ours at its top."""
+    """A page with something of ours at its top; what it was stands in the main part of the new."""
     style = f'<link rel="stylesheet" href="{visit.door.prefix}/assets/above.css">'
     top = visit.door.pages.fill("above", visit.tag, above)
     html = _HEAD_ENDS.sub(lambda found: style + found[0], html, count=1)
-    return _BODY_BEGINS.sub(lambda found: found[0] + top, html, count=1)
+    html = _BODY_BEGINS.sub(lambda found: found[0] + top, html, count=1)
+    return _BODY_ENDS.sub(lambda found: "</main>" + found[0], html, count=1)
 
 
 @router.get("/media/{digest}/{name}")
