@@ -11,7 +11,15 @@ import pytest
 
 from l3mail import certificates, courses, web
 from l3mail.courses import Outline
-from l3mail.models import ENROLLMENT, EVENT, MESSAGE, SIGNUP, SUBSCRIBER, SUBSCRIPTION
+from l3mail.models import (
+    CAMPAIGN_MESSAGE,
+    ENROLLMENT,
+    EVENT,
+    MESSAGE,
+    SIGNUP,
+    SUBSCRIBER,
+    SUBSCRIPTION,
+)
 from l3mail.tokens import Purpose
 from tests.fakes.chromium import CHROMIUM, browser, faults_by_day_and_night
 from tests.fakes.porch import TOKENS, declare_streams, open_settings, served
@@ -99,6 +107,8 @@ def links(village: Village) -> dict[str, str]:
         "view": "/view/" + make(Purpose.VIEW, delivery),
         "stale": "/confirm/x",
         "link": "/link",
+        "shared": "/shared",
+        "archive": "/archive",
         "preview": "/preview",
         "missing": "/nothing",
     }
@@ -195,6 +205,30 @@ def test_every_page_is_among_those_that_axe_sees(sqlite_village: Village, base: 
     unseen = {route for route in routes if f"/{route.split('/')[1]}" not in seen}
     assert len(routes) > len(NO_PAGES)
     assert unseen - NO_PAGES - SEEN_ELSEWHERE.keys() == set()
+
+
+def test_axe_finds_nothing_around_an_issue_in_the_archive(
+    sqlite_village: Village, base: str
+) -> None:
+    village = sqlite_village
+    html = '<html lang="{0}"><head><title>x</title></head><body><p>Los geht es.</p></body></html>'
+    said = {"on": "2026-12-03", "heading": "Berichtigt am 3. Dezember 2026:", "text": "17 Uhr."}
+    campaign = village.campaign()
+    issue = "newsletter/2026-12"
+    for locale in ("de", "ar"):
+        parts: dict[str, Any] = {"subject": "Ausgabe", "html": html.format(locale)}
+        sent = village.publish(issue, locale, **parts)
+        row = {"campaign_id": campaign, "locale": locale, "message_id": sent}
+        village.insert(CAMPAIGN_MESSAGE, **row)
+        village.publish(issue, locale, **parts, corrections=[said])  # type: ignore[arg-type]
+    values = {"campaign_id": campaign, "slug": issue, "state": "accepted"}
+    village.delivery(village.person(), "newsletter", **values)
+    # Where a page runs no script at all, axe can't either.
+    with browser(base, bypass_csp=True) as page:
+        for path in ("/archive", f"/archive/{issue}", f"/archive/{issue}?locale=ar"):
+            page.goto(path)
+            assert "Ausgabe" in page.locator("main").inner_text()
+            assert faults_by_day_and_night(page) == [], path
 
 
 def press(page: Any, button: str) -> None:
