@@ -17,15 +17,14 @@ from zoneinfo import ZoneInfo, available_timezones
 from email_validator import validate_email
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     SecretStr,
     model_validator,
 )
 
 from l3mail.errors import printable
+from l3mail.settings.keys import Section, choice, key, seconds, text_key
 from l3mail.settings.programs import MAIL_PROGRAMS, MailProgram
 
 DATABASE_FILE = "l3mail.sqlite3"
@@ -130,31 +129,7 @@ def _is_loopback(host: str) -> bool:
         return host.casefold() == "localhost"
 
 
-def _key(default: Any, expected: str, example: Any = None, **bounds: Any) -> Any:
-    """Declare a key: its default, what its error line says is expected, and how to write it."""
-    shown = default if example is None else example
-    return Field(default, description=expected, examples=[shown], **bounds)
-
-
-def _text(example: str) -> Any:
-    return _key("", "text", example)
-
-
-def _choice(default: Any, *words: str) -> Any:
-    return _key(default, "one of " + ", ".join(f'"{word}"' for word in words), default or words[0])
-
-
-def _seconds(default: float) -> Any:
-    return _key(default, "a number of seconds above 0", gt=0, allow_inf_nan=False)
-
-
-class _Section(BaseModel):
-    """A table of `l3mail.toml`: an unknown key is a fault, a type is taken at its word."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
-
-
-class Mailbox(_Section):
+class Mailbox(Section):
     """A name and an address of ours, local part ASCII and domain an A-label."""
 
     name: str = ""
@@ -181,49 +156,49 @@ _Policy = Literal["resend", "hold"]
 _SENDER = '"Name <name@example.org>"'
 
 
-class Workspace(_Section):
+class Workspace(Section):
     """`[workspace]`: what the house is called and by whose clock it lives."""
 
-    name: str = _key("l3mail", "text", "Bildung in Musterstadt")
-    locale: str = _key("de", "a language tag", pattern=_TAG)
-    timezone: Annotated[str, AfterValidator(_zone_name)] = _key("Europe/Berlin", "a time zone")
+    name: str = key("l3mail", "text", "Bildung in Musterstadt")
+    locale: str = key("de", "a language tag", pattern=_TAG)
+    timezone: Annotated[str, AfterValidator(_zone_name)] = key("Europe/Berlin", "a time zone")
 
 
-class Sender(_Section):
+class Sender(Section):
     """`[sender]`: from whom mail comes; the default is a placeholder no real relay gets."""
 
-    from_: _MailboxText = _key(
+    from_: _MailboxText = key(
         Mailbox(name="l3mail", address="l3mail@example.org"), _SENDER, _SENDER[1:-1], alias="from"
     )
-    reply_to: _MailboxText | None = _key(None, _SENDER, _SENDER[1:-1])
+    reply_to: _MailboxText | None = key(None, _SENDER, _SENDER[1:-1])
 
 
-class Impressum(_Section):
+class Impressum(Section):
     """`[impressum]`: the provider every mail and page must name (DDG § 5, DSGVO Art. 13)."""
 
-    name: str = _text("Landeshauptstadt Musterstadt")
-    address: str = _text("Rathausplatz 1, 12345 Musterstadt")
-    email: _AddressOrNone = _key("", "an e-mail address", "bildung@example.org")
-    phone: str = _text("+49 351 0000")
-    privacy_url: _WebAddressOrNone = _key("", "a web address", "https://example.org/privacy")
+    name: str = text_key("Landeshauptstadt Musterstadt")
+    address: str = text_key("Rathausplatz 1, 12345 Musterstadt")
+    email: _AddressOrNone = key("", "an e-mail address", "bildung@example.org")
+    phone: str = text_key("+49 351 0000")
+    privacy_url: _WebAddressOrNone = key("", "a web address", "https://example.org/privacy")
 
 
-class Timeouts(_Section):
+class Timeouts(Section):
     """`[relay.timeouts]`: seconds to wait at each stage (RFC 5321 § 4.5.3.2)."""
 
-    greeting: float = _seconds(300)
-    mail: float = _seconds(300)
-    rcpt: float = _seconds(300)
-    data: float = _seconds(120)
-    body: float = _seconds(180)
-    dot: float = _seconds(600)
+    greeting: float = seconds(300)
+    mail: float = seconds(300)
+    rcpt: float = seconds(300)
+    data: float = seconds(120)
+    body: float = seconds(180)
+    dot: float = seconds(600)
 
 
-class DomainLimit(_Section):
+class DomainLimit(Section):
     """`[relay.domains."gmx.de"]`: what the mailboxes of one domain get at most; 0 is no limit."""
 
-    at_once: int = _key(0, "a whole number from 0", 2, ge=0)
-    per_minute: int = _key(0, "a whole number from 0", 60, ge=0)
+    at_once: int = key(0, "a whole number from 0", 2, ge=0)
+    per_minute: int = key(0, "a whole number from 0", 60, ge=0)
 
 
 def _recipients_domain(name: str) -> str:
@@ -236,7 +211,7 @@ def _recipients_domain(name: str) -> str:
         raise ValueError('no domain of recipients; write "gmx.de", or "*" for others') from error
 
 
-class Relay(_Section):
+class Relay(Section):
     """`[relay]`: the mail server we hand mail to; its password comes from the environment.
 
     `tls` defaults to tls on port 465 (RFC 8314 § 3.3), else to none for a loopback host, else to
@@ -244,17 +219,17 @@ class Relay(_Section):
     0 is none; several workers on PostgreSQL count apart.
     """
 
-    host: Annotated[str, AfterValidator(_host)] = _key(
+    host: Annotated[str, AfterValidator(_host)] = key(
         "127.0.0.1", "a host name", "mail.example.org", pattern=r"^[A-Za-z0-9.:_-]+$"
     )
-    port: int = _key(25, "a whole number from 1 to 65535", 587, ge=1, le=65535)
-    tls: Literal["none", "starttls", "tls"] = _choice("none", "none", "starttls", "tls")
-    username: str = _text("l3mail")
-    connections: int = _key(10, "a whole number from 1 to 50", ge=1, le=50)
-    messages_per_connection: int = _key(100, "a whole number from 1", ge=1)
-    connection_age: float = _key(0, "a number of seconds from 0", 300, ge=0, allow_inf_nan=False)
-    per_second: int = _key(0, "a whole number from 0", 20, ge=0)
-    per_hour: int = _key(0, "a whole number from 0", 5000, ge=0)
+    port: int = key(25, "a whole number from 1 to 65535", 587, ge=1, le=65535)
+    tls: Literal["none", "starttls", "tls"] = choice("none", "none", "starttls", "tls")
+    username: str = text_key("l3mail")
+    connections: int = key(10, "a whole number from 1 to 50", ge=1, le=50)
+    messages_per_connection: int = key(100, "a whole number from 1", ge=1)
+    connection_age: float = key(0, "a number of seconds from 0", 300, ge=0, allow_inf_nan=False)
+    per_second: int = key(0, "a whole number from 0", 20, ge=0)
+    per_hour: int = key(0, "a whole number from 0", 5000, ge=0)
     domains: Mapping[Annotated[str, AfterValidator(_recipients_domain)], DomainLimit] = {}
     timeouts: Timeouts = Timeouts()
 
@@ -270,71 +245,71 @@ class Relay(_Section):
         return {"port": ports.get(str(tls), 25), **data, "tls": tls}
 
 
-class DatabaseSection(_Section):
+class DatabaseSection(Section):
     """`[database]`: where rows live; read it by `Settings.database_url`, which fills it in."""
 
-    url: Annotated[SecretStr, AfterValidator(_database_url)] | None = _key(
+    url: Annotated[SecretStr, AfterValidator(_database_url)] | None = key(
         None, "text", "postgresql://localhost/l3mail"
     )
 
 
-class Web(_Section):
+class Web(Section):
     """`[web]`: the address people see, the one we listen at, and whose word on it counts."""
 
-    base_url: _WebAddress = _key("http://127.0.0.1:8000", "a web address")
-    host: str = _key("127.0.0.1", "an address to listen at")
-    port: int = _key(8000, "a whole number from 1 to 65535", ge=1, le=65535)
-    trusted_proxies: tuple[Annotated[str, AfterValidator(_network)], ...] = _key(
+    base_url: _WebAddress = key("http://127.0.0.1:8000", "a web address")
+    host: str = key("127.0.0.1", "an address to listen at")
+    port: int = key(8000, "a whole number from 1 to 65535", ge=1, le=65535)
+    trusted_proxies: tuple[Annotated[str, AfterValidator(_network)], ...] = key(
         (), "a list of networks", ["127.0.0.1/32"]
     )
 
 
-class Signup(_Section):
+class Signup(Section):
     """`[signup]`: what the form asks besides the address, and when it asks for one step more.
 
     `fields` are shown in their order; a declared attribute is named as it is. `per_network` and
     `overall` count sign-ups an hour.
     """
 
-    fields: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,59}$")], ...] = _key(
+    fields: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,59}$")], ...] = key(
         ("first_name",), "a list of field names", ["first_name", "district"]
     )
-    min_seconds: float = _key(3.0, "a number of seconds from 0", ge=0, le=60)
-    per_network: int = _key(60, "a whole number from 1", ge=1)
-    overall: int = _key(600, "a whole number from 1", ge=1)
+    min_seconds: float = key(3.0, "a number of seconds from 0", ge=0, le=60)
+    per_network: int = key(60, "a whole number from 1", ge=1)
+    overall: int = key(600, "a whole number from 1", ge=1)
 
 
-class Uncertain(_Section):
+class Uncertain(Section):
     """`[uncertain]`: what becomes of a mail of each kind whose fate is unknown."""
 
-    confirmation: _Policy = _choice("resend", "resend", "hold")
-    welcome: _Policy = _choice("resend", "resend", "hold")
-    lesson: _Policy = _choice("resend", "resend", "hold")
-    evaluation: _Policy = _choice("resend", "resend", "hold")
-    newsletter: _Policy = _choice("hold", "resend", "hold")
-    lifecycle: _Policy = _choice("hold", "resend", "hold")
-    report: _Policy = _choice("resend", "resend", "hold")
-    notice: _Policy = _choice("resend", "resend", "hold")
+    confirmation: _Policy = choice("resend", "resend", "hold")
+    welcome: _Policy = choice("resend", "resend", "hold")
+    lesson: _Policy = choice("resend", "resend", "hold")
+    evaluation: _Policy = choice("resend", "resend", "hold")
+    newsletter: _Policy = choice("hold", "resend", "hold")
+    lifecycle: _Policy = choice("hold", "resend", "hold")
+    report: _Policy = choice("resend", "resend", "hold")
+    notice: _Policy = choice("resend", "resend", "hold")
 
 
-class Stream(_Section):
+class Stream(Section):
     """`[streams.<slug>]`: something one can join besides the courses, which declare themselves."""
 
     title: Annotated[str, AfterValidator(_header)] = Field(
         description="text", examples=["Bildung im Stadtteil"], min_length=1
     )
-    kind: Literal["newsletter", "lifecycle"] = _choice("newsletter", "newsletter", "lifecycle")
-    archive: bool = _key(True, "true or false")
+    kind: Literal["newsletter", "lifecycle"] = choice("newsletter", "newsletter", "lifecycle")
+    archive: bool = key(True, "true or false")
 
 
-class Attribute(_Section):
+class Attribute(Section):
     """`[attributes.<name>]`: one more fact about a subscriber, `attrs.<name>` in segments."""
 
-    type: Literal["text", "number", "date", "bool", "choice"] = _choice(
+    type: Literal["text", "number", "date", "bool", "choice"] = choice(
         "text", "text", "number", "date", "bool", "choice"
     )
-    choices: tuple[str, ...] = _key((), "a list of texts", ["schule", "vhs"])
-    title: str = _text("Einrichtung")
+    choices: tuple[str, ...] = key((), "a list of texts", ["schule", "vhs"])
+    title: str = text_key("Einrichtung")
 
     @model_validator(mode="after")
     def _choices_belong_to_choice(self) -> Self:
@@ -343,33 +318,33 @@ class Attribute(_Section):
         return self
 
 
-class Alerts(_Section):
+class Alerts(Section):
     """`[alerts]`: the person on duty, who may approve or get test mails, who is told we live."""
 
-    to: tuple[_AddressText, ...] = _key((), "a list of addresses", ["it@example.org"])
-    approvers: tuple[_AddressText, ...] = _key((), "a list of addresses", ["it@example.org"])
-    editors: tuple[_AddressText, ...] = _key((), "a list of addresses", ["text@example.org"])
-    heartbeat_url: _WebAddressOrNone = _key("", "a web address", "https://hc.example.org/ping")
+    to: tuple[_AddressText, ...] = key((), "a list of addresses", ["it@example.org"])
+    approvers: tuple[_AddressText, ...] = key((), "a list of addresses", ["it@example.org"])
+    editors: tuple[_AddressText, ...] = key((), "a list of addresses", ["text@example.org"])
+    heartbeat_url: _WebAddressOrNone = key("", "a web address", "https://hc.example.org/ping")
 
 
-class Reports(_Section):
+class Reports(Section):
     """`[reports]`: who gets the weekly report, and when on Monday; without `to`, `alerts.to`."""
 
-    to: tuple[_AddressText, ...] = _key((), "a list of addresses", ["bildung@example.org"])
-    at: str = _key("08:00", "a time of day", pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
+    to: tuple[_AddressText, ...] = key((), "a list of addresses", ["bildung@example.org"])
+    at: str = key("08:00", "a time of day", pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
 
 
-class Tracking(_Section):
+class Tracking(Section):
     """`[tracking]`: off, counted per campaign only, or per person who consented (TDDDG § 25)."""
 
-    mode: Literal["off", "aggregate", "consent"] = _choice("off", "off", "aggregate", "consent")
+    mode: Literal["off", "aggregate", "consent"] = choice("off", "off", "aggregate", "consent")
 
 
 def _colour(example: str) -> Any:
-    return _key("", "a colour", example, pattern=r"^(#[0-9a-fA-F]{6})?$")
+    return key("", "a colour", example, pattern=r"^(#[0-9a-fA-F]{6})?$")
 
 
-class Palette(_Section):
+class Palette(Section):
     """`[design.light]` and `[design.dark]`: colours of mails; without a line a layout's own."""
 
     page: str = _colour("#f2f5f3")
@@ -387,27 +362,27 @@ class Palette(_Section):
         return {name: colour for name, colour in self if colour}
 
 
-class Design(_Section):
+class Design(Section):
     """`[design]`: how mails look; logos lie in media/."""
 
-    claim: str = _text("Lernen, wo du lebst")
-    font: str = _key("", "fonts", "Verdana, Arial, sans-serif", pattern=r"^[\w ,'-]*$")
-    logo: str = _text("media/logo.png")
-    logo_dark: str = _text("media/logo-dunkel.png")
+    claim: str = text_key("Lernen, wo du lebst")
+    font: str = key("", "fonts", "Verdana, Arial, sans-serif", pattern=r"^[\w ,'-]*$")
+    logo: str = text_key("media/logo.png")
+    logo_dark: str = text_key("media/logo-dunkel.png")
     light: Palette = Palette()
     dark: Palette = Palette()
 
 
-class Check(_Section):
+class Check(Section):
     """`[check]`: the mail programs whose readers `l3mail check` looks after."""
 
-    clients: tuple[MailProgram, ...] = _key(MAIL_PROGRAMS, "a list of mail programs", ["gmail"])
+    clients: tuple[MailProgram, ...] = key(MAIL_PROGRAMS, "a list of mail programs", ["gmail"])
 
 
-class Log(_Section):
+class Log(Section):
     """`[log]`: how lines are written."""
 
-    format: Literal["text", "json"] = _choice("text", "text", "json")
+    format: Literal["text", "json"] = choice("text", "text", "json")
 
 
 _Slug = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=60)]
@@ -419,7 +394,7 @@ def _attribute_name(name: str) -> str:
     return name
 
 
-class Sections(_Section):
+class Sections(Section):
     """`l3mail.toml` as a whole; an empty file is a valid one."""
 
     workspace: Workspace = Workspace()
