@@ -214,10 +214,10 @@ def test_a_change_of_the_layout_changes_what_is_sent(press: Press) -> None:
 def test_an_old_version_keeps_its_image(press: Press) -> None:
     press.shelf.image(width=300)
     press.shelf.text("lessons/kurs/01-start.md", "![Tafel](media/tafel.png)")
-    assert store_media(press.settings, press.library, press.texts) == 1
+    assert len(store_media(press.settings, press.library, press.texts)) == 1
     press.shelf.image(width=200)
-    assert store_media(press.settings, press.library, press.texts) == 1
-    assert store_media(press.settings, press.library, press.texts) == 0
+    assert len(store_media(press.settings, press.library, press.texts)) == 1
+    assert len(store_media(press.settings, press.library, press.texts)) == 0
     kept = list((press.settings.state_dir / "media").glob("*/tafel.png"))
     assert len({file.read_bytes() for file in kept}) == 2
     assert list((press.settings.state_dir / "media").glob("*/.*")) == []
@@ -229,12 +229,12 @@ def test_a_worksheet_is_made_once_when_it_is_published(
     press.shelf.text("media/blatt.md", "Ja.", 'title: "Ziele"')
     press.shelf.text("lessons/kurs/01-start.md", "[Blatt](media/blatt.pdf)")
     told: list[float] = []
-    assert store_media(press.settings, press.library, press.texts, told.append) == 1
+    assert len(store_media(press.settings, press.library, press.texts, told.append)) == 1
     (kept,) = (press.settings.state_dir / "media").glob("*/blatt.pdf")
     assert kept.read_bytes().startswith(b"%PDF")
     assert told == [0.0]
     monkeypatch.setattr("l3mail.content.worksheets.typeset", None)
-    assert store_media(press.settings, press.library, press.texts) == 0
+    assert len(store_media(press.settings, press.library, press.texts)) == 0
     assert press.publish().changes
 
 

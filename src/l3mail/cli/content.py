@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from l3mail.cli.checking import asked, tell_translated
+from l3mail.cli.checking import asked, tell_smaller, tell_translated
 from l3mail.cli.context import DryRun, House, Json, Yes, bar, confirm, print_json, print_table
 from l3mail.errors import ContentError, printable
 
@@ -138,7 +138,8 @@ def publish(
             confirm(f"publish {_summary(rehearsal)}?", yes=yes)
             what = "making pictures and worksheets"
             with bar(what) as tell:
-                store_media(house.settings, library, chosen, lambda share: tell(what, share))
+                kept = store_media(house.settings, library, chosen, lambda share: tell(what, share))
+            tell_smaller(kept)
             done = house.change("content publish", _verb(house, library, chosen, wordings))
             typer.echo(f"Published {_summary(done)}.")
     if broken:

@@ -120,7 +120,7 @@ def _scheduled(
     return _Plan(found, at, segment, audience, campaign)
 
 
-def _publishing(house: House, slug: str) -> "tuple[Callable[[], int], Publish]":
+def _publishing(house: House, slug: str) -> "tuple[Callable[[], object], Publish]":
     """What keeps the issue's images, and what publishes its files, read here and only once.
 
     So what is shown is what is scheduled. Raises NewsletterError, a line for each fault, where

@@ -11,10 +11,14 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from l3mail.content.findings import suggestion
+from l3mail.content.pictures import FORMATS
 from l3mail.errors import ContentError, quoted
 
 FOLDER = "media"
 LARGEST_IMAGE = 2_000_000
+LARGEST_PHOTO = 20_000_000
+"""Of a picture that is made smaller before it is sent."""
+
 LARGEST_FILE = 20_000_000
 IMAGES = frozenset({".png", ".jpg", ".jpeg", ".gif", ".webp"})
 """What mail programs show; SVG is not among it."""
@@ -69,7 +73,7 @@ def find_medium(folder: Path, link: str, *, image: bool) -> Medium:
         raise ContentError(
             f"{quoted(link)} becomes part of an address; name it in letters, digits, - and _"
         )
-    limit = LARGEST_IMAGE if image else LARGEST_FILE
+    limit = _limit(path.suffix.lower()) if image else LARGEST_FILE
     if path.stat().st_size > limit:
         raise ContentError(f"{quoted(link)} is larger than {limit:,} bytes; make it smaller")
     data = path.read_bytes()
@@ -79,6 +83,10 @@ def find_medium(folder: Path, link: str, *, image: bool) -> Medium:
     width, height = size or (None, None)
     shown = path.relative_to(folder.resolve()).as_posix()
     return Medium(shown, path.name, digest_of(data), width, height)
+
+
+def _limit(ending: str) -> int:
+    return LARGEST_PHOTO if ending in FORMATS else LARGEST_IMAGE
 
 
 def digest_of(data: bytes) -> str:

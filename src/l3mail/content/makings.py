@@ -5,12 +5,14 @@ Owns the recipes. Texts are compiled and compared by digests alone; only publish
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
 
-from l3mail.content import worksheets
+from l3mail.content import pictures, worksheets
 from l3mail.content.images import Medium, digest_of, find_medium
+from l3mail.content.pictures import PictureError
 from l3mail.content.sources import Library
 from l3mail.errors import ContentError, quoted
 
@@ -32,23 +34,56 @@ class Recipe:
     make: Callable[[str, Ingredients], bytes]
 
 
+def _picture(library: Library, path: str) -> Ingredients:
+    return {path: (library.folder / path).read_bytes()}
+
+
+def _smaller(path: str, ingredients: Ingredients) -> bytes:
+    try:
+        return pictures.make(ingredients[path], Path(path).suffix)
+    except PictureError as error:
+        raise ContentError(f"{quoted(path)} {error}") from error
+
+
+PICTURE: Final = "picture"
 WORKSHEET: Final = "worksheet"
-RECIPES: Final[dict[str, Recipe]] = {WORKSHEET: Recipe(1, worksheets.gather, worksheets.make)}
+RECIPES: Final[dict[str, Recipe]] = {
+    PICTURE: Recipe(1, _picture, _smaller),
+    WORKSHEET: Recipe(1, worksheets.gather, worksheets.make),
+}
 
 
 def find(library: Library, link: str, *, image: bool) -> Medium:
     """The medium behind a link of a text, made or as it lies; raises ContentError.
 
-    A PDF that does not lie there is made of the worksheet of its name.
+    A PDF that does not lie there is made of the worksheet of its name; a picture that is too wide
+    or says where it was taken is made ready.
     """
     name = unquote(link.partition("#")[0])
     if not image and name in worksheets.worksheets_of(library):
         made = name.removesuffix(worksheets.SUFFIX) + worksheets.MADE
         raise ContentError(f"{quoted(link)} becomes a PDF; write {made}")
     sheet = name.removesuffix(worksheets.MADE) + worksheets.SUFFIX
-    if image or not name.endswith(worksheets.MADE) or not _lies(library, sheet, but=name):
-        return find_medium(library.folder, link, image=image)
+    if image:
+        return _ready(library, find_medium(library.folder, link, image=True), link)
+    if not name.endswith(worksheets.MADE) or not _lies(library, sheet, but=name):
+        return find_medium(library.folder, link, image=False)
     return worksheet(library, sheet)
+
+
+def _ready(library: Library, medium: Medium, link: str) -> Medium:
+    """A picture as it will be sent; raises ContentError."""
+    ingredients = _picture(library, medium.path)
+    seen = medium.width or 0, medium.height or 0
+    try:
+        size = pictures.judge(ingredients[medium.path], Path(medium.name).suffix, seen)
+    except PictureError as error:
+        raise ContentError(f"{quoted(link)} {error}") from error
+    if size is None:
+        return medium
+    width, height = size
+    digest = digest_of_making(PICTURE, ingredients)
+    return replace(medium, digest=digest, width=width, height=height, recipe=PICTURE)
 
 
 def worksheet(library: Library, path: str) -> Medium:

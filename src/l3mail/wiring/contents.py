@@ -247,17 +247,26 @@ def _known(
     return judged, refused
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A medium that was stored, with the bytes of what it was made of and of what is sent."""
+
+    medium: content.Medium
+    before: int
+    after: int
+
+
 def store_media(
     settings: Settings,
     library: content.Library,
     texts: Sequence[content.Text],
     tell: Callable[[float], None] = lambda _share: None,
-) -> int:
-    """Keep every file these texts refer to, for as long as mails show it; how many are new.
+) -> list[Kept]:
+    """Keep every file these texts refer to, for as long as mails show it; those that are new.
 
     What a recipe makes is made here and only here, once. `tell` hears the share that is done.
     """
-    stored = 0
+    stored = []
     wanted = sorted(
         {medium for text in texts if text.compiled for medium in text.media},
         key=lambda medium: (medium.path, medium.digest),
@@ -273,7 +282,8 @@ def store_media(
         beside.write_bytes(data)
         # Renamed, so that the web never serves half a file.
         beside.replace(target)
-        stored += 1
+        before = (library.folder / medium.path).stat().st_size
+        stored.append(Kept(medium, before, len(data)))
     return stored
 
 
