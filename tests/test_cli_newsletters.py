@@ -184,6 +184,9 @@ def test_scheduling_publishes_the_file_as_it_is_and_nothing_later(tmp_path: Path
     assert again.returncode == 1
     assert "is scheduled already: campaign 1" in again.stderr
     assert published(office) == ["Erst"]
+    corrected = office.run("content", "publish", "newsletter/2027-01", "--yes")
+    assert "goes out" in corrected.stdout
+    assert "with the text it was scheduled with; to send this one" in corrected.stdout
 
 
 def test_a_draft_or_broken_issue_is_refused_with_its_faults(tmp_path: Path) -> None:

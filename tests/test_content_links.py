@@ -136,3 +136,39 @@ def test_the_longest_addresses_a_mail_may_get_count_for_its_size(shelf: Shelf) -
         longest("{{ trail }}{{ hrefs[1] }}", (("https://a.example/" + "&" * 60, None),))
         == 18 + 5 * 60
     )
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ("![](media/Foto von hier.jpg)", ":4:1: "),
+        ("Hier ist\ndas [Blatt](media/mein blatt.pdf) zum Üben.", ":5:5: "),
+    ],
+)
+def test_a_name_with_a_space_is_told_and_not_sent_as_it_was_typed(
+    shelf: Shelf, body: str, says: str
+) -> None:
+    shelf.lesson(body)
+    (fault,) = shelf.findings
+    assert says in fault
+    assert "stays plain words, for an address has no space; name the file in a-z" in fault
+
+
+def test_titles_of_links_and_prose_in_brackets_are_no_such_names(shelf: Shelf) -> None:
+    shelf.lesson('[Zum Kurs](https://a.example "kurs") [sic] (so steht es da), `[a](b c)`.')
+    assert shelf.findings == []
+
+
+@pytest.mark.parametrize(
+    ("link", "mend"),
+    [
+        ("www.stadt.example", "write https://www.stadt.example"),
+        ("kurs@stadt.example", "write mailto:kurs@stadt.example"),
+    ],
+)
+def test_a_link_without_its_beginning_is_told_how_to_write_it(
+    shelf: Shelf, link: str, mend: str
+) -> None:
+    shelf.lesson(f"[Zum Kurs]({link})")
+    (fault,) = shelf.findings
+    assert fault.endswith(mend)

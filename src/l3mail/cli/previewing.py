@@ -68,15 +68,15 @@ def preview(
     send_to: SendTo = None,
     yes: Yes = False,
 ) -> None:
-    """Show a text as its mail would be; the links do nothing.
+    r"""Show a text as its mail would be; the links do nothing.
 
     Of parts that only some people get, with --as those that person would be shown now.
 
     With --serve it is a page of this machine: by day and by night, on a telephone and on a screen,
     with what is wrong, and it follows as you save. Ctrl-C ends it.
 
-    With --send-to it is queued as a mail to you, marked "[Test]". You are one of the staff if your
-    address is in the sender's domain, or named under [alerts] or [reports] in l3mail.toml.
+    With --send-to it is queued as a mail to you, marked "\[Test]". You are one of the staff if your
+    address is in the sender's domain, or named under \[alerts] or \[reports] in l3mail.toml.
 
     Example: l3mail preview kurs/01-start --serve
     """

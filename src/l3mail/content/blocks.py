@@ -5,6 +5,7 @@ how each block looks. Placeholders are sentinels here; components are filled by 
 """
 
 import html
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -41,6 +42,10 @@ from l3mail.errors import quoted
 
 COLUMN = 536
 """Pixels an image may be wide in the layout's column."""
+
+
+_UNREAD = re.compile(r"!?\[[^\]\n]*\]\((?=[^)\n]*[ \t])[^)\n]*\)")
+"""What was meant as a link or a picture, and reads as one to nobody."""
 
 
 class Fill(Protocol):
@@ -134,6 +139,15 @@ class _Builder:
                     f"{quoted(visible(line)[:40])} begins and ends no block; delete the line, or"
                     f" begin one at its left edge with ::: and a name ({', '.join(COMPONENTS)})",
                     line.strip(),
+                )
+        for child in node.children:
+            for found in _UNREAD.finditer(child.content if child.type == "text" else ""):
+                before = node.content.partition(found[0])[0]
+                self.faults.error(
+                    self.place.line_of(node) + before.count("\n"),
+                    f"{quoted(visible(found[0])[:60])} stays plain words, for an address has no"
+                    " space; name the file in a-z, A-Z, 0-9, - and _",
+                    found[0],
                 )
 
     # -- blocks and components

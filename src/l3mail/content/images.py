@@ -62,7 +62,7 @@ def find_medium(folder: Path, link: str, *, image: bool) -> Medium:
             f"{FOLDER}/{known.relative_to(media).as_posix().removesuffix('.md')}"
             + ".pdf" * (known.suffix == ".md")
             for known in media.rglob("*")
-            if known.is_file()
+            if known.is_file() and _NAME.fullmatch(known.name)
         )
         raise ContentError(f"{quoted(link)} does not exist; {suggestion(link, there)}")
     allowed = IMAGES if image else FILES
@@ -71,11 +71,15 @@ def find_medium(folder: Path, link: str, *, image: bool) -> Medium:
         raise ContentError(f"{quoted(link)} is no file for mails; take one of {known}")
     if not _NAME.fullmatch(path.name):
         raise ContentError(
-            f"{quoted(link)} becomes part of an address; name it in letters, digits, - and _"
+            f"{quoted(unquote(link))} becomes part of an address; name the file in a-z, A-Z, 0-9,"
+            " - and _, without umlauts and spaces"
         )
     limit = _limit(path.suffix.lower()) if image else LARGEST_FILE
     if path.stat().st_size > limit:
-        raise ContentError(f"{quoted(link)} is larger than {limit:,} bytes; make it smaller")
+        has = f"{path.stat().st_size / 1e6:.0f} MB"
+        raise ContentError(
+            f"{quoted(link)} is larger than {limit // 1_000_000} MB, it has {has}; make it smaller"
+        )
     data = path.read_bytes()
     size = image_size(data)
     if image and size is None:

@@ -23,6 +23,7 @@ PIXEL = (
 )
 
 _SCHEMES = ("http", "https", "mailto", "tel")
+_MAILBOX = re.compile(r"[^\s@:/]+@[^\s@:/]+")
 _HREF = re.compile(r"\{\{ trail \}\}\{\{ hrefs\[(\d+)\] \}\}")
 
 
@@ -34,6 +35,10 @@ def fault_of(url: str, sentinels: Sentinels) -> str | None:
         return f"{quoted(url)} is no address; write https://…"
     scheme = parts.scheme.lower()
     if scheme not in _SCHEMES or (scheme.startswith("http") and not parts.hostname):
+        if url.startswith("www."):
+            return f"{quoted(url)} is not for mails; write https://{url}"
+        if _MAILBOX.fullmatch(url):
+            return f"{quoted(url)} is not for mails; write mailto:{url}"
         known = "https, http, mailto, tel, interest: and media/"
         return f"{quoted(url)} is not for mails; links may be {known}"
     if sentinels.any.search(parts.netloc):

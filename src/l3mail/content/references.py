@@ -113,7 +113,10 @@ class References:
     def picture(self, link: str, refuse: Refuse) -> Medium | None:
         """An image of media/; foreign ones are refused."""
         if not link.startswith("media/"):
-            refuse(f"{quoted(link)} is a foreign image; put it into media/", link)
+            way = "put it into media/"
+            if "://" not in link and (at := link.find("media/")) >= 0:
+                way = f"write {link[at:]}"
+            refuse(f"{quoted(link)} is a foreign image; {way}", link)
             return None
         return self.medium(link, refuse, image=True)
 

@@ -16,6 +16,7 @@ from l3mail import (
     content,
     courses,
     migrations,
+    newsletters,
     publishing,
     segments,
     streams,
@@ -214,7 +215,23 @@ def publish_content(
         if courses.define(connection, outline, stream_id, now) != before:
             defined.append(curriculum.slug)
     declared = triggers.declare_published(connection, settings.workspace.locale, now)
+    waiting += _scheduled(connection, settings, changes)
     return Publication(changes, defined, waiting, agreed, declared, refused)
+
+
+def _scheduled(
+    connection: Connection, settings: Settings, changes: Sequence[publishing.Difference]
+) -> list[str]:
+    """Issues among the changes that go out with the text they were scheduled with, in words."""
+    found = (newsletters.find(connection, slug) for slug in sorted({one.slug for one in changes}))
+    zone = settings.zone
+    return [
+        f"{one.slug}: it goes out {one.scheduled_at.astimezone(zone):%a %Y-%m-%d %H:%M} with the"
+        f" text it was scheduled with; to send this one: l3mail newsletters cancel {one.slug}, and"
+        " schedule it anew"
+        for one in found
+        if one is not None and one.planned_at is None and one.cancelled_at is None
+    ]
 
 
 def _known(
