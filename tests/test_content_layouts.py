@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from l3mail.content import compile_all
 from l3mail.content.conversion import foreign_resources
 from l3mail.content.layouts import layout_for, read_layout
 from tests.fakes.library import ROOT, Shelf
@@ -181,7 +182,7 @@ def test_files_that_include_each_other_often_are_refused(shelf: Shelf) -> None:
 def test_the_staff_s_layout_is_checked_although_no_text_is_written_on_it(shelf: Shelf) -> None:
     shelf.lesson()
     path, line = change(shelf, "[[ body ]]", "[[ boddy ]]", f"{FOLDER}/report.mjml")
-    assert [one for one in shelf.findings if one.startswith(f"{path}:{line}: ")]
+    assert [one for one in shelf.findings if one.startswith(f"{path}:{line}:")]
     (shelf.folder / path).unlink()
     assert shelf.findings == []
 
@@ -244,6 +245,15 @@ def test_every_element_that_makes_html_may_stand_in_a_layout(shelf: Shelf, mjml:
     assert compiled is not None
     assert "Antwort" in compiled["html"]
     assert "<mj-" not in compiled["html"]
+
+
+def test_an_included_part_that_jinja_cannot_read_is_a_finding_and_no_crash(shelf: Shelf) -> None:
+    shelf.lesson()
+    frame = (shelf.folder / "templates/layouts/mail.txt").read_text("utf-8")
+    shelf.put("templates/layouts/mail.txt", '[% include "x.txt" %]\n' + frame)
+    shelf.put("templates/layouts/x.txt", "{{ foo bar }}\n")
+    assert any("cannot be read; write it like" in finding for finding in shelf.findings)
+    assert all(text.compiled is None for text in compile_all(shelf.library))
 
 
 def test_pieces_are_included_as_mjml_html_and_css(shelf: Shelf) -> None:

@@ -166,6 +166,11 @@ class _Compilation:
             return None, None
         compiled = self._compiled(body, html, text)
         self._check_result(compiled)
+        if self.faults.broken:  # Jinja may not be able to read it at all
+            return None, None
+        # Sorted, for the hash: compiling the same files gives the same result.
+        if said := sorted(set[str]().union(*map(counted, (source.matter.subject, html, text)))):
+            compiled["counted"] = said
         return compiled, body
 
     def _compiled(self, body: Body, html: str, text: str) -> dict[str, Any]:
@@ -189,9 +194,6 @@ class _Compilation:
             compiled["conditions"] = [
                 {"if": one.asks, "else": one.otherwise} for one in body.references.conditions
             ]
-        # Sorted, for the hash: compiling the same files gives the same result.
-        if said := sorted(set[str]().union(*map(counted, (matter.subject, html, text)))):
-            compiled["counted"] = said
         if matter.rule:
             compiled["rule"] = matter.rule
         for key in () if matter.rule else ("segment", "archive"):

@@ -7,6 +7,7 @@ import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from html.parser import HTMLParser
 from typing import Final
 from xml.parsers import expat
@@ -210,12 +211,17 @@ class _ForeignFinder(HTMLParser):
 
     def handle_comment(self, data: str) -> None:
         # Outlook reads what stands in conditional comments.
-        within = _ForeignFinder()
-        within.feed(re.sub(r"^\[if[^\]]*\]>|<!\[endif\]$", "", data))
-        within.close()
-        self.found += within.found
-        if _loads(data):
-            self._note("<!--", "a comment for Outlook loads a foreign resource; delete it")
+        self.found += _foreign_for_outlook(data)
 
     def _note(self, where: str, message: str) -> None:
         self.found.append(Foreign(where, message))
+
+
+@lru_cache(maxsize=512)
+def _foreign_for_outlook(comment: str) -> tuple[Foreign, ...]:
+    # A mail has about a hundred of them, most the same in all mails; a longer one is rare.
+    found = foreign_resources(re.sub(r"^\[if[^\]]*\]>|<!\[endif\]$", "", comment))
+    if _loads(comment):
+        words = "a comment for Outlook loads a foreign resource; delete it"
+        found.append(Foreign("<!--", words))
+    return tuple(found)
