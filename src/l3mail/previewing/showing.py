@@ -4,6 +4,7 @@ Owns the addresses of pages and pictures. Reads the bench, and nothing else.
 """
 
 import hashlib
+from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +18,9 @@ from l3mail.previewing.benches import Bench, Piece
 from l3mail.previewing.guests import Guest, Guests
 from l3mail.settings import FILE
 from l3mail.wiring import INERT, preview_mail
+
+_MAILS_KEPT: Final = 500
+"""As many as a large house has texts; each is some tens of kilobytes, and speaks of a person."""
 
 PAGES: Final = Path(__file__).with_name("pages")
 _KINDS: Final = {
@@ -42,7 +46,9 @@ class Showing:
         self._guests = guests
         place = {"title": "l3mail preview", "root": "/", "index": "/"}
         self._walls = Walls(place, PAGES)
-        self._kept: dict[tuple[str, str, str], tuple[tuple[Any, ...], Exhibit]] = {}
+        # What was asked for longest ago goes first; asked from many threads, one step at a time.
+        self._kept: OrderedDict[tuple[str, str, str], tuple[tuple[Any, ...], Exhibit]]
+        self._kept = OrderedDict()
 
     def index(self, guest: Guest) -> str:
         """The page of all texts."""
@@ -182,9 +188,10 @@ class Showing:
         key = (source.slug, source.locale, guest.name)
         own = [one for one in bench.library.curricula if one.slug == source.course]
         shown = self._guests.shown(text, guest) if text is not None else 0
-        made_of = (id(text), bench.settings, own, guest.person, shown)
-        known = self._kept.get(key)
+        made_of = (text, bench.settings, own, guest.person, shown)
+        known = self._kept.pop(key, None)
         if known and known[0] == made_of:
+            self._kept[key] = known
             return known[1]
         mail, note = b"", ""
         if text is not None:
@@ -196,6 +203,8 @@ class Showing:
                 note = f"cannot be filled for this person: {error}"
         exhibit = Exhibit(source.slug, source.kind, source.locale, mail, note)
         self._kept[key] = (made_of, exhibit)
+        if len(self._kept) > _MAILS_KEPT:
+            self._kept.popitem(last=False)
         return exhibit
 
     def _parts(self, piece: Piece, guest: Guest) -> list[tuple[Any, bool]]:
