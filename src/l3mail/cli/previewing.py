@@ -81,8 +81,12 @@ def preview(
     Example: l3mail preview kurs/01-start --serve
     """
     house: House = context.obj
-    if serve and (html or text or send_to):
-        raise typer.BadParameter("--serve shows all of it; leave out --html, --text and --send-to")
+    if serve and (html or text or pdf or when or send_to):
+        raise typer.BadParameter(
+            "--serve shows all of it; leave out --html, --text, --pdf, --when and --send-to"
+        )
+    if send_to and (html or text):
+        raise typer.BadParameter("--send-to mails both parts; leave out --html and --text")
     if port is not None and not serve:
         raise typer.BadParameter("--port goes with --serve")
     if serve:
