@@ -271,7 +271,7 @@ def test_a_course_asks_for_declared_attributes_and_days(shelf: Shelf) -> None:
         ("asks: [rolle]", '3: "rolle" is no attribute here; did you mean "role"?'),
         ("asks: [role, role]", '3: "asks" names an attribute twice; keep one'),
         ("asks: role", '3:7: "asks" should be a list such as [ziel]'),
-        ("complete_after: 0", '3:17: "complete_after" should be a whole number of days from 1 on, 20'),
+        ("complete_after: 0", '3:17: "complete_after" should be a whole number of days from 1 on'),
         ("complete_after: true", '3:17: "complete_after" should be a whole number'),
         ("complete_after: 8", '3: "complete_after" is 8, and the lessons take 7 days; write less'),
     ],

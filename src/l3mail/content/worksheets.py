@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
@@ -45,6 +46,9 @@ _BOX = re.compile(r"\[([ xX])\](?:\s+|$)")
 _LONG = re.compile(r"\S{40}(?=\S)")
 _WIDEST, _HIGHEST = 470, 340
 """Points a picture may take of the page."""
+
+# The same sheets are read for each text that links to them.
+_unprintable = lru_cache(maxsize=512)(unprintable)
 
 Piece = dict[str, Any]
 Cell = Sequence[Piece]
@@ -121,7 +125,7 @@ def _broken(text: str) -> str:
 def _judge_words(text: str, line: int, faults: Faults) -> None:
     if _TAGS.search(text):
         faults.error(line, "a paper is the same for all; write it without {{ }} and {% %}")
-    if unknown := unprintable(text):
+    if unknown := _unprintable(text):
         faults.error(line, f"no font here has {' '.join(map(quoted, unknown))}; write it otherwise")
 
 

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final, Literal
@@ -131,9 +131,11 @@ def _unescaped(escape: re.Match[str]) -> str:
     return chr(int(escape[1], 16)) if escape[1] else str(escape[2])
 
 
-@lru_cache(maxsize=512)
 def unprintable(text: str) -> tuple[str, ...]:
-    """The signs of a text that no font here has: emoji, and scripts such as Chinese or Thai."""
+    """The signs of a text that no font here has: emoji, and scripts such as Chinese or Thai.
+
+    Keeps nothing: it is asked of people's names, too.
+    """
     if _PLAIN.fullmatch(text):
         return ()
     try:
