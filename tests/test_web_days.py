@@ -269,7 +269,7 @@ def test_the_collective_number_is_public_and_tells_nobody(porch: Porch) -> None:
 
 
 def test_only_a_course_has_a_collective_number(porch: Porch) -> None:
-    for name in ("nichts", "newsletter", "%3Cb%3E", "a" * 500):
+    for name in ("nichts", "newsletter", "%3Cb%3E", "%00", "%FF", "a" * 500):
         assert porch.client.get(f"/together/{name}").status_code == 404
 
 

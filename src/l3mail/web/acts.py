@@ -21,7 +21,7 @@ from l3mail.calendars import wall_to_utc
 from l3mail.courses import Diary
 from l3mail.errors import RenderingError, TokenError
 from l3mail.locales import short_date
-from l3mail.models import DELIVERY, STREAM
+from l3mail.models import DELIVERY, STREAM, SUBSCRIBER
 from l3mail.publishing import Published
 from l3mail.subscribers import EnrollmentStanding
 from l3mail.tokens import Purpose
@@ -67,6 +67,7 @@ async def take_interest(visit: Visiting, token: str) -> Response:
         return visit.stale()
 
     def verb(connection: Connection) -> bool:
+        hold(connection, delivery)
         row = _asked(connection, visit, delivery, of)
         if row is None:
             return False
@@ -133,6 +134,19 @@ def act_of(visit: Visit, text: str) -> int | None:
     except TokenError:
         return None
     return numbers[0] if len(numbers) == 1 else None
+
+
+def hold(connection: Connection, delivery: int) -> None:
+    """Before anything is written for whoever a delivery went to: keep their row as it is.
+
+    Who is erased at this moment has gone before, or goes after with what is written here.
+    """
+    connection.execute(
+        select(SUBSCRIBER.c.id)
+        .join(DELIVERY, DELIVERY.c.subscriber_id == SUBSCRIBER.c.id)
+        .where(DELIVERY.c.id == delivery)
+        .with_for_update(key_share=True, of=SUBSCRIBER)
+    )
 
 
 def standing_behind(

@@ -18,7 +18,7 @@ from l3mail import courses, events, outbox, publishing
 from l3mail.addresses import clean_name
 from l3mail.events import Sheet
 from l3mail.models import MESSAGE
-from l3mail.web.acts import act_of, standing_behind
+from l3mail.web.acts import act_of, hold, standing_behind
 from l3mail.web.door import Form, Visit, Visiting, one
 
 router = APIRouter()
@@ -112,6 +112,7 @@ async def _take(visit: Visit, token: str, kind: str) -> Response:
         return visit.stale()
 
     def verb(connection: Connection) -> tuple[_Asked, _Reply, bool] | None:
+        hold(connection, delivery)
         asked = _asked(connection, visit, delivery, kind, of)
         if asked is None:
             return None

@@ -17,7 +17,7 @@ from l3mail.certificates import MOST_CORRECTIONS, Certificate
 from l3mail.locales import long_date
 from l3mail.subscribers import EnrollmentStanding
 from l3mail.typesetting import unprintable
-from l3mail.web.acts import act_of, enrollment_behind, standing_behind
+from l3mail.web.acts import act_of, enrollment_behind, hold, standing_behind
 from l3mail.web.door import Visit, Visiting, one
 from l3mail.web.letters import PAPER_CSP
 from l3mail.wiring import certificate as certificate_paper
@@ -52,6 +52,7 @@ async def take_certificate(visit: Visiting, token: str) -> Response:
     signs = await run_in_threadpool(unprintable, name) if len(typed) <= LONGEST_NAME else ()
 
     def verb(connection: Connection) -> tuple[_Found | None, str]:
+        hold(connection, delivery)
         found = _found(connection, visit, delivery)
         if found is None or found[0].completed_at is None:
             return found, ""

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from l3mail import courses, events, outbox
 from l3mail.courses import Diary
 from l3mail.locales import number, weekday_in_words
-from l3mail.web.acts import act_of, standing_behind
+from l3mail.web.acts import act_of, hold, standing_behind
 from l3mail.web.door import Visit, Visiting, one
 
 router = APIRouter()
@@ -54,6 +54,7 @@ async def take_day(visit: Visiting, token: str) -> Response:
     day, undo = _day(one(form, "day")), one(form, "action") == "undo"
 
     def verb(connection: Connection) -> tuple[_Behind | str | None, str]:
+        hold(connection, delivery)
         found = _behind(connection, visit, delivery)
         if not isinstance(found, _Behind) or found.diary.is_cancelled:
             return found, ""
@@ -75,7 +76,8 @@ async def show_together(visit: Visiting, course: str) -> Response:
         title = courses.title_of(connection, course)
         return None if title is None else (title, events.together(connection, course))
 
-    found = await visit.read(verb)
+    # PostgreSQL takes no NUL, not even to look for it.
+    found = await visit.read(verb) if course.isprintable() else None
     if found is None:
         return visit.note("missing", 404)
     return visit.page("together", course=found[0], together=_together(visit, found[1]))
