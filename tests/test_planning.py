@@ -51,7 +51,7 @@ def village(database: Database) -> Village:
 def foreseen(village: Village, row: dict[str, Any]) -> str | None:
     """What the predicate says of a mail that has no row yet."""
     values = {"id": None, "stream_id": None, "address": None, "signup_id": None}
-    values |= {"link_request_id": None, "generation": 1, "subscriber_id": None} | row
+    values |= {"link_request_id": None, "generation": 1, "subscriber_id": None, "slug": ""} | row
     columns = {
         name: cast(null() if values[name] is None else literal(values[name]), DELIVERY.c[name].type)
         for name in Candidate.__dataclass_fields__
@@ -394,6 +394,27 @@ def test_reports_go_only_to_listed_staff(
     village.staff = staff
     row = {"purpose": "staff", "kind": "report", "subscriber_id": None, "address": address}
     assert ruling(village, row) == reason
+
+
+@pytest.mark.parametrize(
+    ("slug", "address", "reason"),
+    [
+        ("notice/test", "neu@stadt.example", None),
+        ("notice/test", "neu@amt.stadt.example", "address is not listed as staff"),
+        ("notice/test", "neu@stadt.example.org", "address is not listed as staff"),
+        ("notice/test", "stadt.example", "address is not listed as staff"),
+        # Who left the lists, and works on in the same house, is told nothing more.
+        ("notice/approval", "neu@stadt.example", "address is not listed as staff"),
+        ("notice/alarm", "neu@stadt.example", "address is not listed as staff"),
+    ],
+)
+def test_whoever_has_an_address_of_ours_gets_test_mails_and_nothing_else(
+    village: Village, slug: str, address: str, reason: str | None
+) -> None:
+    village.staff = frozenset({"amt@stadt.example", "@stadt.example"})
+    village.publish(slug)
+    about = {"purpose": "staff", "kind": "notice", "slug": slug, "address": address}
+    assert ruling(village, {**about, "subscriber_id": None}) == reason
 
 
 def test_staff_need_no_consent_and_people_are_not_staff_by_their_address(village: Village) -> None:

@@ -8,13 +8,14 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import Connection, bindparam, select
 
 from l3mail import outbox, publishing
 from l3mail.database import upsert
 from l3mail.models import DELIVERY, MESSAGE
+from l3mail.planning import TRIED
 
 if TYPE_CHECKING:
     from l3mail.content import Text
@@ -90,9 +91,6 @@ def plan(
     when = {"due_at": due_at or now, "planned_at": now, "lapses_at": lapses_at}
     return _queue(connection, {**about, **when, "message_id": version}, unmailed)
 
-
-TRIED: Final = "notice/test"
-"""What test mails are called among the staff's: one can be halted as such."""
 
 _STALE_AFTER = timedelta(days=1)
 

@@ -5,9 +5,9 @@ are bound parameters, given by `bindings`, so that a statement is built and comp
 """
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     BindParameter,
@@ -42,6 +42,9 @@ CONFIRMATIONS_PER_30_DAYS = 3
 FRESH_LINKS_PER_DAY = 3
 FRESH_LINKS_PER_30_DAYS = 20
 
+TRIED: Final = "notice/test"
+"""What test mails are called among the staff's: one can be halted as such."""
+
 NOW = bindparam("now", type_=UtcDateTime)
 _DAY_AGO = bindparam("day_ago", type_=UtcDateTime)
 _MONTH_AGO = bindparam("month_ago", type_=UtcDateTime)
@@ -62,7 +65,7 @@ def bindings(now: datetime, staff: Collection[str], fallback_locale: str) -> dic
     """Values for every parameter that the expressions of this package bind.
 
     `staff` are addresses, and perhaps "@" with the domain of ours: whoever has an address there may
-    get what an operator sends them, which are notices.
+    get the test mails that an operator sends them, and nothing else.
     """
     ours = next((f"%{one}" for one in sorted(staff) if one.startswith("@")), "")
     return {
@@ -88,6 +91,7 @@ class Candidate:
     generation: Column
     signup_id: Column
     link_request_id: Column
+    slug: Column = field(default_factory=lambda: literal(""), kw_only=True)
 
     @classmethod
     def delivery(cls) -> "Candidate":
@@ -138,7 +142,7 @@ def objections(candidate: Candidate) -> tuple[tuple[Column, str], ...]:
     A hard bounce bars everything except a confirmation mail: confirming is what lifts it. Where
     the purpose is known, nothing is asked that concerns another.
     """
-    of_ours = and_(candidate.kind == "notice", candidate.address.like(_OUR_DOMAIN))
+    of_ours = and_(candidate.slug == TRIED, candidate.address.like(_OUR_DOMAIN))
     not_staff = not_(or_(among(candidate.address, "staff", String()), of_ours))
     erased = candidate.of_person(lambda person: person.c.erased_at.is_not(None))
     restricted = candidate.of_person(lambda person: person.c.restricted_at.is_not(None))
