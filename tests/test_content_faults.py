@@ -196,6 +196,7 @@ BODIES = {
     "a key after an empty line": ("::: card\n\ntitle: a\n:::", 6, '"title" is a key of card'),
     "a key of a hidden sign": ("::: event\ntitle: \u200b\nwhen: a\n:::", 5, 'event needs "title"'),
     "quotes without end": (">" * 60 + " WORT", 4, "are nested too deep here"),
+    "marks without end": ("Ja.\n\n" + "*a\n" * 600 + "b*\n" * 600, 6, "are nested too deep here"),
     "a condition over two keys": (
         "::: event\ntitle: a {% if district %}\nwhen: b {% endif %}\n:::",
         5,

@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 from sqlalchemy import insert
 
-from l3mail import consents, courses, events, subscribers
+from l3mail import certificates, consents, courses, events, subscribers
 from l3mail.addresses import parse_address
 from l3mail.models import (
     CONSENT,
     DELIVERY,
+    ENROLLMENT,
     EVENT,
     LINK_REQUEST,
     METADATA,
@@ -276,6 +277,15 @@ def filled(ada: Newcomer) -> int:
         for kind in ("answered", "replied", "bounced", "complained")
     ]
     village.do(events.append, facts)
+    (journey,) = (row["id"] for row in village.rows(ENROLLMENT) if row["subscriber_id"] == person)
+    village.change(ENROLLMENT, journey, completed_at=village.now)
+    paper = {"name": CANARY, "title": "Der Kurs", "completed_at": village.now, "now": village.now}
+    assert village.do(certificates.issue, journey, **paper)
+    village.do(
+        events.mark,
+        {"at": village.now, "subscriber_id": person, "enrollment_id": journey},
+        village.now.date(),
+    )
     return person
 
 

@@ -153,6 +153,10 @@ def test_a_worksheet_in_easy_language_is_read_for_hard_words(shelf: Shelf) -> No
         ("Ja\nSuper 😀", 5, 'no font here has "😀"'),
         ("- [ ] eins\n- zwei", 4, "some lines of this list have a box"),
         ("[Ja](interest:video)", 4, "is not for mails"),
+        # Typst would stop there, and first when it is published.
+        ("Ja\n\n" + ">" * 25 + " tief", 6, "this is nested too deep"),
+        ("\n".join("  " * n + "- a" for n in range(12)), 13, "this is nested too deep"),
+        ("Ja\n\n" + "*" * 3000 + "a" + "*" * 3000, 6, "this is nested too deep"),
         ("[Blatt](media/tafel.png)", 4, "a paper cannot bring files along"),
         ("[ ](https://example.org)", 4, "has no words"),
         ("[Ja](javascript:alert)", 4, "is not for mails"),
@@ -182,6 +186,13 @@ def test_what_cannot_be_on_paper_is_told_with_its_line(
 def test_faults_of_the_keys_are_told(shelf: Shelf, matter: str, message: str) -> None:
     shelf.text(BLATT, "Ja.", matter)
     assert any(message in found and found.startswith(BLATT) for found in shelf.findings)
+
+
+def test_the_deepest_there_may_be_becomes_a_paper(shelf: Shelf) -> None:
+    marks = ["*_"[n % 2] for n in range(20)]
+    words = " ".join(f"{one}a" for one in marks) + " " + " ".join(f"b{one}" for one in marks[::-1])
+    shelf.text(BLATT, f"{'>' * 18} {words}\n\n{'> - ' * 6}b", TITLE)
+    assert "a a a" in read(shelf).text
 
 
 def test_a_file_that_is_no_text_is_told(shelf: Shelf) -> None:

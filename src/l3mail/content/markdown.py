@@ -12,6 +12,7 @@ from typing import Final
 
 from markdown_it import MarkdownIt
 from markdown_it.rules_block import StateBlock
+from markdown_it.token import Token
 from markdown_it.tree import SyntaxTreeNode
 
 from l3mail.content.sentinels import Sentinels
@@ -73,14 +74,27 @@ class Condition:
 
 def parse(markdown: str, sentinels: Sentinels) -> SyntaxTreeNode:
     """The tree of a text whose placeholders and tags are hidden."""
-    return SyntaxTreeNode(_parser(sentinels).parse(markdown))
+    return _tree(_parser(sentinels).parse(markdown))
 
 
 def parse_sheet(markdown: str) -> SyntaxTreeNode:
     """The tree of a worksheet: with tables, and with lines to write on, `::: lines 4`."""
     parser = _parser(Sentinels.for_texts([markdown])).enable("table")
     parser.block.ruler.before(DIRECTIVE, RULED, _read_ruled, {"alt": _INTERRUPTED})
-    return SyntaxTreeNode(parser.parse(markdown))
+    return _tree(parser.parse(markdown))
+
+
+def _tree(tokens: Sequence[Token]) -> SyntaxTreeNode:
+    """The tree of a text; marks in marks beyond all measure are one word of that level in it.
+
+    Nobody could walk them, and by its level the word is refused where it stands.
+    """
+    for token in tokens:
+        level = max((child.level for child in token.children or ()), default=0)
+        if level > DEEPEST:
+            word = Token("text", "", 0, content=token.content, map=token.map, level=level)
+            token.children = [word]
+    return SyntaxTreeNode(tokens)
 
 
 def directive_of(node: SyntaxTreeNode) -> Directive:

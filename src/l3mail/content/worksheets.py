@@ -40,6 +40,9 @@ SUFFIX: Final = ".md"
 MADE: Final = ".pdf"
 TEMPLATE: Final = "worksheet"
 MOST_LINES: Final = 40
+DEEPEST: Final = 20
+"""Levels of lists, quotes and marks; Typst stops a little below."""
+
 _KEYS: Final = ("title", "subtitle")
 _TAGS = re.compile(r"\{\{|\{%")
 _BOX = re.compile(r"\[([ xX])\](?:\s+|$)")
@@ -94,6 +97,9 @@ def read_worksheet(library: Library, path: str) -> tuple[Worksheet | None, list[
     for number, line in enumerate(body.split("\n"), begins):
         _judge_words(line, number, faults)
     tree = parse_sheet(body)
+    if deep := _line_too_deep(tree):
+        faults.error(begins + deep - 1, "this is nested too deep; take some levels away")
+        return None, faults.found
     pieces = reading.pieces(tree.children)
     if not pieces and not faults.broken:
         faults.error(begins, "there is no text; write one below the ---")
@@ -115,6 +121,16 @@ def _line(mapped: Mapped, key: str, faults: Faults) -> str:
         return ""
     _judge_words(value, line, faults)
     return value.strip()
+
+
+def _line_too_deep(tree: SyntaxTreeNode) -> int:
+    """The first line whose blocks or marks are nested deeper than a paper can be; 0 for none."""
+    at = 0
+    for node in tree.walk(include_self=False):
+        at = node.map[0] + 1 if node.map else at
+        if node.level > DEEPEST:
+            return at
+    return 0
 
 
 def _broken(text: str) -> str:
