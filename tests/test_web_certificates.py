@@ -218,6 +218,19 @@ def test_any_other_code_is_answered_calmly_and_alike(porch: Porch, wrong: str) -
         assert (answer.status_code, answer.text) == (404, known.text)
 
 
+def test_a_house_that_says_what_no_font_has_gets_papers_without_it(
+    village: Village, tmp_path: Path
+) -> None:
+    shutil.copytree(ROOT / "templates", tmp_path / "templates")
+    text = (tmp_path / "templates/pages.toml").read_text(encoding="utf-8")
+    said = text.replace('paper_head = "', 'paper_head = "😀 ')
+    (tmp_path / "templates/pages.toml").write_text(said, encoding="utf-8")
+    with open_porch(village, tmp_path, '[design]\nclaim = "Wir lernen 😀"\n') as porch:
+        answer = ask(porch, link(porch))
+    assert answer.status_code == 200
+    assert "Teilnahmebescheinigung" in PaperRead(answer.content).text
+
+
 def test_erased_is_no_longer_verified(porch: Porch) -> None:
     where = link(porch)
     ask(porch, where)

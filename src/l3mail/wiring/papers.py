@@ -17,13 +17,15 @@ _LOG = logging.getLogger(__name__)
 def certificate(settings: Settings, locale: str, values: Mapping[str, Any]) -> bytes:
     """The PDF of a certificate; a template of the workspace that fails gives way to ours.
 
-    `values` are what `certificate.typ` names. What no font can print must not be in them.
+    `values` are what `certificate.typ` names. What no font can print is left out, of them and of
+    what the house says of itself.
     """
     house = settings.workspace.name
     theirs = content.read_papers(
         settings.folder, locale=locale, design=design_of(settings), house=house
     )
-    values = {"pieces": [], **values}
+    values = _printed({"claim": design_of(settings).claim, "house": house, **values})
+    values["pieces"] = []
     try:
         return typesetting.typeset(content.paper(theirs, "certificate", locale, values))
     except (ContentError, PaperError) as fault:
@@ -32,3 +34,15 @@ def certificate(settings: Settings, locale: str, values: Mapping[str, Any]) -> b
     plain = replace(design_of(settings), logo="")
     ours = content.read_papers(starter(), locale=locale, design=plain, house=house)
     return typesetting.typeset(content.paper(ours, "certificate", locale, values))
+
+
+def _printed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Texts without the signs that no font here has, an emoji for one."""
+    printed = dict(values)
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            printed[name] = _printed(value)
+        elif isinstance(value, str):
+            for sign in typesetting.unprintable(value):
+                printed[name] = printed[name].replace(sign, "")
+    return printed
