@@ -279,7 +279,12 @@ def filled(ada: Newcomer) -> int:
     village.do(events.append, facts)
     (journey,) = (row["id"] for row in village.rows(ENROLLMENT) if row["subscriber_id"] == person)
     village.change(ENROLLMENT, journey, completed_at=village.now)
-    paper = {"name": CANARY, "title": "Der Kurs", "completed_at": village.now, "now": village.now}
+    paper: dict[str, Any] = {
+        "name": CANARY,
+        "title": "Der Kurs",
+        "completed_at": village.now,
+        "now": village.now,
+    }
     assert village.do(certificates.issue, journey, **paper)
     village.do(
         events.mark,

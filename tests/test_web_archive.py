@@ -389,3 +389,16 @@ def test_a_view_passed_on_leads_to_no_page_of_its_person(bureau: Bureau) -> None
     assert title_of(page) == "Dieser Link gehört in eine E-Mail"
     assert "/subscribe?locale=de" in Form(page).links
     assert bureau.porch.client.post("/link", data={"email": "r1@schule.example"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("where", "status"),
+    [
+        ("/archive/%00", 404),
+        ("/archive/newsletter/%00", 404),
+        ("/archive?stream=%00", 404),
+        ("/archive/feed.xml?stream=%00", 404),
+    ],
+)
+def test_what_no_database_takes_is_not_looked_for(bureau: Bureau, where: str, status: int) -> None:
+    assert bureau.porch.client.get(where).status_code == status

@@ -15,6 +15,7 @@ from fastapi.responses import Response
 from sqlalchemy import Connection
 
 from l3mail import newsletters, publishing, rendering
+from l3mail.addresses import clean_name
 from l3mail.errors import RenderingError
 from l3mail.locales import accepted, choose, own_name
 from l3mail.newsletters import ISSUES, SentIssue, Version
@@ -66,7 +67,7 @@ def _private(settings: Settings) -> list[str]:
 async def show_archive(visit: Visiting) -> Response:
     """What was sent, newest first; of one stream, if it is named."""
     query = visit.request.query_params
-    stream, page = query.get("stream"), query.get("page", "1")
+    stream, page = _stream(visit), query.get("page", "1")
     number = int(page) if _PAGE.fullmatch(page) else 1
     if number > MOST_PAGES:
         return visit.note("missing", 404)
@@ -99,7 +100,7 @@ async def show_archive(visit: Visiting) -> Response:
 async def show_feed(visit: Visiting) -> Response:
     """The same for programs that tell of news (Atom, RFC 4287)."""
     settings = visit.door.settings
-    stream, private = visit.request.query_params.get("stream"), _private(settings)
+    stream, private = _stream(visit), _private(settings)
 
     def verb(connection: Connection) -> list[SentIssue]:
         return newsletters.archived(connection, stream=stream, private=private, most=SHOWN)
@@ -114,6 +115,8 @@ async def show_feed(visit: Visiting) -> Response:
 @router.get("/archive/{slug:path}")
 async def show_issue(visit: Visiting, slug: str) -> Response:
     """One issue as it was sent, in the language asked for or the nearest there is."""
+    if not slug.isprintable():  # PostgreSQL takes no NUL, not even to look for it
+        return visit.note("missing", 404)
     name = slug if "/" in slug else ISSUES + slug
     private = _private(visit.door.settings)
 
@@ -261,3 +264,9 @@ def _feed(visit: Visit, issues: Sequence[SentIssue], stream: str | None) -> byte
 
 def _put(above: ET.Element, name: str, text: str | None = None, **values: str) -> None:
     ET.SubElement(above, name, values).text = text
+
+
+def _stream(visit: Visit) -> str | None:
+    """The stream that was named, as it can be looked for."""
+    named = visit.request.query_params.get("stream")
+    return None if named is None else clean_name(named)
