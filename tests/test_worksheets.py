@@ -1,8 +1,10 @@
 """Worksheets: what editors may write, what is told of the rest, and the PDF that texts link to."""
 
+import io
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from l3mail.content import Design, bytes_of, worksheet
 from l3mail.errors import ContentError
@@ -201,11 +203,25 @@ def test_a_file_that_is_no_text_is_told(shelf: Shelf) -> None:
 
 
 def test_a_picture_too_large_for_a_paper_is_told(shelf: Shelf) -> None:
-    shelf.put("media/gross.png", png(30, 20) + b"\0" * 8_000_000)
+    shelf.put("media/gross.png", png(30, 20) + b"\0" * 24_000_000)
     shelf.text(BLATT, "![Groß](media/gross.png)", TITLE)
     assert any(
         found.startswith(f"{BLATT}:4: ") and "make it smaller" in found for found in shelf.findings
     )
+
+
+def test_a_photo_on_a_paper_says_as_little_of_its_place_as_one_in_a_mail(shelf: Shelf) -> None:
+    told = Image.Exif()
+    told[0x0112], told[0x013B] = 6, "Erika Musterfrau"
+    out = io.BytesIO()
+    Image.new("RGB", (3000, 200), "teal").save(out, "JPEG", exif=told)
+    shelf.put("media/foto.jpg", out.getvalue())
+    shelf.text(BLATT, "![Werkstatt](media/foto.jpg)", TITLE)
+    assert shelf.findings == []
+    library = shelf.library
+    made = bytes_of(library, worksheet(library, BLATT))
+    assert b"Erika" not in made
+    assert b"/Width 200" in made  # taken sideways: it stands upright
 
 
 def test_ten_thousand_signs_without_a_blank_are_a_paper_too(shelf: Shelf) -> None:

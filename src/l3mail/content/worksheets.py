@@ -15,8 +15,9 @@ from typing import Any, Final
 
 from markdown_it.tree import SyntaxTreeNode
 
+from l3mail.content import pictures
 from l3mail.content.findings import Faults, Finding, suggestion
-from l3mail.content.images import FOLDER, find_medium
+from l3mail.content.images import FOLDER, Medium, find_medium, image_size
 from l3mail.content.layouts import read_words
 from l3mail.content.links import fault_of
 from l3mail.content.mappings import Mapped, split_front_matter
@@ -30,6 +31,7 @@ from l3mail.content.markdown import (
     plain,
 )
 from l3mail.content.papers import paper
+from l3mail.content.pictures import PictureError
 from l3mail.content.sentinels import Sentinels
 from l3mail.content.simplicity import is_simple, judge
 from l3mail.content.sources import Library, locale_of, read_file
@@ -220,14 +222,21 @@ class _Reading:
         source = str(node.attrs.get("src", ""))
         try:
             medium = find_medium(self._library.folder, source, image=True)
-        except ContentError as error:
-            self._refuse(str(error))
+            wide, high = self._size(medium)
+        except (ContentError, PictureError) as error:
+            told = str(error) if isinstance(error, ContentError) else f"{quoted(source)} {error}"
+            self._refuse(told)
             return None
         self.pictures.append(medium.path)
-        wide, high = medium.width or 1, medium.height or 1
         # A dot is half a point: sharp on paper, and no larger than the page.
         width = min(wide / 2, _WIDEST, _HIGHEST * wide / high)
         return {"kind": "picture", "path": medium.path, "alt": alt, "width": round(width, 1)}
+
+    def _size(self, medium: Medium) -> tuple[int, int]:
+        """How large a picture is once it is made ready."""
+        data = (self._library.folder / medium.path).read_bytes()
+        size = medium.width or 1, medium.height or 1
+        return pictures.judge(data, Path(medium.name).suffix, size) or size
 
     def _list(self, node: SyntaxTreeNode) -> Piece:
         boxes = [self._box(item) for item in node.children]
@@ -357,9 +366,21 @@ def make(path: str, ingredients: Mapping[str, bytes]) -> bytes:
     source = held.pop(template).decode()
     del held["pieces"]
     try:
-        return typeset(Paper(template, source, values, held))
-    except PaperError as error:
+        shown = {name: _ready(name, data) for name, data in held.items()}
+        return typeset(Paper(template, source, values, shown))
+    except (PaperError, PictureError) as error:
         raise ContentError(f"{path} cannot be made: {error}") from error
+
+
+def _ready(name: str, data: bytes) -> bytes:
+    """A picture as it may be handed out: it says as little of its place as one in a mail."""
+    ending, size = Path(name).suffix, image_size(data)
+    if size is None or pictures.judge(data, ending, size) is None:
+        return data
+    try:
+        return pictures.make(data, ending)
+    except PictureError as error:
+        raise PictureError(f"{name} {error}") from error
 
 
 def _paper_of(library: Library, path: str) -> Paper:
@@ -370,8 +391,8 @@ def _paper_of(library: Library, path: str) -> Paper:
     words = read_words(library.words, sheet.locale, library.locale)
     said = {"page": words.get("sheet_page", "{page} / {pages}")}
     made = paper(library, TEMPLATE, sheet.locale, {**sheet.values, "words": said})
-    pictures = {name: (library.folder / name).read_bytes() for name in sheet.pictures}
-    return replace(made, pictures={**made.pictures, **pictures})
+    own = {name: (library.folder / name).read_bytes() for name in sheet.pictures}
+    return replace(made, pictures={**made.pictures, **own})
 
 
 def findings_of(library: Library) -> list[Finding]:
