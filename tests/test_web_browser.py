@@ -148,6 +148,7 @@ def test_axe_finds_nothing_on_any_page(sqlite_village: Village, base: str, local
         for name, link in pages.items():
             page.goto(link.replace("locale=de-simple", f"locale={locale}"))
             look(name)
+        saying_too_much(page, pages, look)
         for acts in (answering(pages), acting(pages)):
             for name, link, button in acts:
                 page.goto(link)
@@ -155,7 +156,6 @@ def test_axe_finds_nothing_on_any_page(sqlite_village: Village, base: str, local
                 look(f"{name}, sent")
             if "verify" not in found:
                 certifying(page, sqlite_village, pages, look)
-        saying_too_much(page, pages, look)
         signing_up(page, sqlite_village, look)
         page.goto(links_of_a_leaver(sqlite_village))
         press(page, "button.big")
