@@ -34,6 +34,9 @@ def browser(base: str, **values: Any) -> Iterator[Any]:
         chromium.close()
 
 
+OF_MAILS = WCAG[:-1]
+"""Of what is best for pages a mail has little: its landmarks are those of the mail program."""
+
 OF_THE_LOOK = {"type": "rule", "values": ["color-contrast", "link-in-text-block", "target-size"]}
 """What axe judges by colours and sizes: all else is the same by night and on a wide screen."""
 SIZES = ({"width": 375, "height": 812}, {"width": 1024, "height": 768})
@@ -52,10 +55,10 @@ def faults(page: Any, only: Any = WCAG) -> list[str]:
     return [f"{fault['id']}: {fault['nodes'][0]['html']}" for fault in found] + ["wide"] * wide
 
 
-def faults_by_day_and_night(page: Any) -> list[str]:
+def faults_by_day_and_night(page: Any, only: Any = WCAG) -> list[str]:
     """The same on a phone and on a desk, in the light and in the dark design."""
     page.set_viewport_size(NARROW)
-    found = faults(page)
+    found = faults(page, only)
     for size in SIZES:
         page.set_viewport_size(size)
         for scheme in ("light", "dark"):
