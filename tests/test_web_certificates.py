@@ -207,6 +207,16 @@ def test_whoever_has_the_code_reads_what_was_issued(porch: Porch) -> None:
     assert porch.dump() == before
 
 
+def test_who_has_only_the_paper_types_its_code(porch: Porch) -> None:
+    ask(porch, link(porch))
+    page = porch.client.get("/verify")
+    assert page.status_code == 200
+    assert "Auf der Bescheinigung steht ein Code." in page.text
+    typed = porch.client.get("/verify", params={"code": f" {code(porch).upper()} "})
+    assert (typed.status_code, ADA in typed.text) == (200, True)
+    assert porch.client.get("/verify", params={"code": "nichts"}).status_code == 404
+
+
 @pytest.mark.parametrize("wrong", ["x", "a" * 26, "a" * 3000, "%00", "../healthz", "😀"])
 def test_any_other_code_is_answered_calmly_and_alike(porch: Porch, wrong: str) -> None:
     ask(porch, link(porch))

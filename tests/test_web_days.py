@@ -283,6 +283,7 @@ def test_so_many_days_complete_the_course(village: Village, tmp_path: Path) -> N
         came(village, whose, 2)
         page = press(porch, button)
         assert "damit haben Sie diesen Kurs abgeschlossen" in page
+        assert re.search('<a href="/certificate/[^"]+">Teilnahmebescheinigung', page)
         assert village.row(ENROLLMENT, whose[1])["completed_at"] == village.now
         press(porch, button)  # takes it back
         assert village.row(ENROLLMENT, whose[1])["completed_at"] is None

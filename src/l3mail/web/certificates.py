@@ -80,12 +80,19 @@ async def take_certificate(visit: Visiting, token: str) -> Response:
     return await _paper(visit, found[1])
 
 
+@router.get("/verify")
+async def ask_verify(visit: Visiting) -> Response:
+    """Ask for the code, for who has the paper before them and types the address it names."""
+    code = visit.request.query_params.get("code", "")
+    return await show_verify(visit, code) if code else visit.page("verify", found=None, asked=False)
+
+
 @router.get("/verify/{code:path}")
 async def show_verify(visit: Visiting, code: str) -> Response:
     """What a certificate says, to whoever has its code; a calm page for every other code."""
     found = await visit.read(lambda connection: certificates.look_up(connection, code))
     if found is None:
-        return visit.page("verify", 404, found=None)
+        return visit.page("verify", 404, found=None, asked=True)
     shown = {
         "name": found.name,
         "title": found.title,

@@ -196,6 +196,7 @@ def _links(visit: Visit, diary: Diary, token: str) -> dict[str, str]:
     prefix = visit.door.prefix
     return {
         "course": f"{prefix}/course/{token}{query}",
+        "certificate": f"{prefix}/certificate/{token}{query}",
         "together": f"{prefix}/together/{diary.course}{query}",
     }
 
