@@ -10,11 +10,11 @@ from sqlalchemy.exc import IntegrityError
 
 from l3mail import courses, events
 from l3mail.courses import DaysDone
+from l3mail.courses.diaries import COUNTED_FOR
 from l3mail.models import CERTIFICATE, ENROLLMENT, EVENT, MESSAGE
 from l3mail.outbox import Started
 from l3mail.publishing import load
 from l3mail.sending import Counting
-from l3mail.sending.counting import STALE
 from tests.fakes.challenge import DAY, ZONE, came, challenge, joined, learned, outline
 from tests.fakes.questions import QUIZ, ask
 from tests.fakes.village import Village
@@ -209,7 +209,7 @@ def test_the_days_of_all_are_counted_anew_after_a_minute(village: Village) -> No
     assert [row["together"] for row in told(village, counting, mails)] == [0]
     learned(village, whose, 0)
     assert [row["together"] for row in told(village, counting, mails)] == [0]
-    village.clock.advance(STALE)
+    village.clock.advance(COUNTED_FOR)
     assert [row["together"] for row in told(village, counting, mails)] == [1]
 
 

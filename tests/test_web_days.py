@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from l3mail import courses, subscribers
+from l3mail.courses.diaries import COUNTED_FOR
 from l3mail.models import ENROLLMENT, EVENT
 from l3mail.tokens import Purpose
 from tests.fakes.challenge import DAY, ZONE, came, challenge, joined, learned
@@ -266,6 +267,21 @@ def test_the_collective_number_is_public_and_tells_nobody(porch: Porch) -> None:
     assert "Fünf Tage lernen" in page
     assert "Ada" not in page
     assert "@schule" not in page
+
+
+def test_the_days_of_all_are_counted_once_a_minute_and_anew_for_who_adds_one(porch: Porch) -> None:
+    whose, button = learner(porch)
+
+    def everybodys() -> str:
+        return title_of(porch.client.get("/together/tage").text)
+
+    before = everybodys()
+    learned(porch.village, whose, 3)
+    assert everybodys() == before
+    porch.village.clock.advance(COUNTED_FOR)
+    assert everybodys() == "Zusammen 1 Lerntag"
+    assert "Zusammen 2 Lerntage" in press(porch, button)
+    assert everybodys() == "Zusammen 2 Lerntage"
 
 
 def test_only_a_course_has_a_collective_number(porch: Porch) -> None:

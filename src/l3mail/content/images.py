@@ -47,6 +47,11 @@ class Medium:
 
 def find_medium(folder: Path, link: str, *, image: bool) -> Medium:
     """The file behind a relative link; raises ContentError with what to do about it."""
+    return read_medium(folder, link, image=image)[0]
+
+
+def read_medium(folder: Path, link: str, *, image: bool) -> tuple[Medium, bytes]:
+    """The same, with what is in the file."""
     relative = Path(unquote(link.partition("#")[0]))
     media = (folder / FOLDER).resolve()
     try:
@@ -86,7 +91,7 @@ def find_medium(folder: Path, link: str, *, image: bool) -> Medium:
         raise ContentError(f"{quoted(link)} holds no image that can be read; save it anew")
     width, height = size or (None, None)
     shown = path.relative_to(folder.resolve()).as_posix()
-    return Medium(shown, path.name, digest_of(data), width, height)
+    return Medium(shown, path.name, digest_of(data), width, height), data
 
 
 def _limit(ending: str) -> int:

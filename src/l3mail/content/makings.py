@@ -11,7 +11,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from l3mail.content import pictures, worksheets
-from l3mail.content.images import Medium, digest_of, find_medium
+from l3mail.content.images import Medium, digest_of, find_medium, read_medium
 from l3mail.content.pictures import PictureError
 from l3mail.content.sources import Library
 from l3mail.errors import ContentError, quoted
@@ -65,24 +65,23 @@ def find(library: Library, link: str, *, image: bool) -> Medium:
         raise ContentError(f"{quoted(link)} becomes a PDF; write {made}")
     sheet = name.removesuffix(worksheets.MADE) + worksheets.SUFFIX
     if image:
-        return _ready(library, find_medium(library.folder, link, image=True), link)
+        return _ready(*read_medium(library.folder, link, image=True), link)
     if not name.endswith(worksheets.MADE) or not _lies(library, sheet, but=name):
         return find_medium(library.folder, link, image=False)
     return worksheet(library, sheet)
 
 
-def _ready(library: Library, medium: Medium, link: str) -> Medium:
+def _ready(medium: Medium, data: bytes, link: str) -> Medium:
     """A picture as it will be sent; raises ContentError."""
-    ingredients = _picture(library, medium.path)
     seen = medium.width or 0, medium.height or 0
     try:
-        size = pictures.judge(ingredients[medium.path], Path(medium.name).suffix, seen)
+        size = pictures.judge(data, Path(medium.name).suffix, seen)
     except PictureError as error:
         raise ContentError(f"{quoted(link)} {error}") from error
     if size is None:
         return medium
     width, height = size
-    digest = digest_of_making(PICTURE, ingredients)
+    digest = digest_of_making(PICTURE, {medium.path: data})
     return replace(medium, digest=digest, width=width, height=height, recipe=PICTURE)
 
 

@@ -17,7 +17,7 @@ from markdown_it.tree import SyntaxTreeNode
 
 from l3mail.content import pictures
 from l3mail.content.findings import Faults, Finding, suggestion
-from l3mail.content.images import FOLDER, Medium, find_medium, image_size
+from l3mail.content.images import FOLDER, image_size, read_medium
 from l3mail.content.layouts import read_words
 from l3mail.content.links import fault_of
 from l3mail.content.mappings import Mapped, split_front_matter
@@ -221,8 +221,9 @@ class _Reading:
             return None
         source = str(node.attrs.get("src", ""))
         try:
-            medium = find_medium(self._library.folder, source, image=True)
-            wide, high = self._size(medium)
+            medium, data = read_medium(self._library.folder, source, image=True)
+            size = medium.width or 1, medium.height or 1
+            wide, high = pictures.judge(data, Path(medium.name).suffix, size) or size
         except (ContentError, PictureError) as error:
             told = str(error) if isinstance(error, ContentError) else f"{quoted(source)} {error}"
             self._refuse(told)
@@ -231,12 +232,6 @@ class _Reading:
         # A dot is half a point: sharp on paper, and no larger than the page.
         width = min(wide / 2, _WIDEST, _HIGHEST * wide / high)
         return {"kind": "picture", "path": medium.path, "alt": alt, "width": round(width, 1)}
-
-    def _size(self, medium: Medium) -> tuple[int, int]:
-        """How large a picture is once it is made ready."""
-        data = (self._library.folder / medium.path).read_bytes()
-        size = medium.width or 1, medium.height or 1
-        return pictures.judge(data, Path(medium.name).suffix, size) or size
 
     def _list(self, node: SyntaxTreeNode) -> Piece:
         boxes = [self._box(item) for item in node.children]

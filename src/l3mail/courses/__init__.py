@@ -5,7 +5,7 @@ of it knows the time only as `now`, and nothing of text or SMTP.
 """
 
 from l3mail.courses.completing import complete, reconsider
-from l3mail.courses.diaries import DaysDone, Diary, days_done, diary
+from l3mail.courses.diaries import DaysDone, Diary, Together, days_done, diary
 from l3mail.courses.enrollments import (
     ANYBODY_TO_WAKE,
     RUNNING,
@@ -65,6 +65,7 @@ __all__ = [
     "Planned",
     "Step",
     "Stuck",
+    "Together",
     "advance",
     "asked",
     "begin",

@@ -7,7 +7,7 @@ none. That days are kept is the matter of events.
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -141,3 +141,23 @@ def days_done(connection: Connection, enrollments: Collection[int]) -> dict[int,
         number: DaysDone(done.get(number, 0), lessons * parse_cadence(cadence).days)
         for number, cadence, lessons in rows
     }
+
+
+COUNTED_FOR = timedelta(minutes=1)
+"""For so long everybody's days are not counted again: a challenge writes to all its learners in the
+same minutes, and they answer in the next."""
+
+
+class Together:
+    """Everybody's days in a course, as counted within the last minute."""
+
+    def __init__(self) -> None:
+        """Nothing is counted before somebody asks."""
+        self._counted: dict[str, tuple[int, datetime]] = {}
+
+    def of(self, connection: Connection, course: str, now: datetime, *, anew: bool = False) -> int:
+        """The number of a course there is; `anew` for who has just changed it."""
+        found = self._counted.get(course)
+        if anew or found is None or not timedelta() <= now - found[1] < COUNTED_FOR:
+            found = self._counted[course] = (events.together(connection, course), now)
+        return found[0]

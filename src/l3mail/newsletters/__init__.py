@@ -22,6 +22,7 @@ from l3mail.newsletters.campaigns import (
     plan,
     resume,
     schedule,
+    unplanned,
     withdraw,
 )
 from l3mail.newsletters.issues import (
@@ -60,5 +61,6 @@ __all__ = [
     "resume",
     "schedule",
     "streams_archived",
+    "unplanned",
     "withdraw",
 ]

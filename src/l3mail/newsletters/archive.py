@@ -3,20 +3,29 @@
 Reads campaigns, their mails and the versions pinned for them, and owns no row.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
-from typing import Any
 
-from sqlalchemy import Connection, Row, and_, exists, select
+from sqlalchemy import Connection, and_, exists, not_, or_, select
 
 from l3mail.models import CAMPAIGN, CAMPAIGN_MESSAGE, DELIVERY, MESSAGE, STREAM
 
-STRETCH = 30
-"""Campaigns looked at in one go: what their texts say stands in large columns."""
-
 _IN_FORCE = MESSAGE.alias("in_force")
+_IS_SAID = _IN_FORCE.c.compiled["archive"].as_boolean()
+_PINNED = (
+    select(CAMPAIGN_MESSAGE.c.campaign_id)
+    .join(MESSAGE, MESSAGE.c.id == CAMPAIGN_MESSAGE.c.message_id)
+    .join(
+        _IN_FORCE,
+        and_(
+            _IN_FORCE.c.slug == MESSAGE.c.slug,
+            _IN_FORCE.c.locale == MESSAGE.c.locale,
+            _IN_FORCE.c.superseded_at.is_(None),
+        ),
+    )
+)
+_OWN = _PINNED.where(CAMPAIGN_MESSAGE.c.campaign_id == CAMPAIGN.c.id).correlate(CAMPAIGN)
 _GONE_OUT = (
     select(
         CAMPAIGN.c.id,
@@ -35,29 +44,18 @@ _GONE_OUT = (
                 DELIVERY.c.campaign_id == CAMPAIGN.c.id, DELIVERY.c.state == "accepted"
             )
         ),
+        exists(_OWN),
+        not_(exists(_OWN.where(_IS_SAID.is_(False)))),
+        or_(CAMPAIGN.c.segment.is_(None), exists(_OWN.where(_IS_SAID.is_(True)))),
     )
     .order_by(CAMPAIGN.c.scheduled_at.desc(), CAMPAIGN.c.id.desc())
 )
-_VERSIONS = (
-    select(
-        CAMPAIGN_MESSAGE.c.campaign_id,
-        CAMPAIGN_MESSAGE.c.locale,
-        CAMPAIGN_MESSAGE.c.message_id,
-        MESSAGE.c.compiled["subject"].as_string().label("subject"),
-        MESSAGE.c.compiled["preheader"].as_string().label("preheader"),
-        _IN_FORCE.c.compiled["archive"].as_boolean().label("archive"),
-    )
-    .join(MESSAGE, MESSAGE.c.id == CAMPAIGN_MESSAGE.c.message_id)
-    .join(
-        _IN_FORCE,
-        and_(
-            _IN_FORCE.c.slug == MESSAGE.c.slug,
-            _IN_FORCE.c.locale == MESSAGE.c.locale,
-            _IN_FORCE.c.superseded_at.is_(None),
-        ),
-    )
-    .order_by(CAMPAIGN_MESSAGE.c.campaign_id, CAMPAIGN_MESSAGE.c.locale)
-)
+_VERSIONS = _PINNED.add_columns(
+    CAMPAIGN_MESSAGE.c.locale,
+    CAMPAIGN_MESSAGE.c.message_id,
+    MESSAGE.c.compiled["subject"].as_string().label("subject"),
+    MESSAGE.c.compiled["preheader"].as_string().label("preheader"),
+).order_by(CAMPAIGN_MESSAGE.c.campaign_id, CAMPAIGN_MESSAGE.c.locale)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,38 +99,23 @@ def archived(
         query = query.where(STREAM.c.slug == stream)
     if slug is not None:
         query = query.where(CAMPAIGN.c.slug == slug)
-    return list(islice(_open(connection, query), skip, skip + most))
-
-
-def _open(connection: Connection, query: Any) -> Iterator[SentIssue]:
-    for begins in range(0, 1_000_000, STRETCH):
-        rows = connection.execute(query.limit(STRETCH).offset(begins)).all()
-        ids = [row.id for row in rows]
-        versions: dict[int, list[Row[*tuple[Any, ...]]]] = {number: [] for number in ids}
-        for row in connection.execute(_VERSIONS.where(CAMPAIGN_MESSAGE.c.campaign_id.in_(ids))):
-            versions[row.campaign_id].append(row)
-        for row in rows:
-            own = versions[row.id]
-            if _is_open(own, row.segment):
-                shown = [
-                    Version(v.locale, v.message_id, v.subject or "", v.preheader or "") for v in own
-                ]
-                yield SentIssue(row.slug, row.stream, row.title, row.scheduled_at, shown)
-        if len(rows) < STRETCH:
-            return
-
-
-def _is_open(versions: Sequence[Row[*tuple[Any, ...]]], segment: str | None) -> bool:
-    said = {row.archive for row in versions}
-    return bool(versions) and False not in said and (True in said or segment is None)
+    rows = connection.execute(query.limit(most).offset(skip)).all()
+    versions: dict[int, list[Version]] = {row.id: [] for row in rows}
+    for v in connection.execute(_VERSIONS.where(CAMPAIGN_MESSAGE.c.campaign_id.in_(versions))):
+        shown = Version(v.locale, v.message_id, v.subject or "", v.preheader or "")
+        versions[v.campaign_id].append(shown)
+    return [
+        SentIssue(row.slug, row.stream, row.title, row.scheduled_at, versions[row.id])
+        for row in rows
+    ]
 
 
 def streams_archived(connection: Connection, private: Collection[str] = ()) -> dict[str, str]:
     """The streams that everybody may read an issue of: their titles by slug."""
-    query = (
+    issues = _GONE_OUT.with_only_columns(CAMPAIGN.c.stream_id).order_by(None).correlate(None)
+    rows = connection.execute(
         select(STREAM.c.slug, STREAM.c.title)
-        .where(STREAM.c.kind == "newsletter", STREAM.c.slug.not_in(sorted(private)))
+        .where(STREAM.c.id.in_(issues), STREAM.c.slug.not_in(sorted(private)))
         .order_by(STREAM.c.id)
     )
-    found = connection.execute(query).all()
-    return {row.slug: row.title for row in found if archived(connection, stream=row.slug)}
+    return {row.slug: row.title for row in rows}

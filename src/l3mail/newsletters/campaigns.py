@@ -4,7 +4,7 @@ Owns campaigns and the versions pinned for them, and plans their deliveries batc
 one statement each. Knows the time only as `now`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -395,6 +395,20 @@ ANY_PAUSED = exists(select(CAMPAIGN.c.id).where(*_IS_PAUSED))
 def find(connection: Connection, slug: str) -> Campaign | None:
     """The issue's campaign, the newest where earlier ones were cancelled."""
     return next(iter(campaigns(connection, slug)), None)
+
+
+def unplanned(connection: Connection, slugs: Collection[str]) -> list[tuple[str, datetime]]:
+    """Which of these issues are scheduled with nothing planned yet, and when they go out."""
+    rows = connection.execute(
+        select(CAMPAIGN.c.slug, CAMPAIGN.c.scheduled_at)
+        .where(
+            CAMPAIGN.c.planned_at.is_(None),
+            CAMPAIGN.c.cancelled_at.is_(None),
+            CAMPAIGN.c.slug.in_(sorted(slugs)),
+        )
+        .order_by(CAMPAIGN.c.slug)
+    )
+    return [(row.slug, row.scheduled_at) for row in rows]
 
 
 def campaigns(

@@ -5,17 +5,13 @@ Counts for a batch at once, and only where its texts say what is counted.
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import Connection
 
-from l3mail import courses, events
+from l3mail import courses
 from l3mail.outbox import Started
 from l3mail.publishing import Published
-
-STALE = timedelta(minutes=1)
-"""For so long everybody's days are not counted again: a challenge writes to all its learners in the
-same minutes."""
 
 
 class Counting:
@@ -23,7 +19,7 @@ class Counting:
 
     def __init__(self) -> None:
         """Nothing is counted before a text says it."""
-        self._together: dict[str, tuple[int, datetime]] = {}
+        self._together = courses.Together()
 
     def told(
         self,
@@ -43,15 +39,9 @@ class Counting:
         own = [one.enrollment_id for one in counting if says[one.message_id] - {"together"}]
         done = courses.days_done(connection, [number for number in own if number is not None])
         all_ = {one.course["slug"] for one in counting if "together" in says[one.message_id]}
-        together = {slug: self._of_all(connection, slug, now) for slug in all_}
+        together = {slug: self._together.of(connection, slug, now) for slug in all_}
         told = {one.id: replace(one, course=_course(one, done, together)) for one in counting}
         return [told.get(delivery.id, delivery) for delivery in started]
-
-    def _of_all(self, connection: Connection, course: str, now: datetime) -> int:
-        found = self._together.get(course)
-        if found is None or not timedelta() <= now - found[1] < STALE:
-            found = self._together[course] = (events.together(connection, course), now)
-        return found[0]
 
 
 def _course(

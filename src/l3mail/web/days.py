@@ -74,7 +74,11 @@ async def show_together(visit: Visiting, course: str) -> Response:
 
     def verb(connection: Connection) -> tuple[str, int] | None:
         title = courses.title_of(connection, course)
-        return None if title is None else (title, events.together(connection, course))
+        return (
+            None
+            if title is None
+            else (title, visit.door.together.of(connection, course, visit.now))
+        )
 
     # PostgreSQL takes no NUL, not even to look for it.
     found = await visit.read(verb) if course.isprintable() else None
@@ -139,7 +143,8 @@ async def _answer(
     if diary.is_cancelled:
         return visit.note("left")
     # Read by itself: everybody's days take a moment to count, and no writer waits for it.
-    together = await visit.read(lambda connection: events.together(connection, diary.course))
+    anew, all_ = visit.request.method == "POST", visit.door.together
+    together = await visit.read(lambda c: all_.of(c, diary.course, visit.now, anew=anew))
     open_ = diary.open_on(today)
     done = len(diary.done)
     return visit.page(

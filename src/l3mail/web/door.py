@@ -5,7 +5,7 @@ not know which pages there are.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlencode, urlsplit
@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from starlette.exceptions import HTTPException
 
 from l3mail.clocks import Clock
+from l3mail.courses import Together
 from l3mail.database import Database
 from l3mail.events import Guestbook
 from l3mail.locales import accepted, choose, date_in_words, moment_in_words
@@ -50,6 +51,7 @@ class Door:
     silent_for: Callable[[], timedelta | None]
     alarm: Callable[[str], None]
     book: Guestbook
+    together: Together = field(default_factory=Together)
 
     @property
     def prefix(self) -> str:

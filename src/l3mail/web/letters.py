@@ -18,7 +18,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, HTMLResponse, Response
 from sqlalchemy import Connection
 
-from l3mail import events, outbox, publishing, rendering
+from l3mail import outbox, publishing, rendering
 from l3mail.errors import RenderingError, TokenError
 from l3mail.locales import direction
 from l3mail.outbox import Started
@@ -82,7 +82,7 @@ async def show_mail(visit: Visiting, token: str) -> Response:
         if "together" in text.compiled.get("counted", ()) and delivery.course:
             # Nobody's own days, but everybody's: that number is public.
             slug = delivery.course["slug"]
-            everybody = {"together": events.together(connection, slug)}
+            everybody = {"together": visit.door.together.of(connection, slug, visit.now)}
             delivery = replace(delivery, course={**delivery.course, **everybody})
         return delivery, text, publishing.corrections(connection, text)
 

@@ -223,14 +223,12 @@ def _scheduled(
     connection: Connection, settings: Settings, changes: Sequence[publishing.Difference]
 ) -> list[str]:
     """Issues among the changes that go out with the text they were scheduled with, in words."""
-    found = (newsletters.find(connection, slug) for slug in sorted({one.slug for one in changes}))
+    slugs = {change.slug for change in changes if change.state == "changed"}
     zone = settings.zone
     return [
-        f"{one.slug}: it goes out {one.scheduled_at.astimezone(zone):%a %Y-%m-%d %H:%M} with the"
-        f" text it was scheduled with; to send this one: l3mail newsletters cancel {one.slug}, and"
-        " schedule it anew"
-        for one in found
-        if one is not None and one.planned_at is None and one.cancelled_at is None
+        f"{slug}: it goes out {at.astimezone(zone):%a %Y-%m-%d %H:%M} with the text it was"
+        f" scheduled with; to send this one: l3mail newsletters cancel {slug}, and schedule it anew"
+        for slug, at in newsletters.unplanned(connection, slugs)
     ]
 
 

@@ -46,7 +46,7 @@ def preview_mail(
     shown: int = conditions.ALL,
 ) -> bytes:
     """A sound text as the bytes of its mail; raises RenderingError as sending it would."""
-    delivery = _shown(settings, library, text, person, now=now, shown=shown)
+    delivery = _delivery(settings, library, text, person, now=now, shown=shown)
     version = _version(text)
     return writer(settings)(delivery, version, inert(settings, version, delivery.course), "preview")
 
@@ -61,7 +61,7 @@ def preview_values(
     shown: int = conditions.ALL,
 ) -> dict[str, Any]:
     """What fills that mail."""
-    delivery = _shown(settings, library, text, person, now=now, shown=shown)
+    delivery = _delivery(settings, library, text, person, now=now, shown=shown)
     version = _version(text)
     links = inert(settings, version, delivery.course)
     return values_of(delivery, version, common_values(settings), links)
@@ -87,14 +87,14 @@ def _version(text: content.Text) -> Published:
     return Published(0, text.source.slug, text.source.locale, text.compiled, text.hrefs)
 
 
-def _shown(
+def _delivery(
     settings: Settings,
     library: content.Library,
     text: content.Text,
     person: Mapping[str, Any],
     *,
     now: datetime,
-    shown: int = conditions.ALL,
+    shown: int,
 ) -> Started:
     about, source = _about(settings, library, text), text.source
     return Started(
