@@ -23,6 +23,7 @@ PARTS: tuple[Part, ...] = (
     Part("planning", 5),
     Part("idle", 4),
     Part("growth", 6),
+    Part("segments", 6),
     Part("claims", 4),
     Part("memory", 9),
     Part("workers", 3),

@@ -459,6 +459,21 @@ def test_the_ceiling_is_told_once_an_hour(village: Village) -> None:
     assert village.do(alarms.ring, village.now + HOUR, replace(DUTY, to=()), 600) == 0
 
 
+def test_the_ceiling_of_an_event_is_told_beside_that_of_all(sqlite_village: Village) -> None:
+    village = sqlite_village
+
+    def ring(source: str) -> int:
+        return village.do(alarms.ring, village.now, DUTY, 600, source=source)
+
+    assert [ring(""), ring("stadtfest"), ring("stadtfest"), ring("fachtag")] == [1, 1, 0, 1]
+    occurrences = [str(row["occurrence"]) for row in notices(village)]
+    assert sorted(occurrences) == [
+        "notice:signups:2026-11-23T09",
+        "notice:signups:fachtag:2026-11-23T09",
+        "notice:signups:stadtfest:2026-11-23T09",
+    ]
+
+
 # -- the all-clear
 
 

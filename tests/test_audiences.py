@@ -1,7 +1,6 @@
 """Saved segments: named, counted, kept from breaking each other."""
 
-import json
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -10,11 +9,9 @@ from sqlalchemy import Connection
 
 from l3mail import audiences
 from l3mail.audiences import Count, Terms
-from l3mail.database import Database, opened
 from l3mail.errors import SegmentError
-from l3mail.models import ACTIONS, CAMPAIGN, SEGMENT, SUBSCRIBER, TRIGGER
+from l3mail.models import CAMPAIGN, SEGMENT, SUBSCRIBER, TRIGGER
 from l3mail.segments import Attribute
-from tests.fakes.office import Office
 from tests.fakes.village import Village
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -186,81 +183,49 @@ def test_what_is_over_asks_for_nothing(village: Village) -> None:
     assert names(village) == ["east"]
 
 
-# -- the commands, as operators type them
+def told_apart(village: Village, text: str, by: str) -> list[tuple[Any, int]]:
+    def verb(connection: Connection) -> list[tuple[Any, int]]:
+        question = terms.question(connection, text, village.now)
+        grouping = terms.grouping(by, terms.vocabulary(connection), village.now)
+        return audiences.count_by(connection, question, grouping)
+
+    terms = replace(TERMS, attributes={"role": Attribute("text"), "mentor": Attribute("bool")})
+    return village.database.read(verb)
 
 
-@pytest.fixture
-def office(tmp_path: Path) -> Office:
-    office = Office(
-        tmp_path,
-        '[streams.newsletter]\ntitle = "Brief"\n[attributes.role]\n[tracking]\nmode = "consent"\n',
+def test_a_count_tells_people_apart_by_what_they_have(village: Village) -> None:
+    for number, district in enumerate(("Gorbitz", "Prohlis", "Gorbitz", "", None)):
+        born = {"birth_year": 1966, "birth_month": 11, "birth_day": 23} if number < 2 else {}
+        attributes = {"role": "vhs", "mentor": True} if number else {}
+        values = {"district": district, "attributes": attributes, **born}
+        village.person(f"p{number}@schule.example", **values)
+    village.person("gone@schule.example", district="Prohlis", erased_at=village.now)
+    assert told_apart(village, "True", "district") == [("Gorbitz", 2), (None, 2), ("Prohlis", 1)]
+    assert told_apart(village, 'district == "Gorbitz"', "attrs.role") == [("vhs", 1), (None, 1)]
+    assert (60, 2) in told_apart(village, "True", "age")
+    assert ("11-23", 2) in told_apart(village, "True", "birthday")
+    assert (True, 4) in told_apart(village, "True", "attrs.mentor")
+    assert told_apart(village, "True", "locale") == [("de", 5)]
+    for by in ("joined", "email", "joined_days", "inactive_days", "attrs.rolle", "age > 3", "x"):
+        with pytest.raises(SegmentError):
+            told_apart(village, "True", by)
+
+
+def test_a_count_says_how_many_each_stream_may_mail(village: Village) -> None:
+    for name in ("ada", "bob", "eva", "ida"):
+        village.learner(f"{name}@schule.example")
+    brief = village.stream("newsletter", "newsletter")
+    people = village.rows(SUBSCRIBER)
+    village.subscribe(people[0]["id"], brief)
+    village.suppress(people[1]["id"], "never")
+    village.suppress(people[2]["id"], "complaint")
+
+    def verb(connection: Connection) -> tuple[Any, Any]:
+        question = TERMS.question(connection, "True", village.now)
+        mailed = audiences.reachable(connection, question, village.now)
+        return audiences.count_by_stream(connection, question), mailed
+
+    assert village.database.read(verb) == (
+        [("kurs", 4), ("newsletter", 1)],
+        {"kurs": 2, "newsletter": 1},
     )
-    office.fill(3)
-    with opened(office.settings.database_url) as database:
-        _furnish(database)
-    return office
-
-
-def _furnish(database: Database) -> None:
-    village = Village(database)
-    for row in village.rows(SUBSCRIBER)[:2]:
-        village.change(SUBSCRIBER, row["id"], district="Gorbitz", attributes={"role": "vhs"})
-
-
-def test_segments_are_saved_counted_shown_and_deleted(office: Office) -> None:
-    saved = office.run("--as", "frau-amt", "segments", "save", "west", WEST)
-    assert saved.stdout == "Saved west: 2 people\nunknown: 0\n"
-    assert office.run("segments", "count", "west").stdout == "2 people\nunknown: 0\n"
-    assert office.run("segments", "list", "--search", "east").stdout == "No segments.\n"
-    counts = office.run("segments", "count", 'not opened("kurs/01")', "--json").stdout
-    assert json.loads(counts) == {"count": 0, "unknown": 3}
-    (listed,) = json.loads(office.run("segments", "list", "--json").stdout)
-    assert (listed["name"], listed["expression"], listed["last_count"]) == ("west", WEST, 2)
-    shown = json.loads(office.run("segments", "show", "west", "--json").stdout)
-    assert shown["count"] == 2
-    assert shown["used_by"] == []
-    assert office.run("segments", "delete", "west").returncode == 1
-    deleted = office.run("segments", "delete", "west", "--yes").stdout
-    assert deleted == f"west: {WEST} (2 people when it was saved)\nDeleted west.\n"
-    assert office.run("segments", "list").stdout == "No segments.\n"
-    with opened(office.settings.database_url) as database:
-        actions = [
-            (row["who"], row["command"], row["counts"]) for row in Village(database).rows(ACTIONS)
-        ]
-    assert actions[0] == ("frau-amt", "segments save west", {"segments": 1, "people": 2})
-    assert [action[1:] for action in actions[1:]] == [("segments delete west", {"segments": 1})]
-
-
-def test_a_segment_whose_words_are_gone_is_shown_with_its_problem(office: Office) -> None:
-    office.run("segments", "save", "vhs", 'attrs.role == "vhs"')
-    (office.folder / "l3mail.toml").write_text("", encoding="utf-8")
-    shown = office.run("segments", "show", "vhs")
-    assert shown.returncode == 0
-    assert '"attrs.role" is not known' in shown.stdout
-    assert office.run("segments", "count", "vhs").returncode == 1
-
-
-@pytest.mark.parametrize(
-    ("words", "line"),
-    [
-        (
-            ["count", 'distric == "x"'],
-            'segment, line 1, column 1: "distric" is not known; did you mean "district"?',
-        ),
-        (["count", "west"], 'segment: there is no saved segment "west";'),
-        (
-            ["count", 'stream("newsleter")'],
-            '"newsleter" is not a stream; did you mean "newsletter"',
-        ),
-        (["show", "west"], 'segment: there is no saved segment "west";'),
-        (["delete", "west", "--yes"], 'segment: there is no saved segment "west";'),
-        (["save", "West", "True"], "can't be the name of a segment"),
-        (["save", "west", '__import__("os")'], '"__import__" is not known'),
-    ],
-    ids=lambda value: " ".join(value[:1]) if isinstance(value, list) else "",
-)
-def test_a_wrong_segment_is_one_clear_line(office: Office, words: list[str], line: str) -> None:
-    result = office.run("segments", *words)
-    assert result.returncode == 1
-    assert line in result.stderr
-    assert len(result.stderr.splitlines()) == 1

@@ -304,3 +304,95 @@ def test_days_done_are_told_where_somebody_has_some(desk: Desk) -> None:
     found = desk.json("courses", "progress", "kurs")
     assert (found["done_days"], found["people"][0]["done_days"]) == (3, 3)
     assert "Days done by all: 3\n" in desk.run("courses", "progress", "kurs")
+
+
+# -- a lesson once more
+
+ADA, BEA = "ada@schule.example", "bea@schule.example"
+RESEND = ("courses", "resend", "kurs", "01")
+
+
+@pytest.fixture
+def taught(desk: Desk) -> Desk:
+    """Ada had the first lesson of kurs; bea waits for it."""
+    enroll(desk.village, desk.learner(ADA))
+    desk.village.clock.set(MONDAY_TEN + timedelta(days=7))
+    tick(desk.village)
+    desk.village.clock.advance(timedelta(hours=1))
+    tick(desk.village)  # led on
+    enroll(desk.village, desk.learner(BEA))
+    return desk
+
+
+def resend(desk: Desk, *words: str, code: int = 0) -> str:
+    return desk.run(*RESEND, *words, at=desk.village.now, code=code)
+
+
+def occurrences(desk: Desk) -> list[tuple[str, str]]:
+    return [(row["occurrence"], row["state"]) for row in desk.village.rows()]
+
+
+def test_a_lesson_is_sent_once_more_and_the_course_goes_on_as_it_would(taught: Desk) -> None:
+    (before,) = [row for row in taught.village.rows(ENROLLMENT) if row["subscriber_id"] == 1]
+    assert "kurs/01, once more (1)" in resend(taught, ADA, "--yes")
+    assert occurrences(taught) == [
+        ("lesson:1:kurs/01", "accepted"),
+        ("lesson:1:kurs/01:resend:1", "queued"),
+    ]
+    row = taught.village.rows()[-1]
+    assert (row["kind"], row["lane"], row["enrollment_id"]) == ("lesson", 1, 1)
+    assert row["message_id"] is None  # as it is published when it goes
+    resend(taught, ADA, "--yes", code=1)
+    assert "is being sent kurs/01 again already" in taught.error
+    tick(taught.village)
+    taught.village.clock.advance(timedelta(hours=1))
+    tick(taught.village)
+    (after,) = [row for row in taught.village.rows(ENROLLMENT) if row["subscriber_id"] == 1]
+    assert after == before
+    action = taught.village.rows(ACTIONS)[0]
+    assert (action["command"], action["counts"]) == ("courses resend kurs/01 kurs", {"queued": 1})
+
+
+def test_it_shows_who_and_who_not_and_asks(taught: Desk) -> None:
+    shown = resend(taught, ADA, BEA, "nobody@schule.example", code=1)
+    assert f"{ADA}  kurs/01, once more (1)" in shown
+    assert f"not: {BEA} has not had kurs/01 yet; next is kurs/01" in shown
+    assert "not: nobody@schule.example is not known here" in shown
+    assert "send kurs/01 again to 1 learner? To say yes" in taught.error
+    assert len(taught.village.rows()) == 1
+    resend(taught, ADA, "--dry-run")
+    assert len(taught.village.rows()) == 1
+
+
+@pytest.mark.parametrize(
+    ("lesson", "who", "said"),
+    [
+        ("02", ADA, "has not had kurs/02 yet; next is kurs/02"),
+        ("kurs/99", ADA, 'has no lesson "kurs/99" in kurs; it is made of kurs/01'),
+        ("01", "cem@schule.example", "has not taken kurs"),
+    ],
+)
+def test_what_they_have_not_had_is_not_sent_again(
+    taught: Desk, lesson: str, who: str, said: str
+) -> None:
+    taught.learner("cem@schule.example")
+    order = ("courses", "resend", "kurs", lesson, who, "--yes")
+    taught.run(*order, at=taught.village.now, code=1)
+    assert said in taught.error
+    assert len(taught.village.rows()) == 1
+
+
+def test_who_may_not_be_mailed_is_sent_nothing_again(taught: Desk) -> None:
+    taught.village.change(SUBSCRIBER, 1, restricted_at=taught.village.now)
+    resend(taught, ADA, "--yes", code=1)
+    assert f"{ADA} may not be mailed: restricted" in taught.error
+
+
+def test_nobody_is_sent_more_than_three_again_within_a_day(taught: Desk) -> None:
+    for _ in range(3):
+        resend(taught, ADA, "--yes")
+        tick(taught.village)
+    resend(taught, ADA, "--yes", code=1)
+    assert "was sent 3 lessons again within a day" in taught.error
+    taught.village.clock.advance(timedelta(days=1, seconds=1))
+    assert "once more (4)" in resend(taught, ADA, "--yes")

@@ -13,9 +13,14 @@ from l3mail.content.components import COMPONENTS
 from l3mail.content.curricula import KEYS
 from l3mail.content.matter import LifecycleMatter
 from l3mail.content.placeholders import NAMES
+from l3mail.segments import Attribute, AttributeType, Vocabulary, parse
+from l3mail.segments.days import BETWEEN, WORDS
+from l3mail.segments.language import BUILT_IN, FUNCTIONS
+from l3mail.subscribers.tools import TOOLS
 from tests.fakes.library import Shelf
 
 GUIDE = (files("l3mail.cli") / "guides" / "content.md").read_text(encoding="utf-8")
+SEGMENTS = (files("l3mail.cli") / "guides" / "segments.md").read_text(encoding="utf-8")
 # Of notices and layouts only: whoever writes a lesson has no use for them.
 ELSEWHERE = {"base_url", "impressum", "streams"}
 
@@ -27,7 +32,11 @@ def test_the_guide_is_printed_as_it_is_where_nobody_looks() -> None:
 
 def test_without_a_topic_all_are_named() -> None:
     result = CliRunner().invoke(app, ["help"])
-    assert result.output == ("l3mail help content  Texts: what you write, and what becomes of it\n")
+    assert result.output.splitlines() == [
+        "l3mail help content  Texts: what you write, and what becomes of it",
+        "l3mail help moving  Moving: from another tool to l3mail, and away from it",
+        "l3mail help segments  Segments: who is meant",
+    ]
 
 
 def test_a_topic_that_is_none_is_answered_with_the_nearest() -> None:
@@ -49,8 +58,43 @@ def test_every_key_and_placeholder_is_told() -> None:
         assert re.search(rf"[`.\s({{]{word}\b", GUIDE), word
 
 
-def test_no_line_is_wider_than_a_page() -> None:
-    assert max(map(len, GUIDE.splitlines())) <= 105
+@pytest.mark.parametrize("guide", [GUIDE, SEGMENTS], ids=["content", "segments"])
+def test_no_line_is_wider_than_a_page(guide: str) -> None:
+    assert max(map(len, guide.splitlines())) <= 105
+
+
+def test_every_word_of_the_language_of_segments_is_told() -> None:
+    for word in (*BUILT_IN, *FUNCTIONS, *WORDS, BETWEEN):
+        assert re.search(rf"\b{word}\b", SEGMENTS), word
+
+
+def test_every_example_of_a_question_is_one() -> None:
+    kinds: dict[str, AttributeType] = {"role": "text", "mentor": "bool", "since": "date"}
+    words = Vocabulary(
+        attributes={name: Attribute(kind) for name, kind in kinds.items()},
+        segments={"west": "True"},
+    )
+    examples = [line.strip() for line in SEGMENTS.splitlines() if line.startswith("    ")]
+    typed = [one for one in examples if one.startswith("l3mail ")]
+    asked = [asks for one in typed for asks in re.findall("'(.*)'", one)]
+    asked += [one for one in examples if one not in typed]
+    flowing = " ".join(SEGMENTS.split())
+    asked += re.findall(r"`((?:birthday|district|not age|age) [^`]*)`", flowing)
+    assert len(asked) > 30
+    for question in asked:
+        parse(question, words)
+
+
+def test_moving_names_every_tool_and_only_options_that_there_are() -> None:
+    guide = (files("l3mail.cli") / "guides" / "moving.md").read_text(encoding="utf-8")
+    assert all(tool.title in guide for tool in TOOLS.values())
+    lines = [line for line in guide.splitlines() if not line.startswith("|")]
+    assert max(map(len, lines)) <= 110
+    helps = " ".join(
+        CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "300"}).output
+        for words in (["subscribers", "import"], ["subscribers", "list"], ["leave"], ["web"])
+    )
+    assert set(re.findall(r"--[a-z][a-z-]*", guide)) <= set(re.findall(r"--[a-z][a-z-]*", helps))
 
 
 def test_every_example_is_sound(tmp_path: Path) -> None:

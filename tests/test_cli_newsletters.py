@@ -13,10 +13,9 @@ import typer
 from l3mail import audiences, newsletters
 from l3mail.cli.context import House
 from l3mail.cli.moments import parse_moment
-from l3mail.cli.scheduling import moment_of, slug_of
+from l3mail.cli.scheduling import moment_of
 from l3mail.clocks import FixedClock, SystemClock
 from l3mail.database import opened
-from l3mail.errors import NewsletterError
 from l3mail.models import ACTIONS, CAMPAIGN, MESSAGE, SUBSCRIBER
 from l3mail.wiring import asking_terms, make_agenda
 from tests.fakes.office import ROOT, Office
@@ -255,27 +254,6 @@ def test_show_says_how_an_issue_stands(office: Office) -> None:
     assert (shown["status"], shown["deliveries"]) == ("sending", {"queued": 3})
     unknown = office.run("newsletters", "show", "2026-11")
     assert (unknown.returncode, "is not published" in unknown.stderr) == (1, True)
-
-
-@pytest.mark.parametrize(
-    ("text", "slug"),
-    [
-        ("newsletter/2026-12", "newsletter/2026-12"),
-        ("2026-12", "newsletter/2026-12"),
-        ("newsletters/2026-12.md", "newsletter/2026-12"),
-        ("./newsletters/2026-12.en.md", "newsletter/2026-12"),
-        ("/srv/kurse/newsletters/2026-12.de-simple.md", "newsletter/2026-12"),
-        ("kurs/01", "kurs/01"),
-    ],
-)
-def test_an_issue_is_named_by_slug_short_or_by_its_file(text: str, slug: str) -> None:
-    assert slug_of(text) == slug
-
-
-@pytest.mark.parametrize("text", ["newsletters/lifecycle/birthday.md", "lessons/kurs/01.md"])
-def test_another_texts_file_is_no_issue(text: str) -> None:
-    with pytest.raises(NewsletterError, match="is no issue"):
-        slug_of(text)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import email
 import email.policy
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from sqlalchemy import update
 
 from l3mail.database import opened
 from l3mail.models import ACTIONS, DELIVERY, MESSAGE, SUBSCRIBER
+from l3mail.settings import FILE
 from tests.fakes.editor import Editor
 from tests.fakes.office import ROOT
 from tests.fakes.relay import Relay
@@ -173,10 +175,73 @@ def test_nothing_is_sent_where_the_house_would_not_send(tmp_path: Path) -> None:
         ("preview", "--port", "8001", "kurs/01-start"),
         ("preview", "--serve", "--send-to", ME),
         ("preview", "--serve", "--html", "mail.html"),
+        ("preview", "--serve", "--tracking", "off"),
+        ("preview", "kurs/01-start", "--send-to", ME, "--tracking", "off"),
+        ("preview", "kurs/01-start", "--tracking", "off", "--agreed"),
+        ("preview", "kurs/01-start", "--agreed"),
     ],
 )
 def test_what_does_not_go_together_is_wrong_usage(desk: Editor, words: tuple[str, ...]) -> None:
     desk.run(*words, code=2)
+
+
+LINK = "https://medien.example/a?b=1"
+ALL, OWN = "/c/preview-everybody/1", "/c/preview-person/1"
+
+
+@pytest.mark.parametrize("mode", ["off", "aggregate", "consent"])
+def test_what_each_mode_puts_into_a_mail_is_shown(desk: Editor, mode: str, tmp_path: Path) -> None:
+    desk.shelf.lesson(f"Lesen Sie [das]({LINK}).")
+    (tmp_path / FILE).write_text(
+        (tmp_path / FILE).read_text("utf-8") + f'[tracking]\nmode = "{mode}"\n', "utf-8"
+    )
+    html, text = tmp_path / "mail.html", tmp_path / "mail.txt"
+
+    def seen(*words: str) -> tuple[str, str, list[str]]:
+        """The line of what it measures, where the link leads, and where the pixel is."""
+        files = ("--html", str(html), "--text", str(text))
+        told = desk.run("preview", "kurs/01-start", *files, *words).stdout
+        (line,) = (one for one in told.splitlines() if one.startswith("Tracking:"))
+        (led,) = re.findall(r'href="([^"]*)"[^>]*>das<', html.read_text("utf-8"))
+        assert led in text.read_text("utf-8")
+        pixels = re.findall(r"/o/[^\"]*", html.read_text("utf-8"))
+        return line.removeprefix("Tracking:  "), led.partition(":8000")[2] or led, pixels
+
+    expected = {
+        "off": ("off: links direct, pixel none", LINK, []),
+        "aggregate": (
+            "aggregate: links counted for all, pixel counted for all",
+            ALL,
+            ["/o/preview-everybody.gif"],
+        ),
+        "consent": (
+            "consent, of somebody who did not agree: links counted for all, pixel none",
+            ALL,
+            [],
+        ),
+    }
+    agreed = (
+        "consent, of somebody who agreed: links personal, pixel personal",
+        OWN,
+        ["/o/preview-person.gif"],
+    )
+    assert seen() == expected[mode]
+    for other, shown in expected.items():
+        assert seen("--tracking", other) == shown
+    assert seen("--tracking", "consent", "--agreed") == agreed
+    _consent(desk, tracking=True)
+    theirs = ("--as", "p0@schule.example")
+    assert seen(*theirs) == (agreed if mode == "consent" else expected[mode])
+    assert seen(*theirs, "--tracking", "consent", "--not-agreed") == expected["consent"]
+    told = desk.run("preview", "kurs/01-start", "--tracking", "consent").stdout
+    assert f"agreed\tlinks\tpersonal\thttp://127.0.0.1:8000{OWN}" in told
+    assert "did not agree\tpixel\tnone\t" in told
+
+
+def _consent(desk: Editor, *, tracking: bool) -> None:
+    with opened(desk.office.settings.database_url) as database:
+        saying = update(SUBSCRIBER).values(tracking=tracking)
+        database.write(lambda connection: connection.execute(saying))
 
 
 @pytest.mark.slow

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from l3mail import triggers
-from l3mail.cli.triggers import slug_of
 from l3mail.models import ACTIONS, APPROVAL, SUBSCRIBER, TRIGGER
 from tests.fakes.desk import Desk, at_a_desk
 from tests.fakes.parish import SLUG, berlin, declare, friend, happen, plan
@@ -170,19 +169,6 @@ def test_a_slip_in_a_name_is_answered_with_the_nearest(desk: Desk) -> None:
     )
     look(desk, "reject", "9", "--yes", code=1)
     assert "there is no approval 9" in desk.error
-
-
-NAMES = {
-    "tag": "lifecycle/tag",
-    "lifecycle/tag": "lifecycle/tag",
-    "newsletters/lifecycle/tag.md": "lifecycle/tag",
-    "./tag.de-simple.md": "lifecycle/tag",
-}
-
-
-@pytest.mark.parametrize(("typed", "slug"), NAMES.items(), ids=NAMES)
-def test_a_trigger_may_be_named_by_its_file(typed: str, slug: str) -> None:
-    assert slug_of(typed) == slug
 
 
 EXPLAINED: dict[str, tuple[dict[str, str], str]] = {

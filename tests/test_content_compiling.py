@@ -241,6 +241,22 @@ def test_progress_is_shown_in_lessons_only(shelf: Shelf) -> None:
     assert "Lektion 2 von 6" not in parts(shelf.compiled("newsletter/2026-12"))[1]
 
 
+def test_mails_of_a_stream_can_be_passed_on_and_answers_to_requests_cannot(shelf: Shelf) -> None:
+    shelf.lesson()
+    shelf.text("newsletters/2026-12.md")
+    shelf.text("templates/notices/confirmation.md", "[Bestätigen]({{ links.confirm }})")
+    link = f"{BASE}/recommend/token"
+    for slug, has in (("kurs/01-start", 1), ("newsletter/2026-12", 1), ("notice/confirmation", 0)):
+        page, text = parts(shelf.compiled(slug))
+        assert text.count(f"Weiterempfehlen: {link}") == has, slug
+        assert sum(link in one for one in page.links) == has, slug
+    compiled = shelf.compiled().compiled
+    assert compiled is not None
+    without = values() | {"links": values()["links"] | {"recommend": ""}}
+    assert "Weiterempfehlen" not in fill(compiled, "text", without)
+    assert "Weiterempfehlen" not in fill(compiled, "html", without)
+
+
 def test_the_sender_is_the_texts_own_or_its_courses(shelf: Shelf) -> None:
     shelf.lesson()
     shelf.text("lessons/kurs/02-video.md", matter=f'{LESSON}\nreply_to: "frage@stadt.example"')

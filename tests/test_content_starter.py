@@ -17,7 +17,13 @@ from l3mail.content import (
 from l3mail.rendering import fill
 from l3mail.settings import load_settings
 from l3mail.wiring import read_content
-from tests.fakes.chromium import CHROMIUM, OF_MAILS, browser, faults_by_day_and_night
+from tests.fakes.chromium import (
+    CHROMIUM,
+    OF_MAILS,
+    browser,
+    faults_by_day_and_night,
+    faults_by_night,
+)
 from tests.fakes.library import BASE, ROOT, values
 from tests.fakes.paper import PaperRead
 
@@ -186,6 +192,8 @@ def test_mails_are_accessible_in_both_designs(quarter: int) -> None:
             assert text.compiled is not None
             filled = values({"first_name": "Ada"}, hrefs=text.hrefs)
             page.set_content(fill(text.compiled, "html", filled), wait_until="commit")
-            found[text.source.path] = faults_by_day_and_night(page, OF_MAILS)
+            # Its other languages have the same pictures, blocks and buttons (the test above).
+            look = faults_by_day_and_night if text.source.locale == "de" else faults_by_night
+            found[text.source.path] = look(page, OF_MAILS)
     assert len(found) > 20
     assert {path: faults for path, faults in found.items() if faults} == {}

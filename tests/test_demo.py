@@ -590,6 +590,7 @@ def test_the_starters_settings_are_filled_in_where_they_stand() -> None:
         "relay": {"port": "2525"},
         "web": {"port": "9"},
         "signup": {"fields": '["district"]'},
+        "uncertain": {"lesson": '"hold"'},
         "impressum": {"name": '"Stadt"'},
     }
     done = filled(text, values)
@@ -598,8 +599,10 @@ def test_the_starters_settings_are_filled_in_where_they_stand() -> None:
     assert '[signup]\nfields = ["district"]\n' in done
     assert re.search(r'base_url = "[^"]*"\nport = 9\n\n#', done)
     assert '[impressum]\nname = "Stadt"\naddress = ""' in done
-    kept = [line for line in text.splitlines() if line.startswith("[")]
-    assert [line for line in done.splitlines() if line.startswith("[")] == [*kept, "[signup]"]
+    assert '[uncertain]\nlesson = "hold"\n' in done
+    opened = text.replace("# [signup]", "[signup]")
+    kept = [line for line in opened.splitlines() if line.startswith("[")]
+    assert [line for line in done.splitlines() if line.startswith("[")] == [*kept, "[uncertain]"]
 
 
 def test_a_section_that_is_only_shown_is_there_where_it_has_values() -> None:

@@ -124,6 +124,12 @@ def test_counts_add_up_by_link_and_local_day(mail: Mail) -> None:
     assert mail.village.rows(EVENT) == []
 
 
+def test_a_count_has_no_room_for_a_person() -> None:
+    assert set(COUNTER.c.keys()) == {"message_id", "link_id", "kind", "day", "n"}
+    reached = {key.column.table.name for key in COUNTER.foreign_keys}
+    assert reached == {"message"}, "a text, which is everybody's"
+
+
 def test_a_machine_is_a_fact_and_no_count(village: Village) -> None:
     agrees, other = Mail(village), Mail(village, tracking=False)
     for mail in (agrees, other):

@@ -503,7 +503,9 @@ def test_the_audience_says_who_who_not_and_why(town: Village) -> None:
     reader(town, "dan", state="unconfirmed")
     reader(town, "eva", restricted_at=town.now)
     town.suppress(reader(town, "fay", district="Gorbitz"), "complaint")
-    barred = {"restricted": 1, "suppressed": 1}
+    reader(town, "gus", state="unsubscribed")
+    reader(town, "hal", erased_at=town.now)  # nobody any more
+    barred = {"not confirmed": 1, "restricted": 1, "suppressed: complaint": 1, "unsubscribed": 1}
     assert audience(town) == Audience(3, 0, 0, barred)
     asked = town.do(in_gorbitz, "gorbitz", town.now)
     assert audience(town, asked) == Audience(1, 1, 1, barred)

@@ -8,10 +8,12 @@ simply. After each step the rows must equal it, and the relay's own log must be 
 import shutil
 import tempfile
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -37,7 +39,15 @@ from l3mail.outbox import (
     Started,
     retry_at,
 )
-from l3mail.planning import Candidate, bindings, mailable
+from l3mail.planning import (
+    NO_RESTRAINT,
+    Candidate,
+    Cap,
+    QuietHours,
+    Restraint,
+    bindings,
+    mailable,
+)
 from tests.fakes.village import POLICY, Village
 
 KINDS = {"lesson": "kurs/01", "newsletter": "newsletter/1"}  # sent again if uncertain; held
@@ -46,6 +56,10 @@ GROUNDS = ("erased", "restricted", "suppressed")
 PEOPLE = st.integers(0, 3)
 SENDERS = st.integers(0, 1)
 ANY = st.integers(0, 99)
+DAY = timedelta(days=1)
+CAP, PATIENCE = 1, timedelta(hours=20)
+QUIET = QuietHours(time(10, 30), time(11, 30), ZoneInfo("Europe/Berlin"))
+RESTRAINT = Restraint(QUIET, Cap(CAP, 1, PATIENCE))
 STEPS = [timedelta(seconds=30), LEASE, UNCERTAIN_REST, timedelta(hours=1), timedelta(days=2)]
 
 
@@ -74,6 +88,8 @@ class Mail:
     licensed: bool = True  # may be handed to the relay (again)
     taken: int = 0  # how often the relay took it, also where nobody heard
     attested: bool = False  # an operator said that it arrived
+    begun_at: datetime | None = None
+    lapses: datetime | None = None
 
     def objection(self) -> str | None:
         for ground in GROUNDS:
@@ -129,12 +145,13 @@ def plan(connection: Connection, person: int, kind: str, occurrence: str, now: d
 
 class Interleavings(RuleBasedStateMachine):
     prepared: Path
+    restraint: Restraint
 
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp())
         self.database = Database(f"sqlite:///{shutil.copy(self.prepared, self.folder)}")
-        self.village = Village(self.database)
+        self.village = Village(self.database, restraint=self.restraint)
         self.mails: dict[int, Mail] = {}
         self.occurrences: set[tuple[int, str]] = set()
         self.halts: set[tuple[str, str]] = set()
@@ -151,6 +168,8 @@ class Interleavings(RuleBasedStateMachine):
         for who in range(4):
             for kind in KINDS:
                 self.plan(who, kind, 0)
+            if who < 2:
+                self.plan(who, "newsletter", 1)  # next to the first: they are often begun together
 
     # -- people
 
@@ -213,8 +232,10 @@ class Interleavings(RuleBasedStateMachine):
             fits = ("uncertain",)
             to = {"arrived": "accepted", "resend": "queued", "give-up": "failed"}[order]
             changed = village.do(outbox.resolve, [row], order, village.now)
-        assert changed == ([row] if mail.state in fits else [])
+        spared = mail.state == "held" and order == "retry"
+        assert changed == ([row] if mail.state in fits and not spared else [])
         if changed:
+            mail.begun_at = None if order == "retry" else mail.begun_at
             mail.become(to)
             mail.attempts = 0 if order == "retry" else mail.attempts
             mail.fence += 1
@@ -260,22 +281,67 @@ class Interleavings(RuleBasedStateMachine):
         ]
         self.leased(sender, self.village.claim_retries(sender.owner), due)
 
+    def begun(self, mail: Mail) -> list[datetime]:
+        """When newsletters to its person began within the cap's days, the latest first."""
+        since = self.village.now - DAY
+        moments = [
+            other.begun_at
+            for other in self.mails.values()
+            if other.person is mail.person and other.kind == "newsletter"
+            if other.begun_at and other.begun_at > since
+        ]
+        return sorted(moments, reverse=True)
+
+    def is_spared(self, mail: Mail, ahead: int = 0) -> bool:
+        if not self.village.restraint or mail.kind != "newsletter":
+            return False
+        if QUIET.until(self.village.now):
+            return True
+        return mail.begun_at is None and len(self.begun(mail)) + ahead >= CAP
+
+    def set_aside(self, mail: Mail) -> None:
+        """What becomes of a mail that was to begin and may not."""
+        now = self.village.now
+        if mail.lapses and mail.lapses <= now:
+            mail.become("lapsed")
+        elif mail.objection():
+            mail.become("cancelled")
+        elif self.kept_back(mail) or not self.is_spared(mail):
+            mail.become("queued")
+        else:
+            until = QUIET.until(now)
+            if until is None:
+                mail.lapses = mail.lapses or now + PATIENCE
+                until = self.begun(mail)[CAP - 1] + DAY
+            mail.become("held", min(until, mail.lapses or until))
+
     def intend(self, sender: Sender, claims: list[Claim]) -> list[Started]:
         """Begin; whatever starts must be allowed, and whatever is allowed must start."""
         now, expected = self.village.now, []
-        held = []
+        held: list[Mail] = []
+        named = {claim.id: self.mails[claim.id] for claim in claims}
         for claim in claims:
             mail = self.mails[claim.id]
             good = (claim.fence, sender.owner, "queued") == (mail.fence, mail.owner, mail.state)
             if not good or mail.until is None or mail.until <= now:
                 continue
             held.append(mail)
-            if mail.objection() is None and not self.kept_back(mail):
+            ahead = sum(
+                row < claim.id
+                and (one.person, one.kind, one.begun_at) == (mail.person, "newsletter", None)
+                for row, one in named.items()
+            )
+            timely = mail.lapses is None or mail.lapses > now
+            may = mail.objection() is None and not self.kept_back(mail)
+            if may and timely and not self.is_spared(mail, ahead):
                 expected.append(claim.id)
         started = self.village.begin(claims, sender.owner)
         assert [one.id for one in started] == sorted(expected)
+        for one in started:
+            self.mails[one.id].begun_at = self.mails[one.id].begun_at or now
         for mail in held:
-            mail.become("cancelled" if mail.objection() else "queued")
+            if all(mail is not self.mails[one.id] for one in started):
+                self.set_aside(mail)
         for one in started:
             mail = self.mails[one.id]
             assert mail.licensed, "handed to the relay a second time without a reason"
@@ -389,6 +455,18 @@ class Interleavings(RuleBasedStateMachine):
                 count -= 1
         assert count == 0
 
+    @rule()
+    def go_on(self) -> None:
+        now = self.village.now
+        queued, lapsed = self.village.do(outbox.go_on, now, 99)
+        for mail in self.mails.values():
+            if mail.state == "held" and mail.again and mail.again <= now:
+                is_late = mail.lapses is not None and mail.lapses <= now
+                mail.become("lapsed" if is_late else "queued")
+                mail.fence += 1
+                queued, lapsed = queued - (not is_late), lapsed - is_late
+        assert (queued, lapsed) == (0, 0)
+
     @rule(who=SENDERS, death=st.booleans(), rest=st.booleans())
     def recover(self, who: int, death: bool, rest: bool) -> None:
         """One sender dies or only sleeps; the other takes over, waits and settles."""
@@ -422,6 +500,11 @@ class Interleavings(RuleBasedStateMachine):
                 assert mail.taken or mail.attested, "counted as accepted, and no relay took it"
             if mail.taken > 1:
                 assert found["uncertain_at"] is not None, "a silent duplicate"
+            if mail.state == "held":
+                assert found["reason"] in self.restraint.reasons
+            assert found["lapses_at"] == mail.lapses
+            if self.village.restraint and mail.kind == "newsletter":
+                assert len(self.begun(mail)) <= CAP, "more than a person is to get"
 
     def teardown(self) -> None:
         try:
@@ -433,6 +516,12 @@ class Interleavings(RuleBasedStateMachine):
     def everything_ends(self) -> None:
         """Once the senders are back and nothing is halted, no row is left behind."""
         self.halt_or_resume(None)
+        self.village.restraint = NO_RESTRAINT
+        self.village.do(outbox.reconsider, NO_RESTRAINT, self.village.now)
+        for mail in self.mails.values():
+            if mail.state == "held" and mail.again:
+                mail.again = min(mail.again, self.village.now)
+        self.go_on()
         for who in (0, 1):
             self.die(who)
         self.time_passes(LEASE)
@@ -446,21 +535,24 @@ class Interleavings(RuleBasedStateMachine):
         self.record(0, [(0, Outcome.ACCEPTED, True)] * len(self.senders[0].dialogues))
         self.the_rows_are_what_they_should_be()
         for mail in self.mails.values():
-            assert mail.state in ("accepted", "failed", "cancelled", "uncertain")
+            assert mail.state in ("accepted", "failed", "cancelled", "uncertain", "lapsed")
+            assert mail.state != "lapsed" or self.restraint
             waits = mail.kind == "newsletter" or mail.attempts >= TRIES_IN_DOUBT
             assert mail.state != "uncertain" or waits
 
 
+@pytest.mark.parametrize("rules", [NO_RESTRAINT, RESTRAINT], ids=["plain", "spared"])
 def test_no_order_of_events_mails_the_barred_or_loses_or_doubles_a_mail(
-    prepared_sqlite: Path,
+    prepared_sqlite: Path, rules: Restraint
 ) -> None:
     class Here(Interleavings):
         prepared = prepared_sqlite
+        restraint = rules
 
     run_state_machine_as_test(
         Here,
         settings=settings(
-            max_examples=40,
+            max_examples=25,
             stateful_step_count=50,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

@@ -314,6 +314,38 @@ def test_parts_that_only_some_get_are_shown_as_their_reader_would_get_them(
     assert "line 6, not shown" in theirs
 
 
+def test_a_page_shows_a_mail_as_each_mode_of_tracking_would_make_it(
+    workshop: Workshop, client: TestClient
+) -> None:
+    workshop.shelf.lesson("Lesen Sie [das](https://medien.example/a).")
+    measures = {
+        "": ("direct", "none", "https://medien.example/a"),
+        "off": ("direct", "none", "https://medien.example/a"),
+        "aggregate": ("counted for all", "counted for all", "/c/preview-everybody/1"),
+        "agreed": ("personal", "personal", "/c/preview-person/1"),
+        "not-agreed": ("counted for all", "none", "/c/preview-everybody/1"),
+        "x": ("direct", "none", "https://medien.example/a"),
+    }
+    for tracking, (links, pixel, led) in measures.items():
+        page = client.get(f"{TEXT}?tracking={tracking}&as=maria").text
+        assert f"<dt>Links</dt><dd>{links}" in page
+        assert f"<dt>Pixel</dt><dd>{pixel}" in page
+        picture = client.get(f"/picture/light/kurs/01-start?tracking={tracking}&as=maria").text
+        assert f'href="{led}"' in picture
+        assert "/o/preview" not in picture, "nothing is fetched"
+        assert ("/o/preview" in client.get(f"/eml/kurs/01-start?tracking={tracking}").text) == (
+            pixel != "none"
+        )
+        if tracking in {"aggregate", "agreed"}:
+            assert f'href="{TEXT}?locale=de&amp;tracking={tracking}"' in page, "as somebody else"
+    assert client.get("/c/preview-person/1").text.startswith("Links of a preview do nothing.")
+    chosen = client.post(
+        "/as",
+        data={"address": "", "slug": "kurs/01-start", "locale": "de", "tracking": "agreed"},
+    )
+    assert "tracking=agreed" in chosen.headers["location"]
+
+
 # -- who may ask
 
 

@@ -16,6 +16,7 @@ from l3mail.alarms import Asking, Duty
 from l3mail.events import Visit
 from l3mail.models import CAMPAIGN, DELIVERY, SUBSCRIBER, TRIGGER
 from l3mail.outbox import Claim, Gate
+from l3mail.planning import Cap, Restraint
 from l3mail.reports import Mondays, placeholder
 from l3mail.rounds import Agenda, Round
 from l3mail.subscribers import Rules
@@ -25,6 +26,7 @@ from tests.fakes.village import BACKENDS, PEPPER, POLICY, Village
 from tests.test_triggers import everything_happens
 
 BERLIN = ZoneInfo("Europe/Berlin")
+CAPPED = Restraint(cap=Cap(3, 7, timedelta(days=7)))
 # Tables that grow with people or mails; the rest stays small.
 LARGE = ("delivery", "enrollment", "subscriber", "subscription", "event", "suppression")
 # Of those, indexes that hold only what is under way or wants somebody: they may be walked.
@@ -62,6 +64,14 @@ TICK: dict[str, Callable[[Connection, Village], object]] = {
     "claim": lambda c, v: outbox.claim(c, "me", v.now, lane=1, after=0, limit=500),
     "claim_retries": lambda c, v: outbox.claim_retries(c, "me", v.now, limit=500),
     "begin": lambda c, v: outbox.begin(c, [Claim(1, 1)], Gate("me", v.now, v.staff, "de")),
+    "begin, capped": lambda c, v: outbox.begin(
+        c, [Claim(1, 1)], Gate("me", v.now, v.staff, "de", restraint=CAPPED)
+    ),
+    "spare": lambda c, v: outbox.spare(
+        c, [Claim(1, 1)], Gate("me", v.now, v.staff, "de", restraint=CAPPED)
+    ),
+    "go on": lambda c, v: outbox.go_on(c, v.now, 500),
+    "reconsider": lambda c, v: outbox.reconsider(c, CAPPED, v.now),
     "settle": lambda c, v: outbox.settle(c, v.now),
     "settle visits": lambda c, v: events.settle(c, v.now, 500),
     "when to settle visits": lambda c, v: events.next_settlement(c, v.now),

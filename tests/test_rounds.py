@@ -1,6 +1,7 @@
 """One planning round over courses and campaigns, on both databases."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -226,6 +227,12 @@ def test_chores_are_done_only_when_they_are_asked_for(town: Village) -> None:
     assert rounds.run(town.database, town.clock, AGENDA).purged == 0
     assert rounds.run(town.database, town.clock, AGENDA, chores=True).purged == 1
     assert rounds.run(town.database, town.clock, AGENDA, chores=True).purged == 0
+
+
+def test_one_that_only_tidies_plans_nothing(town: Village) -> None:
+    town.signup(town.person("bob@schule.example"), expires_at=town.now)
+    agenda = replace(AGENDA, tidies=True)
+    assert rounds.run(town.database, town.clock, agenda, chores=True) == Round(purged=1)
 
 
 # -- a glance

@@ -389,6 +389,18 @@ def test_web_plans_and_answers_beside_a_worker_and_sends_nothing(
     assert {row["state"] for row in office.rows()} == {"accepted"}
 
 
+def test_after_the_end_the_pages_say_so_and_nothing_is_planned(
+    tmp_path: Path, relay: tuple[int, Path]
+) -> None:
+    office = Office(tmp_path, settings(relay[0]))
+    enroll(office)
+    with running(office, "web", "--goodbye") as (process, pages):
+        assert answer(f"{pages}/healthz")[0] == 200
+        assert answer(f"{pages}/subscribe")[0] == 410
+        assert end(process, signal.SIGTERM) == 0
+    assert office.rows() == []
+
+
 def test_a_port_that_is_taken_is_one_line_and_exit_1(
     tmp_path: Path, relay: tuple[int, Path]
 ) -> None:

@@ -8,13 +8,14 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
-from l3mail import segments
+from l3mail import audiences, segments
+from l3mail.cli.statements import as_text
 from l3mail.database import Database
 from l3mail.errors import SegmentError
 from l3mail.models import SUBSCRIBER
-from l3mail.segments import Attribute, Vocabulary, mentions, parse
+from l3mail.segments import Attribute, Explaining, Vocabulary, mentions, parse
 from tests.fakes.village import BACKENDS, MONDAY_TEN, Village, ground
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -46,6 +47,11 @@ def refused(text: str, words: Vocabulary = WORDS) -> SegmentError:
         ('distric == "x"', 1, '"distric" is not known; did you mean "district"?'),
         ('age > 3 and distric == "x"', 13, '"distric" is not known; did you mean "district"?'),
         ("attrs.rolle == 1", 1, '"attrs.rolle" is not known; did you mean "attrs.role"?'),
+        (
+            'attrs.ring == "1"',
+            1,
+            '"attrs.ring" is not known; l3mail.toml declares one as [attributes.NAME]',
+        ),
         ("role == 1", 1, '"role" is declared; write attrs.role'),
         ("true", 1, '"true" is not known; did you mean "True"?'),
         ('streams("kurs")', 1, '"streams" is not known; did you mean "stream"?'),
@@ -72,16 +78,28 @@ def refused(text: str, words: Vocabulary = WORDS) -> SegmentError:
         ("district", 1, '"district" alone is no question; compare it, as in == "x"'),
         ("age", 1, '"age" alone is no question; compare it, as in >= 60'),
         ('"Gorbitz"', 1, 'a value alone is no question; compare it, as in district == "x"'),
-        ("district == 5", 13, 'expected a text in quotes, found "5"'),
-        ('age >= "60"', 8, 'expected a whole number, found "60"'),
-        ("age >= 60.5", 8, 'expected a whole number, found "60.5"'),
-        ("age == True", 8, 'expected a whole number, found "True"'),
-        ('joined_days > ""', 15, 'expected a whole number of days, found ""'),
-        ('attrs.since > "21.11.2026"', 15, 'expected a day as "2026-11-21", found "21.11.2026"'),
-        ('attrs.since > "2026-02-30"', 15, 'expected a day as "2026-11-21", found "2026-02-30"'),
-        ('birthday == "2-3"', 13, 'expected a day without a year as "03-15", found "2-3"'),
+        ("district == 5", 13, 'expected a text in quotes as "x", found "5"'),
+        ('age >= "60"', 8, 'expected a whole number as 60, found "60"'),
+        ("age >= 60.5", 8, 'expected a whole number as 60, found "60.5"'),
+        ("age == True", 8, 'expected a whole number as 60, found "True"'),
+        ('joined_days > ""', 15, 'expected a whole number of days as 30, found ""'),
+        (
+            'attrs.since > "21.11.2026"',
+            15,
+            'expected a day as "2026-11-21" or today - 30, found "21.11.2026"',
+        ),
+        (
+            'attrs.since > "2026-02-30"',
+            15,
+            'expected a day as "2026-11-21" or today - 30, found "2026-02-30"',
+        ),
+        (
+            'birthday == "2-3"',
+            13,
+            'expected a day without a year as "03-15", or today, found "2-3"',
+        ),
         ("attrs.mentor == 1", 17, 'expected True or False, found "1"'),
-        ("attrs.groups == True", 17, 'expected a number, found "True"'),
+        ("attrs.groups == True", 17, 'expected a number as 2.5, found "True"'),
         ('district < "x"', 1, '"district" has no order; use ==, != or in'),
         ('age < ""', 1, "a missing value has no order; use ==, != or in"),
         ('"x" in district', 8, 'after in stands a list, as in district in ["x", "y"]'),
@@ -329,6 +347,8 @@ def written(text: str) -> str:
 ORDER = st.sampled_from(["==", "!=", "<", "<=", ">", ">="])
 NUMBERED = st.sampled_from(["age", "joined_days", "inactive_days", "attrs.groups"])
 TEXTUAL = st.sampled_from(["district", "first_name", "email", "locale", "attrs.role"])
+DAYS = st.sampled_from(["joined", "attrs.since", "birthday"])
+COUNTED = st.integers(0, 36_600).map("today - {}".format) | st.just("today")
 LEAVES = st.one_of(
     st.builds("{} {} {}".format, NUMBERED, ORDER, WHOLE),
     st.builds("{1} {2} {0} {2} {3}".format, NUMBERED, WHOLE, ORDER, WHOLE),
@@ -342,6 +362,10 @@ LEAVES = st.one_of(
     ),
     st.builds('attrs.since {} "{}"'.format, ORDER, st.dates().map(lambda day: day.isoformat())),
     st.builds('birthday {} "{:%m-%d}"'.format, ORDER, st.dates()),
+    st.builds("{} {} {}".format, st.sampled_from(["joined", "attrs.since"]), ORDER, COUNTED),
+    st.builds("{} in days({}, {})".format, DAYS, COUNTED, st.dates().map('"{}"'.format)),
+    st.builds("{} not in {}".format, DAYS, st.sampled_from(["this_week", "last_year"])),
+    st.builds("{} in [{}, today]".format, DAYS, COUNTED),
     st.sampled_from(
         [
             "True",
@@ -386,6 +410,63 @@ def test_any_question_has_an_answer_and_its_opposite_the_opposite(town: Village,
     for person, (yes, unknown) in plain.items():
         assert not (yes and unknown)
         assert opposite[person] == (not (yes or unknown), unknown)
+
+
+@given(text=TREES)
+@settings(max_examples=40)
+def test_any_question_can_be_written_explained_and_pasted(town: Village, text: str) -> None:
+    """As text it is the same question, by parts it has the same answer, and so has its SQL."""
+    if len(text) > 1_900:
+        return
+    expression = parse(text, WORDS)
+    assert parse(segments.written(expression.tree), WORDS).tree == expression.tree
+    explaining = Explaining(expression, town.now, BERLIN, "consent")
+    asked = explaining.statement().add_columns(SUBSCRIBER.c.id)
+    rows = [dict(row._mapping) for row in town.ask(asked)]
+    told = {row["id"]: explaining.read(row).verdict for row in rows}
+    expected = answers(town, text)
+    assert {told[person] for person in told.keys() - expected.keys()} == {False}, "the erased"
+    assert {person: told[person] for person in expected} == {
+        person: True if yes else None if unknown else False
+        for person, (yes, unknown) in expected.items()
+    }
+    question = segments.compile(expression, town.now, BERLIN, "consent")
+    assert pasted(town.database, as_text(audiences.counting(question), backend(town.database))) == [
+        (sum(yes for yes, _ in expected.values()), sum(unknown for _, unknown in expected.values()))
+    ]
+
+
+def backend(database: Database) -> str:
+    return "sqlite" if database.is_sqlite else "postgresql"
+
+
+def pasted(database: Database, statement: str) -> list[tuple[int, ...]]:
+    """What the database's own driver answers to a statement, without SQLAlchemy's help."""
+
+    def verb(connection: Connection) -> list[tuple[int, ...]]:
+        assert connection.connection.driver_connection is not None
+        cursor = connection.connection.driver_connection.cursor()
+        cursor.execute(statement)
+        return [tuple(map(int, row)) for row in cursor.fetchall()]
+
+    return database.read(verb)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        """district == "x' OR 1=1 --" or attrs.role == "100%" """,
+        """district == ":a ?" or interested("%(x)s")""",
+        "attrs.role == '\"); DROP TABLE x; --'",
+    ],
+)
+def test_a_pasted_statement_holds_its_texts_as_texts(town: Village, text: str) -> None:
+    question = segments.compile(parse(text, WORDS), town.now, BERLIN, "consent")
+    for statement in (audiences.counting(question), audiences.selecting(question)):
+        shown = as_text(statement, backend(town.database))
+        assert "\n" in shown
+        assert ":param" not in shown
+        pasted(town.database, shown)
 
 
 SCRAPS = (

@@ -40,7 +40,9 @@ def test_an_empty_file_is_a_workspace_that_mails_only_at_home(tmp_path: Path) ->
         "fields": ("first_name",),
         "min_seconds": 3,
         "per_network": 60,
+        "per_source": 1000,
         "overall": 600,
+        "referral": True,
     }
     assert settings.tracking.mode == "off"
     assert settings.log.format == "text"

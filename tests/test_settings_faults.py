@@ -71,8 +71,8 @@ FAULTS = [
     pytest.param(
         'folder = "/"',
         'l3mail.toml:1: "folder" is not a key here; known are alerts, attributes, check,'
-        " database, design, impressum, log, relay, reports, sender, signup, streams, tracking,"
-        " uncertain, web, workspace",
+        " database, design, impressum, log, privacy, relay, reports, retention, sender, sending,"
+        " signup, streams, tracking, uncertain, web, workspace",
         id="what the program adds is no key",
     ),
     pytest.param(
@@ -318,10 +318,57 @@ FAULTS = [
         id="field like no other",
     ),
     pytest.param(
+        "[retention]\nunconfirmed_days = 0",
+        'l3mail.toml:2: "retention.unconfirmed_days" is 0, expected a whole number from 1 to 30;'
+        " write unconfirmed_days = 7",
+        id="a sign-up nobody has time to confirm",
+    ),
+    pytest.param(
+        '[privacy]\nproof_on_erasure = "delete"',
+        'l3mail.toml:2: "privacy.proof_on_erasure" is "delete", expected one of "keep", "erase";'
+        ' write proof_on_erasure = "keep"',
+        id="neither kept nor erased",
+    ),
+    pytest.param(
+        '[sending]\nquiet_hours = "20-8"',
+        'l3mail.toml:2: "sending.quiet_hours" is "20-8", expected hours of the day;'
+        ' write quiet_hours = "20:00-08:00"',
+        id="hours without minutes",
+    ),
+    pytest.param(
+        '[sending]\nquiet_hours = "08:00-08:00"',
+        'l3mail.toml:2: "sending.quiet_hours" is "08:00-08:00", a whole day;'
+        ' write "20:00-08:00", or halt what is not to go out',
+        id="a day that is quiet as a whole",
+    ),
+    pytest.param(
+        "[sending]\nfrequency_cap = { mails = 3, day = 7 }",
+        'l3mail.toml:2: "sending.frequency_cap.day" is not a key here; did you mean "days"?',
+        id="misspelt key of the cap",
+    ),
+    pytest.param(
+        "[sending]\nfrequency_cap = { mails = -1 }",
+        'l3mail.toml:2: "sending.frequency_cap.mails" is -1, expected a whole number from 0;'
+        " write mails = 3",
+        id="a cap below none",
+    ),
+    pytest.param(
+        "[sending]\ntwo_persons = 2",
+        'l3mail.toml:2: "sending.two_persons" is 2, expected true or false;'
+        " write two_persons = true",
+        id="persons counted",
+    ),
+    pytest.param(
         "[signup]\nper_network = 0",
         'l3mail.toml:2: "signup.per_network" is 0, expected a whole number from 1;'
         " write per_network = 60",
         id="ceiling nobody passes",
+    ),
+    pytest.param(
+        "[signup]\nper_source = 0",
+        'l3mail.toml:2: "signup.per_source" is 0, expected a whole number from 1;'
+        " write per_source = 1000",
+        id="event nobody enters",
     ),
     pytest.param(
         '[streams.news]\ntitle = "Neu =? Alt"',

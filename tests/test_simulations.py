@@ -325,7 +325,8 @@ def test_history_is_copied_where_a_segment_may_ask_for_it(sqlite_village: Villag
 
 def test_every_table_is_copied_or_of_no_account_to_planning(sqlite_village: Village) -> None:
     """A halt is taken as lifted; the others are records of what was."""
-    of_no_account = {"actions", "certificate", "consent", "counter", "halt"}
+    of_no_account = {"actions", "certificate", "consent", "counter", "halt", "source"}
+    of_no_account |= {"aged_delivery", "aged_event", "aging"}
     copied = {table.name for table in (*simulations._WHOLE, DELIVERY, EVENT)}
     assert copied | of_no_account == set(METADATA.tables)
     assert not copied & of_no_account

@@ -5,6 +5,7 @@ import io
 from collections.abc import Callable, Mapping
 from datetime import date
 from functools import partial
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from l3mail.errors import EntryError, SpreadsheetError
 from l3mail.settings import Attribute
-from l3mail.subscribers import spreadsheets, values
+from l3mail.subscribers import dates, exports, spreadsheets, values
 from l3mail.subscribers.entries import Reading, Vocabulary, columns, read, rejected
 
 TODAY = date(2026, 11, 23)
@@ -36,7 +37,9 @@ def reasons(text: str) -> list[str]:
     return [rejection.reason for rejection in reading(text).rejections]
 
 
-@pytest.mark.parametrize("separator", [",", ";", "\t"], ids=["comma", "semicolon", "tab"])
+@pytest.mark.parametrize(
+    "separator", [",", ";", "\t", "|"], ids=["comma", "semicolon", "tab", "bar"]
+)
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"], ids=["lf", "crlf", "cr"])
 def test_encodings_and_separators_are_found_out(separator: str, encoding: str, end: str) -> None:
@@ -109,7 +112,9 @@ def test_a_file_that_cannot_be_trusted_is_refused_as_a_whole(data: bytes, said: 
     assert "\n" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "'=", "''@"])
+@pytest.mark.parametrize(
+    "start", ["=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", "'=", "''@"]
+)
 def test_no_cell_of_ours_is_a_formula(start: str) -> None:
     cell = f'{start}HYPERLINK("http://evil.example")'
     [line] = spreadsheets.write([[cell, "Ada"]])
@@ -272,6 +277,158 @@ def test_an_attribute_of_another_type_is_refused(name: str, text: str, said: str
 )
 def test_birthdays_are_read_in_every_form_people_write(text: str, kept: str) -> None:
     assert values.birthday(text, TODAY) == kept
+
+
+@pytest.mark.parametrize(
+    ("names", "encoding", "read_as"),
+    [
+        ("Jürgen Groß", "utf-8", "utf-8"),
+        ("Jürgen Groß", "utf-8-sig", "utf-8-sig"),
+        ("Jürgen Groß", "utf-16", "utf-16"),
+        ("Jürgen Groß", "cp1252", "cp1252"),
+        ("„Käthe“ Müller – 5 €", "cp1252", "cp1252"),
+        ("Miloš Šimek", "cp1252", "cp1252"),
+        ("O´Neil", "cp1252", "cp1252"),
+        ("Tomáš Dvořák".replace("ř", "r"), "iso8859-15", "iso8859-15"),
+        ("Jürgen, 5 €", "iso8859-15", "iso8859-15"),
+        ("Jürgen Groß", "mac-roman", "mac-roman"),
+        ("Käthe Müller", "mac-roman", "mac-roman"),
+        ("Ada Lovelace", "ascii", "utf-8"),
+    ],
+)
+def test_letters_say_how_a_file_is_written(names: str, encoding: str, read_as: str) -> None:
+    data = f"email;first_name\nada@x.example;{names}\n".encode(encoding)
+    sheet = spreadsheets.read(data, "people.csv", NAMES)
+    assert (sheet.encoding, sheet.rows[0].cells[1]) == (read_as, names)
+
+
+def test_somebody_may_say_how_a_file_is_written() -> None:
+    data = "email;first_name\nada@x.example;Zo\xeb\n".encode("mac-roman")
+    sheet = spreadsheets.read(data, "people.csv", NAMES, "macroman")
+    assert sheet.rows[0].cells[1] == "Zoë"
+
+
+@pytest.mark.parametrize(
+    ("text", "cells"),
+    [
+        ('email;school\na@x.example;="0123"\n', ("a@x.example", "0123")),
+        ('email;school\na@x.example;"=""0123"""\n', ("a@x.example", "0123")),
+        ("sep=|\nemail|school\na@x.example|b\n", ("a@x.example", "b")),
+        ("\u200bemail;\xa0school\xa0\na@x.example;b\n", ("a@x.example", "b")),
+        ("email;school;;;\na@x.example;b;;;\n", ("a@x.example", "b")),
+        ('email;school\na@x.example;"Am\nSee"\n', ("a@x.example", "Am\nSee")),
+    ],
+    ids=["kept zero", "kept zero, quoted", "sep=", "unseen in header", "empty columns", "lines"],
+)
+def test_what_spreadsheets_do_to_a_file_is_understood(text: str, cells: tuple[str, ...]) -> None:
+    sheet = spreadsheets.read(text.encode(), "people.csv", NAMES)
+    assert (sheet.header, sheet.rows[0].cells) == (("email", "school"), cells)
+
+
+def test_what_nobody_sees_in_a_cell_is_no_part_of_it() -> None:
+    [entry] = reading("email,size,host\n\ufeffada\u200b@x.example\xa0,\xa03,\u200bja\n").entries
+    assert entry.request.address.address == "ada@x.example"
+    assert entry.request.values == {"attributes": {"size": 3, "host": True}}
+
+
+@pytest.mark.parametrize(
+    ("text", "order", "kept"),
+    [
+        ("17. Mai 1980", None, "1980-05-17"),
+        ("17.Mai 1980", None, "1980-05-17"),
+        ("17 May 1980", None, "1980-05-17"),
+        ("May 17, 1980", None, "1980-05-17"),
+        ("3. März", None, "--03-03"),
+        ("1. Jän. 1980", None, "1980-01-01"),
+        ("1980-05-17 00:00:00", None, "1980-05-17"),
+        ("1980/05/17", None, "1980-05-17"),
+        ("17.05.1980 00:00", None, "1980-05-17"),
+        ("5/17/1980", None, "1980-05-17"),
+        ("17/5/1980", None, "1980-05-17"),
+        ("17-05-1980", None, "1980-05-17"),
+        ("5/5/1980", None, "1980-05-05"),
+        ("5/6/1980", "day", "1980-06-05"),
+        ("5/6/1980", "month", "1980-05-06"),
+        ("05/06", "month", "--05-06"),
+    ],
+)
+def test_days_are_read_however_people_write_them(
+    text: str, order: dates.Order | None, kept: str
+) -> None:
+    assert values.birthday(text, TODAY, order) == kept
+
+
+@pytest.mark.parametrize(
+    ("column", "order"),
+    [
+        (["5/6/1980", "13/6/1980"], "day"),
+        (["5/6/1980", "6/13/1980"], "month"),
+        (["13/6/1980", "6/13/1980"], "both"),
+        (["5/6/1980", "1.1.1980", ""], None),
+    ],
+)
+def test_a_column_says_which_number_comes_first(column: list[str], order: str | None) -> None:
+    assert dates.order_of(column) == order
+
+
+def test_a_day_that_can_be_read_in_two_ways_is_rejected_with_what_to_do() -> None:
+    [reason] = reasons("email,birthday\na@x.example,5/6/1980\n")
+    assert "nothing in this column says which" in reason
+    assert "--dates day or --dates month" in reason
+    both = reasons(
+        "email,birthday\na@x.example,5/6/1980\nb@x.example,13/6/1980\nc@x.example,6/13/1980"
+    )
+    assert len(both) == 1
+    assert "both orders" in both[0]
+
+
+people = st.fixed_dictionaries(
+    {},
+    optional={
+        "first_name": cells,
+        "district": cells,
+        "birthday": st.sampled_from(["--02-29", "1980-05-17", "2000-01-01"]),
+        "locale": st.sampled_from(["de", "de-simple", "en"]),
+        "attributes": st.fixed_dictionaries(
+            {},
+            optional={
+                "school": cells,
+                "host": st.booleans(),
+                "size": st.one_of(st.integers(-999, 999), st.sampled_from([0.5, -2.25])),
+                "since": st.just("2026-09-01"),
+                "role": st.sampled_from(["vhs", "schule"]),
+            },
+        ),
+    },
+)
+
+
+@given(people)
+def test_whoever_is_exported_is_read_back_as_they_were(person: dict[str, Any]) -> None:
+    """As they were kept: names and texts on visible lines, as at their first coming in."""
+    try:
+        kept = {name: values.name(name, person[name]) for name in ("first_name", "district")
+                if name in person}  # fmt: skip
+    except EntryError:
+        return
+    attributes = dict(person.get("attributes", {}))
+    if "school" in attributes:
+        attributes["school"] = values.plain(attributes["school"])
+    row = dict.fromkeys(exports.COLUMNS) | person | kept | {"email": "ada@x.example"}
+    row |= {"subscriptions": [{"stream": "kurs", "status": "confirmed"}], "attributes": attributes}
+    names = sorted(ATTRIBUTES)
+    lines = spreadsheets.write([[*exports.COLUMNS, *names], exports.as_cells(row, names)])
+
+    [entry] = reading("".join(lines)).entries
+
+    said: dict[str, Any] = {name: value for name, value in kept.items() if value}
+    if "birthday" in person:
+        said["birthday"] = person["birthday"]
+    told = {name: value for name, value in attributes.items() if value != ""}
+    if told:
+        said["attributes"] = told
+    assert entry.request.values == said
+    assert (entry.request.locale, entry.request.streams) == (person.get("locale"), ("kurs",))
 
 
 def _attribute(name: str, text: str) -> object:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -259,6 +260,33 @@ def test_what_a_person_said_is_filled_in_and_never_overwritten(village: Village)
     assert tally.people == 0
 
 
+def test_an_update_overwrites_what_differs_and_nothing_with_nothing(village: Village) -> None:
+    person = village.person(
+        "ada@x.example",
+        first_name="Ada",
+        district="Gorbitz",
+        birth_month=5,
+        birth_day=17,
+        attributes={"size": 1, "school": "Am See"},
+    )
+    village.person("bob@x.example", first_name="Bob", birth_year=1990, birth_month=1, birth_day=2)
+    text = (
+        "email,first_name,district,birthday,size,school\n"
+        "ada@x.example,Eva,,1990-01-01,2,\nbob@x.example,,Prohlis,,,Am Berg\n"
+    )
+
+    tally = take(village, text, replace(ATTEST, update=True))
+
+    assert (tally.updated, tally.people) == (2, 0)
+    row = village.row(SUBSCRIBER, person)
+    assert (row["first_name"], row["district"]) == ("Eva", "Gorbitz")
+    assert (row["birth_year"], row["birth_month"], row["birth_day"]) == (1990, 1, 1)
+    assert row["attributes"] == {"size": 2, "school": "Am See"}
+    bob = village.row(SUBSCRIBER, person + 1)
+    assert (bob["first_name"], bob["district"], bob["birth_year"]) == ("Bob", "Prohlis", 1990)
+    assert take(village, text, replace(ATTEST, update=True)).unchanged == 2
+
+
 def test_somebody_whose_sign_up_ran_out_is_met_anew(village: Village) -> None:
     take(village, "email\nada@x.example\n", INVITE)
     village.clock.advance(timedelta(days=8))
@@ -271,7 +299,8 @@ def test_somebody_whose_sign_up_ran_out_is_met_anew(village: Village) -> None:
 
 
 @pytest.mark.parametrize(
-    ("way", "reason"), [("bounced", "hard_bounce"), ("complained", "complaint")]
+    ("way", "reason"),
+    [("bounced", "hard_bounce"), ("complained", "complaint"), ("blocked", "operator")],
 )
 def test_who_bounced_or_complained_elsewhere_is_suppressed_by_key_alone(
     village: Village, way: Way, reason: str

@@ -89,6 +89,8 @@ class Lives(RuleBasedStateMachine):
         self.village = Village(self.database)
         self.asked: list[Asked] = []
         self.claims: list[Claim] = []
+        self.talking: list[Started] = []
+        self.tried: set[int] = set()
 
     @initialize()
     def a_village(self) -> None:
@@ -222,13 +224,22 @@ class Lives(RuleBasedStateMachine):
     def claim(self) -> None:
         for lane in (0, 1):
             self.claims += self.village.claim(lane=lane)
+        self.claims += self.village.claim_retries()
 
     @rule()
     def begin(self) -> None:
         claims, self.claims = self.claims, []
         for mail in self.village.begin(claims):
             self.must_be_allowed(mail)
-            self.village.record(mail, Outcome.ACCEPTED, code=250)
+            self.talking.append(mail)
+
+    @rule(outcome=st.sampled_from([Outcome.ACCEPTED, Outcome.DEFERRED]))
+    def end(self, outcome: Outcome) -> None:
+        """The relay answers, whatever its people did while it was spoken to."""
+        talking, self.talking = self.talking, []
+        for mail in talking:
+            self.village.record(mail, outcome, code=250 if outcome is Outcome.ACCEPTED else 451)
+            assert self.village.state(mail.id) in {str(outcome), "cancelled"}
 
     @rule(by=st.sampled_from(STEPS))
     def time_passes(self, by: timedelta) -> None:
@@ -251,6 +262,9 @@ class Lives(RuleBasedStateMachine):
             request = self.open_request(person)
             assert request is not None
             assert request.link[0] == row["signup_id"]
+            if mail.id in self.tried:
+                return
+            self.tried.add(mail.id)
             now = self.village.now
             person.requests.append(now)
             recent = [one for one in person.requests if one > now - timedelta(days=30)]

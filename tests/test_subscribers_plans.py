@@ -9,6 +9,7 @@ from sqlalchemy import event
 
 from l3mail import subscribers
 from l3mail.addresses import parse_address
+from l3mail.models import LINK_REQUEST
 from tests.fakes.newcomer import RULES, Newcomer, settle
 from tests.fakes.village import Village
 
@@ -19,6 +20,17 @@ LARGE |= {"consent", "subscription", "suppression"}
 
 def ask_for_link(ada: Newcomer) -> None:
     ada.village.do(subscribers.request_link, RULES, parse_address(ada.address), ada.village.now)
+
+
+def move(ada: Newcomer) -> None:
+    """Ask for another address, look, take it, and sweep."""
+    village, new = ada.village, parse_address("ada@neu.example")
+    for _ in range(2):  # the second wish ends the first
+        village.do(subscribers.ask_new_address, RULES, ada.person, new, village.now)
+    number = max(row["id"] for row in village.rows(LINK_REQUEST) if row["purpose"] == "address")
+    village.do(subscribers.look_up_move, number, village.now)
+    village.do(subscribers.take_new_address, RULES, number, village.now)
+    village.do(subscribers.end_moves, village.now, 100)
 
 
 ACTS: dict[str, Callable[[Newcomer], object]] = {
@@ -32,6 +44,7 @@ ACTS: dict[str, Callable[[Newcomer], object]] = {
     "attest": lambda ada: ada.attest("newsletter"),
     "request_link": ask_for_link,
     "request_link, unknown": lambda ada: ask_for_link(Newcomer(ada.village, "bea@schule.example")),
+    "move": move,
     "confirm, unknown": lambda ada: ada.confirm(link=(4711, 1)),
     "standing": lambda ada: ada.village.do(subscribers.standing, ada.person),
     "show": lambda ada: ada.village.do(subscribers.show, ada.person),

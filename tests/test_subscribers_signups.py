@@ -208,7 +208,7 @@ def test_a_birthday_needs_no_year(quiet_ada: Newcomer) -> None:
     ("slugs", "fault"),
     [
         (("kruse",), r'^"kruse" is no stream; did you mean "kurs"\?$'),
-        (("?",), r'^"\?" is no stream; name one of those declared$'),
+        (("?",), r'^"\?" is no stream; known are newsletter, kurs$'),
         (("kurs", 'x"\n'), r'^"x\\"\\n" is no stream'),
     ],
 )
@@ -395,6 +395,7 @@ def test_the_evidence_says_what_was_asked_and_which_words_were_read(ada: Newcome
     assert told == {
         "streams": ["kurs", "newsletter"],
         "tracking": True,
+        "wordings_named": False,
         "form": "api",
         "source": "flyer",
         "locale": "de-simple",

@@ -15,9 +15,11 @@ import pytest
 from l3mail import consents, subscribers
 from l3mail.database import Database
 from l3mail.models import SUBSCRIBER
-from l3mail.subscribers import Attested, Confirmed, Refused
-from tests.fakes.newcomer import A_DAY, Newcomer, settle
-from tests.fakes.village import BACKENDS, Village, ground
+from l3mail.subscribers import Attested, Confirmed, Refused, imports, spreadsheets
+from l3mail.subscribers.entries import Vocabulary, columns, read
+from l3mail.subscribers.imports import Order
+from tests.fakes.newcomer import A_DAY, RULES, Newcomer, settle
+from tests.fakes.village import BACKENDS, MONDAY_TEN, Village, ground
 
 CONFIRMATION, ALREADY = "notice/confirmation", "notice/already-subscribed"
 WELCOME = "kurs/welcome"
@@ -326,6 +328,30 @@ def test_the_table_holds(ada: Newcomer, state: str, act: str, cell: Cell) -> Non
     assert ada.village.database.read(consents.verify).broken_at is None
     if person is not None and not cell.of_new:
         assert (now_at_address is None) == cell.gone
+
+
+def test_a_row_of_a_file_does_what_attesting_by_hand_does(database: Database) -> None:
+    """`import --confirmed`, in every state: taken or refused with the same words and mails."""
+    vocabulary = Vocabulary({}, {"kurs", "newsletter"}, MONDAY_TEN.date())
+    sheet = spreadsheets.read(b"email\nada@schule.example\n", "people.csv", ("email",))
+    order = Order("attest", "amt", "Liste vom Elternabend")
+    for state, row in TABLE.items():
+        village = Village(database)
+        village.empty()
+        settle(village)
+        ada, cell = Newcomer(village), row["attest"]
+        STATES[state](ada)
+        people = village.rows(SUBSCRIBER)
+        ada.mails()
+        found = read(sheet, columns(sheet, {}, vocabulary), ("kurs",), vocabulary)
+        tally = village.do(imports.take, RULES, found.entries, order, village.now)
+        refused = [one.reason for one in tally.rejections]
+        assert refused == ([] if cell.answer == "attested" else [cell.answer]), state
+        who = ada.id or people[-1]["id"]
+        assert ada.membership(person=who) == cell.membership, state
+        assert (ada.mails(), ada.suppression()) == (list(cell.mails), cell.suppression), state
+        assert tuple(ada.enrollments(who)) == cell.enrollments, state
+        assert village.database.read(consents.verify).broken_at is None
 
 
 def test_the_table_has_a_cell_for_every_act_in_every_state() -> None:

@@ -9,19 +9,23 @@ from typing import Any
 
 import pytest
 
-from l3mail import certificates, courses, web
+from l3mail import certificates, courses, subscribers, web
+from l3mail.addresses import parse_address
 from l3mail.courses import Outline
 from l3mail.models import (
     CAMPAIGN_MESSAGE,
     ENROLLMENT,
     EVENT,
+    LINK_REQUEST,
     MESSAGE,
     SIGNUP,
     SUBSCRIBER,
     SUBSCRIPTION,
 )
 from l3mail.tokens import Purpose
-from tests.fakes.chromium import CHROMIUM, browser, faults_by_day_and_night
+from tests.fakes.chromium import CHROMIUM, browser, faults_by_day_and_night, faults_by_night
+from tests.fakes.inhabitant import settled
+from tests.fakes.newcomer import RULES
 from tests.fakes.porch import TOKENS, declare_streams, open_settings, served
 from tests.fakes.questions import FEEDBACK, QUIZ, SEVERAL, ask
 from tests.fakes.village import Village
@@ -114,13 +118,39 @@ def links(village: Village) -> dict[str, str]:
     }
 
 
+def behind_a_fresh_link(village: Village) -> dict[str, str]:
+    """The pages of somebody of whom everything is known, and of another address of theirs."""
+    now = village.now
+    person = settled(village, "eva@schule.example", "Eva").id
+    village.clock.set(now)  # a day passed
+    village.learner("kim@schule.example")
+    lea = village.learner("lea@schule.example")
+    make = TOKENS.make
+    fresh = "/preferences/" + make(Purpose.PREFERENCES, 0, village.link_request(person))
+
+    def offer(who: int, address: str) -> str:
+        parsed = parse_address(address)
+        village.do(subscribers.ask_new_address, RULES, who, parsed, village.now)
+        row = max(village.rows(LINK_REQUEST), key=lambda row: int(row["id"]))
+        return "/address/" + make(Purpose.ADDRESS, row["id"])
+
+    return {
+        **{name: f"{fresh}/{name}" for name in ("data", "details", "address", "delete")},
+        "offer taken": offer(lea, "kim@schule.example"),
+        "offer": offer(person, "eva@neu.example"),
+    }
+
+
 def open_zone() -> Any:
     from zoneinfo import ZoneInfo
 
     return ZoneInfo("Europe/Berlin")
 
 
-SEEN_ELSEWHERE = {"/approve/{token:path}": "test_web_approving.py"}
+SEEN_ELSEWHERE = {
+    "/approve/{token:path}": "test_web_approving.py",
+    "/release/{token:path}": "test_web_releasing.py",
+}
 NO_PAGES = {
     "/",
     "/assets/{name}",
@@ -135,13 +165,16 @@ NO_PAGES = {
 @pytest.mark.parametrize("locale", ["de", "de-simple", "en"])
 def test_axe_finds_nothing_on_any_page(sqlite_village: Village, base: str, locale: str) -> None:
     found: dict[str, list[str]] = {}
+    # What a page looks like is the same in every language, what it says is not.
+    looked = faults_by_day_and_night if locale == "de" else faults_by_night
     with browser(base, locale=locale) as page:
-        pages = links(sqlite_village)
+        pages = behind_a_fresh_link(sqlite_village) | links(sqlite_village)
         for person in sqlite_village.rows(SUBSCRIBER):
-            sqlite_village.change(SUBSCRIBER, person["id"], locale=locale)
+            if person["address"] != "eva@neu.example":  # of whom nothing else is known
+                sqlite_village.change(SUBSCRIBER, person["id"], locale=locale)
 
         def look(name: str) -> None:
-            found[name] = faults_by_day_and_night(page)
+            found[name] = looked(page)
             if name not in {"view", "preview"}:  # a mail's language is its text's
                 assert page.get_attribute("html", "lang") == LANGUAGES[locale], name
 
@@ -149,6 +182,7 @@ def test_axe_finds_nothing_on_any_page(sqlite_village: Village, base: str, local
             page.goto(link.replace("locale=de-simple", f"locale={locale}"))
             look(name)
         saying_too_much(page, pages, look)
+        correcting_and_going(page, pages, look)
         for acts in (answering(pages), acting(pages)):
             for name, link, button in acts:
                 page.goto(link)
@@ -201,7 +235,8 @@ def test_every_page_is_among_those_that_axe_sees(sqlite_village: Village, base: 
         for route in getattr(getattr(module, "router", None), "routes", ())
         if "GET" in route.methods
     }
-    seen = {f"/{link.split('?')[0].split('/')[1]}" for link in links(sqlite_village).values()}
+    pages = behind_a_fresh_link(sqlite_village) | links(sqlite_village)
+    seen = {f"/{link.split('?')[0].split('/')[1]}" for link in pages.values()}
     unseen = {route for route in routes if f"/{route.split('/')[1]}" not in seen}
     assert len(routes) > len(NO_PAGES)
     assert unseen - NO_PAGES - SEEN_ELSEWHERE.keys() == set()
@@ -241,7 +276,7 @@ def certifying(
     page: Any, village: Village, pages: dict[str, str], look: Callable[[str], None]
 ) -> None:
     """The certificate's pages once the course is completed."""
-    (journey,) = village.rows(ENROLLMENT)
+    journey = max(village.rows(ENROLLMENT), key=lambda row: int(row["id"]))
     now = village.now
     village.change(ENROLLMENT, journey["id"], completed_at=now)
     page.goto(pages["certificate"])
@@ -289,6 +324,21 @@ def saying_too_much(page: Any, pages: dict[str, str], look: Callable[[str], None
     look("preferences fresh, too long")
 
 
+def correcting_and_going(page: Any, pages: dict[str, str], look: Callable[[str], None]) -> None:
+    """What the pages behind a fresh link answer; the last of them is the last there is."""
+    page.goto(pages["details"])
+    page.fill("#birthday", "31.2.")
+    press(page, "main button >> nth=0")
+    look("details, wrong")
+    page.goto(pages["address"])
+    page.fill("#email", "ada@")
+    press(page, "form:has(#email) button")
+    look("address, wrong")
+    page.goto(pages["offer"])
+    press(page, "button.big")
+    look("offer, taken up")
+
+
 def links_of_a_leaver(village: Village) -> str:
     person = village.person("dora@schule.example")
     for slug in ("kurs", "newsletter"):
@@ -332,8 +382,38 @@ def test_a_keyboard_is_enough_and_no_script_is_needed(sqlite_village: Village, b
             keys.press("Enter")
         assert page.locator("h1").inner_text() == "Danke, Sie sind angemeldet"
         assert "Lektion 6" in page.locator("main").inner_text()
-    states = {row["stream_id"]: row["state"] for row in sqlite_village.rows(SUBSCRIPTION)}
-    assert states[sqlite_village.stream("kurs")] == "confirmed"
+        assert state_of(sqlite_village) == "confirmed"
+        settings, leave = links_of_a_mail(sqlite_village)
+        page.goto(settings)
+        page.focus("[name=stream][value=kurs]")
+        keys.press("Space")
+        page.focus("form:has([name=stream]) button")
+        with page.expect_navigation():
+            keys.press("Enter")
+        assert state_of(sqlite_village) == "unsubscribed"
+        page.goto(leave)
+        assert page.locator("h1").inner_text() == "Sie sind abgemeldet"
+        page.goto("/link")
+        page.focus("input[name=email]")
+        keys.type("ada@schule.example")
+        with page.expect_navigation():
+            keys.press("Enter")
+        assert "Postfach" in page.locator("h1").inner_text()
+
+
+def state_of(village: Village) -> str:
+    """How the one who just signed up stands to the course."""
+    (row,) = (r for r in village.rows(SUBSCRIPTION) if r["stream_id"] == village.stream("kurs"))
+    return str(row["state"])
+
+
+def links_of_a_mail(village: Village) -> tuple[str, str]:
+    """To the settings and out, as the foot of the first mail has them."""
+    (person,) = village.rows(SUBSCRIBER)
+    delivery = village.delivery(person["id"], message_id=village.publish(), state="accepted")
+    leaving = TOKENS.make(Purpose.UNSUBSCRIBE, person["id"], village.stream("kurs"), 1)
+    settings = TOKENS.make(Purpose.PREFERENCES, delivery)
+    return f"/preferences/{settings}", f"/unsubscribe/{leaving}"
 
 
 def test_a_question_is_answered_by_keyboard(sqlite_village: Village, base: str) -> None:
@@ -408,3 +488,69 @@ def test_the_first_fault_has_the_focus(base: str) -> None:
         assert page.title().startswith("Fehler")
         page.click(".summary a")
         assert page.evaluate("document.activeElement.id") == "email"
+
+
+REACHED = """
+() => {
+  window.reached = [];
+  document.addEventListener('focusin', event => {
+    const look = getComputedStyle(event.target), box = event.target.getBoundingClientRect();
+    window.reached.push({
+      place: [...document.querySelectorAll('*')].indexOf(event.target),
+      seen: look.outlineStyle !== 'none' && parseFloat(look.outlineWidth) >= 2
+        && box.width > 1 && box.height > 1 && box.right > 0 && box.bottom > 0,
+      what: event.target.outerHTML.slice(0, 80),
+    });
+  });
+}
+"""
+"""Where the focus goes from now on, and whether it is seen there."""
+TO_REACH = """
+() => {
+  const all = [...document.querySelectorAll('*')], groups = new Set();
+  return all.filter(one => {
+    if (!one.matches('a[href], button, input:not([type=hidden]), select, textarea, summary'))
+      return false;
+    if (one.disabled || one.tabIndex < 0 || !one.checkVisibility()) return false;
+    if (one.type !== 'radio') return true;
+    const group = one.form && [...one.form.elements].filter(o => o.name === one.name);
+    const first = group.find(o => o.checked) || group[0];
+    return first === one;
+  }).map(one => all.indexOf(one));
+}
+"""
+"""Every control in the order of the text; of radios that belong together, one."""
+CUT = """
+() => [...document.querySelectorAll('main *')].filter(one => {
+  const look = getComputedStyle(one);
+  return look.overflow === 'hidden' && one.scrollWidth > one.clientWidth + 1
+    && one.clientWidth > 1;
+}).map(one => one.outerHTML.slice(0, 80))
+"""
+ZOOMED = {"width": 640, "height": 400}
+"""A window of 1280 by 800 pixels at 200 % (WCAG 2.2, success criterion 1.4.4)."""
+
+
+def test_every_control_is_reached_in_order_and_seen_at_twice_the_size(
+    sqlite_village: Village, base: str
+) -> None:
+    """By the tabulator alone, on every page; and nothing is cut or off the side."""
+    found: dict[str, Any] = {}
+    with browser(base, viewport=ZOOMED, device_scale_factor=2) as page:
+        for name, link in links(sqlite_village).items():
+            if name == "view":  # a mail, which its own tests look at
+                continue
+            page.goto(link)
+            wide = page.evaluate("document.documentElement.scrollWidth > innerWidth")
+            cut = page.evaluate(CUT)
+            to_reach = page.evaluate(TO_REACH)
+            # From the top, wherever a page put the focus by itself.
+            page.evaluate("document.activeElement.blur(); getSelection().removeAllRanges()")
+            page.evaluate(REACHED)
+            for _ in to_reach:
+                page.keyboard.press("Tab")
+            reached = page.evaluate("window.reached")
+            hidden = [one["what"] for one in reached if not one["seen"]]
+            if wide or cut or hidden or [one["place"] for one in reached] != to_reach:
+                found[name] = (wide, cut, hidden, [one["what"] for one in reached])
+    assert found == {}

@@ -217,15 +217,14 @@ def test_who_has_only_the_paper_types_its_code(porch: Porch) -> None:
     assert porch.client.get("/verify", params={"code": "nichts"}).status_code == 404
 
 
-@pytest.mark.parametrize("wrong", ["x", "a" * 26, "a" * 3000, "%00", "../healthz", "😀"])
-def test_any_other_code_is_answered_calmly_and_alike(porch: Porch, wrong: str) -> None:
+def test_any_other_code_is_answered_calmly_and_alike(porch: Porch) -> None:
     ask(porch, link(porch))
-    answer = porch.client.get(f"/verify/{wrong}")
     known = porch.client.get("/verify/" + "b" * 26)
     assert known.status_code == 404
     assert "Zu diesem Code gibt es keine Bescheinigung" in known.text
-    if wrong != "../healthz":
-        assert (answer.status_code, answer.text) == (404, known.text)
+    for wrong in ("x", "a" * 26, "a" * 3000, "%00", "😀", "..%2fhealthz"):
+        answer = porch.client.get(f"/verify/{wrong}")
+        assert (answer.status_code, answer.text) == (404, known.text), wrong
 
 
 def test_a_house_that_says_what_no_font_has_gets_papers_without_it(

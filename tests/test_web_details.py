@@ -173,3 +173,13 @@ def test_a_choice_is_asked_with_its_choices(porch: Porch) -> None:
     assert '<option value="vhs" selected>' in porch.client.get(fresh).text
     answer = porch.client.post(fresh, data={"action": "asks", "role": "x"})
     assert "Bitte wählen Sie eine der angebotenen Möglichkeiten." in answer.text
+
+
+def test_a_choice_that_is_on_offer_no_more_stays_until_it_is_changed(porch: Porch) -> None:
+    define(porch, "role", "ziel")
+    person, _, fresh = learner(porch)
+    porch.village.change(SUBSCRIBER, person, attributes={"role": "hort"})
+    (form,) = (form for form in Form(porch.client.get(fresh).text).forms if "role" in form)
+    assert form["role"] == ["hort"]
+    assert porch.client.post(fresh, data=form | {"ziel": GOAL}).status_code == 200
+    assert kept(porch, person) == {"role": "hort", "ziel": GOAL}

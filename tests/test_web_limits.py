@@ -6,8 +6,9 @@ from datetime import timedelta
 import pytest
 
 from l3mail.clocks import FixedClock
+from l3mail.sources import Raised
 from l3mail.web import limits
-from l3mail.web.limits import STOP_AT, Ceilings, Verdict, network_of, visitor
+from l3mail.web.limits import STOP_AT, Ceilings, Over, Verdict, network_of, visitor
 from tests.fakes.village import MONDAY_TEN
 
 PROXIES = [ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("::1/128")]
@@ -68,17 +69,71 @@ def test_a_network_that_is_stopped_does_not_count_for_the_others() -> None:
 
 def test_somebody_is_told_once_an_hour_that_all_together_are_too_many() -> None:
     door, clock = ceilings(100, 2)
-    rung = []
+    told: list[Over] = []
+    door.ring = told.append
+    heard = []
     for _ in range(5):
         door.knock("192.0.2.1")
-        rung.append(door.rings())
-    assert rung == [False, False, True, False, False]
+        heard.append(len(told))
+    assert heard == [0, 0, 1, 1, 1]
     clock.advance(timedelta(hours=1))
     for _ in range(3):
         door.knock("192.0.2.1")
-    assert door.rings()
+    assert told == [Over(2), Over(2)]
     clock.advance(timedelta(hours=3))
-    assert not door.rings()
+    door.knock("192.0.2.1")
+    assert len(told) == 2
+
+
+# A source whose event is on
+
+
+HALL = Raised("stadtfest", 40)
+
+
+def test_what_comes_by_an_event_counts_for_nobody_else() -> None:
+    door, _ = ceilings(3, 5)
+    assert {door.knock("192.0.2.1", HALL) for _ in range(40)} == {Verdict.PASS}
+    assert [door.knock("192.0.2.1") for _ in range(4)] == [Verdict.PASS] * 3 + [Verdict.STEP]
+
+
+def test_a_network_that_was_closed_is_open_for_who_comes_by_an_event() -> None:
+    door, _ = ceilings(1)
+    while door.knock("192.0.2.1") is not Verdict.STOP:
+        pass
+    assert door.knock("192.0.2.1", HALL) is Verdict.PASS
+
+
+def test_an_event_that_is_full_asks_for_a_step_and_then_each_network_is_counted() -> None:
+    door, _ = ceilings(3)
+    told: list[Over] = []
+    door.ring = told.append
+    for _ in range(40):
+        door.knock("192.0.2.1", HALL)
+    assert told == []
+    late = [door.knock("192.0.2.1", HALL) for _ in range(3 * STOP_AT + 1)]
+    assert late == [Verdict.STEP] * 3 * STOP_AT + [Verdict.STOP]
+    assert door.knock("198.51.100.1", HALL) is Verdict.STEP, "who used it up shuts nobody out"
+    assert told == [Over(40, "stadtfest")]
+    assert str(told[0]) == (
+        "more than 40 sign-ups in an hour by the source stadtfest; each needs a step more"
+    )
+
+
+def test_an_event_has_room_again_after_an_hour_and_beside_another_event() -> None:
+    door, clock = ceilings(3)
+    for _ in range(41):
+        door.knock("192.0.2.1", HALL)
+    assert door.knock("192.0.2.1", Raised("fachtag", None)) is Verdict.PASS
+    clock.advance(timedelta(hours=2))
+    assert door.knock("192.0.2.1", HALL) is Verdict.PASS
+
+
+def test_a_source_without_a_ceiling_has_the_workspace_s() -> None:
+    clock = FixedClock(MONDAY_TEN)
+    door = Ceilings(clock, 1, 100, per_source=2)
+    verdicts = [door.knock("192.0.2.1", Raised("fachtag", None)) for _ in range(3)]
+    assert verdicts == [Verdict.PASS, Verdict.PASS, Verdict.STEP]
 
 
 def test_this_machine_is_everybody_behind_a_proxy_we_were_not_told_of() -> None:
@@ -92,6 +147,10 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for n in range(1000):
         door.knock(f"192.{n % 250}.{n // 250}.1")
     assert len(door) == 10
+    monkeypatch.setattr(limits, "MOST_SOURCES", 5)
+    for n in range(100):
+        door.knock("192.0.2.1", Raised(f"fest-{n}", None))
+    assert len(door) <= 15
 
 
 def test_no_network_is_kept_in_clear() -> None:
@@ -132,6 +191,17 @@ def test_a_network_is_a_24_or_a_64(address: str, network: tuple[str, bool]) -> N
         pytest.param("10.0.0.1", [], "10.0.0.1", id="no header"),
         pytest.param("::1", ["[2001:db8::1]"], "[2001:db8::1]", id="brackets"),
         pytest.param("", ["198.51.100.1"], "", id="no peer"),
+        pytest.param(
+            "10.0.0.1",
+            ["203.0.113.5, 127.0.0.1", "198.51.100.1, 10.9.9.9"],
+            "198.51.100.1",
+            id="invented before two proxies",
+        ),
+        pytest.param(
+            "10.0.0.1", ["2001:db8::9, 2001:db8::1"], "2001:db8::1", id="the last of IPv6"
+        ),
+        pytest.param("::ffff:10.0.0.1", ["198.51.100.1"], "198.51.100.1", id="a mapped proxy"),
+        pytest.param("10.0.0.1", ["198.51.100.1,"], "10.0.0.1", id="an empty hop"),
     ],
 )
 def test_only_a_trusted_proxy_says_who_came(peer: str, forwarded: list[str], expected: str) -> None:

@@ -273,8 +273,8 @@ def test_buttons_that_do_different_things_are_called_different_names(
     _, link = learner(porch)
     page = porch.client.get(f"{link}?locale={tag}").text
     names = re.findall(r"<button[^>]*>(.*?)</button>", page)
-    assert len(names) == 4
-    assert len(set(names)) == 4
+    assert len(names) == 5
+    assert len(set(names)) == 5
 
 
 def test_turning_on_promises_no_mail_for_today(porch: Porch) -> None:

@@ -14,6 +14,7 @@ from l3mail.models import DELIVERY, SIGNUP
 from l3mail.settings import KEY_FILE, Settings, load_settings, make_state
 from l3mail.tokens import Purpose
 from l3mail.wiring import LINKS, load_tokens, rendered
+from l3mail.wiring.mails import common_links
 from tests.fakes.village import Village
 
 SETTINGS = """
@@ -28,7 +29,9 @@ privacy_url = "https://stadt.example/datenschutz"
 [web]
 base_url = "https://kurse.stadt.example"
 """
-EVERYTHING = "\n".join(f"{name}={{{{ links.{name} }}}}" for name in (*LINKS, "privacy", "home"))
+EVERYTHING = "\n".join(
+    f"{name}={{{{ links.{name} }}}}" for name in (*LINKS, "privacy", "home", "recommend")
+)
 
 
 @pytest.fixture
@@ -82,6 +85,22 @@ def test_a_lesson_can_be_left_by_one_post_and_says_which_list_it_is_of(
         assert links[name].startswith(f"https://kurse.stadt.example/{name}/")
 
 
+def test_the_link_to_pass_on_is_everybody_s_and_measures_nobody(
+    village: Village, settings: Settings, mail: Parsed
+) -> None:
+    village.publish(text=EVERYTHING)
+    people = [village.learner("ada@schule.example"), village.learner("bob@schule.example")]
+    links = [links_in(mail(village.delivery(person)))["recommend"] for person in people]
+    shared = "https://kurse.stadt.example/subscribe?stream=kurs&source=empfehlung"
+    assert links == [shared, shared]
+    quiet = settings.model_copy(
+        update={"signup": settings.signup.model_copy(update={"referral": False})}
+    )
+    assert common_links(settings, stream="kurs")["recommend"] == shared
+    assert common_links(quiet, stream="kurs")["recommend"] == ""
+    assert common_links(settings)["recommend"] == "", "requests and staff's mails have no stream"
+
+
 def test_a_confirmation_belongs_to_no_list_and_ends_with_its_request(
     village: Village, settings: Settings, mail: Parsed
 ) -> None:
@@ -94,6 +113,7 @@ def test_a_confirmation_belongs_to_no_list_and_ends_with_its_request(
     assert numbers(settings, village, Purpose.CONFIRM, links["confirm"]) == (signup, 1)
     assert numbers(settings, village, Purpose.REFUSE, links["refuse"]) == (signup, 1)
     assert (links["unsubscribe"], links["preferences"], links["view"]) == ("", "", "")
+    assert links["recommend"] == ""
     token = links["confirm"].rpartition("/")[2]
     ends = load_tokens(settings).read(Purpose.CONFIRM, token, village.now).expires_at
     assert ends == village.row(SIGNUP, signup)["expires_at"]

@@ -16,7 +16,14 @@ from l3mail.rendering import LONGEST_LINE
 from l3mail.settings import FILE, load_settings, make_state
 from l3mail.starter import lay_out
 from l3mail.tokens import Purpose, Tokens
-from l3mail.wiring import composer, load_tokens, make_sender, read_content, rendered
+from l3mail.wiring import (
+    compile_sources,
+    composer,
+    load_tokens,
+    make_sender,
+    read_content,
+    rendered,
+)
 from tests.fakes.village import Village
 
 SETTINGS = """
@@ -198,6 +205,38 @@ def test_the_sender_measures_by_the_mode_of_the_workspace(
 def starter(sqlite_village: Village, tmp_path: Path) -> Press:
     lay_out(tmp_path)
     return Press(sqlite_village, tmp_path, "consent")
+
+
+def test_mails_of_two_who_did_not_agree_differ_in_the_links_of_their_acts_alone(
+    starter: Press,
+) -> None:
+    village = starter.village
+    library = read_content(starter.settings)
+    source = library.find("30-tage-lernen/24-volkshochschule", "de")
+    (text,) = compile_sources(starter.settings, library, [source])
+    assert text.compiled is not None
+    message = village.publish("x/1", **{**text.compiled, "locale": "de"})
+    village.number_links(message, *(url for url, _ in text.links))
+    parts = {}
+    for agrees in (False, True):
+        two = []
+        for name in "ab":
+            person = village.learner(f"{name}{agrees}@schule.example", tracking=agrees)
+            two.append(village.delivery(person, slug="x/1"))
+        village.start()
+        parts[agrees] = [starter.parts(one) for one in two]
+    own = re.compile(rf"{BASE}/(\w+)/[\w.~-]+(?:/\d+)?")
+    first, second = (" ".join(part) for part in parts[False])
+    assert [own.sub("", part) for part in (first, second)] == [own.sub("", first)] * 2
+    pairs = zip(own.finditer(first), own.finditer(second), strict=True)
+    differing = {one[1] for one, other in pairs if one[0] != other[0]}
+    assert {"unsubscribe", "preferences", "view"} <= differing
+    assert not differing & {"c", "o"}
+    assert "/c/" in first
+    assert "/o/" not in first
+    mine, theirs = (set(re.findall(r"/[co]/[\w.~-]+", " ".join(part))) for part in parts[True])
+    assert mine
+    assert not mine & theirs
 
 
 def test_measured_mails_of_the_starter_stay_small_and_their_lines_short(starter: Press) -> None:

@@ -11,7 +11,17 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Select, case, delete, func, literal, select, union_all
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    ScalarSelect,
+    Select,
+    delete,
+    func,
+    literal,
+    select,
+    union_all,
+)
 
 from l3mail.database import upsert
 from l3mail.errors import SegmentError, did_you_mean, quoted
@@ -27,7 +37,19 @@ from l3mail.models import (
     SUBSCRIBER,
     TRIGGER,
 )
-from l3mail.segments import Attribute, Expression, Question, Vocabulary, mentions, parse
+from l3mail.planning import IS_MEMBER, MEMBER, bindings, mailable, member
+from l3mail.segments import (
+    Attribute,
+    Explaining,
+    Expression,
+    Grouping,
+    Part,
+    Question,
+    Vocabulary,
+    grouping,
+    mentions,
+    parse,
+)
 from l3mail.segments import compile as compile_question
 
 Questions = Callable[[Connection, str, datetime], Question]
@@ -88,6 +110,14 @@ class Terms:
         """The question of an expression as it stands at `now`."""
         return compile_question(expression, now, self.zone, self.tracking_mode, self.locale)
 
+    def explaining(self, expression: Expression, now: datetime) -> Explaining:
+        """The same expression, to be told part by part of one person."""
+        return Explaining(expression, now, self.zone, self.tracking_mode, self.locale)
+
+    def grouping(self, text: str, vocabulary: Vocabulary, now: datetime) -> Grouping:
+        """What tells people apart by the attribute that a text names; raises `SegmentError`."""
+        return grouping(text, vocabulary, now, self.zone, self.locale)
+
     def question(self, connection: Connection, text: str, now: datetime) -> Question:
         """The question of a saved segment's name, or of a text; raises `SegmentError`."""
         return self.compiled(read(text, self.vocabulary(connection)), now)
@@ -111,13 +141,19 @@ class Count:
     unknown: int
 
 
+def is_name(text: str) -> bool:
+    """Whether a text can only be the name of a saved segment."""
+    name = text.strip()
+    return bool(_NAME.fullmatch(name)) and name not in _SOLE_WORDS
+
+
 def read(text: str, vocabulary: Vocabulary) -> Expression:
     """Understand a saved segment's name, or else a text; raises `SegmentError`."""
     saved = vocabulary.segments or {}
     name = text.strip()
     if name in saved:
         return parse(f'segment("{name}")', vocabulary)
-    if _NAME.fullmatch(name) and name not in _SOLE_WORDS:
+    if is_name(name):
         raise _unknown(name, saved)
     return parse(text, vocabulary)
 
@@ -156,13 +192,77 @@ def save(connection: Connection, name: str, text: str, terms: Terms, now: dateti
 
 def count(connection: Connection, question: Question) -> Count:
     """Count whom a question selects, mailable or not, and of whom it can't be told."""
-    row = connection.execute(
-        select(
-            func.coalesce(func.sum(case((question.yes, 1), else_=0)), 0).label("people"),
-            func.coalesce(func.sum(case((question.unknown, 1), else_=0)), 0).label("unknown"),
-        ).select_from(SUBSCRIBER)
-    ).one()
+    row = connection.execute(counting(question)).one()
     return Count(int(row.people), int(row.unknown))
+
+
+def counting(question: Question) -> Select[int, int]:
+    """The statement of a count: `people` and `unknown`."""
+
+    def people(condition: ColumnElement[bool]) -> ScalarSelect[int]:
+        # Asked in a WHERE, a database may look for all of them at once.
+        return select(func.count()).select_from(SUBSCRIBER).where(condition).scalar_subquery()
+
+    return select(people(question.yes).label("people"), people(question.unknown).label("unknown"))
+
+
+def selecting(question: Question) -> Select[Any]:
+    """The statement of whom a question selects: `id` and `address`, in the order of joining."""
+    people = select(SUBSCRIBER.c.id, SUBSCRIBER.c.address)
+    return people.where(question.yes).order_by(SUBSCRIBER.c.id)
+
+
+def count_by(connection: Connection, question: Question, by: Grouping) -> list[tuple[Any, int]]:
+    """How many of those selected have which value, the most frequent first; None is missing."""
+    # In a part of its own: what binds values can't be named again to be grouped by.
+    people = select(by.column.label("value")).where(question.yes).subquery("people")
+    number = func.count()
+    rows = connection.execute(
+        select(people.c.value, number.label("n"))
+        .group_by(people.c.value)
+        .order_by(number.desc(), people.c.value.is_(None), people.c.value)
+    )
+    return [(by.shown(row.value), row.n) for row in rows]
+
+
+def count_by_stream(connection: Connection, question: Question) -> list[tuple[Any, int]]:
+    """How many of those selected are confirmed for which stream, the most frequent first.
+
+    Who is confirmed for two is counted in both, who for none in neither.
+    """
+    number = func.count()
+    rows = connection.execute(
+        select(STREAM.c.slug, number.label("n"))
+        .select_from(MEMBER)
+        .join(SUBSCRIBER, SUBSCRIBER.c.id == MEMBER.c.subscriber_id)
+        .join(STREAM, STREAM.c.id == MEMBER.c.stream_id)
+        .where(IS_MEMBER, question.yes)
+        .group_by(STREAM.c.slug)
+        .order_by(number.desc(), STREAM.c.slug)
+    )
+    return [(row.slug, row.n) for row in rows]
+
+
+def reachable(connection: Connection, question: Question, now: datetime) -> dict[str, int]:
+    """How many of those selected may be mailed now, by stream, as planning asks it."""
+    rows = connection.execute(
+        select(STREAM.c.slug, func.count().label("n"))
+        .select_from(MEMBER)
+        .join(SUBSCRIBER, SUBSCRIBER.c.id == MEMBER.c.subscriber_id)
+        .join(STREAM, STREAM.c.id == MEMBER.c.stream_id)
+        .where(IS_MEMBER, question.yes, mailable(member()))
+        .group_by(STREAM.c.slug)
+        .order_by(STREAM.c.slug),
+        bindings(now, (), ""),
+    )
+    return {row.slug: row.n for row in rows}
+
+
+def explain(connection: Connection, explaining: Explaining, subscriber_id: int) -> Part | None:
+    """Each part of a question with its answer for one person; None for nobody we know."""
+    asked = explaining.statement().where(SUBSCRIBER.c.id == subscriber_id)
+    row = connection.execute(asked).first()
+    return None if row is None else explaining.read(dict(row._mapping))
 
 
 def listing(connection: Connection, search: str | None = None) -> list[Saved]:

@@ -134,6 +134,7 @@ def listing(connection: Connection, course: str, limit: int) -> list[Listed]:
             COURSE.c.slug == course,
             ENROLLMENT.c.completed_at.is_not(None),
             SUBSCRIBER.c.erased_at.is_(None),
+            SUBSCRIBER.c.restricted_at.is_(None),
         )
         .order_by(ENROLLMENT.c.completed_at.desc(), ENROLLMENT.c.id.desc())
         .limit(limit)

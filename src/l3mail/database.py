@@ -94,6 +94,26 @@ class Database:
         """`read` for coroutines."""
         return await asyncio.wrap_future(self._read(verb))
 
+    def truncate_log(self) -> bool:
+        """Write SQLite's log into its file and empty it, after the writes begun before.
+
+        What was erased still stands in the log until then. False where somebody was reading: try
+        again later. PostgreSQL sees to its own.
+        """
+        return self._writing.submit(self._truncate_log).result()
+
+    def _truncate_log(self) -> bool:
+        if not self.is_sqlite:
+            return True
+        with _told(self.engine), self.engine.connect() as connection:
+            driver = connection.connection.dbapi_connection
+            assert driver is not None
+            cursor = driver.cursor()
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            told = cursor.fetchone()
+            cursor.close()
+        return told is not None and not told[0]
+
     @contextmanager
     def migrating(self) -> Iterator[Connection]:
         """A transaction in which tables may be made anew: SQLite's foreign keys wait for its end.

@@ -85,6 +85,10 @@ class EntryError(L3mailError):
     """A value that was given for a person is none we can keep."""
 
 
+class SourceError(L3mailError):
+    """A place people sign up from can't be called or kept so."""
+
+
 class SpreadsheetError(L3mailError):
     """A file of people can't be read as a table, or not as one of people."""
 

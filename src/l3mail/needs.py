@@ -38,6 +38,7 @@ class Cause(StrEnum):
     WAITING = "waiting"
     UNCERTAIN = "uncertain"
     PAUSED = "paused"
+    RELEASE = "release"
     STUCK = "stuck"
     APPROVAL = "approval"
     UNASKED = "unasked"
@@ -112,6 +113,11 @@ def look(
     if sending and (why := of_sending(connection, now, sending)):
         # Why they wait is known, then.
         found = [need for need in found if need.cause is not Cause.WAITING] + why
+    found += [
+        _of_release(one)
+        for one in newsletters.unreleased(connection, now)
+        if one.scheduled_at > now  # those that are due are pressing
+    ]
     found += _of_triggers(connection, now, agenda)
     found += _broken(connection, now, broken)
     rows = outbox.needs(connection, now - FAILURES_OF)
@@ -128,6 +134,7 @@ _GLANCE = select(
     outbox.WAITING_SINCE.label("waiting_since"),
     outbox.DOUBTED.label("doubted"),
     newsletters.ANY_PAUSED.label("paused"),
+    newsletters.ANY_UNRELEASED.label("unreleased"),
     courses.ANYBODY_OVERDUE.label("overdue"),
     rounds.ANY_UNPUBLISHED.label("unpublished"),
 )
@@ -154,6 +161,11 @@ def pressing(connection: Connection, now: datetime, agenda: Agenda | None) -> li
         Need(Cause.PAUSED, one.slug, one.waiting, one.paused_at, one.paused_reason or "")
         for one in (newsletters.campaigns(connection, paused=True) if seen.paused else ())
     ]
+    found += [
+        _of_release(one)
+        for one in (newsletters.unreleased(connection, now) if seen.unreleased else ())
+        if one.scheduled_at <= now
+    ]
     if agenda is not None:
         found += [
             Need(Cause.STUCK, lost.course, lost.people, lost.since)
@@ -166,6 +178,11 @@ def pressing(connection: Connection, now: datetime, agenda: Agenda | None) -> li
         for due in (rounds.unpublished(connection, now + AHEAD) if seen.unpublished else ())
     ]
     return found
+
+
+def _of_release(one: newsletters.Unreleased) -> Need:
+    people = one.expected or 0
+    return Need(Cause.RELEASE, one.slug, people, one.lapses_at, one.scheduled_by)
 
 
 def _broken(connection: Connection, now: datetime, broken: Mapping[str, str]) -> list[Need]:
@@ -209,6 +226,8 @@ _WORDS: Mapping[str, Mapping[Cause, str]] = {
         " `l3mail outbox resolve --message SLUG` settles those of one message",
         Cause.PAUSED: "{subject} is paused ({because}), {n} wait:"
         " `l3mail newsletters resume` lets it go on",
+        Cause.RELEASE: "{subject} waits for a second person's yes until {at}, {people} (scheduled"
+        " by {because}): `l3mail newsletters release {subject}`",
         Cause.STUCK: "{n} learners of {subject} find no open day since {at}: look at `closed` and"
         " `skip_holidays` of its course.yaml, then `l3mail content publish`",
         Cause.APPROVAL: "{subject} waits for approval until {at}, {people}:"
@@ -239,6 +258,8 @@ _WORDS: Mapping[str, Mapping[Cause, str]] = {
         " `l3mail outbox resolve --message SLUG` klärt alle einer Ausgabe oder Lektion auf einmal",
         Cause.PAUSED: "{subject} ruht ({because}), {n} warten:"
         " `l3mail newsletters resume` setzt fort",
+        Cause.RELEASE: "{subject} wartet bis {at} auf die Freigabe durch eine zweite Person,"
+        " {people} (eingeplant von {because}): `l3mail newsletters release {subject}`",
         Cause.STUCK: "{n} Lernende im Kurs {subject} finden seit {at} keinen offenen Tag: bitte"
         " `closed` und `skip_holidays` in course.yaml ansehen, dann `l3mail content publish`",
         Cause.APPROVAL: "{subject} wartet bis {at} auf Freigabe, {people}:"
@@ -284,6 +305,7 @@ _NAMES: Mapping[str, Mapping[Cause, str]] = {
         Cause.WAITING: "Mails wait",
         Cause.UNCERTAIN: "Uncertain mails",
         Cause.PAUSED: "{subject} is paused",
+        Cause.RELEASE: "{subject} waits for a second person",
         Cause.STUCK: "No open day in {subject}",
         Cause.APPROVAL: "{subject} waits for approval",
         Cause.UNASKED: "{subject} goes out to nobody",
@@ -302,6 +324,7 @@ _NAMES: Mapping[str, Mapping[Cause, str]] = {
         Cause.WAITING: "E-Mails warten",
         Cause.UNCERTAIN: "Ungewisse E-Mails",
         Cause.PAUSED: "{subject} ruht",
+        Cause.RELEASE: "{subject} wartet auf eine zweite Person",
         Cause.STUCK: "Kein offener Tag im Kurs {subject}",
         Cause.APPROVAL: "{subject} wartet auf Freigabe",
         Cause.UNASKED: "{subject} geht an niemanden",

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, select
 
-from l3mail import courses, events, newsletters, outbox, subscribers, triggers
+from l3mail import courses, events, newsletters, outbox, retention, subscribers, triggers
 from l3mail.audiences import Questions
 from l3mail.clocks import Clock
 from l3mail.database import Database
@@ -31,13 +31,19 @@ BATCH = 5_000
 class Agenda:
     """What planning needs to know of a workspace; the moment comes with each round.
 
-    `planners` are what parts above this one plan by themselves, in their order, after the rest.
+    An audience that grew to more than `growth` times what was shown pauses its campaign; 0 is
+    never. `planners` are what parts above this one plan by themselves, in their order, after the
+    rest. Without what is `kept` for how long nothing grows too old. One that only `tidies` plans
+    nothing and has its chores alone.
     """
 
     rules: Rules
     questions: Questions
     batch: int = BATCH
+    growth: float = 0
     planners: "tuple[Planner, ...]" = ()
+    kept: retention.Terms | None = None
+    tidies: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +53,11 @@ class Round:
     `settled` openings and clicks got their verdict, `planned` deliveries were made, `woken`
     enrollments ended their pause, `led_on` ones were given their next lesson, `moved` ones put
     off to a later slot, `withdrawn` deliveries ended with their campaign, `lapsed` ones with a
-    batch nobody approved, `purged` sign-ups and proofs of the erased ran out. `stuck` cohorts found
-    no open day, `paused` campaigns and `unasked` triggers could not ask their segment: all three
-    need a person.
+    batch, or campaigns, nobody approved, `let_on` ones were spared somebody until now and
+    `outlived` ones too long, `purged` sign-ups, wishes for another address, proofs of the erased
+    and people who left long ago ran out, `aged` mails and events were too old. `stuck` cohorts
+    found no open day, `paused` campaigns could not ask their segment or grew beyond what was
+    shown, `unasked` triggers could not ask theirs: all three need a person.
     """
 
     settled: int = 0
@@ -59,7 +67,10 @@ class Round:
     moved: int = 0
     withdrawn: int = 0
     lapsed: int = 0
+    let_on: int = 0
+    outlived: int = 0
     purged: int = 0
+    aged: int = 0
     stuck: int = 0
     paused: int = 0
     unasked: int = 0
@@ -107,6 +118,11 @@ def _settle(connection: Connection, now: datetime, agenda: Agenda) -> Round:
     return Round(settled=settled, more=settled >= agenda.batch)
 
 
+def _let_on(connection: Connection, now: datetime, agenda: Agenda) -> Round:
+    queued, lapsed = outbox.go_on(connection, now, agenda.batch)
+    return Round(let_on=queued, outlived=lapsed, more=max(queued, lapsed) >= agenda.batch)
+
+
 def _ask_again(connection: Connection, now: datetime, agenda: Agenda) -> Round:
     planned = subscribers.plan_confirmations(connection, agenda.rules, now, agenda.batch)
     return Round(planned=planned, more=planned >= agenda.batch)
@@ -134,9 +150,14 @@ def _plan_campaigns(connection: Connection, now: datetime, agenda: Agenda) -> Ro
         question=agenda.questions,
         fallback_locale=agenda.rules.fallback_locale,
         limit=agenda.batch,
+        growth=agenda.growth,
     )
     return Round(
-        planned=done.deliveries, withdrawn=done.withdrawn, paused=done.paused, more=done.more
+        planned=done.deliveries,
+        withdrawn=done.withdrawn,
+        lapsed=done.lapsed,
+        paused=done.paused,
+        more=done.more,
     )
 
 
@@ -153,15 +174,38 @@ def trigger_terms(now: datetime, agenda: Agenda) -> triggers.Terms:
 
 def _purge(connection: Connection, now: datetime, agenda: Agenda) -> Round:
     purged = subscribers.purge(connection, now, agenda.batch)
-    return Round(purged=purged, more=purged >= agenda.batch)
+    moves = subscribers.end_moves(connection, now, agenda.batch)
+    return Round(purged=purged + moves, more=max(purged, moves) >= agenda.batch)
 
 
 def _expire_proofs(connection: Connection, now: datetime, agenda: Agenda) -> Round:
     return Round(purged=subscribers.expire_proofs(connection, agenda.rules, now))
 
 
+def _age_out(connection: Connection, now: datetime, agenda: Agenda) -> Round:
+    if agenda.kept is None:
+        return Round()
+    done = retention.age_out(connection, now, agenda.kept)
+    return Round(aged=done.gone, more=done.more)
+
+
+def _erase_departed(connection: Connection, now: datetime, agenda: Agenda) -> Round:
+    if agenda.kept is None:
+        return Round()
+    name, zone = "departed", agenda.kept.zone
+    reached = retention.turn(connection, name, now, zone)
+    if reached is None:
+        return Round()
+    gone, reached = subscribers.erase_departed(
+        connection, agenda.rules, now, after=reached, limit=retention.PIECE
+    )
+    retention.note_turn(connection, name, reached, now, zone)
+    return Round(purged=gone, more=reached is not None)
+
+
 STEPS: tuple[Step, ...] = (
     _settle,
+    _let_on,
     _ask_again,
     _wake,
     _lead_on,
@@ -171,10 +215,11 @@ STEPS: tuple[Step, ...] = (
 )
 """In this order: what segments and triggers ask of clicks is settled before they ask, and those who
 are led on, or woken, are planned for where they are due."""
-CHORES: tuple[Step, ...] = (_purge, _expire_proofs)
+CHORES: tuple[Step, ...] = (_purge, _expire_proofs, _age_out, _erase_departed)
 """What once an hour is enough for."""
 SIGNS: Mapping[Step, Sign] = {
     _settle: events.ANY_RAW,
+    _let_on: outbox.ANY_TO_GO_ON,
     _ask_again: subscribers.ANYBODY_UNASKED,
     _wake: courses.ANYBODY_TO_WAKE,
     _lead_on: courses.ANYBODY_UNDER_WAY,
@@ -208,6 +253,8 @@ def due(connection: Connection, now: datetime, agenda: Agenda) -> Round:
 
 
 def _all_of(agenda: Agenda) -> tuple[Step, ...]:
+    if agenda.tidies:
+        return ()
     openings = [planner.opening for planner in agenda.planners if planner.opening]
     return (*openings, *STEPS, *(planner.step for planner in agenda.planners))
 
@@ -298,8 +345,10 @@ _MOMENTS: tuple[Select[Any], ...] = tuple(
             CAMPAIGN.c.paused_at.is_(None),
             CAMPAIGN.c.cancelled_at.is_(None),
         ),
+        (CAMPAIGN.c.lapses_at, newsletters.IS_UNRELEASED),
         (DELIVERY.c.next_attempt_at, DELIVERY.c.state == "deferred"),
         (DELIVERY.c.next_attempt_at, DELIVERY.c.state == "uncertain"),
+        (DELIVERY.c.next_attempt_at, DELIVERY.c.state == "held"),
     )
 )
 
@@ -307,8 +356,8 @@ _MOMENTS: tuple[Select[Any], ...] = tuple(
 def next_moment(connection: Connection, now: datetime, agenda: Agenda) -> datetime | None:
     """The first moment after `now` at which something will be due to plan or to send, if any.
 
-    A lesson, the end of a pause, a campaign, a trigger, another attempt, a click to be judged, or
-    what a planner knows of. What is due already is not it.
+    A lesson, the end of a pause, a campaign, a trigger, another attempt, the end of quiet hours, a
+    click to be judged, or what a planner knows of. What is due already is not it.
     """
     found = [connection.execute(query, {"now": now}).scalar_one() for query in _MOMENTS]
     found.append(events.next_settlement(connection, now))

@@ -56,9 +56,24 @@ from l3mail.models import (
     WORDING,
     WORKSPACE,
 )
+from l3mail.newsletters import AWAITING_RELEASE, IS_UNRELEASED
 from l3mail.outbox import AWAITING_APPROVAL
 from l3mail.outbox.details import TEXT
-from l3mail.planning import NOW, Candidate, bindings, mailable, stopped
+from l3mail.planning import (
+    NO_RESTRAINT,
+    NOW,
+    Candidate,
+    Restraint,
+    another,
+    bindings,
+    is_bulk,
+    is_over_cap,
+    is_restrained,
+    mailable,
+    stopped,
+    until_cap_is_free,
+    until_quiet_ends,
+)
 from l3mail.rounds import Agenda
 
 CHUNK = 5_000
@@ -94,7 +109,8 @@ class Terms:
     """What a simulation supposes of the house.
 
     `since` None means whatever goes out from now on, also what is overdue; else nothing due
-    before it is told. `until` is included. `staff` are the addresses reports may go to.
+    before it is told. `until` is included. `staff` are the addresses reports may go to, and
+    `restraint` is what people are spared.
     """
 
     now: datetime
@@ -102,6 +118,7 @@ class Terms:
     since: datetime | None = None
     staff: frozenset[str] = frozenset()
     fallback_locale: str = "de"
+    restraint: Restraint = NO_RESTRAINT
 
     @property
     def begin(self) -> datetime:
@@ -189,6 +206,8 @@ def simulate(
     """
     with copied(connection) as memory:
         memory.execute(update(DELIVERY).where(or_(_UNENDED, _AGAIN), _NOT_HELD).values(_REQUEUED))
+        memory.execute(update(DELIVERY).where(is_restrained()).values(_SPARED))
+        memory.execute(update(CAMPAIGN).where(IS_UNRELEASED).values(_AS_IF_RELEASED))
         now: datetime | None = terms.begin
         while now is not None and now <= terms.until:
             tell(now)
@@ -202,13 +221,14 @@ _ENDED_SINCE = DELIVERY.c.ended_at > NOW
 _SIMULATED = "simulated"
 _UNPUBLISHED = "nothing is published under this slug"
 _NOT_HELD = DELIVERY.c.state != "held"
+_AS_IF_RELEASED = {"released_at": CAMPAIGN.c.scheduled_at, "released_by": _SIMULATED}
 _REQUEUED = {"state": "queued", "next_attempt_at": None, "lease_owner": None}
 # Halts are taken as lifted; a campaign somebody paused stays where it is.
 _QUEUED = and_(DELIVERY.c.state == "queued", ~stopped())
 # Where the clock starts in the past, what waits in the outbox today is still not sent before its
 # time.
 _HANDED_OVER_AT = case((DELIVERY.c.due_at > NOW, DELIVERY.c.due_at), else_=NOW)
-_HANDED_OVER = (
+_SET_ASIDE = (
     update(DELIVERY)
     .where(_QUEUED, DELIVERY.c.lapses_at <= NOW)
     .values(state="lapsed", ended_at=NOW),
@@ -216,6 +236,8 @@ _HANDED_OVER = (
     .where(_QUEUED, ~mailable(Candidate.delivery()))
     .values(state="cancelled", ended_at=NOW),
     update(DELIVERY).where(_QUEUED, TEXT.is_(None)).values(state="held", reason=_UNPUBLISHED),
+)
+_HANDED_OVER = (
     update(DELIVERY)
     .where(_QUEUED)
     .values(
@@ -224,19 +246,32 @@ _HANDED_OVER = (
         first_started_at=func.coalesce(DELIVERY.c.first_started_at, _HANDED_OVER_AT),
         started_at=_HANDED_OVER_AT,
         ended_at=_HANDED_OVER_AT,
-    ),
+    )
 )
+_OTHER_IS_QUEUED = another().c.state == "queued"
+# What was spared somebody is told of when it goes out, not when it was due.
+_SPARED = {"reply_stage": "held"}
+_SPARING = {
+    "quiet": (update(DELIVERY).where(_QUEUED, is_bulk()).values(until_quiet_ends() | _SPARED),),
+    "cap": (
+        _HANDED_OVER.where(~is_over_cap(_OTHER_IS_QUEUED)),
+        # Those that had to stand back for one that stays may go now: looked at again.
+        update(DELIVERY).where(_QUEUED, is_over_cap()).values(until_cap_is_free() | _SPARED),
+    ),
+}
 """What a sender and a relay without faults make of the queue, as `outbox.begin` would judge it."""
 
 
 def _live_through(memory: Connection, now: datetime, terms: Terms, agenda: Agenda) -> None:
     """All that happens at one moment: plan, hand over, lead on, until nothing is left to do."""
-    values = bindings(now, terms.staff, terms.fallback_locale)
+    values = bindings(now, terms.staff, terms.fallback_locale) | terms.restraint.bindings(now)
+    hushed = terms.restraint.quiet_until(now) is not None
+    sparing = _SPARING["quiet"] if hushed else _SPARING["cap"] if terms.restraint.cap else ()
     while True:
         more = rounds.due(memory, now, agenda).more
         waiting = memory.execute(select(DELIVERY.c.id).where(_QUEUED).limit(1)).first()
         if waiting is not None:
-            for statement in _HANDED_OVER:
+            for statement in (*_SET_ASIDE, *sparing, _HANDED_OVER):
                 memory.execute(statement, values)
         elif not more:
             return
@@ -251,18 +286,28 @@ def _told(memory: Connection, terms: Terms) -> list[Forecast]:
         DELIVERY.c.approval_id.is_not(None),
         or_(DELIVERY.c.state == "held", (DELIVERY.c.state == "lapsed") & _ENDED_SINCE),
     )
-    status = case((planned, "planned"), else_="held")
-    reason = case((unpublished, _UNPUBLISHED), (unapproved, AWAITING_APPROVAL), else_=None)
+    unreleased = DELIVERY.c.campaign_id.in_(
+        select(CAMPAIGN.c.id).where(CAMPAIGN.c.released_by == _SIMULATED)
+    )
+    status = case((unreleased, "held"), (planned, "planned"), else_="held")
+    reason = case(
+        (unpublished, _UNPUBLISHED),
+        (unapproved, AWAITING_APPROVAL),
+        (unreleased, AWAITING_RELEASE),
+        else_=None,
+    )
+    was_spared = and_(planned, DELIVERY.c.reply_stage == _SPARED["reply_stage"])
+    due_at = case((was_spared, DELIVERY.c.started_at), else_=DELIVERY.c.due_at)
     query = (
-        select(DELIVERY.c.due_at, email, DELIVERY.c.slug, DELIVERY.c.kind, status, reason)
+        select(due_at, email, DELIVERY.c.slug, DELIVERY.c.kind, status, reason)
         .select_from(DELIVERY.outerjoin(SUBSCRIBER, SUBSCRIBER.c.id == DELIVERY.c.subscriber_id))
         .where(
             or_(planned, unpublished, unapproved),
-            DELIVERY.c.due_at <= terms.until,
+            due_at <= terms.until,
         )
     )
     if terms.since is not None:
-        query = query.where(DELIVERY.c.due_at >= terms.since)
+        query = query.where(due_at >= terms.since)
     rows = memory.execute(query, {"now": terms.now})
     return sorted(Forecast(*row) for row in rows)
 

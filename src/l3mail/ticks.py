@@ -41,11 +41,12 @@ class Ticker:
         wake: Callable[[], None] = lambda: None,
         before: Callable[[], Awaitable[object]] | None = None,
         after: Callable[[], object] = lambda: None,
+        tidy: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
         """Nothing is planned before `run`; `wake` is called when there is something to send.
 
         `before` is awaited at the beginning of each tick, `after` called at the end of each whole
-        one.
+        one, and `tidy` awaited once the chores of an hour are done.
         """
         self.last_tick_at: datetime | None = None
         self.fault = ""
@@ -57,6 +58,7 @@ class Ticker:
         self._wake = wake
         self._before = before
         self._after = after
+        self._tidy = tidy
         self._alive_at = clock.monotonic()
         self._chores_at = clock.monotonic()
         self._pulse_at = clock.monotonic()
@@ -144,7 +146,7 @@ class Ticker:
                     fault = fault or one
                 stretch = stretch.rest
                 done += part
-                if part.planned:
+                if part.planned or part.let_on:
                     self._wake()
                 # Pages and dialogues go on in between, also where a write took no time.
                 await asyncio.sleep(0)
@@ -155,6 +157,8 @@ class Ticker:
             total = total.then(done)
             if not done.more:
                 if chores:
+                    if self._tidy is not None:
+                        await self._tidy()
                     self._chores_at = self._clock.monotonic() + CHORES_EVERY.total_seconds()
                 break
         return total
@@ -168,12 +172,15 @@ class Ticker:
             "put off": done.moved,
             "withdrawn": done.withdrawn,
             "lapsed unapproved": done.lapsed,
+            "held no longer": done.let_on,
+            "lapsed while held": done.outlived,
             "sign-ups purged": done.purged,
+            "too old and gone": done.aged,
         }
         if any(counts.values()):
             log.info("tick: %s", ", ".join(f"{n} {word}" for word, n in counts.items() if n))
         if done.paused:
-            log.error("%d campaigns are paused: their segment can't be asked", done.paused)
+            log.error("%d campaigns are paused: `l3mail status` says why", done.paused)
         if done.stuck and done.stuck != self._stuck:
             log.error("%d cohorts of learners find no open day in their course", done.stuck)
         if done.unasked and done.unasked != self._unasked:

@@ -19,6 +19,8 @@ from l3mail.errors import TokenError
 LONGEST_TOKEN = 200
 """Characters; what is longer is refused unread."""
 
+LARGEST_NUMBER = 2**63 - 1
+
 
 class Purpose(StrEnum):
     """What a token is for; one made for one purpose is broken for every other."""
@@ -33,6 +35,8 @@ class Purpose(StrEnum):
     FORM = "form"
     METRICS = "metrics"
     APPROVE = "approve"
+    ADDRESS = "address"
+    RELEASE = "release"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,9 @@ class Tokens:
             signature = text.rpartition(".")[2]
             # Base64's last letter has bits to spare; one token is to have one spelling.
             if base64_encode(base64_decode(signature)).decode("ascii") != signature:
+                raise TokenError("broken")
+            # Nor is there a row of a number that no database can hold.
+            if any(abs(number) > LARGEST_NUMBER for number in numbers):
                 raise TokenError("broken")
         except (BadSignature, ValueError) as fault:
             raise TokenError("broken") from fault

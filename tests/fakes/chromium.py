@@ -55,6 +55,13 @@ def faults(page: Any, only: Any = WCAG) -> list[str]:
     return [f"{fault['id']}: {fault['nodes'][0]['html']}" for fault in found] + ["wide"] * wide
 
 
+def faults_by_night(page: Any, only: Any = WCAG) -> list[str]:
+    """The same once, on the narrowest window: for other words on what is looked at by day too."""
+    page.set_viewport_size(NARROW)
+    page.emulate_media(color_scheme="dark")
+    return faults(page, only)
+
+
 def faults_by_day_and_night(page: Any, only: Any = WCAG) -> list[str]:
     """The same on a phone and on a desk, in the light and in the dark design."""
     page.set_viewport_size(NARROW)

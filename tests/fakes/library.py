@@ -89,9 +89,10 @@ def png(width: int, height: int) -> bytes:
 def values(person: Mapping[str, Any] | None = None, **others: Any) -> dict[str, Any]:
     """What a mail is filled with: each link of ours is its own name."""
     names = (
-        "unsubscribe preferences view confirm refuse interest quiz feedback done course certificate"
+        "unsubscribe preferences view confirm refuse address interest quiz feedback done course"
+        " certificate"
         " together"
-        " privacy home archive"
+        " privacy home archive recommend"
     ).split()
     return {
         **placeholders(person or {}),

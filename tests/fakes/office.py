@@ -7,11 +7,13 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,8 @@ from l3mail import migrations, publishing
 from l3mail.addresses import address_key, parse_address
 from l3mail.database import opened
 from l3mail.models import DELIVERY, STREAM, SUBSCRIBER, SUBSCRIPTION
-from l3mail.settings import FILE, Settings, load_pepper, load_settings, make_state
+from l3mail.settings import DATABASE_FILE, FILE, Settings, load_pepper, load_settings, make_state
+from tests.fakes import warm
 from tests.fakes.sink import running_sink
 from tests.fakes.village import TEXT
 
@@ -41,6 +44,15 @@ lesson = "hold"
 _LOOK_AGAIN_SECONDS = 0.002
 
 
+@cache
+def _empty_database() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / DATABASE_FILE
+        with opened(f"sqlite:///{file}") as database:
+            migrations.upgrade(database, THEN)
+        return file.read_bytes()
+
+
 @dataclass
 class Office:
     """One workspace; `settings_text` is its whole l3mail.toml."""
@@ -52,6 +64,12 @@ class Office:
     def __post_init__(self) -> None:
         (self.folder / FILE).write_text(self.settings_text, encoding="utf-8")
         make_state(self.settings.state_dir)
+        file = self.settings.state_dir / DATABASE_FILE
+        if self.database_url is None and not file.exists():
+            # The schema is made once and copied for each office.
+            file.write_bytes(_empty_database())
+            file.chmod(0o600)
+            return
         with opened(self.settings.database_url) as database:
             migrations.upgrade(database, THEN)
 
@@ -135,21 +153,15 @@ class Office:
                 )
             )
 
+    def arguments(self, *arguments: str) -> list[str]:
+        return ["--workspace", str(self.folder), *arguments]
+
     def command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "l3mail", "--workspace", str(self.folder), *arguments]
+        return [sys.executable, "-m", "l3mail", *self.arguments(*arguments)]
 
     def run(self, *arguments: str, seconds: float = 120) -> "subprocess.CompletedProcess[str]":
         """Run a command to its end, which has to come within so many seconds."""
-        return subprocess.run(
-            self.command(*arguments),
-            cwd=ROOT,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=seconds,
-            stdin=subprocess.DEVNULL,
-        )
+        return warm.run(self.arguments(*arguments), self.environment, seconds)
 
     def start(self, *arguments: str) -> "subprocess.Popen[bytes]":
         """Start a command and leave it running; end it with `end`. It writes to `log`."""

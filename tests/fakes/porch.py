@@ -106,14 +106,19 @@ def declare_streams(village: Village) -> None:
 
 @contextmanager
 def open_porch(
-    village: Village, folder: Path, more: str = "", base_url: str = BASE_URL, **values: Any
+    village: Village,
+    folder: Path,
+    more: str = "",
+    base_url: str = BASE_URL,
+    tokens: Tokens = TOKENS,
+    **values: Any,
 ) -> Iterator[Porch]:
     """The door of a village, with the newsletter and a course to join."""
     settings = open_settings(folder, more, base_url)
     declare_streams(village)
     rules = Rules(pepper=PEPPER, zone=settings.zone, fallback_locale=settings.workspace.locale)
     book = Guestbook(village.database, mode=settings.tracking.mode, zone=settings.zone)
-    app = create_app(settings, village.database, TOKENS, village.clock, rules, book=book, **values)
+    app = create_app(settings, village.database, tokens, village.clock, rules, book=book, **values)
     # Outside of its lifespan: what waits in the book is written when a test says so.
     client = TestClient(app, base_url=BASE_URL, follow_redirects=False)
     yield Porch(village, client, settings, book)

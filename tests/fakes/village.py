@@ -27,6 +27,7 @@ from l3mail.models import (
     WORKSPACE,
 )
 from l3mail.outbox import Attempt, Claim, Gate, Outcome, Started, Uncertainty
+from l3mail.planning import NO_RESTRAINT, Restraint
 from l3mail.settings import Uncertain
 from tests.fakes.postgres import drop_database, fresh_database, postgres_url
 
@@ -50,6 +51,7 @@ class Village:
     staff: frozenset[str] = frozenset({"amt@stadt.example"})
     locale: str = "de"
     measures: bool = False
+    restraint: Restraint = NO_RESTRAINT
 
     @property
     def now(self) -> datetime:
@@ -269,8 +271,12 @@ class Village:
         return self.do(outbox.claim_retries, owner or self.owner, self.now, limit=limit)
 
     def begin(self, claims: Sequence[Claim], owner: str | None = None) -> list[Started]:
-        gate = Gate(owner or self.owner, self.now, self.staff, self.locale, self.measures)
-        return self.database.write(lambda connection: outbox.begin(connection, claims, gate))
+        return self.do(outbox.begin, claims, self.gate(owner))
+
+    def gate(self, owner: str | None = None) -> Gate:
+        return Gate(
+            owner or self.owner, self.now, self.staff, self.locale, self.measures, self.restraint
+        )
 
     def start(self, *, lane: int = 1) -> list[Started]:
         """Claim and begin what is in a lane."""

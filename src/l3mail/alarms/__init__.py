@@ -1,25 +1,19 @@
 """Alarms: mails to the person on duty when something begins, lasts or is over.
 
 `duty` tells of what needs a person, `clears` of lesson slots and campaigns that are through,
-`approvals` asks for a yes. All of it is planned from rows and leaves rows; nothing is remembered
-anywhere else.
+`approvals` and `releases` ask for a yes, as `questions` says it. All of it is planned from rows and
+leaves rows; nothing is remembered anywhere else.
 """
 
 from datetime import datetime
 
 from sqlalchemy import Connection
 
-from l3mail.alarms.approvals import (
-    Asking,
-    Sample,
-    approver_number,
-    ask,
-    next_ask,
-    samples_of,
-    who_is,
-)
+from l3mail.alarms.approvals import ask, next_ask
 from l3mail.alarms.clears import begin, give, next_clear
 from l3mail.alarms.duty import Duty, next_sound, ring, sound
+from l3mail.alarms.questions import Asking, Sample, approver_number, samples_of, who_is
+from l3mail.alarms.releases import ask_others
 from l3mail.rounds import Agenda, Planner, Round, trigger_terms
 
 __all__ = [
@@ -67,7 +61,8 @@ def asker(duty: Duty, asking: Asking) -> Planner:
     def step(connection: Connection, now: datetime, agenda: Agenda) -> Round:
         if not asking.approvers:
             return Round()
-        return Round(planned=ask(connection, duty, asking, trigger_terms(now, agenda)))
+        asked = ask(connection, duty, asking, trigger_terms(now, agenda))
+        return Round(planned=asked + ask_others(connection, duty, asking, now))
 
     def next_moment(connection: Connection, now: datetime, _agenda: Agenda) -> datetime | None:
         return next_ask(connection, now, duty.zone) if asking.approvers else None

@@ -25,6 +25,7 @@ from sqlalchemy import (
 from l3mail import staff
 from l3mail.alarms.duty import Duty, take_turn
 from l3mail.alarms.letters import Part, Sheet
+from l3mail.courses import RESENT
 from l3mail.models import CAMPAIGN, DELIVERY, ENROLLMENT, STREAM, Id, UtcDateTime
 from l3mail.planning import NOW
 
@@ -40,7 +41,10 @@ _UNTIL = "until"
 _MOMENT_BEFORE = timedelta(microseconds=1)
 # A welcome belongs to a journey, too, and comes at any hour.
 _OF_SLOT = and_(
-    DELIVERY.c.enrollment_id.is_not(None), DELIVERY.c.kind.in_(("lesson", "evaluation"))
+    DELIVERY.c.enrollment_id.is_not(None),
+    DELIVERY.c.kind.in_(("lesson", "evaluation")),
+    # What somebody was sent once more is no slot of its own.
+    ~DELIVERY.c.occurrence.contains(RESENT, autoescape=True),
 )
 _UNDER_WAY = or_(
     DELIVERY.c.state.in_(("queued", "sending", "deferred", "held")),

@@ -113,38 +113,59 @@ def next_sound(connection: Connection, now: datetime) -> datetime | None:
     return min((moment for moment in moments if moment > now), default=None)
 
 
-def ring(connection: Connection, now: datetime, duty: Duty, ceiling: int) -> int:
-    """Plan the mail that sign-ups are over their ceiling, once an hour; how many mails."""
+def ring(
+    connection: Connection, now: datetime, duty: Duty, ceiling: int, *, source: str = ""
+) -> int:
+    """Plan the mail that sign-ups are over a ceiling, once an hour for each; how many mails.
+
+    `source` is whose ceiling it is, if it is that of one.
+    """
     if not duty.to or not take_turn(connection, wait=True):
         return 0
     title = duty.say({"de": "Ungewöhnlich viele Anmeldungen", "en": "Unusually many sign-ups"})
+    whence = {
+        "de": f" über die Quelle „{source}“" if source else "",
+        "en": f" by the source “{source}”" if source else "",
+    }
     lines = [
         duty.say(
             {
-                "de": f"Stand {duty.time(now)}: In einer Stunde kamen mehr als {ceiling}"
-                " Anmeldungen. Solange das so ist, braucht jede einen Schritt mehr.",
-                "en": f"As of {duty.time(now)}: more than {ceiling} sign-ups came within an hour."
-                " While that is so, each needs a step more.",
+                "de": f"Stand {duty.time(now)}: In einer Stunde kamen{whence['de']} mehr als"
+                f" {ceiling} Anmeldungen. Solange das so ist, braucht jede einen Schritt mehr.",
+                "en": f"As of {duty.time(now)}: more than {ceiling} sign-ups came{whence['en']}"
+                " within an hour. While that is so, each needs a step more.",
             }
         ),
-        duty.say(
-            {
-                "de": "Haben Sie das Angebot gerade beworben, ist nichts zu tun; mehr erlaubt"
-                " `overall` unter [signup] in l3mail.toml. Sonst füllt vielleicht ein Programm das"
-                " Formular aus: `l3mail halt --kind confirmation` hält Bestätigungsmails an,"
-                " `l3mail resume --kind confirmation` lässt sie wieder gehen.",
-                "en": "If you have just advertised, there is nothing to do; `overall` below"
-                " [signup] in l3mail.toml allows more. Else a program may be filling in the form:"
-                " `l3mail halt --kind confirmation` stops confirmation mails,"
-                " `l3mail resume --kind confirmation` lets them go again.",
-            }
-        ),
+        duty.say(_ways_on(source)),
     ]
     letter = duty.letter(SIGNUPS, duty.sheet(title, [Part(lines)]))
-    occurrence = f"notice:signups:{standing.hour(now)}"
+    of_source = f":{source}" if source else ""
+    occurrence = f"notice:signups{of_source}:{standing.hour(now)}"
     return len(
         staff.plan(connection, letter, occurrence, duty.to, now, lapses_at=now + STALE_AFTER)
     )
+
+
+def _ways_on(source: str) -> dict[str, str]:
+    """What somebody can do whose sign-ups are over a ceiling."""
+    more = {
+        "de": f"mehr erlaubt `l3mail form qr --source {source} --ceiling 3000`,"
+        f" und `l3mail form end {source}` beendet die Ausnahme"
+        if source
+        else "mehr erlaubt `overall` unter [signup] in l3mail.toml",
+        "en": f"`l3mail form qr --source {source} --ceiling 3000` allows more,"
+        f" and `l3mail form end {source}` ends the exception"
+        if source
+        else "`overall` below [signup] in l3mail.toml allows more",
+    }
+    return {
+        "de": f"Haben Sie das Angebot gerade beworben, ist nichts zu tun; {more['de']}. Sonst füllt"
+        " vielleicht ein Programm das Formular aus: `l3mail halt --kind confirmation` hält"
+        " Bestätigungsmails an, `l3mail resume --kind confirmation` lässt sie wieder gehen.",
+        "en": f"If you have just advertised, there is nothing to do; {more['en']}. Else a program"
+        " may be filling in the form: `l3mail halt --kind confirmation` stops confirmation mails,"
+        " `l3mail resume --kind confirmation` lets them go again.",
+    }
 
 
 def _news(connection: Connection, now: datetime, agenda: Agenda) -> News:

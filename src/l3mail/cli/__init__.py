@@ -14,16 +14,20 @@ from typer.exceptions import TyperException
 
 from l3mail.cli import (
     answers,
+    consent,
     content,
     courses,
     databases,
     doctor,
     explain,
+    forms,
     guiding,
     house,
+    leaving,
     newsletters,
     outbox,
     previewing,
+    privacy,
     reports,
     running,
     segments,
@@ -86,7 +90,10 @@ guiding.register(app)
 courses.register(app)
 explain.register(app)
 subscribers.register(app)
+privacy.register(app)
 segments.register(app)
+consent.register(app)
+forms.register(app)
 running.register(app)
 sending.register(app)
 status.register(app)
@@ -95,6 +102,7 @@ triggers.register(app)
 simulating.register(app)
 outbox.register(app)
 house.register(app)
+leaving.register(app)
 databases.register(app)
 doctor.register(app)
 service.register(app)

@@ -1,7 +1,6 @@
 """Commands on answers: what learners wrote, in a list and as a file."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,6 +8,7 @@ import typer
 from l3mail.cli import directory
 from l3mail.cli.context import House, Json, counted, print_json, print_table
 from l3mail.cli.exporting import AsCsv, AsJson, MayPrint, target_of, write_lines, write_list
+from l3mail.cli.naming import slug_of
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -127,20 +127,10 @@ def _wanted(
 
     if course:
         courses.overview(connection, course)
-    slug = lesson and _slug_of(lesson)
+    slug = lesson and slug_of(lesson)
     if course and slug and "/" not in slug:
         slug = f"{course}/{slug}"
     return Wanted(search, course, slug, question)
-
-
-def _slug_of(text: str) -> str:
-    """The slug of a text from its slug or its file's path; a last part stays one."""
-    path = PurePath(text)
-    if path.suffix != ".md":
-        return text
-    folder = {"newsletters": "newsletter"}.get(path.parent.name, path.parent.name)
-    name = path.name.removesuffix(".md").partition(".")[0]
-    return f"{folder}/{name}" if folder else name
 
 
 def _cells(rows: Iterator[Any], columns: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -19,6 +19,7 @@ from l3mail.cli.context import (
 from l3mail.cli.journeys import Done, each
 from l3mail.cli.moments import parse_moment, told
 from l3mail.cli.papers import certificates
+from l3mail.cli.resending import resend
 from l3mail.errors import CourseError, printable
 
 if TYPE_CHECKING:
@@ -340,6 +341,7 @@ def _print_places(
 
 
 group.command("certificates")(certificates)
+group.command("resend")(resend)
 
 
 class _Order:

@@ -1,5 +1,6 @@
 """Commands that keep the database: bring it up to date, back it up, put it back, reconcile it."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,7 +9,7 @@ import typer
 from l3mail.cli import reconciling
 from l3mail.cli.context import House, Json, Yes, bar, confirm, counted, print_json
 from l3mail.cli.moments import told
-from l3mail.errors import BackupError
+from l3mail.errors import BackupError, L3mailError
 
 if TYPE_CHECKING:
     from l3mail.backups import Backup, Manifest, Plan
@@ -243,6 +244,8 @@ def restore(
         confirm(
             "Put it in the place of the database that is here? That one is kept beside.", yes=yes
         )
+    if plan.present:
+        _note_the_erased(house)
     with bar("reading") as tell:
         done = backups.restore(
             settings,
@@ -269,6 +272,17 @@ def restore(
         "Nothing is planned or sent until `l3mail db reconcile`, which shows what may have been"
         " sent after the backup was made."
     )
+
+
+def _note_the_erased(house: House) -> None:
+    """Keep who was erased, so that what is put back forgets them too, where that can be read."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from l3mail.database import opened
+    from l3mail.wiring import leave_no_trace
+
+    with suppress(L3mailError, SQLAlchemyError), opened(house.settings.database_url) as database:
+        leave_no_trace(house.settings, database)
 
 
 def _judge(house: House, plan: "Plan", *, with_key: bool, take_pepper: bool, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""Commands that end it: unsubscribe, suppress, erase."""
+"""Commands that end it: unsubscribe, suppress."""
 
 import re
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,8 +11,6 @@ from l3mail.cli.directory import Email
 from l3mail.errors import SubscriberError, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from sqlalchemy import Connection, Row
 
     from l3mail.addresses import Address
@@ -140,62 +138,3 @@ def _lift(house: House, address: "Address", note: str, *, yes: bool) -> None:
     if not house.change("subscribers suppress --lift", verb):
         raise SubscriberError("the suppression changed in the meantime; look again")
     typer.echo("Lifted: mail may go there again, for what they are still subscribed to.")
-
-
-def erase(
-    context: typer.Context,
-    email: Email,
-    yes: Yes = False,
-) -> None:
-    """Erase a person; what must stay says nothing about them.
-
-    Example: l3mail subscribers erase ada@schule.example
-    """
-    from l3mail import subscribers
-    from l3mail.subscribers import exports
-
-    house: House = context.obj
-
-    def verb(connection: "Connection") -> tuple[str, int, dict[str, Any], dict[str, int]]:
-        shown, number = directory.found(connection, house, email)
-        person = subscribers.show(connection, number)
-        if person is None:
-            raise directory.stranger(email)
-        return shown, number, person, exports.delivery_counts(connection, number)
-
-    with house.database() as database:
-        shown, number, person, deliveries = database.read(verb)
-    for line in _going(shown, person, deliveries):
-        typer.echo(line)
-    confirm("Erase for good?", yes=yes)
-
-    def erasing(connection: "Connection") -> tuple[None, dict[str, int]]:
-        subscribers.erase(
-            connection, directory.rules(house), number, house.clock.now(), by=house.who
-        )
-        return None, {"subscribers": 1}
-
-    house.change("subscribers erase", erasing)
-    typer.echo("Erased. Backups made before today still hold this person.")
-
-
-def _going(shown: str, person: "Mapping[str, Any]", deliveries: "Mapping[str, int]") -> list[str]:
-    waiting = sum(deliveries.get(s, 0) for s in ("held", "queued", "deferred"))
-    mails = sum(deliveries.values()) - waiting
-    going = (
-        (len(person["subscriptions"]), "subscription"),
-        (len(person["enrollments"]), "enrollment"),
-        (waiting, "waiting mail"),
-    )
-    acts = _number(len(person["consents"]), "act")
-    return [
-        f"{shown} ({person['status']})",
-        "goes   name, address, birthday, attributes,",
-        f"       {', '.join(_number(count, what) for count, what in going)}",
-        f"stays  {_number(mails, 'mail')}, counted without a name; {acts} of consent, kept as",
-        "       restricted proof until its date; a suppression, as a keyed hash",
-    ]
-
-
-def _number(count: int, what: str) -> str:
-    return f"{count:,} {what}" + ("" if count == 1 else "s")

@@ -1,7 +1,7 @@
 """The command that explains: why a person did or didn't get each mail, and what comes next."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo
 
 import typer
@@ -9,6 +9,9 @@ import typer
 from l3mail.cli.context import House, Json, print_json, print_table
 from l3mail.cli.moments import told
 from l3mail.errors import SubscriberError, printable
+
+if TYPE_CHECKING:
+    from l3mail.cli.explanations import Asked
 
 PANEL = "People"
 
@@ -32,19 +35,9 @@ def explain(
     """
     from l3mail.addresses import parse_address
     from l3mail.cli import explanations
-    from l3mail.wiring import make_agenda, staff_of
 
     house: House = context.obj
-    settings = house.settings
-    zone, agenda = settings.zone, make_agenda(settings)
-    asked = explanations.Asked(
-        rules=agenda.rules,
-        now=house.clock.now(),
-        zone=zone,
-        staff=staff_of(settings),
-        fallback_locale=agenda.rules.fallback_locale,
-        questions=agenda.questions,
-    )
+    zone, asked = house.settings.zone, asked_by(house)
     address = parse_address(email)
     with house.database() as database:
         bar, found = database.read(
@@ -65,8 +58,24 @@ def explain(
     _print_mails(found["deliveries"], zone)
 
 
-def _person(found: Mapping[str, Any], zone: ZoneInfo) -> Iterator[str]:
-    yield f"{found['email']}: {found['status']}, known since {told(found['known_since'], zone)}"
+def asked_by(house: House) -> "Asked":
+    """Who asks here, of this workspace, and now."""
+    from l3mail.cli import explanations
+    from l3mail.wiring import make_agenda, staff_of
+
+    settings, agenda = house.settings, make_agenda(house.settings)
+    return explanations.Asked(
+        rules=agenda.rules,
+        now=house.clock.now(),
+        zone=settings.zone,
+        staff=staff_of(settings),
+        fallback_locale=agenda.rules.fallback_locale,
+        questions=agenda.questions,
+    )
+
+
+def standing(found: Mapping[str, Any], zone: ZoneInfo) -> Iterator[str]:
+    """What bars a person from mail, and how they stand with each stream."""
     if found["suppressed"]:
         bar = found["suppressed"]
         note = f" ({bar['note']})" if bar["note"] else ""
@@ -77,6 +86,11 @@ def _person(found: Mapping[str, Any], zone: ZoneInfo) -> Iterator[str]:
         moment = one["unsubscribed_at"] if one["status"] == "unsubscribed" else one["confirmed_at"]
         since = told(moment or one["asked_at"], zone)
         yield f"  stream {one['stream']}: {one['status']} since {since}"
+
+
+def _person(found: Mapping[str, Any], zone: ZoneInfo) -> Iterator[str]:
+    yield f"{found['email']}: {found['status']}, known since {told(found['known_since'], zone)}"
+    yield from standing(found, zone)
     for one in found["signups"]:
         streams = ", ".join(one["streams"])
         end = "expired" if one["expired"] else "may be confirmed until"
@@ -129,7 +143,9 @@ def _print_mails(mails: Sequence[Mapping[str, Any]], zone: ZoneInfo) -> None:
 
 
 def _why(mail: Mapping[str, Any], zone: ZoneInfo) -> str:
-    if mail["next_attempt_at"]:
+    if mail["to_do"]:
+        return f"{mail['why']}; {mail['to_do']}"
+    if mail["next_attempt_at"] and mail["status"] != "held":
         return f"{mail['why']}; next attempt {told(mail['next_attempt_at'], zone)}"
     if mail["ended_at"]:
         return f"{mail['why']}, {told(mail['ended_at'], zone)}"

@@ -9,11 +9,12 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, String, case, exists, literal, select
+from sqlalchemy import Connection, String, case, exists, literal, or_, select
 
 from l3mail import conditions, courses, outbox, subscribers, suppressions, triggers
 from l3mail.addresses import Address, address_key
 from l3mail.audiences import Questions
+from l3mail.cli.moments import told
 from l3mail.errors import L3mailError
 from l3mail.models import (
     CAMPAIGN,
@@ -25,6 +26,7 @@ from l3mail.models import (
     SUBSCRIBER,
     SUBSCRIPTION,
 )
+from l3mail.newsletters import AWAITING_RELEASE
 from l3mail.outbox import HaltInForce
 from l3mail.planning import (
     CONFIRMATIONS_PER_30_DAYS,
@@ -138,11 +140,11 @@ def _signups(connection: Connection, asked: Asked, person: int) -> list[dict[str
             DELIVERY.c.subscriber_id == person, DELIVERY.c.signup_id.is_not(None)
         )
     ).all()
-    told = []
+    open_ = []
     for row in rows:
         expired = row.expires_at <= asked.now
         unasked = not expired and all(mail.signup_id != row.id for mail in mails)
-        told.append(
+        open_.append(
             {
                 "streams": row.streams,
                 "requested_at": row.requested_at,
@@ -151,7 +153,7 @@ def _signups(connection: Connection, asked: Asked, person: int) -> list[dict[str
                 "limit": _limit(mails, asked.now) if unasked else None,
             }
         )
-    return told
+    return open_
 
 
 def _limit(mails: Sequence[Any], now: datetime) -> dict[str, Any] | None:
@@ -193,7 +195,7 @@ def _journey(
     connection: Connection, asked: Asked, row: Any, locale: str, halts: Sequence[HaltInForce]
 ) -> dict[str, Any]:
     """One enrollment: what comes next, and all that keeps it back."""
-    told = {
+    journey = {
         "course": row.course,
         "status": row.state,
         "started_at": row.started_at,
@@ -204,11 +206,11 @@ def _journey(
         "kept_back_by": [],
     }
     if row.state not in courses.RUNNING:
-        return told
+        return journey
     lessons = courses.dates(connection, row.id, asked.zone)
     following = next((one for one in lessons[row.next_position :] if one.sent_at is None), None)
     if following is None:
-        return told
+        return journey
     grounds = []
     if row.state == "paused":
         grounds.append("the learner pauses")
@@ -219,7 +221,7 @@ def _journey(
     text = select(current_message(literal(following.slug, String), literal(locale, String)))
     if connection.execute(text, asked.values).scalar() is None:
         grounds.append(UNPUBLISHED)
-    return told | {
+    return journey | {
         "next_message": following.slug,
         "next_due_at": following.planned_at,
         "kept_back_by": grounds,
@@ -260,7 +262,10 @@ def _campaigns(
             (SUBSCRIPTION.c.stream_id == CAMPAIGN.c.stream_id)
             & (SUBSCRIPTION.c.subscriber_id == person),
         )
-        .where(CAMPAIGN.c.cancelled_at.is_(None), ~exists(own))
+        .where(
+            or_(CAMPAIGN.c.cancelled_at.is_(None), CAMPAIGN.c.cancelled_reason.is_not(None)),
+            ~exists(own),
+        )
         .order_by(CAMPAIGN.c.scheduled_at.desc())
         .limit(_CAMPAIGNS)
     ).all()
@@ -268,7 +273,7 @@ def _campaigns(
         {
             "message": row.slug,
             "due_at": row.scheduled_at,
-            "status": "passed by" if row.planned_at else "paused" if row.paused_at else "scheduled",
+            "status": _standing(row),
             "why": never
             if never and row.planned_at is None
             else "; ".join(_why_not(connection, asked, person, row)),
@@ -277,21 +282,38 @@ def _campaigns(
     ]
 
 
+def _standing(row: Any) -> str:
+    if row.cancelled_at is not None:
+        return "cancelled"
+    if row.planned_at is not None:
+        return "passed by"
+    if row.paused_at is not None:
+        return "paused"
+    is_unreleased = row.lapses_at is not None and row.released_at is None
+    return "awaiting release" if is_unreleased else "scheduled"
+
+
 def _triggers(
     connection: Connection, asked: Asked, person: int, never: str | None
 ) -> list[dict[str, Any]]:
     """What goes out by itself: when to this person, or why not; `never` bars all of it."""
     terms = triggers.Terms(asked.now, asked.zone, asked.questions, asked.fallback_locale)
     return [
-        told | {"due_at": None, "why": never} if never and told["due_at"] else told
-        for told in triggers.for_person(connection, person, terms)
+        one | {"due_at": None, "why": never} if never and one["due_at"] else one
+        for one in triggers.for_person(connection, person, terms)
     ]
 
 
 def _why_not(connection: Connection, asked: Asked, person: int, row: Any) -> list[str]:
     """What is known to speak against a campaign's mail to a person, then or now."""
+    if row.cancelled_at is not None:
+        return [row.cancelled_reason]
     grounds = []
     planned_at = row.planned_at
+    if planned_at is None and row.paused_at is not None:
+        grounds.append(f"{row.paused_reason or 'by an operator'}; {_resume(row.slug)}")
+    elif planned_at is None and row.lapses_at is not None and row.released_at is None:
+        grounds.append(f"{AWAITING_RELEASE}: `l3mail newsletters release {row.slug}`")
     if planned_at is None and row.state != "confirmed":
         grounds.append(f"{row.stream} is {row.state}")
     if planned_at is not None and (row.confirmed_at is None or row.confirmed_at > planned_at):
@@ -337,7 +359,8 @@ def _deliveries(
             "kind": row.kind,
             "message": row.slug,
             "status": row.state,
-            "why": _why(row, halts, parts.get(row.id, ())),
+            "why": _why(row, asked.zone, halts, parts.get(row.id, ())),
+            "to_do": _to_do(row, halts),
             "parts": parts.get(row.id, []),
             "due_at": row.due_at,
             "started_at": row.started_at,
@@ -348,11 +371,15 @@ def _deliveries(
     ]
 
 
-def _why(row: Any, halts: Sequence[HaltInForce], parts: Sequence[Mapping[str, Any]]) -> str:
+def _why(
+    row: Any, zone: ZoneInfo, halts: Sequence[HaltInForce], parts: Sequence[Mapping[str, Any]]
+) -> str:
     """A delivery's state in words, with its reason, the relay's, and what keeps it back now."""
     words = [_WORDS[row.state]]
     if row.reason:
         words.append(row.reason)
+    if row.state == "held" and row.next_attempt_at is not None:
+        words.append(held_until(row.next_attempt_at, row.lapses_at, zone))
     if row.state in {"failed", "deferred"} and row.reply_text:
         words.append(f"{row.reply_code or ''} {row.reply_text}".strip())
     if row.state == "accepted" and row.uncertain_at is not None:
@@ -368,6 +395,34 @@ def _why(row: Any, halts: Sequence[HaltInForce], parts: Sequence[Mapping[str, An
         for one in parts
     ]
     return "; ".join(words)
+
+
+def held_until(until: datetime, lapses_at: datetime | None, zone: ZoneInfo) -> str:
+    """When a mail goes on that a rule holds, or that it comes too late then."""
+    if lapses_at is not None and lapses_at <= until:
+        return f"not sent unless it is free before {told(lapses_at, zone)}"
+    return f"goes on by itself {told(until, zone)}"
+
+
+def _to_do(row: Any, halts: Sequence[HaltInForce]) -> str | None:
+    """What a person can do about a mail that does not go; None where it is nothing."""
+    if row.state == "uncertain" and row.next_attempt_at is None:
+        return f"find out, then `l3mail outbox resolve {row.id}`"
+    if row.state == "failed" and row.reason != str(outbox.Cause.PERSON):
+        return f"`l3mail outbox retry {row.id}` once it is mended"
+    if row.state not in _WAITING or row.verdict is not None:
+        return None
+    if row.state == "held" and row.reason == outbox.UNPUBLISHED:
+        return f"`l3mail content publish {row.slug}` lets it go"
+    if row.state == "held" and row.reason == outbox.AWAITING_APPROVAL:
+        return "`l3mail triggers pending` shows what waits for a yes"
+    if row.paused_at is not None:
+        return _resume(row.slug)
+    return "`l3mail resume` lets it go" if _halted(halts, row.kind, row.slug) else None
+
+
+def _resume(slug: str) -> str:
+    return f"`l3mail newsletters resume {slug}` lets it go on"
 
 
 def localised(value: Any, zone: ZoneInfo) -> Any:

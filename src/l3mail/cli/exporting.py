@@ -1,5 +1,6 @@
 """Writing lists to a file, row by row: people, answers."""
 
+import io
 import json
 import os
 import sys
@@ -7,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import IO, TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 from typer.core import TyperCommand
@@ -114,13 +115,23 @@ def opened_for_writing(target: Path, *, mark: bool = True) -> Iterator[TextIO]:
     if str(target) == "-":
         yield sys.stdout
         return
+    encoding = "utf-8-sig" if mark else "utf-8"
+    with (
+        private_file(target) as file,
+        io.TextIOWrapper(file, encoding=encoding, newline="") as text,
+    ):
+        yield text
+
+
+@contextmanager
+def private_file(target: Path) -> Iterator[IO[bytes]]:
+    """A file only its owner may read; it appears under its name when it is complete."""
     part = target.with_name(target.name + ".part")
     try:
         part.unlink(missing_ok=True)
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            encoding = "utf-8-sig" if mark else "utf-8"
-            with os.fdopen(descriptor, "w", encoding=encoding, newline="") as file:
+            with os.fdopen(descriptor, "wb") as file:
                 yield file
             part.replace(target)
         except BaseException:

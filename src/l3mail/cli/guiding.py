@@ -21,7 +21,7 @@ def guide(
         str, typer.Argument(help="What to read about; without it all there is.", show_default=False)
     ] = "",
 ) -> None:
-    """Print a guide: `content` says how texts are written.
+    """Print a guide: `content` says how texts are written, `moving` how to move in and out.
 
     Example: l3mail help content
     """

@@ -40,12 +40,51 @@ def each(
     as_json: bool,
 ) -> None:
     """Do something for each address; those it does not fit are named at the end, exit 1."""
+    problems: list[str] = []
+    verb = _in_turn(course, emails, act, problems)
+    change = partial(house.change, f"courses {command} {course}")
+    done = _undone(house, verb) if dry_run else change(verb)
+    if as_json:
+        print_json([{"email": email, "status": d.word, **d.facts} for email, d in done])
+    else:
+        for email, outcome in done:
+            typer.echo(f"{printable(email, 300)}  {outcome.saying}")
+        if dry_run:
+            typer.echo("This was a dry run; nothing is changed.")
+    if problems:
+        raise CourseError("\n".join(problems))
+
+
+def foresee(
+    house: House,
+    course: str,
+    emails: "Sequence[str]",
+    act: "Callable[[Connection, Overview, Address], Done]",
+) -> int:
+    """Show what `each` would do, and whom it does not fit; how many it fits."""
+    problems: list[str] = []
+    done = _undone(house, _in_turn(course, emails, act, problems))
+    for email, outcome in done:
+        typer.echo(f"{printable(email, 300)}  {outcome.saying}")
+    for problem in problems:
+        typer.echo(f"not: {problem}")
+    return len(done)
+
+
+_Result = list[tuple[str, Done]]
+
+
+def _in_turn(
+    course: str,
+    emails: "Sequence[str]",
+    act: "Callable[[Connection, Overview, Address], Done]",
+    problems: list[str],
+) -> "Callable[[Connection], tuple[_Result, dict[str, int]]]":
+    """The verb that does it for each address; whom it does not fit it adds to `problems`."""
     from l3mail import courses
     from l3mail.addresses import parse_address
 
-    problems: list[str] = []
-
-    def verb(connection: "Connection") -> tuple[list[tuple[str, Done]], dict[str, int]]:
+    def verb(connection: "Connection") -> tuple[_Result, dict[str, int]]:
         problems.clear()  # a write may be run again
         found = courses.overview(connection, course)
         done = []
@@ -61,20 +100,7 @@ def each(
             counts[outcome.word] = counts.get(outcome.word, 0) + 1
         return done, counts
 
-    change = partial(house.change, f"courses {command} {course}")
-    done = _undone(house, verb) if dry_run else change(verb)
-    if as_json:
-        print_json([{"email": email, "status": d.word, **d.facts} for email, d in done])
-    else:
-        for email, outcome in done:
-            typer.echo(f"{printable(email, 300)}  {outcome.saying}")
-        if dry_run:
-            typer.echo("This was a dry run; nothing is changed.")
-    if problems:
-        raise CourseError("\n".join(problems))
-
-
-_Result = list[tuple[str, Done]]
+    return verb
 
 
 class _TakenBack(Exception):  # noqa: N818 - no error: it ends a transaction

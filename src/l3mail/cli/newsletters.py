@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from l3mail.cli.audience import Sample, lines, view
+from l3mail.cli.audience import show as show_facts
 from l3mail.cli.context import (
     DryRun,
     House,
@@ -17,8 +19,10 @@ from l3mail.cli.context import (
     print_table,
     require_states,
 )
-from l3mail.cli.scheduling import Name, audience_view, iso, local, people, schedule, slug_of
-from l3mail.errors import NewsletterError, printable, quoted
+from l3mail.cli.naming import slug_of
+from l3mail.cli.releasing import reject, release
+from l3mail.cli.scheduling import Name, iso, local, schedule, sending_of
+from l3mail.errors import NewsletterError, quoted
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -26,13 +30,31 @@ if TYPE_CHECKING:
     from l3mail.newsletters import Audience, Campaign, Issue
 
 PANEL = "Sending"
-STATES = ("published", "scheduled", "planning", "sending", "paused", "finished", "cancelled")
+STATES = (
+    "published",
+    "awaiting release",
+    "scheduled",
+    "planning",
+    "sending",
+    "paused",
+    "finished",
+    "cancelled",
+)
+_OF_CAMPAIGN = (
+    "campaign",
+    "scheduled_by",
+    "released_by",
+    "paused_reason",
+    "cancelled_reason",
+)
 group = typer.Typer(
     name="newsletters", help="Schedule issues, and see how they stand.", no_args_is_help=True
 )
 
 
 group.command("schedule")(schedule)
+group.command("release")(release)
+group.command("reject")(reject)
 
 
 def register(app: typer.Typer) -> None:
@@ -127,7 +149,7 @@ def _campaign_row(house: House, campaign: "Campaign") -> dict[str, Any]:
 
 
 @group.command("show")
-def show(context: typer.Context, issue: Name, as_json: Json = False) -> None:
+def show(context: typer.Context, issue: Name, sample: Sample = 0, as_json: Json = False) -> None:
     """Show how an issue stands, and whom it reaches or reached.
 
     Example: l3mail newsletters show 2026-12
@@ -137,30 +159,44 @@ def show(context: typer.Context, issue: Name, as_json: Json = False) -> None:
     from l3mail.wiring import asking_terms
 
     house: House = context.obj
-    slug = slug_of(issue)
+    slug = slug_of(issue, "newsletter")
 
     def verb(
         connection: "Connection",
-    ) -> "tuple[Issue | None, list[Campaign], Audience | None, str | None]":
+    ) -> "tuple[Issue | None, list[Campaign], Audience | None, list[str], str | None]":
         campaigns = newsletters.campaigns(connection, slug)
         found, audience, problem = None, None, None
+        some: list[str] = []
         try:
             found = newsletters.issue(connection, slug)
             segment = campaigns[0].segment if campaigns else found.segment
             now = house.clock.now()
             terms = asking_terms(house.settings)
             question = terms.question(connection, segment, now) if segment else None
-            but = campaigns[0].id if campaigns else None
-            audience = newsletters.audience(connection, found.stream_id, question, now, but=but)
+            audience = newsletters.audience(
+                connection,
+                found.stream_id,
+                question,
+                now,
+                but=campaigns[0].id if campaigns else None,
+                segment=segment,
+                sending=sending_of(
+                    house,
+                    [locale for locale, _, _ in found.versions],
+                    max(now, campaigns[0].scheduled_at) if campaigns else now,
+                ),
+            )
+            if sample:
+                some = newsletters.sample(connection, found.stream_id, question, now, sample)
         except L3mailError as fault:
             if not campaigns:
                 raise
             problem = str(fault)
-        return found, campaigns, audience, problem
+        return found, campaigns, audience, some, problem
 
     with house.database() as database:
-        found, campaigns, audience, problem = database.read(verb)
-    _print_show(house, slug, found, campaigns, audience, problem, as_json=as_json)
+        found, campaigns, audience, some, problem = database.read(verb)
+    _print_show(house, slug, found, campaigns, audience, some, problem, as_json=as_json)
 
 
 def _print_show(  # noqa: PLR0917 - what was found, in the order it is shown
@@ -169,6 +205,7 @@ def _print_show(  # noqa: PLR0917 - what was found, in the order it is shown
     found: "Issue | None",
     campaigns: "Sequence[Campaign]",
     audience: "Audience | None",
+    some: "Sequence[str]",
     problem: str | None,
     *,
     as_json: bool,
@@ -179,29 +216,33 @@ def _print_show(  # noqa: PLR0917 - what was found, in the order it is shown
         row |= {
             "scheduled_by": campaigns[0].scheduled_by,
             "paused_reason": campaigns[0].paused_reason,
+            "cancelled_reason": campaigns[0].cancelled_reason,
+            "released_by": campaigns[0].released_by,
+            "release_until": campaigns[0].lapses_at and iso(house, campaigns[0].lapses_at),
             "earlier": [_campaign_row(house, earlier) for earlier in campaigns[1:]],
         }
     if found:
         row["published_at"] = iso(house, found.published_at)
         row["subjects"] = {locale: subject for locale, _, subject in found.versions}
     row["problem"] = problem
-    row["audience"] = audience_view(house, audience) if audience else None
+    row["audience"] = view(house, audience, some) if audience else None
     if as_json:
         print_json(row)
         return
     facts = {name: row.get(name) for name in ("slug", "status", "due_at", "stream", "segment")}
     if campaigns:
         facts["due_at"] = local(house, campaigns[0].scheduled_at)
-    facts |= {name: row.get(name) for name in ("campaign", "scheduled_by", "paused_reason")}
+    facts |= {name: row.get(name) for name in _OF_CAMPAIGN}
+    if campaigns and campaigns[0].is_unreleased and campaigns[0].lapses_at:
+        facts["waits for"] = f"somebody else's yes until {local(house, campaigns[0].lapses_at)}"
     facts |= {f"subject ({locale})": s for locale, s in row.get("subjects", {}).items()}
     facts["published"] = local(house, found.published_at) if found else None
     facts |= {state: count for state, count in row["deliveries"].items() if count}
-    if audience and not (campaigns and campaigns[0].planned_at):
-        facts["would reach"] = people(audience.yes)
     facts["problem"] = problem
-    for name, value in facts.items():
-        if value not in {None, ""}:
-            typer.echo(f"{name:>15}  {printable(str(value), 1000)}")
+    show_facts((name, str(value)) for name, value in facts.items() if value not in {None, ""})
+    if audience and not (campaigns and campaigns[0].planned_at):
+        would = lines(house, audience, row["segment"], some)
+        show_facts(("would reach" if name == "reaches" else name, text) for name, text in would)
 
 
 # -- pause, resume, cancel
@@ -216,7 +257,7 @@ def pause(context: typer.Context, issue: Name) -> None:
     from l3mail import newsletters
 
     house: House = context.obj
-    slug = slug_of(issue)
+    slug = slug_of(issue, "newsletter")
 
     def verb(connection: "Connection") -> "tuple[tuple[bool, Campaign], dict[str, int]]":
         campaign = _campaign(connection, slug)
@@ -238,7 +279,7 @@ def resume(context: typer.Context, issue: Name, dry_run: DryRun = False, yes: Ye
     from l3mail import newsletters
 
     house: House = context.obj
-    slug = slug_of(issue)
+    slug = slug_of(issue, "newsletter")
     campaign = _looked_up(house, slug)
     if not campaign.paused_at:
         typer.echo(f"{slug} is not paused.")
@@ -266,7 +307,7 @@ def cancel(context: typer.Context, issue: Name, dry_run: DryRun = False, yes: Ye
     from l3mail import newsletters
 
     house: House = context.obj
-    slug = slug_of(issue)
+    slug = slug_of(issue, "newsletter")
     campaign = _looked_up(house, slug)
     gone = sum(campaign.states.values()) - campaign.waiting
     typer.echo(f"{slug}: {_waiting(campaign)}, {gone} begun or ended.")

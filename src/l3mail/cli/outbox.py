@@ -18,6 +18,7 @@ from l3mail.cli.context import (
     require_states,
 )
 from l3mail.cli.moments import told
+from l3mail.cli.naming import slug_of
 from l3mail.errors import L3mailError, OutboxError, printable
 
 if TYPE_CHECKING:
@@ -81,6 +82,9 @@ def list_(
     if as_json:
         print_json(shown)
         return
+    for row in shown:
+        if row["held_until"]:
+            row["reason"] = f"{row['reason']}, until {_short(row['held_until'])}"
     columns = ("id", "due_at", "kind", "message", "email", "status", "reason")
     print_table(
         ("ID", "DUE", "KIND", "MESSAGE", "ADDRESS", "STATUS", "REASON"),
@@ -198,7 +202,7 @@ def retry(
     if message is None:
         _order(house, "retry", ids or [], outbox.retry, dry_run=dry_run, yes=yes)
     else:
-        _retry_all(house, message, status or outbox.RETRYABLE, dry_run=dry_run, yes=yes)
+        _retry_all(house, slug_of(message), status or outbox.RETRYABLE, dry_run=dry_run, yes=yes)
 
 
 def _retry_all(
@@ -266,11 +270,16 @@ def resolve(
     if bool(ids) == bool(message):
         raise typer.BadParameter("name deliveries by their numbers, or all of one by --message")
     if message:
-        _resolve_all(house, message, settlement, dry_run=dry_run, yes=yes)
+        _resolve_all(house, slug_of(message), settlement, dry_run=dry_run, yes=yes)
         return
 
     def verb(connection: "Connection", ids: "Sequence[int]") -> list[int]:
-        return outbox.resolve(connection, ids, settlement, house.clock.now())
+        return _evident(
+            connection,
+            house,
+            settlement,
+            lambda now: outbox.resolve(connection, ids, settlement, now),
+        )
 
     _order(house, f"resolve --{settlement}", ids or [], verb, dry_run=dry_run, yes=yes)
 
@@ -289,11 +298,34 @@ def _resolve_all(
     confirm(f"resolve --{settlement} {counted(found, 'delivery')} of {slug}?", yes=yes)
 
     def verb(connection: "Connection") -> tuple[int, dict[str, int]]:
-        done = outbox.resolve_all(connection, slug, settlement, house.clock.now())
-        return done, {"deliveries": done}
+        done = _evident(
+            connection,
+            house,
+            settlement,
+            lambda now: outbox.resolve_all(connection, slug, settlement, now),
+        )
+        return len(done), {"deliveries": len(done)}
 
     done = house.change(f"outbox resolve --{settlement} --message {slug}", verb)
     typer.echo(f"{counted(done, 'delivery')} of {slug} settled.")
+
+
+def _evident(
+    connection: "Connection",
+    house: House,
+    settlement: "Settlement",
+    settle: "Callable[[datetime], list[int]]",
+) -> list[int]:
+    """Settle, and leave evidence of confirmations that arrived."""
+    from l3mail import consents, sending
+
+    now = house.clock.now()
+    if settlement != "arrived":
+        return settle(now)
+    consents.hold(connection)
+    ids = settle(now)
+    sending.note_found(connection, ids, house.who, now)
+    return ids
 
 
 @group.command("cancel")
@@ -363,11 +395,12 @@ def _order(
     elif dry_run:
         typer.echo("Dry run, nothing is changed.")
     states = {row["id"]: row["state"] for row in change.before}
+    reasons = {row["id"]: row["reason"] for row in change.before if row["state"] == "held"}
     for row in change.after:
         typer.echo(f"{row['id']}  {_plain(row['email'])}  {states[row['id']]} -> {row['state']}")
     rest = sorted(set(ids) - set(change.ids))
     if rest:
-        raise _unfit(name, rest, states)
+        raise _unfit(name, rest, states, reasons)
 
 
 _FITTING = {
@@ -377,12 +410,21 @@ _FITTING = {
 }
 
 
-def _unfit(name: str, ids: list[int], states: dict[int, str]) -> L3mailError:
+def _unfit(
+    name: str, ids: list[int], states: dict[int, str], reasons: dict[int, str]
+) -> L3mailError:
     unknown = [number for number in ids if number not in states]
     if unknown:
         return _unknown(unknown)
     command = name.partition(" ")[0]
-    told = ", ".join(f"{number} is {states[number]}" for number in ids)
+    told = ", ".join(
+        f"{number} is {states[number]}" + (f" ({reasons[number]})" if number in reasons else "")
+        for number in ids
+    )
+    if command == "retry" and any(number in reasons for number in ids):
+        return OutboxError(
+            f"{told}; what is held waits for its reason to end, `l3mail explain EMAIL` says when"
+        )
     return OutboxError(f"{told}; {command} takes only what is {_FITTING[command]}")
 
 
@@ -400,6 +442,7 @@ def _view(house: House, row: dict[str, Any]) -> dict[str, Any]:
         "due_at": _local(house, row["due_at"]),
         "status": row["state"],
         "reason": _reason(row),
+        "held_until": _local(house, row["next_attempt_at"]) if row["state"] == "held" else None,
     }
 
 

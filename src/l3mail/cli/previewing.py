@@ -13,6 +13,7 @@ import typer
 
 from l3mail.cli.content import relative, tell_faults
 from l3mail.cli.context import House, Yes, confirm, counted
+from l3mail.cli.measures import Mode, print_measuring
 from l3mail.cli.parts import When, shown_parts, told_parts
 from l3mail.errors import ContentError, L3mailError, SettingsError, WorkspaceError, printable
 
@@ -22,8 +23,22 @@ if TYPE_CHECKING:
     from l3mail.content import Library, Text
     from l3mail.database import Database
     from l3mail.previewing import Guests
+    from l3mail.wiring import Tracking
 
 PANEL = "Content"
+_SHOWS_ALL = (
+    "--serve shows all of it; leave out --html, --text, --pdf, --when, --tracking and --send-to"
+)
+_MAILS_BOTH = (
+    "--send-to mails both parts, and measures nobody; leave out --html, --text and --tracking"
+)
+What = Annotated[
+    str | None,
+    typer.Argument(metavar="[PATH]", help="A file or slug; with --serve default: all."),
+]
+As = Annotated[
+    str | None, typer.Option("--as", help="With this subscriber's values.", metavar="EMAIL")
+]
 Serve = Annotated[
     bool, typer.Option("--serve", help="Show it in the browser, anew whenever you save.")
 ]
@@ -31,6 +46,21 @@ Port = Annotated[
     int | None,
     typer.Option(
         help="Serve at this port; default: a free one.", min=1, max=65535, show_default=False
+    ),
+]
+Parts = Annotated[
+    When | None, typer.Option(help="Which parts behind ::: if, without --as; default: all.")
+]
+AsMode = Annotated[
+    Mode | None,
+    typer.Option(help="As this mode would measure it; default: the mode of l3mail.toml."),
+]
+Agreed = Annotated[
+    bool | None,
+    typer.Option(
+        "--agreed/--not-agreed",
+        help="With consent, as one who agreed or not; default: as the person of --as did.",
+        show_default=False,
     ),
 ]
 SendTo = Annotated[
@@ -48,20 +78,15 @@ def register(app: typer.Typer) -> None:
 
 def preview(
     context: typer.Context,
-    path: Annotated[
-        str | None,
-        typer.Argument(metavar="[PATH]", help="A file or slug; with --serve default: all."),
-    ] = None,
+    path: What = None,
     *,
-    email: Annotated[
-        str | None, typer.Option("--as", help="With this subscriber's values.", metavar="EMAIL")
-    ] = None,
+    email: As = None,
     locale: Annotated[str | None, typer.Option(help="In this language.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write the HTML part here.")] = None,
     text: Annotated[Path | None, typer.Option(help="Write the text part here.")] = None,
-    when: Annotated[
-        When | None, typer.Option(help="Which parts behind ::: if, without --as; default: all.")
-    ] = None,
+    when: Parts = None,
+    tracking: AsMode = None,
+    agreed: Agreed = None,
     pdf: Annotated[Path | None, typer.Option(help="Write a worksheet's PDF here.")] = None,
     serve: Serve = False,
     port: Port = None,
@@ -72,6 +97,9 @@ def preview(
 
     Of parts that only some people get, with --as those that person would be shown now.
 
+    With --tracking it tells what links and pixel would be, and the files have them so; their
+    addresses are nobody's and count nothing.
+
     With --serve it is a page of this machine: by day and by night, on a telephone and on a screen,
     with what is wrong, and it follows as you save. Ctrl-C ends it.
 
@@ -81,12 +109,11 @@ def preview(
     Example: l3mail preview kurs/01-start --serve
     """
     house: House = context.obj
-    if serve and (html or text or pdf or when or send_to):
-        raise typer.BadParameter(
-            "--serve shows all of it; leave out --html, --text, --pdf, --when and --send-to"
-        )
-    if send_to and (html or text):
-        raise typer.BadParameter("--send-to mails both parts; leave out --html and --text")
+    files, measured = bool(html or text), bool(tracking or agreed is not None)
+    if serve and (files or pdf or when or send_to or measured):
+        raise typer.BadParameter(_SHOWS_ALL)
+    if send_to and (files or measured):
+        raise typer.BadParameter(_MAILS_BOTH)
     if port is not None and not serve:
         raise typer.BadParameter("--port goes with --serve")
     if serve:
@@ -101,8 +128,12 @@ def preview(
     showing = _showing(house, path, email, locale, when)
     if send_to:
         _send(house, showing, send_to, yes=yes)
-    else:
-        _print(house, showing, locale, html, text)
+        return
+    shown = _tracking(house, showing, tracking, agreed)
+    plain = _write(house, showing, shown, html, text)
+    _print(house, showing, locale)
+    print_measuring(house, showing.text, shown, at_length=tracking is not None)
+    _print_text(None if text else plain, [file for file in (html, text) if file])
 
 
 @dataclass
@@ -155,19 +186,49 @@ def _find(house: House, database: "Database", email: str) -> Mapping[str, Any] |
 # -- here
 
 
-def _print(
-    house: House, showing: _Showing, locale: str | None, html: Path | None, text: Path | None
-) -> None:
-    from l3mail.rendering import fill
-    from l3mail.wiring import MEDIA_FOLDER, preview_values
+def _tracking(
+    house: House, showing: _Showing, mode: Mode | None, agreed: bool | None
+) -> "Tracking":
+    """As which mode the mail is shown, and whether its person agreed."""
+    from l3mail.wiring import tracking_of
 
-    compiled, source = showing.text.compiled, showing.text.source
-    assert compiled is not None
-    now, folder = house.clock.now(), showing.library.folder
-    values = preview_values(
-        house.settings, showing.library, showing.text, showing.person, now=now, shown=showing.shown
+    found = tracking_of(house.settings, showing.person)
+    found = found if mode is None else found._replace(mode=mode)
+    if agreed is None:
+        return found
+    if found.mode != "consent":
+        raise typer.BadParameter("--agreed goes with --tracking consent")
+    return found._replace(agreed=agreed)
+
+
+def _values(house: House, showing: _Showing, tracking: "Tracking | None" = None) -> dict[str, Any]:
+    from l3mail.wiring import preview_values
+
+    return preview_values(
+        house.settings,
+        showing.library,
+        showing.text,
+        showing.person,
+        now=house.clock.now(),
+        shown=showing.shown,
+        tracking=tracking,
     )
-    parts = {name: fill(compiled, name, values) for name in ("subject", "preheader")}
+
+
+def _write(
+    house: House,
+    showing: _Showing,
+    tracking: "Tracking",
+    html: Path | None,
+    text: Path | None,
+) -> str:
+    """Write the parts of the mail that are asked for; return the text."""
+    from l3mail.rendering import fill
+    from l3mail.wiring import MEDIA_FOLDER
+
+    compiled = showing.text.compiled
+    assert compiled is not None
+    values = _values(house, showing, tracking)
     plain = fill(compiled, "text", values)
     if text is not None:
         text.write_text(plain, encoding="utf-8")
@@ -177,22 +238,33 @@ def _print(
             url = f"{house.settings.web.base_url}/media/{medium.digest}/{medium.name}"
             # What is made of a file was made when it was published, or not yet: then the file.
             made = house.settings.state_dir / MEDIA_FOLDER / medium.digest / medium.name
-            kept = made if medium.recipe and made.exists() else folder / medium.path
+            kept = made if medium.recipe and made.exists() else showing.library.folder / medium.path
             page = page.replace(url, kept.as_uri())
         html.write_text(page, encoding="utf-8")
-    typer.echo(f"Subject:   {printable(parts['subject'], 500)}")
-    typer.echo(f"Preheader: {printable(parts['preheader'], 500)}")
+    return plain
+
+
+def _print(house: House, showing: _Showing, locale: str | None) -> None:
+    from l3mail.rendering import fill
+
+    compiled, source = showing.text.compiled, showing.text.source
+    assert compiled is not None
+    values = _values(house, showing)
+    for label, name in (("Subject:", "subject"), ("Preheader:", "preheader")):
+        typer.echo(f"{label:<11}{printable(fill(compiled, name, values), 500)}")
     if locale is not None:
         missing = "" if source.locale == locale else f" (there is no {printable(locale, 40)})"
         typer.echo(f"Variant:   {source.locale}{missing}")
     for line in told_parts(showing.text, showing.shown):
         typer.echo(line)
+
+
+def _print_text(plain: str | None, written: Sequence[Path]) -> None:
     typer.echo()
-    if text is None:
+    if plain is not None:
         typer.echo("\n".join(printable(line, 5000) for line in plain.split("\n")))
-    for file in (html, text):
-        if file is not None:
-            typer.echo(f"Wrote {file}.")
+    for file in written:
+        typer.echo(f"Wrote {file}.")
 
 
 # -- in a mail program

@@ -58,7 +58,8 @@ def reconcile(
             found = work.foresee()
         if found and not (as_json and dry_run):
             # Whoever is asked sees why; a program reads nothing but JSON.
-            _tell([*_story(house, found), *_of_other_hosts(house, work)], err=as_json)
+            again = _erased_again(work.erased_since())
+            _tell([*_story(house, found), *again, *_of_other_hosts(house, work)], err=as_json)
         if not dry_run:
             confirm("Reconcile, and let sending go on?", yes=yes)
             found = work.carry_out(house.who)
@@ -68,6 +69,11 @@ def reconcile(
         typer.echo("Dry run: nothing is reconciled yet.")
     elif found:
         _tell_after(found)
+
+
+def _erased_again(people: int) -> "Iterator[str]":
+    if people:
+        yield f"{counted(people, 'person', 'people')} erased in the lost time: erased here again."
 
 
 def _of_other_hosts(house: House, work: "Reconciliation") -> "Iterator[str]":
@@ -101,10 +107,11 @@ def _view(house: House, found: "Reckoning | None", *, released: bool) -> dict[st
 
 _ADVICE = (
     (
-        "Who unsubscribed, objected or was erased then is not known here and would be mailed"
-        " again. Look through your mailbox for such wishes and, if it keeps paths, through the"
-        " web server's log for POST /unsubscribe/: send each of these paths once more with `curl -X"
-        " POST`. Then `l3mail subscribers unsubscribe` and `l3mail subscribers erase`."
+        "Who unsubscribed or objected then is not known here and would be mailed again, as would"
+        " who was erased if state/erased is lost, too. Look through your mailbox for such wishes"
+        " and, if it keeps paths, through the web server's log for POST /unsubscribe/: send each of"
+        " these paths once more with `curl -X POST`. Then `l3mail subscribers unsubscribe` and"
+        " `l3mail privacy erase`."
     ),
     (
         "Addresses the relay refused then: look for 550 in its log,"

@@ -9,6 +9,7 @@ import typer
 
 from l3mail.cli.context import DryRun, House, Json, Yes, confirm, counted, print_json
 from l3mail.cli.moments import parse_moment
+from l3mail.cli.naming import slug_of
 from l3mail.errors import ReportError, WorkspaceError, printable
 
 if TYPE_CHECKING:
@@ -120,12 +121,11 @@ def newsletter(
     Example: l3mail report newsletter 2026-12
     """
     from l3mail import reports
-    from l3mail.cli.scheduling import slug_of
     from l3mail.reports import views
 
     house: House = context.obj
     _agree(as_text=as_text, as_json=as_json, out=out)
-    now, slug = house.clock.now(), slug_of(issue)
+    now, slug = house.clock.now(), slug_of(issue, "newsletter")
     found, terms = _read(house, lambda c, terms: reports.look_at_issue(c, slug, now, terms))
     view = {"schema": views.SCHEMA, "message": slug, **views.mails(found.mails)}
     document = reports.tell_issue(found, terms)

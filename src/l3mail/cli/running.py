@@ -8,6 +8,7 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from l3mail.rounds import Round
     from l3mail.sending import Sender, Tally
     from l3mail.ticks import Ticker
+    from l3mail.web.limits import Over
 
     Late = Callable[[Connection, datetime], list[str]]
 
@@ -101,8 +103,20 @@ def run(
             asyncio.run(_live(house, database, door, sender))
 
 
-def web(context: typer.Context, host: Host = None, port: Port = None) -> None:
-    """Answer pages and plan; `l3mail worker` sends.
+def web(
+    context: typer.Context,
+    host: Host = None,
+    port: Port = None,
+    *,
+    goodbye: Annotated[
+        bool,
+        typer.Option(
+            "--goodbye",
+            help="The house has stopped: only unsubscribing and mails in the browser stay.",
+        ),
+    ] = False,
+) -> None:
+    """Answer pages and plan; `l3mail worker` sends. With --goodbye only what is too old goes.
 
     Example: l3mail web --port 8000
     """
@@ -111,6 +125,10 @@ def web(context: typer.Context, host: Host = None, port: Port = None) -> None:
     house: House = context.obj
     start_logging(house.settings.log.format, house.settings.zone)
     with house.database() as database, _listening(house, host, port) as door:
+        if goodbye:
+            log.info("only unsubscribing and what was sent stay open; nothing is planned or sent")
+            asyncio.run(_stay(house, database, door))
+            return
         detect_restore(house.settings, database, house.clock)
         warn_of_halts(house, database)
         asyncio.run(_live(house, database, door, None))
@@ -197,7 +215,7 @@ async def _live(
     """Tick, answer pages and, with a sender, send, until a signal or until one of them breaks."""
     from l3mail.events import Guestbook
     from l3mail.ticks import Ticker
-    from l3mail.wiring import declare_streams, make_watched_agenda
+    from l3mail.wiring import declare_streams, leave_no_trace, make_watched_agenda
 
     # What the settings offer is on offer from now on, published anew or not.
     await database.writes(
@@ -213,7 +231,15 @@ async def _live(
         if not await book.flushes():
             raise DatabaseUnavailableError("visits wait to be written")
 
-    ticker = Ticker(database, house.clock, agenda, wake=wake, before=write_visits, after=heart.beat)
+    ticker = Ticker(
+        database,
+        house.clock,
+        agenda,
+        wake=wake,
+        before=write_visits,
+        after=heart.beat,
+        tidy=lambda: asyncio.to_thread(leave_no_trace, house.settings, database),
+    )
 
     application = _application(
         house,
@@ -240,6 +266,48 @@ async def _live(
     ]
     if sender:
         parts.append(asyncio.create_task(_sent(sender), name="the sender"))
+    await _with_signals(stop, _together(parts, stop, stopping))
+
+
+async def _stay(house: House, database: "Database", door: socket.socket) -> None:
+    """Answer what stays open after the end, until a signal: nothing planned, sent or heard.
+
+    What is too old goes all the same: the pages say so.
+    """
+    from l3mail.ticks import CHORES_EVERY, Ticker
+    from l3mail.web import create_app
+    from l3mail.wiring import leave_no_trace, load_tokens, make_agenda, make_rules
+
+    settings = house.settings
+    ticker = Ticker(
+        database,
+        house.clock,
+        replace(make_agenda(settings), tidies=True),
+        every=CHORES_EVERY,
+        tidy=lambda: asyncio.to_thread(leave_no_trace, settings, database),
+    )
+    server = _server(
+        create_app(
+            settings,
+            database,
+            load_tokens(settings),
+            house.clock,
+            make_rules(settings),
+            goodbye=True,
+        )
+    )
+
+    stopping = asyncio.Event()
+
+    def stop() -> None:
+        stopping.set()
+        server.should_exit = True
+        ticker.stop()
+
+    parts = [
+        asyncio.create_task(ticker.run(), name="the tick"),
+        asyncio.create_task(server.serve([door]), name="the web server"),
+    ]
     await _with_signals(stop, _together(parts, stop, stopping))
 
 
@@ -375,9 +443,9 @@ def _application(
     settings = house.settings
     told: set[asyncio.Task[None]] = set()
 
-    def alarm(words: str) -> None:
-        log.warning("%s", words)
-        task = asyncio.get_running_loop().create_task(_ring(house, database, wake))
+    def alarm(over: "Over") -> None:
+        log.warning("%s", over)
+        task = asyncio.get_running_loop().create_task(_ring(house, database, over, wake))
         # The loop holds a task by a thread only.
         told.add(task)
         task.add_done_callback(told.discard)
@@ -396,14 +464,16 @@ def _application(
     )
 
 
-async def _ring(house: House, database: "Database", wake: Callable[[], None]) -> None:
-    """Write to the person on duty that sign-ups are over their ceiling."""
+async def _ring(house: House, database: "Database", over: "Over", wake: Callable[[], None]) -> None:
+    """Write to the person on duty that sign-ups are over a ceiling."""
     from l3mail import alarms
     from l3mail.wiring import make_duty
 
-    duty, ceiling = make_duty(house.settings), house.settings.signup.overall
+    duty, now = make_duty(house.settings), house.clock.now()
     try:
-        if await database.writes(lambda c: alarms.ring(c, house.clock.now(), duty, ceiling)):
+        if await database.writes(
+            lambda c: alarms.ring(c, now, duty, over.ceiling, source=over.source)
+        ):
             wake()
     except Exception:
         log.exception("the person on duty could not be told of it")

@@ -1,21 +1,25 @@
 """The command that schedules an issue: when, to whom, and what is shown before it is asked."""
 
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
-from pathlib import Path, PurePath
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from l3mail.cli.audience import Expect, Sample, lines, look_again, people, show, view
 from l3mail.cli.context import DryRun, House, Json, Yes, confirm, print_json
 from l3mail.cli.moments import read_moment, told
-from l3mail.errors import NewsletterError, printable, quoted
+from l3mail.cli.naming import slug_of
+from l3mail.errors import NewsletterError
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from l3mail import newsletters
     from l3mail.newsletters import Audience, Issue
 
     Publish = Callable[[Connection], object]
@@ -33,6 +37,8 @@ class _Plan:
     at: datetime
     segment: str | None
     audience: "Audience"
+    sample: list[str]
+    lapses_at: datetime | None = None
     campaign: int | None = None
 
 
@@ -53,18 +59,21 @@ def schedule(
         str | None,
         typer.Option(help="Only to this segment, a name or a question; default: the issue's."),
     ] = None,
+    sample: Sample = 0,
+    expect: Expect = None,
     dry_run: DryRun = False,
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
     """Publish an issue and schedule it; shows whom it reaches, and asks.
 
-    What is published later under the same name does not reach this campaign.
+    What is published later under the same name does not reach this campaign. Where it reaches many
+    more than the last time, the number of people is asked for; --yes alone is not enough then.
 
     Example: l3mail newsletters schedule 2026-12 --at "2026-12-01 10:00"
     """
     house: House = context.obj
-    slug = slug_of(issue)
+    slug = slug_of(issue, "newsletter")
     moment, remark = moment_of(house, at)
     if remark:
         typer.echo(remark, err=as_json)
@@ -72,7 +81,7 @@ def schedule(
 
     def verb(connection: "Connection") -> tuple[_Plan, dict[str, int]]:
         publish(connection)
-        plan = _scheduled(house, connection, slug, moment, segment)
+        plan = _scheduled(house, connection, slug, moment, segment, most=sample)
         return plan, {"campaigns": 1, "people": plan.audience.yes}
 
     def rehearsal(connection: "Connection") -> None:
@@ -89,6 +98,7 @@ def schedule(
         _show_plan(house, plan)
     if not dry_run:
         confirm(f"send {slug} to {people(plan.audience.yes)}?", yes=yes)
+        look_again(house, plan.audience, expect=expect, yes=yes)
         store()
         plan = house.change(f"newsletters schedule {slug}", verb)
     if as_json:
@@ -97,6 +107,8 @@ def schedule(
         typer.echo("Dry run, nothing is scheduled.")
     else:
         typer.echo(f"Scheduled {slug}, campaign {plan.campaign}, for {local(house, plan.at)}.")
+        if plan.lapses_at:
+            typer.echo(textwrap.fill(_who_releases(house, plan.lapses_at), 80))
 
 
 def _scheduled(
@@ -105,19 +117,57 @@ def _scheduled(
     slug: str,
     moment: datetime | None,
     segment: str | None,
+    *,
+    most: int,
 ) -> _Plan:
     from l3mail import newsletters
     from l3mail.wiring import asking_terms
 
-    now = house.clock.now()
+    now, rules = house.clock.now(), house.settings.sending
     at = (moment or now).astimezone(house.settings.zone)
-    campaign = newsletters.schedule(connection, slug, at, segment=segment, by=house.who, now=now)
+    lapses_at = at + timedelta(days=rules.release_days) if rules.two_persons else None
+    campaign = newsletters.schedule(
+        connection, slug, at, segment=segment, by=house.who, now=now, lapses_at=lapses_at
+    )
     found = newsletters.issue(connection, slug)
     segment = segment or found.segment
     # As it is when it is due: whoever turned sixty by then is sixty.
     question = asking_terms(house.settings).question(connection, segment, at) if segment else None
-    audience = newsletters.audience(connection, found.stream_id, question, now, but=campaign)
-    return _Plan(found, at, segment, audience, campaign)
+    audience = newsletters.audience(
+        connection,
+        found.stream_id,
+        question,
+        now,
+        but=campaign,
+        segment=segment,
+        sending=sending_of(house, [locale for locale, _, _ in found.versions], at),
+    )
+    newsletters.expect(connection, campaign, audience.yes)
+    some = newsletters.sample(connection, found.stream_id, question, now, most) if most else []
+    return _Plan(found, at, segment, audience, some, lapses_at, campaign)
+
+
+def sending_of(house: House, locales: Sequence[str], at: datetime) -> "newsletters.Sending":
+    """How an issue in these languages would go out at a moment."""
+    from l3mail.newsletters import Sending
+    from l3mail.wiring import restraint_of
+
+    settings = house.settings
+    return Sending(at, locales, settings.workspace.locale, restraint_of(settings))
+
+
+def _who_releases(house: House, lapses_at: datetime) -> str:
+    """What is still missing where two persons are wanted, and who is asked."""
+    from l3mail.newsletters import is_same_person
+
+    others = [one for one in house.settings.approvers if not is_same_person(one, house.who)]
+    until = local(house, lapses_at)
+    asked = f"{', '.join(others)} are asked by mail" if len(others) > 1 else ""
+    asked = asked or (f"{others[0]} is asked by mail" if others else "")
+    asked = asked or "nobody is asked by mail: [alerts] approvers names nobody else"
+    return (
+        f"It waits until {until} for somebody else's yes (`l3mail newsletters release`); {asked}."
+    )
 
 
 def _publishing(house: House, slug: str) -> "tuple[Callable[[], object], Publish]":
@@ -148,16 +198,6 @@ def _publishing(house: House, slug: str) -> "tuple[Callable[[], object], Publish
     return partial(wiring.store_media, house.settings, library, texts), publish
 
 
-def slug_of(text: str) -> str:
-    """The slug of an issue from its slug, its short name, or its file's path."""
-    path = PurePath(text)
-    if path.suffix != ".md" and not text.startswith((".", "/")):
-        return text if "/" in text else f"newsletter/{text}"
-    if path.parent.name != "newsletters" and Path(text).resolve().parent.name != "newsletters":
-        raise NewsletterError(f"{quoted(text)} is no issue; issues are in newsletters/")
-    return f"newsletter/{path.name.removesuffix('.md').partition('.')[0]}"
-
-
 def moment_of(house: House, text: str) -> tuple[datetime | None, str | None]:
     """The instant of a local time, None for now; and what there is to say about it."""
     if text.strip().casefold() in {"now", "jetzt"}:
@@ -166,25 +206,11 @@ def moment_of(house: House, text: str) -> tuple[datetime | None, str | None]:
 
 
 def _show_plan(house: House, plan: _Plan) -> None:
-    audience = plan.audience
     whom = f"stream {plan.issue.stream}" + (f", segment {plan.segment}" if plan.segment else "")
     typer.echo(f"{plan.issue.slug}: {local(house, plan.at)}, {whom}")
-    facts = [
-        *((f"subject ({locale})", subject) for locale, _, subject in plan.issue.versions),
-        ("reaches", people(audience.yes)),
-    ]
-    if plan.segment:
-        facts.append(("outside", f"{people(audience.no)} whom the segment does not select"))
-        facts.append(("unknown", f"{people(audience.unknown)} without consent to be asked about"))
-    facts += [("may not be mailed", f"{people(n)}: {why}") for why, n in _sorted(audience.barred)]
-    if audience.last:
-        last = audience.last
-        when = local(house, last.scheduled_at)
-        facts.append(("last time", f"{last.slug}, {when}: {people(last.deliveries)}"))
-    else:
-        facts.append(("last time", "nothing has gone out in this stream yet"))
-    for name, value in facts:
-        typer.echo(f"{name:>18}  {printable(value, 200)}")
+    subjects = ((f"subject ({locale})", subject) for locale, _, subject in plan.issue.versions)
+    facts_of = lines(house, plan.audience, plan.segment, plan.sample)
+    show(chain(subjects, facts_of))
 
 
 def _plan_view(house: House, plan: _Plan) -> dict[str, Any]:
@@ -198,34 +224,9 @@ def _plan_view(house: House, plan: _Plan) -> dict[str, Any]:
             {"locale": locale, "message_id": message_id, "subject": subject}
             for locale, message_id, subject in plan.issue.versions
         ],
-        "audience": audience_view(house, plan.audience),
+        "release_until": plan.lapses_at and iso(house, plan.lapses_at),
+        "audience": view(house, plan.audience, plan.sample),
     }
-
-
-def audience_view(house: House, audience: "Audience") -> dict[str, Any]:
-    """An audience for programs."""
-    last = audience.last
-    return {
-        "count": audience.yes,
-        "outside": audience.no,
-        "unknown": audience.unknown,
-        "barred": dict(_sorted(audience.barred)),
-        "last": last
-        and {
-            "slug": last.slug,
-            "due_at": iso(house, last.scheduled_at),
-            "count": last.deliveries,
-        },
-    }
-
-
-def people(count: int) -> str:
-    """A number of people, in words."""
-    return "1 person" if count == 1 else f"{count} people"
-
-
-def _sorted(barred: Any) -> list[tuple[str, int]]:
-    return sorted(barred.items(), key=lambda pair: (-pair[1], pair[0]))
 
 
 def local(house: House, instant: datetime) -> str:

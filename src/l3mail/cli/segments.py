@@ -1,5 +1,6 @@
 """Commands on segments: save a question under a name, and see whom it selects."""
 
+import shutil
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,11 +10,20 @@ from l3mail.cli.moments import told
 from l3mail.errors import SegmentError, printable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from sqlalchemy import Connection
 
     from l3mail.audiences import Count, Saved
+    from l3mail.segments import Part
 
 PANEL = "People"
+Asked = Annotated[
+    str, typer.Argument(metavar="NAME|EXPR", help="A saved segment or a question, in quotes.")
+]
+Sql = Annotated[
+    bool, typer.Option("--sql", help="Print the statement for the database; ask nothing.")
+]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a saved segment.")]
 
 group = typer.Typer(
@@ -86,37 +96,62 @@ def list_(
 
 
 @group.command("show")
-def show(context: typer.Context, name: Name, as_json: Json = False) -> None:
-    """Show a saved segment, whom it selects now, and what asks for it.
+def show(
+    context: typer.Context,
+    asked: Asked,
+    *,
+    explain: Annotated[
+        str | None, typer.Option(metavar="EMAIL", help="Tell why this person is in or not.")
+    ] = None,
+    sql: Sql = False,
+    as_json: Json = False,
+) -> None:
+    """Show a segment, whom it selects now, and what asks for it.
 
-    Example: l3mail segments show west
+    With --explain each part of its question with the answer for one person, and whether they may be
+    mailed at all.
+
+    Example: l3mail segments show west --explain ada@schule.example
     """
+    house: House = context.obj
+    if explain is not None and sql:
+        raise typer.BadParameter("--sql goes without --explain")
+    if sql:
+        _print_sql(house, asked, "selecting")
+    elif explain is not None:
+        _explain(house, asked, explain, as_json=as_json)
+    else:
+        _show(house, asked, as_json=as_json)
+
+
+def _show(house: House, asked: str, *, as_json: bool) -> None:
     from l3mail import audiences
     from l3mail.wiring import asking_terms
 
-    house: House = context.obj
     terms = asking_terms(house.settings)
 
-    def verb(connection: "Connection") -> "tuple[Saved, dict[str, Any]]":
-        saved = audiences.find(connection, name)
+    def verb(connection: "Connection") -> "tuple[Saved | None, dict[str, Any]]":
+        saved = audiences.find(connection, asked) if audiences.is_name(asked) else None
         facts: dict[str, Any] = {"count": None, "unknown": None}
         try:
-            question = terms.question(connection, name, house.clock.now())
+            question = terms.question(connection, asked, house.clock.now())
             facts = _counts(audiences.count(connection, question))
         except SegmentError as error:  # what it names may be gone since it was saved
+            if saved is None:
+                raise
             facts["problem"] = str(error)
-        return saved, facts | {"used_by": audiences.users(connection, name)}
+        return saved, facts | {"used_by": audiences.users(connection, asked) if saved else []}
 
     with house.database() as database:
         saved, facts = database.read(verb)
     if as_json:
-        print_json(_view(house, saved) | facts)
+        print_json((_view(house, saved) if saved else {"expression": asked.strip()}) | facts)
         return
     lines = {
-        "name": saved.name,
-        "question": saved.expression,
+        "name": saved.name if saved else None,
+        "question": saved.expression if saved else asked.strip(),
         "problem": facts.get("problem"),
-        "saved": told(saved.saved_at, house.settings.zone),
+        "saved": told(saved.saved_at, house.settings.zone) if saved else None,
         "people": facts["count"],
         "unknown": facts["unknown"],
         "used by": ", ".join(facts["used_by"]),
@@ -126,35 +161,133 @@ def show(context: typer.Context, name: Name, as_json: Json = False) -> None:
             typer.echo(f"{label:>10}  {printable(str(value), 2_000)}")
 
 
+def _explain(house: House, asked: str, email: str, *, as_json: bool) -> None:
+    from l3mail import audiences, subscribers
+    from l3mail.addresses import parse_address
+    from l3mail.cli import explanations, verdicts
+    from l3mail.cli.explain import asked_by, standing
+    from l3mail.errors import SubscriberError
+    from l3mail.wiring import asking_terms
+
+    settings, now = house.settings, house.clock.now()
+    terms, asker, address = asking_terms(settings), asked_by(house), parse_address(email)
+
+    def verb(connection: "Connection") -> "tuple[Part | None, dict[str, Any] | None]":
+        expression = audiences.read(asked, terms.vocabulary(connection))
+        found = explanations.facts(connection, asker, address, 1)
+        if found is None:
+            return None, None
+        explaining = terms.explaining(expression, now)
+        person = subscribers.find(connection, asker.rules, address)
+        if person is None:
+            return None, None
+        return audiences.explain(connection, explaining, person), found
+
+    with house.database() as database:
+        part, found = database.read(verb)
+    if part is None or found is None:
+        raise SubscriberError(f"{printable(email, 300)} is not known here")
+    name = asked.strip() if audiences.is_name(asked) else "the question"
+    mode = settings.tracking.mode
+    mailable = found["status"] == "active" and not found["restricted_at"]
+    if as_json:
+        facts = {name: found[name] for name in ("suppressed", "restricted_at", "subscriptions")}
+        told_part = verdicts.as_json(part, mode)
+        print_json(
+            {"email": found["email"], "segment": asked.strip(), "answer": told_part["answer"]}
+            | {"mailable": mailable}
+            | explanations.localised(facts, settings.zone)
+            | {"question": told_part}
+        )
+        return
+    typer.echo(verdicts.sentence(part, name, printable(found["email"], 300)))
+    typer.echo()
+    for line in verdicts.lines(part, mode, shutil.get_terminal_size().columns):
+        typer.echo(line)
+    typer.echo()
+    typer.echo("May be mailed:" if mailable else "May not be mailed, whatever selects them:")
+    for line in list(standing(found, settings.zone)) or ["  joined no stream"]:
+        typer.echo(printable(line, 1_000))
+
+
 @group.command("count")
 def count(
     context: typer.Context,
-    asked: Annotated[
-        str, typer.Argument(metavar="NAME|EXPR", help="A saved segment or a question, in quotes.")
-    ],
+    asked: Asked,
+    *,
+    by: Annotated[
+        str, typer.Option(metavar="ATTRIBUTE", help="Of which attribute; `stream` too.")
+    ] = "district",
+    sql: Sql = False,
     as_json: Json = False,
 ) -> None:
     """Count whom a segment selects, and of whom it can't be told for want of consent.
 
-    Example: l3mail segments count 'not opened("newsletter/2026-12")'
+    With a bar for each district, or another attribute, and how many of them each stream may mail.
+
+    Example: l3mail segments count 'birthday in this_week' --by locale
     """
     from l3mail import audiences
     from l3mail.wiring import asking_terms
 
     house: House = context.obj
-    terms = asking_terms(house.settings)
+    if sql:
+        _print_sql(house, asked, "counting")
+        return
+    terms, now = asking_terms(house.settings), house.clock.now()
 
-    def verb(connection: "Connection") -> "Count":
-        question = terms.question(connection, asked, house.clock.now())
-        return audiences.count(connection, question)
+    def verb(connection: "Connection") -> "tuple[Count, list[tuple[Any, int]], dict[str, int]]":
+        vocabulary = terms.vocabulary(connection)
+        question = terms.compiled(audiences.read(asked, vocabulary), now)
+        if by == "stream":
+            values = audiences.count_by_stream(connection, question)
+        else:
+            grouping = terms.grouping(by, vocabulary, now)
+            values = audiences.count_by(connection, question, grouping)
+        found = audiences.count(connection, question)
+        return found, values, audiences.reachable(connection, question, now)
 
     with house.database() as database:
-        found = database.read(verb)
+        found, values, reachable = database.read(verb)
     if as_json:
-        print_json(_counts(found))
+        listed = [{"value": value, "count": n} for value, n in values]
+        more = {"mailable": reachable, "by": {"attribute": by, "values": listed}}
+        print_json(_counts(found) | more)
         return
     typer.echo(_people(found))
     typer.echo(_unknown(found))
+    if found.count:
+        _print_values(found, by, values, reachable)
+
+
+def _print_values(
+    found: "Count", by: str, values: "Sequence[tuple[Any, int]]", reachable: "Mapping[str, int]"
+) -> None:
+    """What the people selected have, and by which streams they may be mailed."""
+    from l3mail.cli.charts import print_bars, top
+
+    mailed = ", ".join(f"{stream} {n:,}" for stream, n in reachable.items()) or "nobody"
+    typer.echo(f"may be mailed: {mailed}")
+    named = [(None if value is None else str(value), n) for value, n in values]
+    word = by.removeprefix("attrs.")
+    bars = top(named, without=f"no {word}", others="others")
+    if bars:
+        typer.echo()
+        print_bars(printable(word, 30).upper(), bars, found.count)
+
+
+def _print_sql(house: House, asked: str, what: str) -> None:
+    """The statement, as this workspace's database would be asked it now."""
+    from l3mail import audiences
+    from l3mail.cli.statements import as_text
+    from l3mail.wiring import asking_terms
+
+    terms, now = asking_terms(house.settings), house.clock.now()
+    with house.database() as database:
+        question = database.read(lambda connection: terms.question(connection, asked, now))
+        backend = "sqlite" if database.is_sqlite else "postgresql"
+    statements = {"counting": audiences.counting, "selecting": audiences.selecting}
+    typer.echo(as_text(statements[what](question), backend))
 
 
 @group.command("delete")

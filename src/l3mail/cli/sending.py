@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from l3mail.cli.context import House, Json, Yes, confirm, counted, print_json, start_logging
+from l3mail.cli.naming import slug_of
 from l3mail.errors import L3mailError, OutboxError, quoted
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def halt(
 
     def verb(connection: "Connection") -> tuple[tuple[bool, int], dict[str, int]]:
         if message:
-            outbox.require_slug(connection, message)
+            outbox.require_slug(connection, subject)
         new = outbox.halt(connection, scope, subject, house.who, house.clock.now())
         waiting = outbox.waiting(connection, scope, subject)
         return (new, waiting), {"halts": int(new), "deliveries": waiting}
@@ -199,7 +200,9 @@ def _require_known(connection: "Connection", scope: str, subject: str) -> None:
 def _scope(message: str | None, kind: str | None) -> tuple[str, str]:
     if message and kind:
         raise typer.BadParameter("give --message or --kind, not both")
-    return ("message" if message else "kind" if kind else "everything"), message or kind or ""
+    if message:
+        return "message", slug_of(message)
+    return ("kind", kind) if kind else ("everything", "")
 
 
 def halt_words(house: House, in_force: "HaltInForce") -> str:

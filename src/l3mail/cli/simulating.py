@@ -82,7 +82,7 @@ def simulate(
 
 def _terms(house: House, since: str | None, until: str | None, weeks: int | None) -> "Terms":
     from l3mail.simulations import Terms
-    from l3mail.wiring import staff_of
+    from l3mail.wiring import restraint_of, staff_of
 
     if until is not None and weeks is not None:
         raise typer.BadParameter("say --until or --weeks, not both")
@@ -99,6 +99,7 @@ def _terms(house: House, since: str | None, until: str | None, weeks: int | None
         since=begin,
         staff=staff_of(settings),
         fallback_locale=settings.workspace.locale,
+        restraint=restraint_of(settings),
     )
 
 

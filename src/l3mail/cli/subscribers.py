@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from l3mail.cli import departures, directory, importing
+from l3mail.cli import departures, directory, erasing, importing
 from l3mail.cli.context import House, Json, print_json, print_table
 from l3mail.cli.directory import Email, Segment
 from l3mail.cli.exporting import AsCsv, AsJson, MayPrint, target_of, write_csv, write_json
@@ -232,7 +232,7 @@ def list_(
             (
                 directory.display(row["email"]),
                 _name(row),
-                row["status"],
+                f"{row['status']}, restricted" if row["restricted_at"] else row["status"],
                 _memberships(row),
                 directory.day(house, row["created_at"]),
             )
@@ -303,7 +303,7 @@ def export(
 
 group.command("unsubscribe")(departures.unsubscribe)
 group.command("suppress")(departures.suppress)
-group.command("erase")(departures.erase)
+group.command("erase")(erasing.erase_subscriber)
 
 
 def _asked(connection: "Connection", house: House, wanted: dict[str, str | None]) -> "Asked":
@@ -326,6 +326,8 @@ def _portrait(house: House, person: "Mapping[str, Any]") -> "Iterator[str]":
     for name in plain:
         if facts.get(name):
             yield _line(name, facts[name])
+    if person.get("restricted_at"):
+        yield _line("restricted", f"{directory.day(house, person['restricted_at'])}  only stored")
     if barred := person.get("suppression"):
         words = ": ".join(part for part in (barred["reason"], barred["note"]) if part)
         yield _line("suppressed", f"{directory.day(house, barred['suppressed_at'])}  {words}")
@@ -336,10 +338,12 @@ def _portrait(house: House, person: "Mapping[str, Any]") -> "Iterator[str]":
     for one in person["subscriptions"]:
         at = one.get("unsubscribed_at") if one["status"] == "unsubscribed" else None
         since = directory.day(house, at or one.get("confirmed_at"))
-        yield _line("stream", f"{one['stream']}: {one['status']} {since}".rstrip())
+        whence = f" by {one['source']}" if one.get("source") else ""
+        yield _line("stream", f"{one['stream']}: {one['status']} {since}".rstrip() + whence)
     for one in person["signups"]:
         until = directory.day(house, one["expires_at"])
-        yield _line("asked", f"{', '.join(one['streams'])}; open until {until}")
+        whence = f" by {one['source']}" if one.get("source") else ""
+        yield _line("asked", f"{', '.join(one['streams'])}; open until {until}{whence}")
     for one in person["enrollments"]:
         yield _line("course", _journey(house, one))
     for one in person["consents"]:

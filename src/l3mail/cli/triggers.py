@@ -1,11 +1,11 @@
 """Commands on triggers: what goes out by itself, when next, and what waits for a yes."""
 
 from datetime import datetime
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from l3mail.cli.audience import people
 from l3mail.cli.context import (
     DryRun,
     House,
@@ -17,7 +17,8 @@ from l3mail.cli.context import (
     require_states,
 )
 from l3mail.cli.moments import told
-from l3mail.cli.scheduling import iso, people
+from l3mail.cli.naming import slug_of
+from l3mail.cli.scheduling import iso
 from l3mail.errors import L3mailError, TriggerError, printable, quoted
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ def show(context: typer.Context, trigger: Slug, as_json: Json = False) -> None:
     Example: l3mail triggers show birthday
     """
     house: House = context.obj
-    slug = slug_of(trigger)
+    slug = slug_of(trigger, "lifecycle")
 
     def verb(connection: "Connection") -> dict[str, Any]:
         from l3mail import triggers
@@ -307,7 +308,7 @@ def _decide(
             waiting = triggers.pending(connection, terms.now)
             found = [batch for batch in waiting if batch.id == int(name)]
         else:
-            slug = triggers.find(connection, slug_of(name)).slug
+            slug = triggers.find(connection, slug_of(name, "lifecycle")).slug
             found = triggers.pending(connection, terms.now, slug)
         if len(found) > 1:
             several = ", ".join(f"{batch.id} ({batch.occasion})" for batch in found)
@@ -355,7 +356,7 @@ def pause(context: typer.Context, trigger: Slug) -> None:
     from l3mail import triggers
 
     house: House = context.obj
-    slug = slug_of(trigger)
+    slug = slug_of(trigger, "lifecycle")
 
     def verb(connection: "Connection") -> tuple[bool, dict[str, int]]:
         triggers.find(connection, slug)
@@ -378,7 +379,7 @@ def resume(
     from l3mail import triggers
 
     house: House = context.obj
-    slug = slug_of(trigger)
+    slug = slug_of(trigger, "lifecycle")
 
     def look(connection: "Connection") -> "tuple[Trigger, int]":
         found = triggers.find(connection, slug)
@@ -403,17 +404,6 @@ def resume(
 
     house.change(f"triggers resume {slug}", verb)
     typer.echo(f"Resumed: {slug}, with what is due from now on.")
-
-
-def slug_of(name: str) -> str:
-    """A trigger's slug from what was typed: the slug, its last part, or the path of a file.
-
-    A language's file means the text: `tag.de-simple.md` is `lifecycle/tag`.
-    """
-    last = PurePath(name).name
-    if last.endswith(".md"):
-        last = last.removesuffix(".md").partition(".")[0]
-    return f"lifecycle/{last}"
 
 
 def _terms(house: House) -> "Terms":

@@ -1,6 +1,7 @@
 """What all papers of a house have in common: its name, its colours, its logo, its templates.
 
-Owns what a template of templates/documents may count on. Knows no worksheet and no certificate.
+Owns what a template of templates/documents may count on. Knows no worksheet, no certificate
+and no handout.
 """
 
 from collections.abc import Mapping
@@ -42,6 +43,16 @@ SAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
         "words": dict.fromkeys(
             ("head", "names", "before", "after", "issued", "verify", "valid"), "A"
         ),
+    },
+    "handout": {
+        "title": "A",
+        "lead": "A",
+        "code": "",
+        "link": "https://example.org/",
+        "offers": ["A", "B"],
+        "titles_lang": "de",
+        "contact": "A",
+        "words": dict.fromkeys(("alt", "scan", "typed", "steps", "step1", "step2", "step3"), "A"),
     },
 }
 """What a template is tried with: all that it may ask for."""

@@ -27,9 +27,9 @@ OURS: Final = frozenset({"hrefs", "pixel", "trail", "when"})
 PARTS: Final[Mapping[str, frozenset[str]]] = {
     "course": frozenset("title slug lesson lessons done days together".split()),
     "links": frozenset(
-        "unsubscribe preferences view confirm refuse interest quiz feedback done course certificate"
-        " together"
-        " privacy home archive".split()
+        "unsubscribe preferences view confirm refuse address interest quiz feedback done course"
+        " certificate together"
+        " privacy home archive recommend".split()
     ),
     "house": frozenset({"name"}),
     "impressum": frozenset("name address email phone privacy_url".split()),

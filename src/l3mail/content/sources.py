@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from l3mail import slugs
 from l3mail.content.clients import CLIENTS
 from l3mail.content.curricula import Curriculum, read_curriculum
 from l3mail.content.designs import SETTINGS, Design
@@ -27,10 +28,10 @@ _UNWRITABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 COURSE_FILE = "course.yaml"
 _LESSON = re.compile(r"\d{1,3}-" + NAME.pattern)
 _LOCALE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
-_FOLDERS: tuple[tuple[str, Kind, str], ...] = (
-    ("newsletters", "newsletter", "newsletter"),
-    ("newsletters/lifecycle", "lifecycle", "lifecycle"),
-    ("templates/notices", "notice", "notice"),
+_FOLDERS: tuple[tuple[str, Kind], ...] = (
+    ("newsletters", "newsletter"),
+    ("newsletters/lifecycle", "lifecycle"),
+    ("templates/notices", "notice"),
 )
 
 
@@ -95,7 +96,9 @@ class Library:
         """The text of a slug or a file's path; raises ContentError with the nearest known one."""
         wanted = name.removeprefix("./")
         by_path = [source for source in self.sources if source.path == wanted]
-        named = by_path or [source for source in self.sources if source.slug == wanted]
+        by_slug = by_path or [source for source in self.sources if source.slug == wanted]
+        slug = slugs.of_file(wanted)
+        named = by_slug or [source for source in self.sources if source.slug == slug]
         if not named:
             named = self._by_last_part(wanted)
         if locale is None:
@@ -150,9 +153,9 @@ def read_library(
     shelf = _Shelf(folder.resolve(), locale, attributes)
     for course in shelf.folders("lessons"):
         shelf.read_course(course)
-    for place, kind, prefix in _FOLDERS:
+    for place, kind in _FOLDERS:
         for path in shelf.files(place, ".md"):
-            shelf.read_text(path, kind, prefix)
+            shelf.read_text(path, kind, slugs.FOLDERS[place])
     for path in shelf.files("templates/wordings", ".md"):
         shelf.read_wording(path, streams | shelf.courses)
     layouts, components = shelf.frames("templates/layouts"), shelf.frames("templates/components")
@@ -401,7 +404,7 @@ class _Shelf:
     def note_doubles(self) -> None:
         """Refuse the second of two files that are the same text."""
         seen: dict[tuple[str, str], Source] = {}
-        for course in sorted(self.courses & {prefix for _, _, prefix in _FOLDERS}):
+        for course in sorted(self.courses & set(slugs.FOLDERS.values())):
             self.refuse(self.folder / "lessons" / course, "this name is taken; rename the course")
         kept = []
         for source in self.sources:

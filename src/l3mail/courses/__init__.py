@@ -44,6 +44,7 @@ from l3mail.courses.overviews import (
     overviews,
     whereabouts,
 )
+from l3mail.courses.resending import RESENT, resend
 from l3mail.courses.structures import Outline, asked, define, structure_of, title_of
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "ANY_LESSON_DUE",
     "BATCH",
     "ENDED",
+    "RESENT",
     "RUNNING",
     "Beginning",
     "DaysDone",
@@ -85,6 +87,7 @@ __all__ = [
     "plan",
     "reanchor",
     "reconsider",
+    "resend",
     "resume",
     "running",
     "structure_of",

@@ -1,7 +1,7 @@
 """Days done: on which local days somebody says to have learned.
 
-Owns that a day counts once for an enrollment, and the counting. The one fact that whoever said it
-may take back: a button pressed in error says nothing. Which days are open is the course's matter.
+Owns that a day counts once for an enrollment, and the counting. A fact that whoever said it may
+take back: a button pressed in error says nothing. Which days are open is the course's matter.
 """
 
 from collections.abc import Collection

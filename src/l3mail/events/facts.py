@@ -1,4 +1,4 @@
-"""Adding facts; nothing that was added is changed.
+"""Adding facts; nothing that was added is changed, but an interest can be taken back.
 
 Owns their columns.
 """
@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, delete, func, insert, select
 
-from l3mail.models import EVENT, SUBSCRIBER
+from l3mail.models import EVENT, SUBSCRIBER, UtcDateTime
 
 _COLUMNS = (
     "kind",
@@ -59,3 +59,35 @@ def append_once(connection: Connection, fact: dict[str, Any], since: datetime) -
         return False
     append(connection, [fact])
     return True
+
+
+def interests(connection: Connection, subscriber_id: int) -> dict[str, datetime]:
+    """What somebody said to be interested in, by name, and when last."""
+    rows = connection.execute(
+        select(EVENT.c.name, func.max(EVENT.c.at, type_=UtcDateTime).label("at"))
+        .where(
+            EVENT.c.subscriber_id == subscriber_id,
+            EVENT.c.kind == "interested",
+            EVENT.c.name.is_not(None),
+        )
+        .group_by(EVENT.c.name)
+        .order_by(EVENT.c.name)
+    )
+    return {row.name: row.at for row in rows}
+
+
+def take_back_interest(connection: Connection, subscriber_id: int, name: str) -> bool:
+    """Forget that somebody said to be interested, however often; whether they had.
+
+    Segments and triggers ask what is there: to both it was never said, and can be said anew.
+    """
+    taken = connection.execute(
+        delete(EVENT)
+        .where(
+            EVENT.c.subscriber_id == subscriber_id,
+            EVENT.c.kind == "interested",
+            EVENT.c.name == name,
+        )
+        .returning(EVENT.c.id)
+    )
+    return bool(taken.all())

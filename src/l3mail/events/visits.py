@@ -175,6 +175,7 @@ def _agreeing(
             DELIVERY.c.id.in_(sorted(delivery_ids)),
             SUBSCRIBER.c.tracking,
             SUBSCRIBER.c.erased_at.is_(None),
+            SUBSCRIBER.c.restricted_at.is_(None),
         )
         .order_by(SUBSCRIBER.c.id)
         .with_for_update(read=True, of=SUBSCRIBER)

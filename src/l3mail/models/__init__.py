@@ -25,7 +25,16 @@ from l3mail.models.content import (
     Structure,
     Trigger,
 )
-from l3mail.models.facts import EVENT_KINDS, VERDICTS, Action, Counter, Event
+from l3mail.models.facts import (
+    EVENT_KINDS,
+    VERDICTS,
+    Action,
+    AgedDelivery,
+    AgedEvent,
+    Aging,
+    Counter,
+    Event,
+)
 from l3mail.models.outbox import (
     DELIVERY_STATES,
     KINDS,
@@ -42,6 +51,7 @@ from l3mail.models.people import (
     Consent,
     LinkRequest,
     Signup,
+    Source,
     Stream,
     Subscriber,
     Subscription,
@@ -57,6 +67,9 @@ def _handle(model: type[Table]) -> SqlTable:
 
 
 ACTIONS = _handle(Action)
+AGED_DELIVERY = _handle(AgedDelivery)
+AGED_EVENT = _handle(AgedEvent)
+AGING = _handle(Aging)
 APPROVAL = _handle(Approval)
 APPROVAL_MESSAGE = _handle(ApprovalMessage)
 CAMPAIGN = _handle(Campaign)
@@ -75,6 +88,7 @@ LINK_REQUEST = _handle(LinkRequest)
 MESSAGE = _handle(Message)
 SEGMENT = _handle(Segment)
 SIGNUP = _handle(Signup)
+SOURCE = _handle(Source)
 STREAM = _handle(Stream)
 STRUCTURE = _handle(Structure)
 SUBSCRIBER = _handle(Subscriber)
@@ -86,6 +100,9 @@ WORKSPACE = _handle(Workspace)
 
 __all__ = [
     "ACTIONS",
+    "AGED_DELIVERY",
+    "AGED_EVENT",
+    "AGING",
     "APPROVAL",
     "APPROVAL_MESSAGE",
     "CAMPAIGN",
@@ -111,6 +128,7 @@ __all__ = [
     "PURPOSES",
     "SEGMENT",
     "SIGNUP",
+    "SOURCE",
     "STREAM",
     "STREAM_KINDS",
     "STRUCTURE",
@@ -124,6 +142,9 @@ __all__ = [
     "WORDING",
     "WORKSPACE",
     "Action",
+    "AgedDelivery",
+    "AgedEvent",
+    "Aging",
     "Approval",
     "ApprovalMessage",
     "Campaign",
@@ -143,6 +164,7 @@ __all__ = [
     "Message",
     "Segment",
     "Signup",
+    "Source",
     "Stream",
     "Structure",
     "Subscriber",

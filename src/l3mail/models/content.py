@@ -175,6 +175,10 @@ class Campaign(Table, table=True):
 
     While it is being planned its people have been looked at as far as the number `reached`; below
     zero they have been looked at again, as far as the number that is its bitwise complement.
+
+    `expected` is how many people its scheduler was shown; none once somebody let it go on with
+    whoever they are. Where a second person has to release it, it ends at `lapses_at` without that,
+    and `segment_mark` stands for what its segment meant when it was scheduled.
     """
 
     __table_args__ = (
@@ -193,6 +197,12 @@ class Campaign(Table, table=True):
     paused_at: datetime | None = instant(optional=True)
     paused_reason: str | None = None
     cancelled_at: datetime | None = instant(optional=True)
+    cancelled_reason: str | None = None
+    expected: int | None = None
+    segment_mark: str | None = None
+    lapses_at: datetime | None = instant(optional=True)
+    released_at: datetime | None = instant(optional=True)
+    released_by: str | None = None
 
 
 class CampaignMessage(Table, table=True):

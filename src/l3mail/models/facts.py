@@ -3,7 +3,7 @@
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Index, PrimaryKeyConstraint
+from sqlalchemy import Index, PrimaryKeyConstraint, text
 from sqlmodel import Field
 
 from l3mail.models.columns import (
@@ -18,6 +18,7 @@ from l3mail.models.columns import (
     where,
     word,
 )
+from l3mail.models.outbox import DELIVERY_STATES, KINDS
 
 EVENT_KINDS = (
     "opened",
@@ -84,6 +85,56 @@ class Counter(Table, table=True):
     link_id: int = Field(sa_type=Id)
     kind: str
     day: date
+    n: int
+
+
+class Aging(Table, table=True):
+    """How far the daily walk through what may be too old has come, by what it walks through.
+
+    `reached` is the number looked at last, 0 between two walks; `finished_on` the local day of the
+    last whole one.
+    """
+
+    name: str = Field(primary_key=True)
+    reached: int = Field(default=0, sa_type=Id, sa_column_kwargs={"server_default": text("0")})
+    finished_on: date | None = None
+
+
+class AgedDelivery(Table, table=True):
+    """How many mails of a day went when they were too old; nobody's any more.
+
+    `day` is the local day they fell due on.
+    """
+
+    __tablename__ = "aged_delivery"
+    __table_args__ = (
+        PrimaryKeyConstraint("day", "kind", "slug", "state", "tracked"),
+        one_of("kind", KINDS),
+        one_of("state", DELIVERY_STATES),
+    )
+
+    day: date
+    kind: str
+    slug: str
+    state: str
+    tracked: bool
+    n: int
+
+
+class AgedEvent(Table, table=True):
+    """How many events of a local day went when they were too old; nobody's any more."""
+
+    __tablename__ = "aged_event"
+    __table_args__ = (
+        PrimaryKeyConstraint("day", "kind", "slug", "name", "verdict"),
+        one_of("kind", EVENT_KINDS),
+    )
+
+    day: date
+    kind: str
+    slug: str
+    name: str
+    verdict: str
     n: int
 
 

@@ -93,7 +93,7 @@ class Delivery(Table, table=True):
         # One state each: SQLite uses a partial index only where the query says the same.
         Index("delivery_uncertain", "next_attempt_at", **where("state = 'uncertain'")),
         Index("delivery_failed", "id", **where("state = 'failed'")),
-        Index("delivery_held", "id", **where("state = 'held'")),
+        Index("delivery_held", "next_attempt_at", "id", **where("state = 'held'")),
         Index("delivery_campaign", "campaign_id", "state", **where("campaign_id IS NOT NULL")),
         # The mails of one lesson slot, whatever course they belong to.
         Index("delivery_slot", "due_at", "id", **where("enrollment_id IS NOT NULL")),

@@ -37,6 +37,7 @@ CONSENT_ACTS = (
     "refused",
     "tracking_granted",
     "tracking_withdrawn",
+    "address_changed",
 )
 
 
@@ -157,11 +158,30 @@ class Signup(Table, table=True):
     refused_at: datetime | None = instant(optional=True)
 
 
+class Source(Table, table=True):
+    """A place people sign up from, such as a poster or an event.
+
+    Until `ends_at` so many may come from it at once; without it, it only has a name in lists. A row
+    is made by operators alone, whatever visitors call the place they come from.
+    """
+
+    name: str = Field(primary_key=True)
+    title: str | None = None
+    per_hour: int | None = None
+    ends_at: datetime | None = instant(optional=True)
+    created_at: datetime = instant()
+    created_by: str
+
+
 class LinkRequest(Table, table=True):
-    """One request for a fresh personal link, mailed to the address on file."""
+    """One request for a personal link, mailed to an address.
+
+    Mostly a fresh link to the address on file. Of a change of address there are two: the one of
+    the person who asked, which is not mailed, and the one of whoever has the new address.
+    """
 
     __tablename__ = "link_request"
-    __table_args__ = (AUTOINCREMENT,)
+    __table_args__ = (Index("link_request_expiring", "purpose", "expires_at"), AUTOINCREMENT)
 
     id: int | None = identifier()
     subscriber_id: int = reference("subscriber.id", index=True)

@@ -4,7 +4,7 @@ Owns campaigns and the versions pinned for them, and plans their deliveries batc
 one statement each. Knows the time only as `now`.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,7 +17,6 @@ from sqlalchemy import (
     bindparam,
     case,
     exists,
-    func,
     insert,
     or_,
     select,
@@ -27,11 +26,15 @@ from sqlalchemy import (
 from l3mail import outbox
 from l3mail.audiences import Questions
 from l3mail.errors import L3mailError, NewsletterError, quoted
-from l3mail.models import CAMPAIGN, CAMPAIGN_MESSAGE, DELIVERY, STREAM
+from l3mail.models import CAMPAIGN, CAMPAIGN_MESSAGE, DELIVERY
 from l3mail.models.columns import ONE
 from l3mail.newsletters.issues import issue
+from l3mail.newsletters.reach import is_more_than
+from l3mail.newsletters.releases import ANY_TOO_LATE, MAY_GO, lapse, segment_mark
+from l3mail.newsletters.standings import WAITING
 from l3mail.outbox import TAKEN_BACK
 from l3mail.planning import LAST, LAST_OF_STRETCH, NOW, bindings, campaign_due, mailing
+from l3mail.segments import Question
 
 BATCH = 5_000
 """Rows one step writes at most: whoever wants to write behind it waits about a tenth of a second.
@@ -48,7 +51,6 @@ STRETCHES = 8
 _AGAIN = ~0
 """The mark with which the second look begins; that it came to a person's number n is ~n."""
 _MOMENT = "%a %Y-%m-%d %H:%M"
-_WAITING = ("queued", "deferred", "held")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,45 +58,15 @@ class Planned:
     """What one planning step did.
 
     `deliveries` were made, `withdrawn` ended with their campaign, `paused` campaigns whose
-    segment can't be asked; `more` says that the step ended at its limit and wants another.
+    segment can't be asked, or selects many more than were shown, `lapsed` ones that nobody
+    released; `more` says that the step ended at its limit and wants another.
     """
 
     deliveries: int = 0
     withdrawn: int = 0
     paused: int = 0
+    lapsed: int = 0
     more: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Campaign:
-    """One sending of one issue; `states` counts its deliveries, states without rows absent."""
-
-    id: int
-    slug: str
-    stream: str
-    segment: str | None
-    scheduled_at: datetime
-    scheduled_by: str
-    planned_at: datetime | None
-    paused_at: datetime | None
-    paused_reason: str | None
-    cancelled_at: datetime | None
-    states: Mapping[str, int]
-
-    def status(self, now: datetime) -> str:
-        """One of scheduled, planning, sending, paused, cancelled, finished; asked of the rows."""
-        if self.cancelled_at:
-            return "cancelled"
-        if self.paused_at:
-            return "paused"
-        if self.planned_at is None:
-            return "scheduled" if self.scheduled_at > now else "planning"
-        return "sending" if self.waiting or self.states.get("sending") else "finished"
-
-    @property
-    def waiting(self) -> int:
-        """Deliveries that are planned and not begun."""
-        return sum(self.states.get(state, 0) for state in _WAITING)
 
 
 def schedule(
@@ -105,13 +77,15 @@ def schedule(
     segment: str | None,
     by: str,
     now: datetime,
+    lapses_at: datetime | None = None,
 ) -> int:
     """Schedule the issue's current versions for its stream and return the campaign's number.
 
     What is published under the slug later does not reach this campaign. `segment`, a
     saved name or a question, goes before the one the issue names; whether it can be asked the
-    caller has to see. Raises NewsletterError for a past time, an unpublished issue, and while
-    another campaign of the issue is not cancelled, with moments in the zone of `at`.
+    caller has to see. With `lapses_at` it waits until then for the yes of a second person. Raises
+    NewsletterError for a past time, an unpublished issue, and while another campaign of the issue
+    is not cancelled, with moments in the zone of `at`.
     """
     if at < now:
         raise NewsletterError(f"{at:{_MOMENT}} is past; name a time to come, or now")
@@ -134,6 +108,8 @@ def schedule(
             segment=segment or found.segment,
             scheduled_at=at,
             scheduled_by=by,
+            lapses_at=lapses_at,
+            segment_mark=lapses_at and segment_mark(connection, segment or found.segment),
         )
         .returning(CAMPAIGN.c.id)
     ).scalar_one()
@@ -147,6 +123,11 @@ def schedule(
     return int(campaign_id)
 
 
+def expect(connection: Connection, campaign_id: int, people: int) -> None:
+    """Note how many people whoever scheduled a campaign was shown."""
+    _mark(connection, campaign_id, None, {"expected": people})
+
+
 def plan(
     connection: Connection,
     now: datetime,
@@ -154,6 +135,7 @@ def plan(
     question: Questions,
     fallback_locale: str,
     limit: int = BATCH,
+    growth: float = 0,
 ) -> Planned:
     """Queue the mails of campaigns that are due, the longest due first; `limit` at most.
 
@@ -165,28 +147,55 @@ def plan(
     the second has passed them by. What counts is when the change was committed, whichever moment
     it names. Then the campaign is planned.
 
-    A campaign whose segment can't be asked is paused, with the reason, and keeps no other waiting.
-    Also withdraws what a sender returned to the queue after its campaign was cancelled.
+    A campaign whose segment can't be asked is paused, with the reason, and keeps no other waiting;
+    so is one that would begin with more than `growth` times the people its scheduler was shown.
+    Also withdraws what a sender returned to the queue after its campaign was cancelled, and ends
+    campaigns that nobody released in time.
     """
+    lapsed = lapse(connection, now)
     due = connection.execute(_DUE, {"now": now}).all()
     deliveries = paused = 0
     for campaign in due:
         room = limit - deliveries
         if room <= 0:
-            return Planned(deliveries, 0, paused, more=True)
+            return Planned(deliveries, 0, paused, lapsed, more=True)
         try:
             asked = question(connection, campaign.segment, now) if campaign.segment else None
         except L3mailError as fault:
             reason = f"its segment {quoted(campaign.segment)} can't be asked: {fault}"
             paused += pause(connection, campaign.id, now, reason)
             continue
+        if doubt := _doubt(connection, campaign, asked, growth, now):
+            paused += pause(connection, campaign.id, now, doubt)
+            continue
         look = _Look(connection, now, campaign, asked.yes if asked else None, fallback_locale)
         new, is_over = look.go_on(room)
         deliveries += new
         if not is_over:
-            return Planned(deliveries, 0, paused, more=True)
+            return Planned(deliveries, 0, paused, lapsed, more=True)
     withdrawn = withdraw(connection, now, limit - deliveries) if deliveries < limit else 0
-    return Planned(deliveries, withdrawn, paused, more=deliveries + withdrawn >= limit)
+    return Planned(deliveries, withdrawn, paused, lapsed, more=deliveries + withdrawn >= limit)
+
+
+def _doubt(
+    connection: Connection,
+    campaign: Row[*tuple[Any, ...]],
+    asked: Question | None,
+    growth: float,
+    now: datetime,
+) -> str | None:
+    """Why a campaign should not go on without somebody looking at it again."""
+    if campaign.segment_mark and campaign.segment_mark != segment_mark(
+        connection, campaign.segment
+    ):
+        return "its segment was changed since it was released; cancel it and schedule it again"
+    if growth and campaign.expected is not None and campaign.reached == 0:
+        most = int(growth * max(campaign.expected, 1))
+        if is_more_than(connection, campaign.stream_id, asked, now, most):
+            grew = f"its audience grew to more than {most:,} people, and {campaign.expected:,} were"
+            grew += " shown when it was scheduled"
+            return f"{grew}; cancel it and schedule it again" if campaign.lapses_at else grew
+    return None
 
 
 _IS_DUE = (
@@ -194,6 +203,7 @@ _IS_DUE = (
     CAMPAIGN.c.scheduled_at <= NOW,
     CAMPAIGN.c.paused_at.is_(None),
     CAMPAIGN.c.cancelled_at.is_(None),
+    MAY_GO,
 )
 _DUE = (
     select(
@@ -203,6 +213,9 @@ _DUE = (
         CAMPAIGN.c.segment,
         CAMPAIGN.c.scheduled_at,
         CAMPAIGN.c.reached,
+        CAMPAIGN.c.expected,
+        CAMPAIGN.c.segment_mark,
+        CAMPAIGN.c.lapses_at,
     )
     .where(*_IS_DUE)
     .order_by(CAMPAIGN.c.scheduled_at, CAMPAIGN.c.id)
@@ -299,7 +312,8 @@ def resume(connection: Connection, campaign_id: int) -> bool:
     """Let a paused campaign go on; False where it was not paused.
 
     Its first look goes on where it was, since a second one follows; that one begins again: much
-    may have changed.
+    may have changed. How many people there are is not asked again, but where two persons said yes
+    to that number: one of them alone is not to lift it.
     """
     return _mark(
         connection,
@@ -308,6 +322,7 @@ def resume(connection: Connection, campaign_id: int) -> bool:
         {
             "paused_at": None,
             "paused_reason": None,
+            "expected": case((CAMPAIGN.c.lapses_at.is_not(None), CAMPAIGN.c.expected)),
             "reached": case((CAMPAIGN.c.reached < 0, _AGAIN), else_=CAMPAIGN.c.reached),
         },
     )
@@ -343,7 +358,7 @@ _OF_CANCELLED = DELIVERY.c.campaign_id.in_(
 
 _WOULD_GO_AGAIN = and_(DELIVERY.c.state == "uncertain", DELIVERY.c.next_attempt_at.is_not(None))
 _END_DOUBT = update(DELIVERY).where(_OF_CANCELLED, _WOULD_GO_AGAIN).values(next_attempt_at=None)
-_IS_WAITING = DELIVERY.c.state.in_(_WAITING)
+_IS_WAITING = DELIVERY.c.state.in_(WAITING)
 _WITHDRAW = (
     update(DELIVERY)
     .where(
@@ -367,6 +382,7 @@ _FIRST_UNDER_WAY = (
 )
 ANY_CAMPAIGN_DUE = or_(
     exists(select(CAMPAIGN.c.id).where(*_IS_DUE)),
+    ANY_TOO_LATE,
     # One after the other, by the index: PostgreSQL might join them from the mails' side.
     exists(
         select(CAMPAIGN.c.id).where(
@@ -385,63 +401,3 @@ def withdraw(connection: Connection, now: datetime, limit: int = BATCH) -> int:
     """
     connection.execute(_END_DOUBT)
     return len(connection.execute(_WITHDRAW, {"now": now, "batch": limit}).all())
-
-
-_IS_PAUSED = (CAMPAIGN.c.paused_at.is_not(None), CAMPAIGN.c.cancelled_at.is_(None))
-ANY_PAUSED = exists(select(CAMPAIGN.c.id).where(*_IS_PAUSED))
-"""Whether there is a paused campaign."""
-
-
-def find(connection: Connection, slug: str) -> Campaign | None:
-    """The issue's campaign, the newest where earlier ones were cancelled."""
-    return next(iter(campaigns(connection, slug)), None)
-
-
-def unplanned(connection: Connection, slugs: Collection[str]) -> list[tuple[str, datetime]]:
-    """Which of these issues are scheduled with nothing planned yet, and when they go out."""
-    rows = connection.execute(
-        select(CAMPAIGN.c.slug, CAMPAIGN.c.scheduled_at)
-        .where(
-            CAMPAIGN.c.planned_at.is_(None),
-            CAMPAIGN.c.cancelled_at.is_(None),
-            CAMPAIGN.c.slug.in_(sorted(slugs)),
-        )
-        .order_by(CAMPAIGN.c.slug)
-    )
-    return [(row.slug, row.scheduled_at) for row in rows]
-
-
-def campaigns(
-    connection: Connection, slug: str | None = None, *, paused: bool = False
-) -> list[Campaign]:
-    """The campaigns of one issue or of all, newest first, with their deliveries counted.
-
-    `paused` ones alone, where asked for.
-    """
-    query = (
-        select(CAMPAIGN, STREAM.c.slug.label("stream"))
-        .join(STREAM, STREAM.c.id == CAMPAIGN.c.stream_id)
-        .order_by(CAMPAIGN.c.id.desc())
-    )
-    counts = (
-        select(DELIVERY.c.campaign_id, DELIVERY.c.state, func.count().label("n"))
-        .where(DELIVERY.c.campaign_id.is_not(None))
-        .group_by(DELIVERY.c.campaign_id, DELIVERY.c.state)
-    )
-    if slug is not None:
-        query = query.where(CAMPAIGN.c.slug == slug)
-        ids = select(CAMPAIGN.c.id).where(CAMPAIGN.c.slug == slug)
-        counts = counts.where(DELIVERY.c.campaign_id.in_(ids))
-    if paused:
-        query = query.where(*_IS_PAUSED)
-        ids = select(CAMPAIGN.c.id).where(*_IS_PAUSED)
-        counts = counts.where(DELIVERY.c.campaign_id.in_(ids))
-    rows = connection.execute(query).all()
-    states: dict[int, dict[str, int]] = {}
-    for row in connection.execute(counts) if rows else ():
-        states.setdefault(row.campaign_id, {})[row.state] = row.n
-    names = [name for name in Campaign.__dataclass_fields__ if name != "states"]
-    return [
-        Campaign(**{name: row._mapping[name] for name in names}, states=states.get(row.id, {}))
-        for row in rows
-    ]

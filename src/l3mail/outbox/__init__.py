@@ -7,9 +7,11 @@ sockets, text or calendars.
 from l3mail.outbox.claims import (
     Gate,
     begin,
+    hold_people,
     note_shown,
     record,
     settle,
+    spare,
     take_over,
     unbegin,
     unheard,
@@ -84,9 +86,11 @@ from l3mail.outbox.restored import (
     let_go,
     restored_at,
 )
+from l3mail.outbox.restrained import ANY_TO_GO_ON, go_on, reconsider
 
 __all__ = [
     "ANY_HALT",
+    "ANY_TO_GO_ON",
     "AWAITING_APPROVAL",
     "BY_ITSELF",
     "DOUBTED",
@@ -120,9 +124,11 @@ __all__ = [
     "flowing",
     "give_back",
     "glimpse",
+    "go_on",
     "halt",
     "halts",
     "hold_back",
+    "hold_people",
     "into_queue",
     "is_halted",
     "is_late",
@@ -139,6 +145,7 @@ __all__ = [
     "queue",
     "queue_approved",
     "queue_published",
+    "reconsider",
     "record",
     "release",
     "renew",
@@ -152,6 +159,7 @@ __all__ = [
     "retry_at",
     "retryable",
     "settle",
+    "spare",
     "take_over",
     "unbegin",
     "unheard",

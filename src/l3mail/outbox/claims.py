@@ -8,7 +8,7 @@ be repeated without harm.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import (
     BigInteger,
@@ -47,12 +47,20 @@ from l3mail.outbox.outcomes import (
     retry_at,
 )
 from l3mail.planning import (
+    NO_RESTRAINT,
     NOW,
     Candidate,
+    Restraint,
+    another,
     bindings,
+    is_bulk,
+    is_over_cap,
+    is_restrained,
     kept_back,
     mailable,
     objection,
+    until_cap_is_free,
+    until_quiet_ends,
 )
 
 
@@ -60,7 +68,7 @@ from l3mail.planning import (
 class Gate:
     """What the last check before SMTP needs to know: who asks, since when, and the rules.
 
-    `measures` is whether mails measure those who agreed to it.
+    `measures` is whether mails measure those who agreed to it, `restraint` what people are spared.
     """
 
     owner: str
@@ -68,6 +76,12 @@ class Gate:
     staff: Collection[str]
     fallback_locale: str
     measures: bool = False
+    restraint: Restraint = NO_RESTRAINT
+
+    @property
+    def counts(self) -> bool:
+        """Whether mails to one person are counted, so that senders come to them in turn."""
+        return self.restraint.cap is not None
 
 
 _TIMELY = or_(DELIVERY.c.lapses_at.is_(None), DELIVERY.c.lapses_at > NOW)
@@ -86,7 +100,7 @@ _AGREES = exists(
     .where(SUBSCRIBER.c.id == DELIVERY.c.subscriber_id, SUBSCRIBER.c.tracking)
     .correlate(DELIVERY)
 )
-_BEGIN = Prepared(
+_INTENT = (
     update(DELIVERY)
     .where(_HELD, _TIMELY, mailable(Candidate.delivery()), ~kept_back(), TEXT.is_not(None))
     .values(
@@ -102,12 +116,21 @@ _BEGIN = Prepared(
     )
     .returning(DELIVERY.c.id)
 )
-_HOLD = (
+_OF_SAME_MOMENT = among(another().c.id, "ids", BigInteger())
+# Nobody pays for a rule that there is not, or that has nothing to say at this hour.
+_BEGIN = {
+    None: Prepared(_INTENT),
+    "quiet": Prepared(_INTENT.where(~is_bulk())),
+    "cap": Prepared(_INTENT.where(~is_over_cap(_OF_SAME_MOMENT))),
+}
+_PEOPLE = (
     select(SUBSCRIBER.c.id)
     .where(SUBSCRIBER.c.id.in_(select(DELIVERY.c.subscriber_id).where(_NAMED)))
     .order_by(SUBSCRIBER.c.id)
-    .with_for_update(read=True)
 )
+_HOLD = _PEOPLE.with_for_update(read=True)
+# Two senders that begin a mail to the same person count one after the other.
+_HOLD_ALONE = _PEOPLE.with_for_update(key_share=True)
 _ENDING: dict[str, Any] = {"ended_at": NOW, **NO_LEASE}
 _WHY_NOT = objection(Candidate.delivery())
 _SET_ASIDE = (
@@ -120,10 +143,19 @@ _SET_ASIDE = (
     update(DELIVERY)
     .where(_HELD, ~kept_back(), TEXT.is_(None))
     .values(state="held", reason=UNPUBLISHED, **NO_LEASE),
-    # Those kept back; on PostgreSQL also whose hindrance ended between two of these statements.
-    update(DELIVERY).where(_HELD).values(NO_LEASE),
 )
-"""What becomes of claimed rows that may not start, in this order."""
+_SPARE = {
+    "quiet": update(DELIVERY)
+    .where(_HELD, is_bulk(), ~kept_back())
+    .values(until_quiet_ends() | NO_LEASE),
+    "cap": update(DELIVERY)
+    .where(_HELD, is_over_cap(), ~kept_back())
+    .values(until_cap_is_free() | NO_LEASE),
+}
+# Those kept back; on PostgreSQL also whose hindrance ended between two of these statements.
+_LET_GO = update(DELIVERY).where(_HELD).values(NO_LEASE)
+"""What becomes of claimed rows that may not start: in this order, with the rule that spares people
+before the last."""
 
 
 def begin(connection: Connection, claims: Sequence[Claim], gate: Gate) -> list[Started]:
@@ -131,26 +163,62 @@ def begin(connection: Connection, claims: Sequence[Claim], gate: Gate) -> list[S
 
     A row is left out, and loses its lease, when its moment passed (`lapsed`), when nobody may
     mail the person any more (`cancelled`, with the reason), when an operator keeps it back (it
-    stays `queued`), or when nothing is published under its slug (`held`). A row whose lease was
-    lost is left alone.
+    stays `queued`), or when nothing is published under its slug or people are to be spared it
+    now (`held`). A row whose lease was lost is left alone.
     """
     if not claims:
         return []
+    rule = _rule_of(gate)
+    values = _values(claims, gate) | {"lease": gate.now + LEASE, "measures": gate.measures}
+    hold_people(connection, values["ids"], alone=gate.counts)
+    started = [number for (number,) in _BEGIN[rule].returned(connection, values)]
+    if len(started) < len(claims):
+        spare = () if rule is None else (_SPARE[rule],)
+        for statement in (*_SET_ASIDE, *spare, _LET_GO):
+            connection.execute(statement, values)
+    return load(connection, started)
+
+
+def spare(connection: Connection, claims: Sequence[Claim], gate: Gate) -> list[Claim]:
+    """Hold those of the claims that people are to be spared now; return the others.
+
+    `begin` looks again, a few at a time: here it is decided for many at once, before anybody opens
+    a connection for them.
+    """
+    rule = _rule_of(gate)
+    if rule is None or not claims:
+        return list(claims)
+    rows = connection.execute(_SPARE[rule].returning(DELIVERY.c.id), _values(claims, gate))
+    spared = set(rows.scalars())
+    return [claimed for claimed in claims if claimed.id not in spared]
+
+
+def _rule_of(gate: Gate) -> Literal["quiet", "cap"] | None:
+    """Which rule spares people at this hour: in quiet hours nothing goes, so nothing is counted."""
+    if gate.restraint.quiet_until(gate.now):
+        return "quiet"
+    return "cap" if gate.restraint.cap else None
+
+
+def _values(claims: Sequence[Claim], gate: Gate) -> dict[str, Any]:
+    """What the statements about these claims bind."""
     values = bindings(gate.now, gate.staff, gate.fallback_locale) | {
         "ids": [claimed.id for claimed in claims],
         "claims": [f"{claimed.id}:{claimed.fence}" for claimed in claims],
         "owner": gate.owner,
-        "lease": gate.now + LEASE,
-        "measures": gate.measures,
     }
+    return values | gate.restraint.bindings(gate.now) if gate.restraint else values
+
+
+def hold_people(connection: Connection, ids: Sequence[int], *, alone: bool = False) -> None:
+    """Hold the people of these deliveries as they are until the transaction ends.
+
+    Whoever leaves holds their row: what begins here has not left, or waits and sees it. `alone`
+    keeps other senders waiting as well: of two mails to the same person they count one after the
+    other. Whoever holds people twice holds them alone both times, or neither.
+    """
     if connection.dialect.name == "postgresql":
-        # Whoever leaves holds their row: what begins here has not left, or waits and sees it.
-        connection.execute(_HOLD, {"ids": values["ids"]})
-    started = [number for (number,) in _BEGIN.returned(connection, values)]
-    if len(started) < len(claims):
-        for statement in _SET_ASIDE:
-            connection.execute(statement, values)
-    return load(connection, started)
+        connection.execute(_HOLD_ALONE if alone else _HOLD, {"ids": ids})
 
 
 def note_shown(
@@ -175,7 +243,7 @@ def unbegin(connection: Connection, deliveries: Sequence[Started]) -> None:
     """Queue rows again that came to no dialogue, as if they had not been begun.
 
     The attempt does not count, nor do the five days run for it. Also one taken over in the
-    meantime: it is certain now that nothing left.
+    meantime: it is certain now that nothing left. What was held because of it is judged anew.
     """
     if not deliveries:
         return
@@ -195,6 +263,14 @@ def unbegin(connection: Connection, deliveries: Sequence[Started]) -> None:
             next_attempt_at=null(),
             **NO_LEASE,
         )
+    )
+    whose = select(DELIVERY.c.subscriber_id).where(
+        DELIVERY.c.id.in_([delivery.id for delivery in deliveries])
+    )
+    connection.execute(
+        update(DELIVERY)
+        .where(is_restrained(), DELIVERY.c.subscriber_id.in_(whose))
+        .values(next_attempt_at=DELIVERY.c.planned_at)
     )
 
 

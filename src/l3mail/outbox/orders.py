@@ -35,7 +35,7 @@ from l3mail.models import (
     UtcDateTime,
 )
 from l3mail.outbox.outcomes import AWAITING_APPROVAL, UNPUBLISHED, Cause
-from l3mail.planning import LANE_OF_BULK, kept_back
+from l3mail.planning import LANE_OF_BULK, is_restrained, kept_back
 
 TAKEN_BACK: dict[str, Any] = {
     "next_attempt_at": None,
@@ -85,8 +85,8 @@ def counts(connection: Connection) -> dict[str, int]:
 class Needs:
     """What of the outbox waits for a person, though not at once.
 
-    `held` rows are those no approval is asked for; `failed` ones ended since the moment asked for,
-    without those whose address is dead, which nobody can mend.
+    `held` rows are those no approval is asked for and no moment is set; `failed` ones ended since
+    the moment asked for, without those whose address is dead, which nobody can mend.
     """
 
     held: int
@@ -101,7 +101,9 @@ def needs(connection: Connection, since: datetime) -> Needs:
 
     return Needs(
         held=count(
-            DELIVERY.c.state == "held", DELIVERY.c.reason.is_distinct_from(AWAITING_APPROVAL)
+            DELIVERY.c.state == "held",
+            ~is_restrained(),
+            DELIVERY.c.reason.is_distinct_from(AWAITING_APPROVAL),
         ),
         failed=count(
             DELIVERY.c.state == "failed",
@@ -337,8 +339,10 @@ def resolve(
     return _change(connection, ids, ("uncertain",), {"ended_at": now} | _SETTLED[settlement])
 
 
-def resolve_all(connection: Connection, slug: str, settlement: Settlement, now: datetime) -> int:
-    """Settle every row of one message that `doubted` counts alike; return how many."""
+def resolve_all(
+    connection: Connection, slug: str, settlement: Settlement, now: datetime
+) -> list[int]:
+    """Settle every row of one message that `doubted` counts alike."""
     rows = connection.execute(
         update(DELIVERY)
         .where(
@@ -349,7 +353,7 @@ def resolve_all(connection: Connection, slug: str, settlement: Settlement, now: 
         .values(TAKEN_BACK | {"ended_at": now} | _SETTLED[settlement])
         .returning(DELIVERY.c.id)
     )
-    return len(rows.all())
+    return sorted(rows.scalars())
 
 
 _SETTLED: dict[Settlement, dict[str, Any]] = {

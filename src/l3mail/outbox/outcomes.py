@@ -97,7 +97,8 @@ class Attempt:
     `code` is the three-digit reply, `status` the enhanced status code (RFC 3463), both None
     when no whole reply came. `reused` tells that the connection had carried mail before, `stray`
     that the answer may have been another mail's, so that it is to be asked again, `breach` that it
-    ended because the relay broke the rules of the dialogue.
+    ended because the relay broke the rules of the dialogue. `sha256` (hex) and `size` are those of
+    the bytes the relay took, where somebody will ask for them.
     """
 
     delivery: Started
@@ -110,6 +111,8 @@ class Attempt:
     reused: bool = False
     stray: bool = False
     breach: bool = False
+    sha256: str | None = None
+    size: int | None = None
 
 
 PERMANENT = 500

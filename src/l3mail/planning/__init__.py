@@ -1,9 +1,9 @@
 """Planning: who is to get which mail, as statements over sets of people.
 
 Pure: builds expressions over the tables and knows no session, clock or settings. `permission` is
-the one predicate that planning and the intent both ask, `brakes` what keeps back who may be mailed,
-`versions` the text in a person's language, `mails` the rows that are made of them; `lessons` and
-`campaigns` are whole statements.
+the one predicate that planning and the intent both ask, `brakes` what keeps back who may be mailed
+and `restraint` what spares them, `versions` the text in a person's language, `mails` the rows that
+are made of them; `lessons` and `campaigns` are whole statements.
 """
 
 from l3mail.planning.brakes import kept_back, stopped
@@ -17,8 +17,9 @@ from l3mail.planning.campaigns import (
     member,
 )
 from l3mail.planning.lanes import LANE_OF_BULK, LANE_OF_COURSES, LANES
-from l3mail.planning.lessons import in_cohort, lessons_due
+from l3mail.planning.lessons import in_cohort, lesson_again, lessons_due
 from l3mail.planning.mails import PLANNED, mails, planned
+from l3mail.planning.moments import Later
 from l3mail.planning.permission import (
     CONFIRMATIONS_PER_30_DAYS,
     CONFIRMATIONS_PER_DAY,
@@ -33,6 +34,20 @@ from l3mail.planning.permission import (
     mailable,
     objection,
     objections,
+)
+from l3mail.planning.restraint import (
+    NO_RESTRAINT,
+    TO_GO_ON,
+    Cap,
+    QuietHours,
+    Restraint,
+    another,
+    is_bulk,
+    is_over_cap,
+    is_restrained,
+    mails_begun,
+    until_cap_is_free,
+    until_quiet_ends,
 )
 from l3mail.planning.versions import FALLBACK, current_message, nearest
 
@@ -50,24 +65,38 @@ __all__ = [
     "LAST_OF_STRETCH",
     "MEMBER",
     "NOW",
+    "NO_RESTRAINT",
     "PLANNED",
+    "TO_GO_ON",
     "TRIED",
     "Candidate",
+    "Cap",
     "Column",
     "Joined",
+    "Later",
+    "QuietHours",
+    "Restraint",
+    "another",
     "bindings",
     "campaign_due",
     "current_message",
     "in_cohort",
+    "is_bulk",
+    "is_over_cap",
+    "is_restrained",
     "kept_back",
+    "lesson_again",
     "lessons_due",
     "mailable",
     "mailing",
     "mails",
+    "mails_begun",
     "member",
     "nearest",
     "objection",
     "objections",
     "planned",
     "stopped",
+    "until_cap_is_free",
+    "until_quiet_ends",
 ]

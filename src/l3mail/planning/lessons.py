@@ -7,7 +7,7 @@ from sqlalchemy import Date, Select, String, and_, bindparam, cast, literal
 from l3mail.models import COURSE, ENROLLMENT, LESSON, SUBSCRIBER, SUBSCRIPTION, Id
 from l3mail.planning.lanes import LANE_OF_COURSES
 from l3mail.planning.mails import mails
-from l3mail.planning.permission import Column, Joined
+from l3mail.planning.permission import NOW, Column, Joined
 
 
 def lessons_due() -> Select[Any]:
@@ -17,6 +17,24 @@ def lessons_due() -> Select[Any]:
     calendar is asked once for all of it. Binds `bindings`, the four `cohort_…` parameters
     (`cohort()`), and `batch`, the number of rows at most.
     """
+    occurrence = literal("lesson:") + cast(ENROLLMENT.c.id, String) + ":" + LESSON.c.slug
+    is_next = LESSON.c.position == ENROLLMENT.c.next_position
+    due = _lessons(is_next, occurrence, ENROLLMENT.c.next_due_at)
+    return due.where(in_cohort()).limit(bindparam("batch"))
+
+
+def lesson_again() -> Select[Any]:
+    """One row for a lesson of an enrollment that is to be mailed once more, now, if it may be.
+
+    Binds `bindings`, `of_enrollment`, `of_slug` and `of_occurrence`.
+    """
+    occurrence = bindparam("of_occurrence", type_=String)
+    named = _lessons(LESSON.c.slug == bindparam("of_slug"), occurrence, NOW)
+    return named.where(ENROLLMENT.c.id == bindparam("of_enrollment", type_=Id))
+
+
+def _lessons(which: Column, occurrence: Column, due_at: Column) -> Select[Any]:
+    """The lessons of enrollments, as mails to their learners."""
     candidate = Joined(
         id=literal(None, Id),
         purpose=literal("stream"),
@@ -33,21 +51,15 @@ def lessons_due() -> Select[Any]:
     return (
         mails(
             candidate,
-            occurrence=literal("lesson:") + cast(ENROLLMENT.c.id, String) + ":" + LESSON.c.slug,
+            occurrence=occurrence,
             slug=LESSON.c.slug,
             lane=LANE_OF_COURSES,
-            due_at=ENROLLMENT.c.next_due_at,
+            due_at=due_at,
             enrollment_id=ENROLLMENT.c.id,
         )
         .select_from(ENROLLMENT)
         .join(COURSE, COURSE.c.id == ENROLLMENT.c.course_id)
-        .join(
-            LESSON,
-            and_(
-                LESSON.c.structure_id == ENROLLMENT.c.structure_id,
-                LESSON.c.position == ENROLLMENT.c.next_position,
-            ),
-        )
+        .join(LESSON, and_(LESSON.c.structure_id == ENROLLMENT.c.structure_id, which))
         .join(
             SUBSCRIPTION,
             and_(
@@ -56,8 +68,6 @@ def lessons_due() -> Select[Any]:
             ),
         )
         .join(SUBSCRIBER, SUBSCRIBER.c.id == ENROLLMENT.c.subscriber_id)
-        .where(in_cohort())
-        .limit(bindparam("batch"))
     )
 
 

@@ -230,13 +230,13 @@ def _over_limit(candidate: Candidate) -> Column:
         or_(candidate.id.is_(None), other.c.id < candidate.id),
     )
 
-    def begun(since: Column, column: str) -> Column:
+    def begun(since: Column, *which: Column) -> Column:
         return (
             select(func.count())
             .where(
                 other.c.subscriber_id == candidate.subscriber_id,
                 other.c.purpose == "request",
-                other.c[column].is_not(None),
+                or_(*which),
                 or_(candidate.id.is_(None), other.c.id != candidate.id),
                 # What a clock that ran ahead put into the future bars nobody.
                 or_(
@@ -246,19 +246,27 @@ def _over_limit(candidate: Candidate) -> Column:
             .scalar_subquery()
         )
 
+    of_signup = other.c.signup_id.is_not(None)
+    of_link = other.c.link_request_id.is_not(None)
+    asks = other.c.kind == "confirmation"
     return case(
         (
             candidate.signup_id.is_not(None),
             or_(
-                begun(_DAY_AGO, "signup_id") >= CONFIRMATIONS_PER_DAY,
-                begun(_MONTH_AGO, "signup_id") >= CONFIRMATIONS_PER_30_DAYS,
+                begun(_DAY_AGO, of_signup) >= CONFIRMATIONS_PER_DAY,
+                begun(_MONTH_AGO, of_signup, asks) >= CONFIRMATIONS_PER_30_DAYS,
             ),
         ),
         (
             candidate.link_request_id.is_not(None),
             or_(
-                begun(_DAY_AGO, "link_request_id") >= FRESH_LINKS_PER_DAY,
-                begun(_MONTH_AGO, "link_request_id") >= FRESH_LINKS_PER_30_DAYS,
+                begun(_DAY_AGO, of_link) >= FRESH_LINKS_PER_DAY,
+                begun(_MONTH_AGO, of_link) >= FRESH_LINKS_PER_30_DAYS,
+                # An address that somebody else named is asked no oftener than by a form.
+                and_(
+                    candidate.kind == "confirmation",
+                    begun(_MONTH_AGO, asks) >= CONFIRMATIONS_PER_30_DAYS,
+                ),
             ),
         ),
         else_=true(),

@@ -7,6 +7,7 @@ so: a page elsewhere whose name is pointed here later (DNS rebinding) is refused
 import json
 import mimetypes
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from dataclasses import replace
 from typing import Final, Literal
 from urllib.parse import urlencode
 
@@ -28,7 +29,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from l3mail.errors import AddressError
 from l3mail.gallery import STYLESHEET
 from l3mail.previewing.benches import Bench
-from l3mail.previewing.guests import Guest, Guests
+from l3mail.previewing.guests import TRACKINGS, Guest, Guests
 from l3mail.previewing.showing import PAGES, Showing
 from l3mail.previewing.watching import Bell
 from l3mail.wiring import INERT
@@ -52,6 +53,7 @@ _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
 }
 _LONGEST_ADDRESS = 320
+_SAID: Final = ("address", "slug", "locale", "tracking")
 _NO_PERSON = {
     "unknown": "No subscriber has this address; this is nobody in particular.",
     "wrong": "This is no e-mail address; this is nobody in particular.",
@@ -70,6 +72,7 @@ def create_app(bench: Bench, guests: Guests, bell: Bell, hosts: Collection[str])
         ("/media/{digest}/{name}", door.medium),
         ("/changes", door.changes),
         (INERT, door.inert),
+        ("/c/{token}/{number}", door.inert),
         ("/gallery.css", door.asset),
         ("/live.js", door.asset),
     ]
@@ -190,7 +193,9 @@ class _Door:
     async def introduce(self, request: Request) -> Response:
         """From an address to a page as its person; changes nothing."""
         async with request.form(max_files=0, max_fields=8) as form:
-            said = {name: str(form.get(name, "")) for name in ("address", "slug", "locale")}
+            said = {
+                name: str(form.get(name, "")) for name in ("address", "slug", "locale", "tracking")
+            }
         if (slug := said["slug"]) not in {p.source.slug for p in self._bench.pieces()}:
             return _missing()
 
@@ -202,7 +207,8 @@ class _Door:
                 return "wrong"
 
         name = await run_in_threadpool(welcome)
-        words = urlencode({"locale": said["locale"]} | ({"as": name} if name else {}))
+        chosen = {"as": name, "tracking": said["tracking"]}
+        words = urlencode({"locale": said["locale"]} | {k: v for k, v in chosen.items() if v})
         return RedirectResponse(f"/text/{slug}?{words}", 303)
 
     async def inert(self, _request: Request) -> Response:
@@ -222,12 +228,13 @@ class _Door:
     def _guest(self, request: Request) -> tuple[Guest, str]:
         """As whom, and what is to be said of it."""
         name = request.query_params.get("as", "")
+        said = request.query_params.get("tracking", "")
+        tracking = said if said in TRACKINGS else ""
         guest = self._guests.called(name, self._bench.settings)
         if guest is not None:
-            return guest, ""
-        return self._guests.examples(self._bench.settings)[0], _NO_PERSON.get(
-            name, _NO_PERSON["gone"]
-        )
+            return replace(guest, tracking=tracking), ""
+        nobody = self._guests.examples(self._bench.settings)[0]
+        return replace(nobody, tracking=tracking), _NO_PERSON.get(name, _NO_PERSON["gone"])
 
 
 def _page(html: str | None, headers: dict[str, str] | None = None) -> Response:

@@ -19,14 +19,27 @@ Find = Callable[[str], Mapping[str, Any] | None]
 """The subscriber of an address, with their present values; raises AddressError."""
 
 
+TRACKINGS: Final = {
+    "off": "off",
+    "aggregate": "aggregate",
+    "agreed": "consent, who agreed",
+    "not-agreed": "consent, who did not",
+}
+"""Modes of `[tracking]` by which a mail is shown, as they are called."""
+
+
 @dataclass(frozen=True, slots=True)
 class Guest:
-    """Somebody a text is shown to: `name` in addresses of pages, `title` on them."""
+    """Somebody a text is shown to: `name` in addresses of pages, `title` on them.
+
+    `tracking` is one of TRACKINGS, as which mail it is shown to them; "" is as the workspace is.
+    """
 
     name: str
     title: str
     person: Mapping[str, Any] = field(default_factory=dict)
     is_subscriber: bool = False
+    tracking: str = ""
 
 
 _EXAMPLES: Final = (

@@ -5,7 +5,7 @@ Owns the addresses of pages and pictures. Reads the bench, and nothing else.
 
 import hashlib
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -15,13 +15,21 @@ from l3mail.content import Finding, Text, bytes_of, translated
 from l3mail.errors import ContentError, RenderingError
 from l3mail.gallery import DESIGNS, Design, Exhibit, Hung, Part, Step, Walls, in_design
 from l3mail.previewing.benches import Bench, Piece
-from l3mail.previewing.guests import Guest, Guests
+from l3mail.previewing.guests import TRACKINGS, Guest, Guests
 from l3mail.settings import FILE
-from l3mail.wiring import INERT, preview_mail
+from l3mail.wiring import (
+    INERT,
+    Tracking,
+    preview_addresses,
+    preview_mail,
+    preview_measuring,
+    tracking_of,
+)
 
 _MAILS_KEPT: Final = 500
 """As many as a large house has texts; each is some tens of kilobytes, and speaks of a person."""
 
+_MEASURED: Final = {"person": "personal", "everybody": "counted for all"}
 PAGES: Final = Path(__file__).with_name("pages")
 _KINDS: Final = {
     "newsletter": "The newsletter",
@@ -47,7 +55,7 @@ class Showing:
         place = {"title": "l3mail preview", "root": "/", "index": "/"}
         self._walls = Walls(place, PAGES)
         # What was asked for longest ago goes first; asked from many threads, one step at a time.
-        self._kept: OrderedDict[tuple[str, str, str], tuple[tuple[Any, ...], Exhibit]]
+        self._kept: OrderedDict[tuple[str, str, str, str], tuple[tuple[Any, ...], Exhibit]]
         self._kept = OrderedDict()
 
     def index(self, guest: Guest) -> str:
@@ -112,8 +120,11 @@ class Showing:
             guest=guest,
             parts=self._parts(piece, guest),
             examples=[
-                (one, page_of(slug, locale, one)) for one in self._guests.examples(bench.settings)
+                (one, page_of(slug, locale, replace(one, tracking=guest.tracking)))
+                for one in self._guests.examples(bench.settings)
             ],
+            trackings=self._trackings(slug, locale, guest),
+            measures=self._measures(piece, guest),
             knows_subscribers=self._guests.knows_subscribers,
             note=note,
         )
@@ -127,7 +138,7 @@ class Showing:
         html = self._exhibit(piece, text, guest).html
         # A click stays in this house: where mails lead to, nobody need be at home.
         base = self._bench.settings.web.base_url
-        for path in (INERT, "/media/"):
+        for path in (INERT, "/media/", "/c/"):
             html = html.replace(f'href="{base}{path}', f'href="{path}')
         return in_design(html, design, lambda digest, name: self.medium(digest, name, text))
 
@@ -185,7 +196,7 @@ class Showing:
 
     def _exhibit(self, piece: Piece, text: Text | None, guest: Guest) -> Exhibit:
         source, bench = piece.source, self._bench
-        key = (source.slug, source.locale, guest.name)
+        key = (source.slug, source.locale, guest.name, guest.tracking)
         own = [one for one in bench.library.curricula if one.slug == source.course]
         shown = self._guests.shown(text, guest) if text is not None else 0
         made_of = (text, bench.settings, own, guest.person, shown)
@@ -197,7 +208,10 @@ class Showing:
         if text is not None:
             try:
                 mail = preview_mail(
-                    bench.settings, bench.library, text, guest.person, now=bench.now(), shown=shown
+                    *(bench.settings, bench.library, text, guest.person),
+                    now=bench.now(),
+                    shown=shown,
+                    tracking=self._tracking(guest),
                 )
             except RenderingError as error:
                 note = f"cannot be filled for this person: {error}"
@@ -206,6 +220,40 @@ class Showing:
         if len(self._kept) > _MAILS_KEPT:
             self._kept.popitem(last=False)
         return exhibit
+
+    def _tracking(self, guest: Guest) -> Tracking:
+        """As which mode a guest is shown a mail, and whether they agreed."""
+        if guest.tracking in {"off", "aggregate"}:
+            return Tracking(guest.tracking, agreed=False)
+        if guest.tracking:
+            return Tracking("consent", agreed=guest.tracking == "agreed")
+        return tracking_of(self._bench.settings, guest.person)
+
+    def _trackings(self, slug: str, locale: str, guest: Guest) -> list[tuple[str, str, bool]]:
+        """The modes that can be chosen: what each is called, its page, whether it is this one."""
+        found = self._tracking(guest)
+        here = (
+            ("agreed" if found.agreed else "not-agreed") if found.mode == "consent" else found.mode
+        )
+        return [
+            (title, page_of(slug, locale, replace(guest, tracking=name)), name == here)
+            for name, title in TRACKINGS.items()
+        ]
+
+    def _measures(self, piece: Piece, guest: Guest) -> list[tuple[str, str, str]]:
+        """What links and pixel of a mail are, each with an address of one."""
+        if piece.good is None:
+            return []
+        settings, tracking = self._bench.settings, self._tracking(guest)
+        whom = preview_measuring(piece.good, tracking)
+        found = preview_addresses(settings, piece.good, tracking)
+        number, url = next(iter(piece.good.hrefs.items()), (0, ""))
+        link = f"{found['trail']}{number}" if found and number else url
+        links = _MEASURED.get(whom.links, "direct") if number else "none in this text"
+        return [
+            ("Links", links, link),
+            ("Pixel", _MEASURED.get(whom.pixel, "none"), found.get("pixel", "")),
+        ]
 
     def _parts(self, piece: Piece, guest: Guest) -> list[tuple[Any, bool]]:
         """What only some people get of a text, and whether this one does."""
@@ -234,7 +282,8 @@ def page_of(slug: str, locale: str, guest: Guest) -> str:
 
 
 def _said(locale: str, guest: Guest) -> dict[str, str]:
-    return {"locale": locale} | ({"as": guest.name} if guest.name else {})
+    chosen = {"as": guest.name, "tracking": guest.tracking}
+    return {"locale": locale} | {name: said for name, said in chosen.items() if said}
 
 
 def _plain(subject: str) -> str:

@@ -88,7 +88,11 @@ def _answers(wanted: Wanted) -> Subquery:
         .outerjoin(MESSAGE, MESSAGE.c.id == EVENT.c.message_id)
         .outerjoin(ENROLLMENT, ENROLLMENT.c.id == EVENT.c.enrollment_id)
         .outerjoin(COURSE, COURSE.c.id == ENROLLMENT.c.course_id)
-        .where(EVENT.c.kind == "answered", SUBSCRIBER.c.erased_at.is_(None))
+        .where(
+            EVENT.c.kind == "answered",
+            SUBSCRIBER.c.erased_at.is_(None),
+            SUBSCRIBER.c.restricted_at.is_(None),
+        )
         .add_columns(SUBSCRIBER.c.first_name, SUBSCRIBER.c.last_name, _COMMENT.label("comment"))
         .subquery("answers")
     )

@@ -12,7 +12,17 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import ColumnElement, Connection, Subquery, and_, case, func, select
 
-from l3mail.models import COUNTER, DELIVERY, DELIVERY_STATES, EVENT, KINDS, LINK, MESSAGE
+from l3mail.models import (
+    AGED_DELIVERY,
+    AGED_EVENT,
+    COUNTER,
+    DELIVERY,
+    DELIVERY_STATES,
+    EVENT,
+    KINDS,
+    LINK,
+    MESSAGE,
+)
 from l3mail.reports.hiding import FEWEST, Cell
 from l3mail.reports.spans import Span
 
@@ -89,12 +99,13 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Mails:
-    """All about the mails of a span."""
+    """All about the mails of a span; so many `aged` events of its days were too old to be kept."""
 
     kinds: Sequence[KindOfMail]
     mailings: Sequence[Mailing]
     links: Sequence[LinkFigures]
     judged: Judged
+    aged: int = 0
 
     def total(self, *states: str) -> int:
         """Mails of all kinds in these states, or all that were due."""
@@ -125,6 +136,7 @@ def look(connection: Connection, span: Span, before: Span, only: str | None = No
         tuple(mailings),
         tuple(_links(connection, span, only, unmeasured)),
         _judged(connection, span),
+        _aged(connection, span),
     )
 
 
@@ -143,12 +155,29 @@ def _groups(connection: Connection, span: Span, before: Span, only: str | None) 
         )
         .group_by(is_now, *keys)
     )
+    # Mails that were too old to be kept, by the days they had been due on.
+    aged_now = case((AGED_DELIVERY.c.day >= span.first_on, 1), else_=0).label("is_now")
+    aged_keys = [AGED_DELIVERY.c[key.name] for key in keys]
+    aged = (
+        select(aged_now, *aged_keys, func.sum(AGED_DELIVERY.c.n))
+        .where(AGED_DELIVERY.c.day.between(before.first_on, span.last_on))
+        .group_by(aged_now, *aged_keys)
+    )
     if only is not None:
         query = query.where(DELIVERY.c.slug == only)
+        aged = aged.where(AGED_DELIVERY.c.slug == only)
     return [
-        (bool(now), kind, slug, state, bool(tracked), n)
-        for now, kind, slug, state, tracked, n in connection.execute(query)
+        (bool(now), kind, slug, state, bool(tracked), int(n))
+        for rows in (query, aged)
+        for now, kind, slug, state, tracked, n in connection.execute(rows)
     ]
+
+
+def _aged(connection: Connection, span: Span) -> int:
+    query = select(func.coalesce(func.sum(AGED_EVENT.c.n), 0)).where(
+        AGED_EVENT.c.day.between(span.first_on, span.last_on)
+    )
+    return int(connection.execute(query).scalar_one())
 
 
 def _kind(name: str, found: Iterable[_Group]) -> KindOfMail:

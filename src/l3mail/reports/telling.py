@@ -31,6 +31,9 @@ def tell(report: Report) -> Document:
             *sections.origins(report, words),
             sections.calendar(report, words),
         ]
+    if report.mails.aged:
+        told = Paragraph(words.say("aged.told", n=report.mails.aged))
+        body.append(Section("aged", words.say("aged.title"), (told,)))
     body.append(sections.proof(report, words))
     return Document(
         language=words.language,

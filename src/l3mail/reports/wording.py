@@ -29,12 +29,18 @@ def _languages() -> Mapping[str, Any]:
 class Words:
     """What to say in a workspace of this locale, by the clocks of `zone`."""
 
-    def __init__(self, locale: str, zone: ZoneInfo) -> None:
-        """Speak the locale's language if there are words for it, with its territory's numbers."""
-        self.language = locales.choose((locale,), _languages().keys(), _FALLBACK)
+    def __init__(
+        self, locale: str, zone: ZoneInfo, languages: Mapping[str, Any] | None = None
+    ) -> None:
+        """Speak the locale's language if there are words for it, with its territory's numbers.
+
+        `languages` are the words by language, where they are not a report's own.
+        """
+        known = _languages() if languages is None else languages
+        self.language = locales.choose((locale,), known.keys(), _FALLBACK)
         self.tag = locale if locale.partition("-")[0] == self.language else self.language
         self._zone = zone
-        self._tables = _languages()[self.language]
+        self._tables = known[self.language]
 
     def say(self, name: str, /, **gaps: object) -> str:
         """The words called `table.key`, gaps filled; a number `n` chooses none, one or many."""

@@ -11,6 +11,9 @@ never told us is no such riddle: it equals nothing but `""`. So `district == "Go
 `not age >= 60` are true, and `district == ""` finds those without one.
 """
 
+from l3mail.segments.explaining import Explaining, Part
+from l3mail.segments.grammar import mentions
+from l3mail.segments.grouping import Grouping, grouping
 from l3mail.segments.language import (
     Attribute,
     AttributeType,
@@ -19,12 +22,13 @@ from l3mail.segments.language import (
     Compare,
     Count,
     Expression,
+    Named,
     Node,
     Not,
     Truth,
     Vocabulary,
 )
-from l3mail.segments.parsing import mentions, parse
+from l3mail.segments.parsing import parse
 from l3mail.segments.questions import (
     SETTLED_AFTER,
     Question,
@@ -32,6 +36,7 @@ from l3mail.segments.questions import (
     compile,  # noqa: A004 - the word for it
     observes,
 )
+from l3mail.segments.telling import written
 
 __all__ = [
     "SETTLED_AFTER",
@@ -41,15 +46,21 @@ __all__ = [
     "Combined",
     "Compare",
     "Count",
+    "Explaining",
     "Expression",
+    "Grouping",
+    "Named",
     "Node",
     "Not",
+    "Part",
     "Question",
     "Truth",
     "Vocabulary",
     "bits",
     "compile",
+    "grouping",
     "mentions",
     "observes",
     "parse",
+    "written",
 ]

@@ -8,6 +8,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from l3mail.segments.days import Span, Today
+
 AttributeType = Literal["text", "number", "date", "bool", "choice"]
 Kind = Literal["text", "number", "date", "bool", "choice", "whole", "days", "birthday"]
 """What an attribute holds: a type that can be declared, or one of the built-in ones.
@@ -17,7 +19,7 @@ Kind = Literal["text", "number", "date", "bool", "choice", "whole", "days", "bir
 """
 
 Operator = Literal["in", "<", "<=", ">", ">="]
-Value = str | int | float | bool
+Value = str | int | float | bool | Today | Span
 
 BUILT_IN: Final[Mapping[str, Kind]] = {
     "email": "text",
@@ -29,6 +31,7 @@ BUILT_IN: Final[Mapping[str, Kind]] = {
     "birthday": "birthday",
     "age": "whole",
     "tracking": "bool",
+    "joined": "date",
     "joined_days": "days",
     "inactive_days": "days",
 }
@@ -102,7 +105,7 @@ class Compare:
     """An attribute beside values; `values` has more than one only where the operator is `in`.
 
     `declared` tells `attrs.role` from a built-in attribute. `""` among the values of `in` stands
-    for "is missing", whatever the kind.
+    for "is missing", whatever the kind. A `Span` stands alone after `in`.
     """
 
     name: str
@@ -147,12 +150,20 @@ class Combined:
     items: tuple["Node", ...]
 
 
-Node = Truth | Compare | Call | Count | Not | Combined
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A saved segment that a text names, with the tree of its own text."""
+
+    name: str
+    item: "Node"
+
+
+Node = Truth | Compare | Call | Count | Not | Combined | Named
 
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A text that was understood; saved segments it names are already in its tree."""
+    """A text that was understood; the trees of saved segments it names are in its own."""
 
     text: str
     tree: Node

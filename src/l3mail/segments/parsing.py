@@ -7,7 +7,19 @@ import ast
 from collections.abc import Iterable
 from typing import Final, NoReturn
 
-from l3mail.errors import SegmentError, did_you_mean, quoted
+from l3mail.errors import did_you_mean, quoted
+from l3mail.segments.days import (
+    BETWEEN,
+    EXAMPLE,
+    SPANS,
+    TODAY,
+    WORDS,
+    Day,
+    Span,
+    Today,
+    is_backwards,
+)
+from l3mail.segments.grammar import Place, at, counted_from_today, syntax
 from l3mail.segments.language import (
     ATTRS,
     BUILT_IN,
@@ -18,6 +30,7 @@ from l3mail.segments.language import (
     Count,
     Expression,
     Kind,
+    Named,
     Node,
     Not,
     Operator,
@@ -27,10 +40,11 @@ from l3mail.segments.language import (
     Value,
     Vocabulary,
 )
-from l3mail.segments.slips import decimal_comma, slip
+from l3mail.segments.slips import decimal_comma
 from l3mail.segments.values import EXPECTED, example, is_day, is_month_day
 
-LONGEST_TEXT: Final = 2_000
+UNDECLARED: Final = "l3mail.toml declares one as [attributes.NAME]"
+
 LONGEST_VALUE: Final = 200
 DEEPEST: Final = 20
 LONGEST_LIST: Final = 200
@@ -52,6 +66,10 @@ _OPERATORS: Final[dict[type[ast.cmpop], str]] = {
 }
 _MIRRORED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
 _ORDERS: Final[dict[str, Operator]] = {"<": "<", "<=": "<=", ">": ">", ">=": ">="}
+DAYS_OF: Final[frozenset[Kind]] = frozenset({"date", "birthday"})
+"""Kinds that are compared with days counted from today."""
+
+_DAY_EXAMPLES: Final = ("birthday in this_week", f"joined >= {TODAY} - 30")
 _ORDERED: Final[frozenset[Kind]] = frozenset({"number", "date", "whole", "days", "birthday"})
 
 _NOT_HERE: Final[tuple[tuple[type[ast.AST], str], ...]] = (
@@ -79,19 +97,13 @@ def parse(text: str, vocabulary: Vocabulary) -> Expression:
     return Expression(text, _Parsing(vocabulary).read(text, ""))
 
 
-def mentions(text: str) -> frozenset[str]:
-    """The saved segments that a text names itself; none where it is no expression at all."""
-    try:
-        tree = _syntax(text, "")
-    except SegmentError:
-        return frozenset()
-    return frozenset(
-        argument.value
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and getattr(node.func, "id", None) == "segment"
-        for argument in node.args
-        if isinstance(argument, ast.Constant) and isinstance(argument.value, str)
-    )
+def parse_attribute(text: str, vocabulary: Vocabulary) -> Compare:
+    """The attribute that a text names, beside no value; raises `SegmentError` as `parse` does."""
+    asked = _Text(_Parsing(vocabulary), text, "")
+    if not isinstance(asked.tree, ast.Name | ast.Attribute):
+        asked.refuse(asked.tree, f"expected an attribute, such as district or {ATTRS}.name")
+    name, declared, kind, _ = asked.attribute(asked.tree)
+    return Compare(name, declared, kind, "in", ())
 
 
 class _Parsing:
@@ -107,7 +119,7 @@ class _Parsing:
     def read(self, text: str, name: str) -> Node:
         return _Text(self, text, name).node()
 
-    def inlined(self, name: str, place: "_Place") -> Node:
+    def inlined(self, name: str, place: "Place") -> Node:
         """The tree of a saved segment; `place` is where it is named."""
         saved = self.vocabulary.segments
         assert saved is not None
@@ -122,12 +134,12 @@ class _Parsing:
             node = self.read(saved[name], name)
             self.read_before[name] = (node, self.parts - parts, self.values - values)
             self.chain.pop()
-            return node
+            return Named(name, node)
         node, parts, values = self.read_before[name]
         self.count(place, parts, values)
-        return node
+        return Named(name, node)
 
-    def count(self, place: "_Place", parts: int, values: int) -> None:
+    def count(self, place: "Place", parts: int, values: int) -> None:
         self.parts += parts
         self.values += values
         if self.parts > MOST_PARTS or self.values > MOST_VALUES:
@@ -135,21 +147,6 @@ class _Parsing:
                 f"too large: at most {MOST_PARTS} questions and {MOST_VALUES} values,"
                 " those of the segments it names included"
             )
-
-
-class _Place:
-    """Where in which text something stands, for the error that is made of it."""
-
-    def __init__(self, node: ast.AST, name: str, source: str) -> None:
-        self.name = name
-        self.line: int = getattr(node, "lineno", 1)
-        before = getattr(node, "col_offset", 0)
-        line = source.split("\n")[self.line - 1] if source else ""
-        # The syntax tree counts bytes.
-        self.column = len(line.encode()[:before].decode(errors="replace")) + 1
-
-    def refuse(self, problem: str) -> NoReturn:
-        raise SegmentError(problem, self.line, self.column, self.name)
 
 
 class _Text:
@@ -160,13 +157,13 @@ class _Text:
         self.vocabulary = parsing.vocabulary
         self.name = name
         self.source = text.strip()
-        self.tree = _syntax(text, name)
+        self.tree = syntax(text, name)
 
     def node(self) -> Node:
         return self.question(self.tree, 1)
 
-    def place(self, node: ast.AST) -> _Place:
-        return _Place(node, self.name, self.source)
+    def place(self, node: ast.AST) -> Place:
+        return Place(node, self.name, self.source)
 
     def refuse(self, node: ast.AST, problem: str) -> NoReturn:
         self.place(node).refuse(problem)
@@ -192,7 +189,7 @@ class _Text:
                 return self.alone(node)
             case ast.Constant() | ast.List() | ast.Tuple() | ast.Set():
                 if isinstance(node, ast.Tuple) and (found := decimal_comma(self.source)):
-                    raise _at(self.source, *found, self.name)
+                    raise at(self.source, *found, self.name)
                 self.refuse(node, 'a value alone is no question; compare it, as in district == "x"')
         return self.foreign(node)
 
@@ -245,7 +242,7 @@ class _Text:
     def counted(self, left: ast.Call, operator: str, right: ast.expr) -> Node:
         call = self.called(left)
         numbers = self.values(left, operator, right, "days", ())
-        values = tuple(int(number) for number in numbers)
+        values = tuple(number for number in numbers if isinstance(number, int))
         if operator in _ORDERS:
             return Count(call, _ORDERS[operator], values)
         same = Count(call, "in", values)
@@ -254,6 +251,11 @@ class _Text:
     def values(
         self, left: ast.expr, operator: str, right: ast.expr, kind: Kind, choices: tuple[str, ...]
     ) -> tuple[Value, ...]:
+        if operator in {"in", "not in"} and (span := self.span(right)):
+            if kind not in DAYS_OF:
+                self.refuse(right, f"{span} are days; expected {EXPECTED[kind]}")
+            self.parsing.count(self.place(left), 0, 2)
+            return (span,)
         several = self.listed(right) if operator in {"in", "not in"} else [right]
         self.parsing.count(self.place(left), 0, len(several))
         return tuple(self.value(one, kind, choices) for one in several)
@@ -267,18 +269,43 @@ class _Text:
                     "a missing value" if kind in _ORDERED else f"{quoted(_shown(name, declared))}"
                 )
                 self.refuse(left, f"{what} has no order; use ==, != or in")
+            if kind == "birthday" and isinstance(values[0], Today):
+                self.refuse(left, f"a birthday comes every year; write {name} in {EXAMPLE}")
             return Compare(name, declared, kind, _ORDERS[operator], values)
         same = Compare(name, declared, kind, "in", values)
         return Not(same) if operator in {"!=", "not in"} else same
 
     def listed(self, node: ast.expr) -> list[ast.expr]:
         if not isinstance(node, ast.List | ast.Tuple | ast.Set):
-            self.refuse(node, 'after in stands a list, as in district in ["x", "y"]')
+            near = _nearest(node.id, SPANS) if isinstance(node, ast.Name) else ""
+            self.refuse(node, f'after in stands a list, as in district in ["x", "y"]{near}')
         if len(node.elts) > LONGEST_LIST:
             self.refuse(node, f"a list of {len(node.elts)} values; at most {LONGEST_LIST}")
         if not node.elts:
             self.refuse(node, "an empty list selects nobody; name at least one value")
         return node.elts
+
+    def span(self, node: ast.expr) -> Span | None:
+        """The days that stand after `in`: a word for them, or the first and the last."""
+        match node:
+            case ast.Name(id=word) if word in SPANS:
+                return Span(word)
+            case ast.Call(func=ast.Name(id=called), args=[first, last], keywords=[]) if (
+                called == BETWEEN
+            ):
+                span = Span("", self.day(first), self.day(last))
+                if is_backwards(span):
+                    self.refuse(last, "the last day is before the first")
+                return span
+            case ast.Call(func=ast.Name(id=called)) if called == BETWEEN:
+                self.refuse(node, f"expected the first and the last day; write {EXAMPLE}")
+        return None
+
+    def day(self, node: ast.expr) -> Day:
+        found = self.value(node, "date", ())
+        if found == "" or not isinstance(found, str | Today):
+            self.refuse(node, f"expected {EXPECTED['date']}; write {EXAMPLE}")
+        return found
 
     def attribute(self, node: ast.Name | ast.Attribute) -> tuple[str, bool, Kind, tuple[str, ...]]:
         """Which attribute a name stands for, whether a declared one, and what it holds."""
@@ -288,17 +315,22 @@ class _Text:
             declared = self.vocabulary.attributes.get(node.attr)
             if declared is None:
                 shown = f"{ATTRS}.{node.attr}"
-                self.unknown(node, shown, [f"{ATTRS}.{one}" for one in self.vocabulary.attributes])
+                known = [f"{ATTRS}.{one}" for one in self.vocabulary.attributes]
+                hint = did_you_mean(shown, known, UNDECLARED, cutoff=0.8)
+                self.refuse(node, f"{quoted(shown)} is not known; {hint}")
             return node.attr, True, declared.type, declared.choices
         if node.id in FUNCTIONS:
             self.refuse(node, f"{node.id} is a function; write {FUNCTIONS[node.id].example}")
+        if node.id in WORDS:
+            self.refuse(node, f"{node.id} is no question; write {_DAY_EXAMPLES[node.id == TODAY]}")
         if node.id == ATTRS:
             self.refuse(node, f"{ATTRS} alone means nothing; write {ATTRS}.name")
         if node.id not in BUILT_IN:
             declared_names = [f"{ATTRS}.{one}" for one in self.vocabulary.attributes]
             if node.id in self.vocabulary.attributes:
                 self.refuse(node, f"{quoted(node.id)} is declared; write {ATTRS}.{node.id}")
-            self.unknown(node, node.id, [*BUILT_IN, *FUNCTIONS, *declared_names, "True", "False"])
+            known = [*BUILT_IN, *FUNCTIONS, *declared_names, *WORDS, "True", "False"]
+            self.unknown(node, node.id, known)
         return node.id, False, BUILT_IN[node.id], ()
 
     def unknown(self, node: ast.AST, name: str, known: Iterable[str]) -> NoReturn:
@@ -319,6 +351,10 @@ class _Text:
         function = node.func.id
         signature = FUNCTIONS.get(function)
         if signature is None:
+            if function == BETWEEN:
+                self.refuse(node, f"{BETWEEN} stands after in; write birthday in {EXAMPLE}")
+            if function in WORDS:
+                self.refuse(node, f"{quoted(function)} is no function; write it without brackets")
             if function in BUILT_IN or function == ATTRS:
                 self.refuse(node, f"{quoted(function)} is no function; write it without brackets")
             self.unknown(node, function, [*FUNCTIONS, *BUILT_IN])
@@ -355,8 +391,8 @@ class _Text:
         if known is not None and name not in known:
             self.refuse(node, f"{quoted(name)} is not {_NAMED[what]}{_nearest(name, known)}")
 
-    def literal(self, node: ast.expr) -> Value:
-        """A text, a number or a truth as it is written."""
+    def literal(self, node: ast.expr, kind: Kind = "text") -> Value:
+        """A text, a number or a truth as it is written, beside an attribute of that kind."""
         match node:
             case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int(n) | float(n))) if (
                 not isinstance(n, bool)
@@ -370,8 +406,12 @@ class _Text:
                 return self.text(node, text)
             case ast.Constant(value=None):
                 self.refuse(node, 'there is no None here; a missing value is ""')
+            case ast.Name(id=word) if word in SPANS:
+                self.refuse(node, f"{word} are several days; write in {word}")
             case ast.Name(id=name):
-                self.refuse(node, f"expected a value; a text stands in quotes: {quoted(name)}")
+                near = _nearest(name, WORDS) if kind in DAYS_OF else ""
+                what = f"expected {EXPECTED[kind]}" if near else "expected a value"
+                self.refuse(node, f"{what}; a text stands in quotes: {quoted(name)}{near}")
             case ast.List() | ast.Tuple() | ast.Set():
                 self.refuse(node, "expected one value; a list stands only after in")
             case ast.Constant():
@@ -393,8 +433,13 @@ class _Text:
         return text
 
     def value(self, node: ast.expr, kind: Kind, choices: tuple[str, ...]) -> Value:
-        """What a literal means beside an attribute of that kind."""
-        found = self.literal(node)
+        """What a literal, or a day counted from today, means beside an attribute of that kind."""
+        counted = counted_from_today(node)
+        if isinstance(counted, str):
+            self.refuse(node, counted)
+        if counted is not None and kind in DAYS_OF:
+            return counted
+        found: Value = counted if counted is not None else self.literal(node, kind)
         if found == "" and kind != "days":
             return ""
         problem = f"expected {EXPECTED[kind]}, found {quoted(str(found))}"
@@ -431,6 +476,8 @@ def _is_named(node: ast.expr) -> bool:
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
         signature = FUNCTIONS.get(node.func.id)
         return signature is not None and signature.counts
+    if isinstance(node, ast.Name) and node.id in WORDS:
+        return False
     return isinstance(node, ast.Name | ast.Attribute)
 
 
@@ -442,33 +489,3 @@ def _is_word(node: ast.expr) -> bool:
 def _nearest(name: str, known: Iterable[str]) -> str:
     hint = did_you_mean(name, known, "")
     return hint and f"; {hint}"
-
-
-def _syntax(text: str, name: str) -> ast.expr:
-    """Python's own reading of a text that holds nothing which could surprise it."""
-    if len(text) > LONGEST_TEXT:
-        raise SegmentError(f"{len(text)} characters; at most {LONGEST_TEXT}", name=name)
-    source = text.strip()
-    if not source:
-        raise SegmentError("the question is empty; True selects everybody", name=name)
-    for number, line in enumerate(source.split("\n"), start=1):
-        for column, character in enumerate(line, start=1):
-            if character == "\\" or character in "\0\f\v" or "\ud800" <= character <= "\udfff":
-                problem = f"the character {quoted(character)} has no place here"
-                raise SegmentError(problem, number, column, name)
-    try:
-        return ast.parse(source, mode="eval").body
-    except SyntaxError as error:
-        if found := slip(source):
-            raise _at(source, *found, name) from error
-        hint = "; write it on one line or in brackets" if "\n" in source else ""
-        column = max(1, error.offset or 1)
-        problem = f"this can't be read as a question ({error.msg}){hint}"
-        raise SegmentError(problem, max(1, error.lineno or 1), column, name) from error
-    except (ValueError, RecursionError, MemoryError) as error:
-        raise SegmentError("this can't be read as a question", name=name) from error
-
-
-def _at(source: str, problem: str, offset: int, name: str) -> SegmentError:
-    before = source[:offset]
-    return SegmentError(problem, before.count("\n") + 1, offset - before.rfind("\n"), name)

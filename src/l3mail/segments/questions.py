@@ -10,74 +10,61 @@ holds, the answer is unknown.
 
 import functools
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import (
+    Boolean,
     ColumnElement,
-    Double,
-    Select,
     String,
     and_,
     bindparam,
     case,
-    exists,
     false,
     func,
     literal,
     not_,
     or_,
-    select,
     true,
 )
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
 
 from l3mail.calendars import wall_to_utc
 from l3mail.errors import NaiveDatetimeError, SegmentError, quoted
-from l3mail.models import (
-    CONSENT,
-    COURSE,
-    DELIVERY,
-    ENROLLMENT,
-    EVENT,
-    LINK,
-    MESSAGE,
-    STREAM,
-    SUBSCRIBER,
-    SUBSCRIPTION,
+from l3mail.models import SUBSCRIBER
+from l3mail.segments import acts, days
+from l3mail.segments.days import Span, Today
+from l3mail.segments.language import (
+    Call,
+    Combined,
+    Compare,
+    Count,
+    Expression,
+    Named,
+    Node,
+    Not,
+    Truth,
 )
-from l3mail.segments.language import Call, Combined, Compare, Count, Expression, Node, Not, Truth
+from l3mail.segments.members import JsonNumber, JsonText
 
 SETTLED_AFTER: Final = timedelta(minutes=10)
 """How long after a click its verdict counts: a scanner's other clicks may still come."""
 
-SIGNS_OF_LIFE: Final = ("answered", "interested", "done", "replied", "confirmed")
-"""Acts of a person that, beside opening and clicking, end a time of inactivity."""
-
 _BEHAVIOUR: Final = frozenset({"opened", "clicked", "inactive_days"})
 _FARTHEST: Final = 500_000  # days; dates end soon after, and nobody is that old
+_LONG_AGO, _FAR_OFF = date(1900, 1, 1), date(2999, 12, 31)  # between them everybody joins
+
+_ORDERS: Final[Mapping[str, Callable[[int, Sequence[int]], bool]]] = {
+    "in": lambda number, values: number in values,
+    "<": lambda number, values: number < values[0],
+    "<=": lambda number, values: number <= values[0],
+    ">": lambda number, values: number > values[0],
+    ">=": lambda number, values: number >= values[0],
+}
 
 Column = ColumnElement[Any]
-
-# Under names of their own: a planner selects from the same tables, and an EXISTS that named
-# them alike would ask of anybody instead of this person.
-_CONSENT = CONSENT.alias("consent_of_segment")
-_COURSE = COURSE.alias("course_of_segment")
-_DELIVERY = DELIVERY.alias("delivery_of_segment")
-_ENROLLMENT = ENROLLMENT.alias("enrollment_of_segment")
-_EVENT = EVENT.alias("event_of_segment")
-_LINK = LINK.alias("link_of_segment")
-_MESSAGE = MESSAGE.alias("message_of_segment")
-_STREAM = STREAM.alias("stream_of_segment")
-_SUBSCRIPTION = SUBSCRIPTION.alias("subscription_of_segment")
-_LATER = EVENT.alias("later_answer")
-_LATER_DELIVERY = DELIVERY.alias("delivery_of_later_answer")
-_LATER_MESSAGE = MESSAGE.alias("message_of_later_answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +92,20 @@ def compile(  # noqa: A001 - the word for it; this module has no use for Python'
     `fallback_locale` stands for the locale of those who named none. Raises `SegmentError` where
     the expression was parsed without the segments it names.
     """
-    if now.tzinfo is None:
-        raise NaiveDatetimeError(now)
-    answer = _Compiling(now, zone, tracking_mode, fallback_locale).answer(expression.tree)
-    here = SUBSCRIBER.c.erased_at.is_(None)
+    compiling = Compiling(now, zone, tracking_mode, fallback_locale)
+    answer = compiling.answer(expression.tree)
+    here = is_here()
     if not observes(expression.tree):
         return Question(and_(here, answer.yes), false())
-    return Question(and_(here, answer.yes), and_(here, not_(answer.yes), not_(answer.no)))
+    # Of whom we may take note nothing is unknown: without saying so, all would be asked thrice.
+    unseen = not_(compiling.seen)
+    return Question(and_(here, answer.yes), and_(here, unseen, not_(answer.yes), not_(answer.no)))
+
+
+def is_here() -> Column:
+    """Whether anything at all may be asked of a person."""
+    # Whose data rest are stored and nothing else (DSGVO Art. 18): no question finds them.
+    return and_(SUBSCRIBER.c.erased_at.is_(None), SUBSCRIBER.c.restricted_at.is_(None))
 
 
 def bits(questions: Sequence[Question], first: int = 0) -> ColumnElement[int]:
@@ -120,68 +114,17 @@ def bits(questions: Sequence[Question], first: int = 0) -> ColumnElement[int]:
     return functools.reduce(operator.add, held)
 
 
-class _Answer(NamedTuple):
+class Answer(NamedTuple):
+    """Two conditions of one part of a tree, neither ever NULL: it is true, it is false."""
+
     yes: Column
     no: Column
-
-
-class _JsonText(FunctionElement[str]):
-    """A member of a JSON object as text, alike on both databases; NULL where it is missing."""
-
-    inherit_cache = True
-    type = String()
-
-
-class _JsonNumber(FunctionElement[float]):
-    """A member of a JSON object that is a number; NULL for everything else."""
-
-    inherit_cache = True
-    type = Double()
-
-
-@compiles(_JsonText, "postgresql")
-def _postgres_text(element: _JsonText, compiler: SQLCompiler, **kw: Any) -> str:
-    column, key = (compiler.process(part, **kw) for part in element.clauses)
-    return f"({column} ->> CAST({key} AS TEXT))"
-
-
-@compiles(_JsonText)
-def _sqlite_text(element: _JsonText, compiler: SQLCompiler, **kw: Any) -> str:
-    column, key = (compiler.process(part, **kw) for part in element.clauses)
-    path = f"'$.' || {key}"
-    # SQLite would make true and false 1 and 0.
-    return (
-        f"CASE json_type({column}, {path}) WHEN 'true' THEN 'true' WHEN 'false' THEN 'false'"
-        f" ELSE CAST(json_extract({column}, {path}) AS TEXT) END"
-    )
-
-
-@compiles(_JsonNumber, "postgresql")
-def _postgres_number(element: _JsonNumber, compiler: SQLCompiler, **kw: Any) -> str:
-    column, key = (compiler.process(part, **kw) for part in element.clauses)
-    key = f"CAST({key} AS TEXT)"
-    # JSON knows numbers that would make the cast fail, and with it everybody's answer.
-    number = f"greatest(least(CAST({column} ->> {key} AS NUMERIC), 1e18), -1e18)"
-    return (
-        f"CASE WHEN jsonb_typeof({column} -> {key}) = 'number'"
-        f" THEN CAST({number} AS DOUBLE PRECISION) END"
-    )
-
-
-@compiles(_JsonNumber)
-def _sqlite_number(element: _JsonNumber, compiler: SQLCompiler, **kw: Any) -> str:
-    column, key = (compiler.process(part, **kw) for part in element.clauses)
-    path = f"'$.' || {key}"
-    return (
-        f"CASE WHEN json_type({column}, {path}) IN ('integer', 'real')"
-        f" THEN json_extract({column}, {path}) END"
-    )
 
 
 def observes(node: Node) -> bool:
     """Whether a tree asks for behaviour anywhere."""
     match node:
-        case Not(item):
+        case Not(item) | Named(item=item):
             return observes(item)
         case Combined(_, items):
             return any(observes(item) for item in items)
@@ -192,60 +135,115 @@ def observes(node: Node) -> bool:
     return False
 
 
-class _Compiling:
-    """One call of `compile`: its moment and its day."""
+class Compiling:
+    """What a tree's parts mean at one moment, on its local day."""
 
     def __init__(
         self, now: datetime, zone: ZoneInfo, tracking_mode: str, fallback_locale: str | None
     ) -> None:
+        """Stand at `now`, which has a zone, in the local days of `zone`."""
+        if now.tzinfo is None:
+            raise NaiveDatetimeError(now)
         self.now = now
         self.zone = zone
         self.today = now.astimezone(zone).date()
         self.fallback_locale = fallback_locale
         self.seen = SUBSCRIBER.c.tracking if tracking_mode == "consent" else false()
 
-    def answer(self, node: Node) -> _Answer:
+    def answer(self, node: Node) -> Answer:
+        """The answer of one part."""
         match node:
+            case Named(_, item):
+                return self.answer(item)
             case Truth(value):
                 return _told(true() if value else false())
             case Not(item):
                 inner = self.answer(item)
-                return _Answer(inner.no, inner.yes)
+                return Answer(inner.no, inner.yes)
             case Combined(every, items):
                 answers = [self.answer(item) for item in items]
                 yes, no = [a.yes for a in answers], [a.no for a in answers]
-                return _Answer(and_(*yes), or_(*no)) if every else _Answer(or_(*yes), and_(*no))
+                return Answer(and_(*yes), or_(*no)) if every else Answer(or_(*yes), and_(*no))
             case Compare():
                 compared = self.compared(node)
                 return self.observed(compared) if observes(node) else _told(compared)
             case Count(call, operator, values):
-                return _told(_counted(_COUNTS[call.function](*call.arguments), operator, values))
+                return _told(self.numbered(call, operator, values))
             case Call(function, arguments):
                 asked = self.asked(function, arguments)
                 return self.observed(asked) if function in _BEHAVIOUR else _told(asked)
 
-    def observed(self, condition: Column) -> _Answer:
+    def observed(self, condition: Column) -> Answer:
         """What only those know of whom we may take note."""
-        return _Answer(and_(self.seen, condition), and_(self.seen, not_(condition)))
+        return Answer(and_(self.seen, condition), and_(self.seen, not_(condition)))
 
     # -- attributes
 
     def compared(self, node: Compare) -> Column:
+        """Whether an attribute is as a comparison says; a missing one is not."""
         if node.kind == "days":
-            return self.days(node)
+            return self.passed(node)
+        if node.name == "joined" and not node.declared:
+            return self.joined_on(node)
         column = self.attribute(node)
         if node.operator != "in":
             (value,) = node.values
             order = column.bool_op(node.operator)(_bound(self.stored(node, value), column))
-            return and_(column.is_not(None), order)
-        values = [self.stored(node, value) for value in node.values if value != ""]
+            return _known(order)
         grounds = []
+        values = []
+        for value in node.values:
+            if isinstance(value, Span):
+                grounds.append(self.within(node, column, days.ends(value, self.today)))
+            elif isinstance(value, Today):
+                day = days.on(value, self.today)
+                grounds.append(self.within(node, column, (day, day)))
+            elif value != "":
+                values.append(self.stored(node, value))
         if values:
             among = column.in_(bindparam(None, values, type_=column.type, expanding=True))
-            grounds.append(and_(column.is_not(None), among))
+            grounds.append(_known(among))
         if "" in node.values:
             grounds.append(column.is_(None))
         return or_(*grounds)
+
+    def within(self, node: Compare, column: Column, span: tuple[date, date]) -> Column:
+        """Whether a day is one of a span's; of birthdays, whether it is kept on one."""
+        first, last = span
+        ends: Iterable[tuple[Any, Any]] = [(first.isoformat(), last.isoformat())]
+        if node.kind == "birthday":
+            ends = days.birthdays(first, last)
+        runs = (and_(column >= _bound(a, column), column <= _bound(b, column)) for a, b in ends)
+        return _known(or_(false(), *runs))
+
+    def joined_on(self, node: Compare) -> Column:
+        """The local day on which somebody joined, against days; it is never missing."""
+        joined = SUBSCRIBER.c.created_at
+        if node.operator != "in":
+            (value,) = node.values
+            assert isinstance(value, str | Today)
+            day = days.on(value, self.today)
+            bound = self.midnight(day, 1 if node.operator in {">", "<="} else 0)
+            return joined >= bound if node.operator in {">", ">="} else joined < bound
+        spans = [
+            days.ends(value, self.today)
+            if isinstance(value, Span)
+            else (days.on(value, self.today),) * 2
+            for value in node.values
+            if value != "" and isinstance(value, str | Today | Span)
+        ]
+        return or_(
+            false(),
+            *(
+                and_(joined >= self.midnight(first), joined < self.midnight(last, 1))
+                for first, last in spans
+            ),
+        )
+
+    def midnight(self, day: date, later: int = 0) -> datetime:
+        """The moment a local day begins, or one so many days later."""
+        within = max(_LONG_AGO, min(day, _FAR_OFF)) + timedelta(days=later)
+        return wall_to_utc(within, time(0), self.zone)
 
     def attribute(self, node: Compare) -> Column:
         """The value of one person, NULL where it is missing."""
@@ -266,6 +264,8 @@ class _Compiling:
 
     def stored(self, node: Compare, value: Any) -> Any:
         """A value as the tables hold it."""
+        if isinstance(value, Today):
+            return days.on(value, self.today).isoformat()
         if node.kind == "birthday":
             month, _, day = value.removeprefix("--").partition("-")
             return int(month) * 100 + int(day)
@@ -285,7 +285,7 @@ class _Compiling:
 
         return case((and_(day.is_not(None), had), years), (day.is_not(None), years - 1))
 
-    def days(self, node: Compare) -> Column:
+    def passed(self, node: Compare) -> Column:
         """Whole local days that passed since a moment, against each value."""
         past = self.joined if node.name == "joined_days" else self.inactive
         tests: Mapping[str, Callable[[int], Column]] = {
@@ -295,9 +295,12 @@ class _Compiling:
             "<": lambda days: not_(past(days)),
             "<=": lambda days: not_(past(days + 1)),
         }
-        return or_(*(tests[node.operator](int(value)) for value in node.values))
+        return or_(
+            *(tests[node.operator](value) for value in node.values if isinstance(value, int))
+        )
 
     def joined(self, days: int) -> Column:
+        """Whether that many local days passed since somebody joined."""
         return SUBSCRIBER.c.created_at < self.since(days)
 
     def inactive(self, days: int) -> Column:
@@ -306,18 +309,7 @@ class _Compiling:
         Before somebody joined, or last allowed tracking, there was nothing we could have seen.
         """
         since = self.since(days)
-        alive = select(_EVENT.c.id).where(
-            _EVENT.c.subscriber_id == SUBSCRIBER.c.id,
-            _EVENT.c.kind.in_(("opened", "clicked", *SIGNS_OF_LIFE)),
-            _EVENT.c.at >= since,
-            or_(_EVENT.c.verdict == "human", _EVENT.c.kind.in_(SIGNS_OF_LIFE)),
-        )
-        allowed = select(_CONSENT.c.seq).where(
-            _CONSENT.c.subscriber_id == SUBSCRIBER.c.id,
-            _CONSENT.c.act == "tracking_granted",
-            _CONSENT.c.at >= since,
-        )
-        return and_(SUBSCRIBER.c.created_at < since, not_(_any(alive)), not_(_any(allowed)))
+        return and_(SUBSCRIBER.c.created_at < since, not_(acts.alive(since)))
 
     def since(self, days: int) -> datetime:
         """The moment before which something is at least so many local days ago."""
@@ -326,36 +318,36 @@ class _Compiling:
 
     # -- functions
 
+    def counted(self, call: Call) -> Column:
+        """What a function that counts comes to, of one person."""
+        return acts.COUNTS[call.function](*call.arguments)
+
+    def numbered(self, call: Call, operator: str, values: Sequence[int]) -> Column:
+        """Whether a count is as a comparison says; counted only of those with anything to count."""
+        some = acts.ANYTHING[call.function]()
+        number = _counted(self.counted(call), operator, values)
+        if _ORDERS[operator](0, values):
+            return or_(not_(some), number)
+        return and_(some, number)
+
     def asked(self, function: str, arguments: Sequence[str]) -> Column:
-        match function:
-            case "stream":
-                return _confirmed(*arguments)
-            case "enrolled":
-                return _enrolled(arguments[0], _ENROLLMENT.c.state.in_(("active", "paused")))
-            case "finished":
-                return _enrolled(arguments[0], _ENROLLMENT.c.state == "finished")
-            case "completed":
-                return _enrolled(arguments[0], _ENROLLMENT.c.completed_at.is_not(None))
-            case "received":
-                return _received(*arguments)
-            case "opened":
-                return _any(_about(arguments[0], "opened").where(_EVENT.c.verdict == "human"))
-            case "clicked":
-                return _clicked(self.now - SETTLED_AFTER, *arguments)
-            case "answered":
-                return _answered(*arguments)
-            case "interested":
-                return _interested(*arguments)
-        raise SegmentError(f"{quoted(arguments[0])} is a segment this expression was read without")
+        """What a function asks, whether or not we may take note of it."""
+        if function == "segment":
+            raise SegmentError(
+                f"{quoted(arguments[0])} is a segment this expression was read without"
+            )
+        if function == "clicked":
+            return acts.clicked(self.now - SETTLED_AFTER, *arguments)
+        return acts.ACTS[function](*arguments)
 
 
-def _told(condition: Column) -> _Answer:
-    return _Answer(condition, not_(condition))
+def _known(condition: Column) -> Column:
+    """The same, but false where it is NULL; what it is about is looked up once and not twice."""
+    return func.coalesce(condition, false(), type_=Boolean)
 
 
-def _any(rows: Select[Any]) -> Column:
-    """Whether there is such a row of this person, whatever else the statement selects from."""
-    return exists(rows.correlate(SUBSCRIBER))
+def _told(condition: Column) -> Answer:
+    return Answer(condition, not_(condition))
 
 
 def _within(years_or_days: int) -> int:
@@ -369,8 +361,8 @@ def _bound(value: Any, column: Column) -> Column:
 
 def _declared(node: Compare) -> Column:
     if node.kind == "number":
-        return _JsonNumber(SUBSCRIBER.c.attributes, literal(node.name, String))
-    text = _JsonText(SUBSCRIBER.c.attributes, literal(node.name, String))
+        return JsonNumber(SUBSCRIBER.c.attributes, literal(node.name, String))
+    text = JsonText(SUBSCRIBER.c.attributes, literal(node.name, String))
     if node.kind == "bool":
         return case((text.in_(("true", "false")), text))
     if node.kind == "date":
@@ -378,118 +370,7 @@ def _declared(node: Compare) -> Column:
     return func.nullif(text, "", type_=String)
 
 
-def _confirmed(stream: str) -> Column:
-    named = select(_STREAM.c.id).where(_STREAM.c.slug == stream).scalar_subquery()
-    return _any(
-        select(_SUBSCRIPTION.c.id).where(
-            _SUBSCRIPTION.c.subscriber_id == SUBSCRIBER.c.id,
-            _SUBSCRIPTION.c.stream_id == named,
-            _SUBSCRIPTION.c.state == "confirmed",
-        )
-    )
-
-
-def _enrolled(course: str, condition: Column) -> Column:
-    named = select(_COURSE.c.id).where(_COURSE.c.slug == course).scalar_subquery()
-    return _any(
-        select(_ENROLLMENT.c.id).where(
-            _ENROLLMENT.c.subscriber_id == SUBSCRIBER.c.id,
-            _ENROLLMENT.c.course_id == named,
-            condition,
-        )
-    )
-
-
-def _received(slug: str) -> Column:
-    return _any(
-        select(_DELIVERY.c.id).where(
-            _DELIVERY.c.subscriber_id == SUBSCRIBER.c.id,
-            _DELIVERY.c.slug == slug,
-            _DELIVERY.c.state == "accepted",
-        )
-    )
-
-
-def _about(slug: str, kind: str) -> Select[Any]:
-    """Events of a kind, of one person, that belong to a text, by its delivery or its version."""
-    return (
-        select(_EVENT.c.id)
-        .outerjoin(_DELIVERY, _DELIVERY.c.id == _EVENT.c.delivery_id)
-        .outerjoin(_MESSAGE, _MESSAGE.c.id == _EVENT.c.message_id)
-        .where(
-            _EVENT.c.subscriber_id == SUBSCRIBER.c.id,
-            _EVENT.c.kind == kind,
-            func.coalesce(_DELIVERY.c.slug, _MESSAGE.c.slug) == slug,
-        )
-    )
-
-
-def _clicked(until: datetime, slug: str, link: str | None = None) -> Column:
-    clicks = _about(slug, "clicked").where(_EVENT.c.verdict == "human", _EVENT.c.at <= until)
-    if link is not None:
-        clicks = clicks.join(_LINK, _LINK.c.id == _EVENT.c.link_id).where(_LINK.c.name == link)
-    return _any(clicks)
-
-
-def _answered(slug: str, question: str, value: str | None = None) -> Column:
-    """Whether somebody answered; with a value, whether an enrollment's latest answer is that."""
-    answers = _about(slug, "answered").where(_EVENT.c.name == question)
-    if value is None:
-        return _any(answers)
-    later = (
-        select(_LATER.c.id)
-        .outerjoin(_LATER_DELIVERY, _LATER_DELIVERY.c.id == _LATER.c.delivery_id)
-        .outerjoin(_LATER_MESSAGE, _LATER_MESSAGE.c.id == _LATER.c.message_id)
-        .where(
-            _LATER.c.subscriber_id == SUBSCRIBER.c.id,
-            _LATER.c.kind == "answered",
-            func.coalesce(_LATER_DELIVERY.c.slug, _LATER_MESSAGE.c.slug) == slug,
-            _LATER.c.name == question,
-            _LATER.c.enrollment_id.is_not_distinct_from(_EVENT.c.enrollment_id),
-            or_(
-                _LATER.c.at > _EVENT.c.at,
-                and_(_LATER.c.at == _EVENT.c.at, _LATER.c.id > _EVENT.c.id),
-            ),
-        )
-        .correlate(SUBSCRIBER, _EVENT)
-    )
-    return _any(answers.where(_member(_EVENT, "value") == value, not_(exists(later))))
-
-
 def _counted(column: Column, operator: str, values: Sequence[int]) -> Column:
     if operator == "in":
         return column.in_([_within(value) for value in values])
     return column.bool_op(operator)(literal(_within(values[0]), column.type))
-
-
-def _done_days(course: str) -> Column:
-    """How many days a person has done in a course, whether they began it once or again."""
-    return (
-        select(func.count(_EVENT.c.name.distinct()))
-        .join(_ENROLLMENT, _ENROLLMENT.c.id == _EVENT.c.enrollment_id)
-        .join(_COURSE, _COURSE.c.id == _ENROLLMENT.c.course_id)
-        .where(
-            _EVENT.c.subscriber_id == SUBSCRIBER.c.id,
-            _EVENT.c.kind == "done",
-            _COURSE.c.slug == course,
-        )
-        .correlate(SUBSCRIBER)
-        .scalar_subquery()
-    )
-
-
-_COUNTS: Final[Mapping[str, Callable[..., Column]]] = {"done_days": _done_days}
-
-
-def _interested(name: str) -> Column:
-    return _any(
-        select(_EVENT.c.id).where(
-            _EVENT.c.subscriber_id == SUBSCRIBER.c.id,
-            _EVENT.c.kind == "interested",
-            _EVENT.c.name == name,
-        )
-    )
-
-
-def _member(event: Any, key: str) -> Column:
-    return _JsonText(event.c.data, literal(key, String))

@@ -11,13 +11,13 @@ _MONTH_DAY: Final = re.compile(r"(?:--)?\d\d-\d\d", re.ASCII)
 _LEAP_YEAR: Final = "2028-"  # in which every birthday exists
 
 EXPECTED: Final[dict[Kind, str]] = {
-    "text": "a text in quotes",
-    "choice": "a text in quotes",
-    "number": "a number",
-    "whole": "a whole number",
-    "days": "a whole number of days",
-    "date": 'a day as "2026-11-21"',
-    "birthday": 'a day without a year as "03-15"',
+    "text": 'a text in quotes as "x"',
+    "choice": 'a text in quotes as "x"',
+    "number": "a number as 2.5",
+    "whole": "a whole number as 60",
+    "days": "a whole number of days as 30",
+    "date": 'a day as "2026-11-21" or today - 30',
+    "birthday": 'a day without a year as "03-15", or today',
     "bool": "True or False",
 }
 

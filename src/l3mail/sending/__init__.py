@@ -19,6 +19,7 @@ from l3mail.sending.relays import Relay
 from l3mail.sending.sender import Compose, Sender
 from l3mail.sending.tallies import Tally
 from l3mail.sending.terms import Pace, Terms
+from l3mail.sending.witnessing import note_found
 
 __all__ = [
     "RECONCILED",
@@ -37,6 +38,7 @@ __all__ = [
     "Terms",
     "bulletins",
     "contradiction",
+    "note_found",
     "read_mark",
     "write_mark",
 ]

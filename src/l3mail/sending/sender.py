@@ -24,7 +24,7 @@ from l3mail import outbox
 from l3mail.clocks import Clock
 from l3mail.database import Database
 from l3mail.errors import AddressError, DatabaseUnavailableError
-from l3mail.outbox import Attempt, Claim, Gate, Outcome, Started
+from l3mail.outbox import Attempt, Claim, Outcome, Started
 from l3mail.planning import LANES
 from l3mail.publishing import Published
 from l3mail.sending.backlog import Backlog
@@ -39,6 +39,7 @@ from l3mail.sending.sessions import Session, allot, out_of_step
 from l3mail.sending.tallies import Tally
 from l3mail.sending.terms import Terms
 from l3mail.sending.versions import Decide, Versions
+from l3mail.sending.witnessing import note_mailed, witnessed
 
 log = logging.getLogger("l3mail.sending")
 
@@ -122,8 +123,8 @@ class Sender:
         """
         self._lines.breaker.patient = not once
         if once:
-            await self._database.writes(self._take_over)
-        while not once and not self._stopping and await self._persist(self._take_over) is None:
+            await self._database.writes(self._begin_life)
+        while not once and not self._stopping and await self._persist(self._begin_life) is None:
             pass
         try:
             while not self._stopping:
@@ -192,6 +193,10 @@ class Sender:
             pass
         self._wake.clear()
 
+    def _begin_life(self, connection: Connection) -> int:
+        outbox.reconsider(connection, self._terms.restraint, self._clock.now())
+        return self._take_over(connection)
+
     def _take_over(self, connection: Connection) -> int:
         terms = self._terms
         found = outbox.take_over(
@@ -214,14 +219,16 @@ class Sender:
         room = self._room_for_claims(seconds())
         crowded = self._crowded
 
-        def verb(connection: Connection) -> tuple[list[Claim], list[Claim], dict[int, int]]:
+        def verb(connection: Connection) -> tuple[list[Claim], list[Claim], int, dict[int, int]]:
             now, owner = self._clock.now(), self._terms.owner
             if self._in_doubt:
                 outbox.release(connection, owner)
             outbox.settle(connection, now)
             if outbox.is_halted(connection):
-                return [], [], self._marks
-            return self._lease(connection, now, room, crowded)
+                return [], [], 0, self._marks
+            urgent, claims, marks = self._lease(connection, now, room, crowded)
+            free = outbox.spare(connection, claims, self._terms.gate(now))
+            return urgent, free, len(urgent) + len(claims), marks
 
         result = await self._persist(verb)
         # A claim that failed may be durable all the same: the next one begins with a clean desk,
@@ -229,11 +236,11 @@ class Sender:
         self._in_doubt = result is None
         if result is None:
             return True
-        urgent, claims, self._marks = result
-        self._more = len(urgent) + len(claims) >= max(1, room // 2)
+        urgent, claims, found, self._marks = result
+        self._more = found >= max(1, room // 2)
         self._ready.add(urgent, urgent=True)
         self._ready.add(claims)
-        return bool(urgent or claims)
+        return found > 0
 
     def _room_for_claims(self, now: float) -> int:
         """How many rows to lease besides those somebody waits for: what can begin soon."""
@@ -284,14 +291,14 @@ class Sender:
             return False
 
         def verb(connection: Connection) -> tuple[list[Started], dict[int, Published]]:
-            now, terms = self._clock.now(), self._terms
+            terms, gate = self._terms, self._terms.gate(now := self._clock.now())
+            note_mailed(connection, heard, claims, now, alone=gate.counts)
             follow_up(connection, heard, now)
             outbox.record(connection, heard, now, terms.policy)
             for slug in distrusted:
                 outbox.halt(connection, "message", slug, outbox.BY_ITSELF, now)
             outbox.unbegin(connection, barred)
             outbox.give_back(connection, terms.owner, unstarted)
-            gate = Gate(terms.owner, now, terms.staff, terms.fallback_locale, terms.measures)
             started = outbox.begin(connection, claims, gate)
             return self._versions.load(connection, started, now)
 
@@ -476,13 +483,14 @@ class Sender:
             wire.forget()
             return unsendable(delivery, fault)
         try:
-            return await wire.hand_over(
+            attempt = await wire.hand_over(
                 delivery,
                 terms.envelope_from,
                 content,
                 terms.timeouts,
                 lambda: self._next(session),
             )
+            return witnessed(attempt, content)
         except AddressError as fault:
             return unsendable(delivery, fault)
         except Exception:

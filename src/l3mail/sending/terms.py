@@ -3,8 +3,10 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
-from l3mail.outbox import Uncertainty
+from l3mail.outbox import Gate, Uncertainty
+from l3mail.planning import NO_RESTRAINT, Restraint
 from l3mail.sending.dialogue import Timeouts
 from l3mail.sending.rates import Limits
 
@@ -32,7 +34,8 @@ class Terms:
 
     A connection carries at most `messages_per_connection` mails, and parts after the one it is at
     when `connection_age` seconds are over. `alone` is true for the holder of the lock that only one
-    sender can hold. `measures` is whether mails measure those who agreed to it.
+    sender can hold. `measures` is whether mails measure those who agreed to it, `restraint` what
+    people are spared.
     """
 
     owner: str
@@ -47,4 +50,11 @@ class Terms:
     limits: Limits = field(default_factory=Limits)
     alone: bool = True
     measures: bool = False
+    restraint: Restraint = NO_RESTRAINT
     pace: Pace = field(default_factory=Pace)
+
+    def gate(self, now: datetime) -> Gate:
+        """What the last check before SMTP needs to know at this moment."""
+        return Gate(
+            self.owner, now, self.staff, self.fallback_locale, self.measures, self.restraint
+        )

@@ -5,6 +5,7 @@ the file, the secret files in `state/`, and the rule when mail may leave for a r
 not know what any of it is for: it imports no module of the house but `errors` and `owners`.
 """
 
+from l3mail.settings.pacing import FrequencyCap, SendingSection
 from l3mail.settings.readiness import samples_left, sending_problems, unready
 from l3mail.settings.reading import (
     ENVIRONMENT,
@@ -67,12 +68,14 @@ __all__ = [
     "Attribute",
     "DatabaseSection",
     "Design",
+    "FrequencyCap",
     "Impressum",
     "Log",
     "Mailbox",
     "Relay",
     "Sections",
     "Sender",
+    "SendingSection",
     "Settings",
     "Signup",
     "Stream",

@@ -24,7 +24,9 @@ from pydantic import (
 )
 
 from l3mail.errors import printable
+from l3mail.settings.keeping import Privacy, Retention
 from l3mail.settings.keys import Section, choice, key, seconds, text_key
+from l3mail.settings.pacing import SendingSection
 from l3mail.settings.programs import MAIL_PROGRAMS, MailProgram
 
 DATABASE_FILE = "l3mail.sqlite3"
@@ -267,8 +269,9 @@ class Web(Section):
 class Signup(Section):
     """`[signup]`: what the form asks besides the address, and when it asks for one step more.
 
-    `fields` are shown in their order; a declared attribute is named as it is. `per_network` and
-    `overall` count sign-ups an hour.
+    `fields` are shown in their order; a declared attribute is named as it is. `per_network`,
+    `per_source` (an event's, while it lasts) and `overall` count sign-ups an hour. `referral` puts
+    a link to the form under every mail of a stream.
     """
 
     fields: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,59}$")], ...] = key(
@@ -276,7 +279,9 @@ class Signup(Section):
     )
     min_seconds: float = key(3.0, "a number of seconds from 0", ge=0, le=60)
     per_network: int = key(60, "a whole number from 1", ge=1)
+    per_source: int = key(1000, "a whole number from 1", ge=1)
     overall: int = key(600, "a whole number from 1", ge=1)
+    referral: bool = key(True, "true or false")
 
 
 class Uncertain(Section):
@@ -405,11 +410,14 @@ class Sections(Section):
     web: Web = Web()
     signup: Signup = Signup()
     uncertain: Uncertain = Uncertain()
+    sending: SendingSection = SendingSection()
     streams: Mapping[_Slug, Stream] = {}
     attributes: Mapping[Annotated[str, AfterValidator(_attribute_name)], Attribute] = {}
     alerts: Alerts = Alerts()
     reports: Reports = Reports()
     tracking: Tracking = Tracking()
+    retention: Retention = Retention()
+    privacy: Privacy = Privacy()
     log: Log = Log()
     design: Design = Design()
     check: Check = Check()
@@ -474,3 +482,8 @@ class Settings(Sections):
     def relay_is_loopback(self) -> bool:
         """Whether mail stays on this machine: localhost, 127.0.0.0/8 or ::1."""
         return _is_loopback(self.relay.host)
+
+    @property
+    def pages_are_loopback(self) -> bool:
+        """Whether nobody but this machine can open our pages."""
+        return _is_loopback(urlsplit(self.web.base_url).hostname or "")

@@ -6,9 +6,27 @@ through delivery rows that `planning.mailable` lets pass. Must not know web, fil
 """
 
 from l3mail.subscribers.confirming import confirm, refuse
-from l3mail.subscribers.erasing import erase, expire_proofs, purge
-from l3mail.subscribers.links import redeem_link, request_link
-from l3mail.subscribers.people import find
+from l3mail.subscribers.erasing import (
+    PROOFS,
+    erase,
+    erase_departed,
+    expire_proofs,
+    proof_kept_until,
+    proof_until,
+    purge,
+)
+from l3mail.subscribers.links import is_orphaned, redeem_link, request_link
+from l3mail.subscribers.moving import (
+    NEW_ADDRESS,
+    ask_new_address,
+    end_moves,
+    left_behind,
+    look_up_move,
+    pending_move,
+    take_new_address,
+    withdraw_move,
+)
+from l3mail.subscribers.people import find, hold
 from l3mail.subscribers.signups import (
     ANYBODY_UNASKED,
     look_up_signup,
@@ -16,13 +34,20 @@ from l3mail.subscribers.signups import (
     sign_up,
 )
 from l3mail.subscribers.standings import show, standing, status_of
-from l3mail.subscribers.subscriptions import attest, set_attributes, set_preferences, unsubscribe
+from l3mail.subscribers.subscriptions import (
+    attest,
+    correct,
+    set_attributes,
+    set_preferences,
+    unsubscribe,
+)
 from l3mail.subscribers.terms import (
     SIGNUP_STATES,
     Attested,
     Confirmed,
     EnrollmentStanding,
     Joined,
+    Move,
     Refused,
     Request,
     Rules,
@@ -34,11 +59,14 @@ from l3mail.subscribers.terms import (
 
 __all__ = [
     "ANYBODY_UNASKED",
+    "NEW_ADDRESS",
+    "PROOFS",
     "SIGNUP_STATES",
     "Attested",
     "Confirmed",
     "EnrollmentStanding",
     "Joined",
+    "Move",
     "Refused",
     "Request",
     "Rules",
@@ -46,13 +74,24 @@ __all__ = [
     "Standing",
     "StreamName",
     "StreamStanding",
+    "ask_new_address",
     "attest",
     "confirm",
+    "correct",
+    "end_moves",
     "erase",
+    "erase_departed",
     "expire_proofs",
     "find",
+    "hold",
+    "is_orphaned",
+    "left_behind",
+    "look_up_move",
     "look_up_signup",
+    "pending_move",
     "plan_confirmations",
+    "proof_kept_until",
+    "proof_until",
     "purge",
     "redeem_link",
     "refuse",
@@ -63,5 +102,7 @@ __all__ = [
     "sign_up",
     "standing",
     "status_of",
+    "take_new_address",
     "unsubscribe",
+    "withdraw_move",
 ]

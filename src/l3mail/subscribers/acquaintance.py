@@ -13,17 +13,17 @@ from sqlalchemy import Connection, bindparam, case, func, null, select, update
 
 from l3mail.database import upsert
 from l3mail.models import SIGNUP, STREAM, SUBSCRIBER, SUBSCRIPTION, SUPPRESSION
+from l3mail.subscribers import profiles
 from l3mail.subscribers.terms import Request
 
-_TEXTS = ("first_name", "last_name", "salutation", "district", "locale")
-_BIRTH = ("birth_year", "birth_month", "birth_day")
+_TEXTS = (*profiles.NAMES, "locale")
 
 
 @dataclass(frozen=True, slots=True)
 class Newcomer:
     """Somebody to make sure of; a known person by id, with the values to fill in.
 
-    `bare` keeps the address and nothing else.
+    `bare` keeps the address and nothing else. `over` lets the values take the place of others.
     """
 
     request: Request
@@ -31,6 +31,16 @@ class Newcomer:
     person: int | None
     fills: Mapping[str, Any] = field(default_factory=dict)
     bare: bool = False
+    over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A value of a known person that a request says otherwise; `before` is None where none is."""
+
+    name: str
+    before: Any
+    after: Any
 
 
 @dataclass(slots=True)
@@ -102,26 +112,58 @@ def _columns(request: Request) -> dict[str, Any]:
     """A request's values as columns of a subscriber."""
     columns: dict[str, Any] = {name: request.values.get(name) for name in _TEXTS}
     columns["locale"] = request.locale
-    columns |= dict.fromkeys(_BIRTH)
+    columns |= dict.fromkeys(profiles.BIRTH)
     if birthday := request.values.get("birthday"):
-        year, month, day = birthday.rsplit("-", 2)
-        columns |= {
-            "birth_year": int(year) if year != "-" else None,
-            "birth_month": int(month),
-            "birth_day": int(day),
-        }
+        columns |= dict(zip(profiles.BIRTH, profiles.parse_birthday(birthday), strict=True))
     return columns | {"attributes": dict(request.values.get("attributes", {}))}
 
 
-def fills(request: Request, present: Mapping[str, Any]) -> dict[str, Any]:
-    """Those values of which nothing is known yet: what a person said stays."""
+def fills(request: Request, present: Mapping[str, Any], *, over: bool = False) -> dict[str, Any]:
+    """Those values of which nothing is known yet: what a person said stays.
+
+    `over` takes all that differ; nothing said is never a value.
+    """
     new = _columns(request)
-    fills = {name: new[name] for name in _TEXTS if new[name] and not present[name]}
-    if new["birth_month"] and present["birth_month"] is None:
-        fills |= {name: new[name] for name in _BIRTH}
-    if new["attributes"].keys() - present["attributes"].keys():
-        fills["attributes"] = new["attributes"] | present["attributes"]
+    fills = {
+        name: new[name]
+        for name in _TEXTS
+        if new[name] and (not present[name] or (over and present[name] != new[name]))
+    }
+    known = present["birth_month"] is not None
+    if new["birth_month"] and (not known or (over and _differ(new, present, profiles.BIRTH))):
+        fills |= {name: new[name] for name in profiles.BIRTH}
+    here = present["attributes"]
+    if over and {**here, **new["attributes"]} != here:
+        fills["attributes"] = {**here, **new["attributes"]}
+    elif new["attributes"].keys() - here.keys():
+        fills["attributes"] = new["attributes"] | here
     return fills
+
+
+def differences(request: Request, present: Mapping[str, Any]) -> tuple[Difference, ...]:
+    """Field by field, what a request says otherwise than is known, or of what nothing is."""
+    new = _columns(request)
+    found = [
+        Difference(name, present[name] or None, new[name])
+        for name in _TEXTS
+        if new[name] and present[name] != new[name]
+    ]
+    if new["birth_month"] and _differ(new, present, profiles.BIRTH):
+        found.append(
+            Difference(
+                "birthday", profiles.written_birthday(present), profiles.written_birthday(new)
+            )
+        )
+    found += [
+        Difference(name, present["attributes"].get(name), value)
+        for name, value in new["attributes"].items()
+        if name not in present["attributes"] or present["attributes"][name] != value
+    ]
+    return tuple(found)
+
+
+def _differ(new: Mapping[str, Any], present: Mapping[str, Any], names: Collection[str]) -> bool:
+    return any(new[name] != present[name] for name in names)
 
 
 def make_known(
@@ -155,18 +197,20 @@ def make_known(
 
 
 def _fill(connection: Connection, newcomers: Sequence[Newcomer]) -> None:
-    rows = [
-        {"person": one.person} | {f"new_{name}": one.fills.get(name) for name in (*_TEXTS, *_BIRTH)}
-        for one in newcomers
-        if one.fills
-    ]
+    for over, statement in ((False, _FILL), (True, _OVERWRITE)):
+        rows = [
+            {"person": one.person}
+            | {f"new_{name}": one.fills.get(name) for name in (*_TEXTS, *profiles.BIRTH)}
+            for one in newcomers
+            if one.fills and one.over == over
+        ]
+        if rows:
+            connection.execute(statement, rows)
     attributes = [
         {"person": one.person, "new_attributes": one.fills["attributes"]}
         for one in newcomers
         if "attributes" in one.fills
     ]
-    if rows:
-        connection.execute(_FILL, rows)
     if attributes:
         connection.execute(_FILL_ATTRIBUTES, attributes)
 
@@ -179,7 +223,18 @@ _FILL = _OF_PERSON.values(
         name: case(
             (SUBSCRIBER.c.birth_month.is_(None), bindparam(f"new_{name}")), else_=SUBSCRIBER.c[name]
         )
-        for name in _BIRTH
+        for name in profiles.BIRTH
+    }
+)
+_NEW_MONTH = bindparam("new_birth_month", type_=SUBSCRIBER.c.birth_month.type)
+_OVERWRITE = _OF_PERSON.values(
+    {name: func.coalesce(bindparam(f"new_{name}"), SUBSCRIBER.c[name]) for name in _TEXTS}
+    | {
+        name: case(
+            (_NEW_MONTH.is_not(None), bindparam(f"new_{name}", type_=SUBSCRIBER.c[name].type)),
+            else_=SUBSCRIBER.c[name],
+        )
+        for name in profiles.BIRTH
     }
 )
 _FILL_ATTRIBUTES = _OF_PERSON.values(

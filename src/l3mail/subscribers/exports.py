@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Select, exists, func, or_, sel
 
 from l3mail import subscribers
 from l3mail.models import DELIVERY, STREAM, SUBSCRIBER, SUBSCRIPTION
+from l3mail.subscribers import profiles
 
 STATUSES = ("unconfirmed", "active", "unsubscribed", "suppressed")
 COLUMNS = (
@@ -54,10 +55,10 @@ def count(connection: Connection, asked: Asked) -> int:
 
 
 def everybody(connection: Connection, asked: Asked) -> Iterator[dict[str, Any]]:
-    """All people asked for, oldest first, read page by page."""
+    """All people asked for, oldest first, read page by page; not whose data rest (Art. 18)."""
     last = 0
     while True:
-        query = _people(asked).where(SUBSCRIBER.c.id > last).order_by(SUBSCRIBER.c.id).limit(_PAGE)
+        query = _used(asked).where(SUBSCRIBER.c.id > last).order_by(SUBSCRIBER.c.id).limit(_PAGE)
         rows = [dict(row) for row in connection.execute(query).mappings()]
         yield from _with_memberships(connection, rows)
         if len(rows) < _PAGE:
@@ -67,7 +68,7 @@ def everybody(connection: Connection, asked: Asked) -> Iterator[dict[str, Any]]:
 
 def attribute_names(connection: Connection, asked: Asked) -> set[str]:
     """The attributes that anybody asked for has."""
-    query = _people(asked).with_only_columns(SUBSCRIBER.c.attributes)
+    query = _used(asked).with_only_columns(SUBSCRIBER.c.attributes)
     names: set[str] = set()
     for (attributes,) in connection.execute(query.execution_options(yield_per=_PAGE)):
         names |= attributes.keys()
@@ -125,6 +126,10 @@ def _people(asked: Asked) -> Select[Any]:
     return query if asked.segment is None else query.where(asked.segment)
 
 
+def _used(asked: Asked) -> Select[Any]:
+    return _people(asked).where(SUBSCRIBER.c.restricted_at.is_(None))
+
+
 def _with_memberships(
     connection: Connection, rows: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
@@ -156,19 +161,13 @@ def _person(row: Mapping[str, Any], subscriptions: list[dict[str, Any]]) -> dict
         **{name: row[name] for name in ("first_name", "last_name", "salutation")},
         "locale": row["locale"],
         "district": row["district"],
-        "birthday": _birthday(row),
+        "birthday": profiles.written_birthday(row),
         "tracking": row["tracking"],
         "created_at": row["created_at"],
+        "restricted_at": row["restricted_at"],
         "attributes": row["attributes"],
         "subscriptions": subscriptions,
     }
-
-
-def _birthday(row: Mapping[str, Any]) -> str | None:
-    if row["birth_month"] is None:
-        return None
-    day = f"-{row['birth_month']:02}-{row['birth_day']:02}"
-    return f"-{day}" if row["birth_year"] is None else f"{row['birth_year']:04}{day}"
 
 
 def _cell(value: object) -> str:

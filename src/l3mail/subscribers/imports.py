@@ -21,7 +21,15 @@ from l3mail.models import (
     SUBSCRIPTION,
 )
 from l3mail.subscribers import signups
-from l3mail.subscribers.acquaintance import Known, Newcomer, fills, look_up, make_known
+from l3mail.subscribers.acquaintance import (
+    Difference,
+    Known,
+    Newcomer,
+    differences,
+    fills,
+    look_up,
+    make_known,
+)
 from l3mail.subscribers.entries import Entry, Rejection
 from l3mail.subscribers.invitations import invite_all
 from l3mail.subscribers.terms import Rules
@@ -29,13 +37,18 @@ from l3mail.subscribers.terms import Rules
 BATCH = 500
 """Rows of a file taken in one transaction: a web write behind it waits some tenths of a second."""
 
-Way = Literal["invite", "attest", "unsubscribed", "bounced", "complained"]
+Way = Literal["invite", "attest", "unsubscribed", "bounced", "complained", "blocked"]
 WAYS_OUT: Mapping[str, Way] = {
     "unsubscribed": "unsubscribed",
     "bounced": "bounced",
     "complained": "complained",
+    "blocked": "blocked",
 }
-_BARRED: Mapping[Way, str] = {"bounced": "hard_bounce", "complained": "complaint"}
+_BARRED: Mapping[Way, str] = {
+    "bounced": "hard_bounce",
+    "complained": "complaint",
+    "blocked": "operator",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +56,25 @@ class Order:
     """What is to become of a file's people, on whose word, and with which proof.
 
     `invite` asks each by mail; `attest` counts `note` as proof of their consent; the others are
-    people who must not be mailed (any more).
+    people who must not be mailed (any more). `update` lets values take the place of those that are
+    known; states and consents never follow from it. `moved` are addresses that people moved away
+    from, by key: nobody's word but that mailbox's own brings one of them back.
     """
 
     way: Way
     by: str
     note: str = ""
+    update: bool = False
+    moved: Mapping[bytes, datetime] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What a row comes to: `reason` where it is refused, else the streams still to be done.
 
-    `fills` are values of a known person that are empty so far; `bars` the address; `adds` a
-    person. `singly`: there is an open request to merge with, or something to leave, which is done
-    one person at a time.
+    `fills` are values of a known person that are empty so far, or to be overwritten; `differences`
+    all that the row says otherwise of one; `bars` the address; `adds` a person. `singly`: there is
+    an open request to merge with, or something to leave, which is done one person at a time.
     """
 
     entry: Entry
@@ -69,6 +86,7 @@ class Verdict:
     adds: bool = False
     singly: bool = False
     reason: str = ""
+    differences: tuple[Difference, ...] = ()
 
     @property
     def changes(self) -> bool:
@@ -78,10 +96,14 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What rows came to; `people` are new ones, `joined` and `left` memberships."""
+    """What rows came to; `people` are new ones, `updated` known ones with other values now.
+
+    `joined` and `left` are memberships.
+    """
 
     taken: int = 0
     people: int = 0
+    updated: int = 0
     joined: int = 0
     invited: int = 0
     mails: int = 0
@@ -132,6 +154,7 @@ def foresee(verdicts: Sequence[Verdict], order: Order) -> Tally:
     return Tally(
         taken=len(accepted),
         people=sum(verdict.adds for verdict in todo),
+        updated=_updated(todo),
         joined=streams if order.way == "attest" else 0,
         invited=asked,
         mails=asked,
@@ -155,6 +178,7 @@ def take(
     todo = [verdict for verdict in accepted if verdict.changes]
     tally = Tally(
         taken=len(accepted),
+        updated=_updated(todo),
         unchanged=len(accepted) - len(todo),
         rejections=tuple(Rejection(v.entry.row, v.reason) for v in verdicts if v.reason),
     )
@@ -167,7 +191,11 @@ def take(
         return tally + _leave(connection, todo, now)
     if order.way == "attest":
         return tally + _attest(connection, todo, order, now)
-    return tally + _invite(connection, rules, todo, now)
+    return tally + _invite(connection, rules, todo, order, now)
+
+
+def _updated(verdicts: Sequence[Verdict]) -> int:
+    return sum(bool(verdict.fills) for verdict in verdicts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,20 +220,27 @@ class _Judging:
                 singly=bool(known.asked) or any(slug in states for slug in open_ones),
             )
         reason = self._objection(known, named)
+        if known.person is None and way == "attest" and key in self.order.moved:
+            reason = reason or (
+                f"whose address it was has moved to another on {self._day(self.order.moved[key])};"
+                " only an invitation can ask it anew"
+            )
         if reason:
             return replace(verdict, reason=reason)
         confirmed = {slug for slug, (state, _) in known.states.items() if state == "confirmed"}
         done = confirmed if way == "attest" else confirmed | known.asked
         streams = tuple(slug for slug in named if slug not in done)
         # What nobody proved yet stays with the request until it is confirmed.
-        proven = way == "attest" or not named
-        filled = fills(entry.request, known.values) if known.person and proven else {}
+        proven = way == "attest" or not named or self.order.update
+        here = known.values if known.person else None
+        filled = fills(entry.request, here, over=self.order.update) if here and proven else {}
         return replace(
             verdict,
             streams=streams,
             fills=filled,
             adds=known.person is None,
             singly=bool(known.asked),
+            differences=differences(entry.request, here) if here else (),
         )
 
     def _objection(self, known: Known, named: Sequence[str]) -> str:
@@ -239,7 +274,7 @@ def _attest(
     """Record the operator's word: who is new, who joins what, and one act of evidence each."""
     if not verdicts:
         return Tally()
-    people = make_known(connection, _newcomers(verdicts), now)
+    people = make_known(connection, _newcomers(verdicts, over=order.update), now)
     ids = _stream_ids(connection)
     rows = [
         {
@@ -259,8 +294,9 @@ def _attest(
     for person, stream in joined:
         by_person.setdefault(person, []).append(slugs[stream])
     keys = {person: key for key, person in people.items()}
+    proofs = {verdict.key: verdict.entry.proof for verdict in verdicts if verdict.entry.proof}
     acts = [
-        (person, _evidence(sorted(joined_by), keys[person], order))
+        (person, _evidence(sorted(joined_by), keys[person], order, proofs))
         for person, joined_by in sorted(by_person.items())
     ]
     signups.settle(connection, set(by_person), now)
@@ -269,19 +305,23 @@ def _attest(
     return Tally(people=sum(verdict.adds for verdict in verdicts), joined=len(joined))
 
 
-def _newcomers(verdicts: Sequence[Verdict], *, bare: bool = False) -> list[Newcomer]:
+def _newcomers(
+    verdicts: Sequence[Verdict], *, bare: bool = False, over: bool = False
+) -> list[Newcomer]:
     """Of whom to make sure; `bare` keeps nothing but the address."""
     return [
-        Newcomer(v.entry.request, v.key, v.person, {} if bare else v.fills, bare=bare)
+        Newcomer(v.entry.request, v.key, v.person, {} if bare else v.fills, bare=bare, over=over)
         for v in verdicts
     ]
 
 
-def _evidence(slugs: Sequence[str], key: bytes, order: Order) -> dict[str, Any]:
-    """What `subscribers.attest` leaves for one person."""
+def _evidence(
+    slugs: Sequence[str], key: bytes, order: Order, proofs: Mapping[bytes, str]
+) -> dict[str, Any]:
+    """What `subscribers.attest` leaves for one person, with what the file itself tells of it."""
     return {
         "streams": list(slugs),
-        "note": order.note,
+        "note": f"{order.note} ({proofs[key]})" if key in proofs else order.note,
         "by": order.by,
         "form": "import",
         "source": "import",
@@ -313,12 +353,16 @@ def _join(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> list[tup
 
 
 def _invite(
-    connection: Connection, rules: Rules, verdicts: Sequence[Verdict], now: datetime
+    connection: Connection,
+    rules: Rules,
+    verdicts: Sequence[Verdict],
+    order: Order,
+    now: datetime,
 ) -> Tally:
     """Ask each by mail, through the door everybody comes in by and within its limits."""
-    without = [verdict for verdict in verdicts if not verdict.streams]
-    if without:
-        make_known(connection, _newcomers(without), now)
+    at_once = [verdict for verdict in verdicts if not verdict.streams or verdict.fills]
+    if at_once:
+        make_known(connection, _newcomers(at_once, over=order.update), now)
     asking = [
         replace(one, request=replace(one.request, streams=verdict.streams))
         for verdict, one in zip(verdicts, _newcomers(verdicts), strict=True)

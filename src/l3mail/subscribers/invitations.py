@@ -97,7 +97,10 @@ def invite_all(
         insert(SIGNUP).returning(SIGNUP.c.id, SIGNUP.c.subscriber_id), rows
     ).all()
     number_of = {row.subscriber_id: row.id for row in opened}
-    acts = [(row["subscriber_id"], _evidence(row, number_of[row["subscriber_id"]])) for row in rows]
+    acts = [
+        (person, signups.evidence(row, number_of[person], row["address_key"]))
+        for person, row in ((row["subscriber_id"], row) for row in rows)
+    ]
     consents.note_all(connection, "requested", acts, now)
     asking = signups.mails_asking(confirming=True).where(
         SIGNUP.c.id.in_(sorted(number_of.values()))
@@ -136,19 +139,6 @@ def _requests(  # noqa: PLR0917 - one call
             }
         )
     return rows
-
-
-def _evidence(row: Mapping[str, Any], number: int) -> dict[str, Any]:
-    return {
-        "signup": number,
-        "streams": row["streams"],
-        "wordings": list(row["signup_values"]["wordings"].values()),
-        "tracking": False,
-        "form": row["signup_values"]["form"],
-        "source": row["source"],
-        "locale": row["locale"],
-        "address_key": row["address_key"].hex(),
-    }
 
 
 def _confirmations(connection: Connection, person: int | None) -> int:

@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlalchemy import (
     Connection,
     String,
+    and_,
     cast,
     delete,
     exists,
@@ -19,11 +20,27 @@ from sqlalchemy import (
 
 from l3mail.addresses import Address, address_key
 from l3mail.models import DELIVERY, LINK_REQUEST, SUBSCRIBER, SUBSCRIPTION, UtcDateTime
-from l3mail.subscribers import signups
+from l3mail.subscribers import offers, profiles, signups
 from l3mail.subscribers.mails import mail, queue
 from l3mail.subscribers.terms import Rules
 
 FRESH_LINK = "notice/fresh-link"
+
+_KNOWS_MORE = or_(
+    *(
+        SUBSCRIBER.c[name].is_not(None)
+        for name in (*profiles.NAMES, "birth_month", "locale", "restricted_at")
+    )
+)
+_MEMBERSHIP = select(SUBSCRIPTION.c.id).where(SUBSCRIPTION.c.subscriber_id == SUBSCRIBER.c.id)
+_OFFERED = select(LINK_REQUEST.c.id).where(
+    LINK_REQUEST.c.subscriber_id == SUBSCRIBER.c.id, LINK_REQUEST.c.purpose == offers.OFFER
+)
+_TOLD_US_SOMETHING = or_(
+    exists(_MEMBERSHIP.where(SUBSCRIPTION.c.state != "unconfirmed")),
+    # Of whom nothing is known but that somebody wants to move there, it told us nothing.
+    and_(~exists(_MEMBERSHIP), or_(~exists(_OFFERED), _KNOWS_MORE)),
+)
 
 
 def request_link(connection: Connection, rules: Rules, address: Address, now: datetime) -> None:
@@ -32,10 +49,6 @@ def request_link(connection: Connection, rules: Rules, address: Address, now: da
     Somebody who only ever asked to join is mailed their confirmation again instead.
     """
     key = address_key(address, rules.pepper)
-    membership = select(SUBSCRIPTION.c.id).where(SUBSCRIPTION.c.subscriber_id == SUBSCRIBER.c.id)
-    told_us_something = or_(
-        exists(membership.where(SUBSCRIPTION.c.state != "unconfirmed")), ~exists(membership)
-    )
     # One lock for all that follows, and nobody's where the address is unknown.
     connection.execute(
         select(SUBSCRIBER.c.id)
@@ -55,7 +68,7 @@ def request_link(connection: Connection, rules: Rules, address: Address, now: da
             ).where(
                 SUBSCRIBER.c.address_key == key,
                 SUBSCRIBER.c.erased_at.is_(None),
-                told_us_something,
+                _TOLD_US_SOMETHING,
             ),
         )
         .returning(LINK_REQUEST.c.id)
@@ -91,8 +104,23 @@ def redeem_link(connection: Connection, link_request_id: int, now: datetime) -> 
         .join(SUBSCRIBER, SUBSCRIBER.c.id == LINK_REQUEST.c.subscriber_id)
         .where(
             LINK_REQUEST.c.id == link_request_id,
+            LINK_REQUEST.c.purpose.not_in(offers.PURPOSES),
             LINK_REQUEST.c.used_at.is_(None),
             LINK_REQUEST.c.expires_at > now,
             SUBSCRIBER.c.erased_at.is_(None),
         )
     ).scalar()
+
+
+def is_orphaned(connection: Connection, link_request_id: int) -> bool:
+    """Whether a link was made for somebody who is erased; not if they only never answered."""
+    owner = connection.execute(
+        select(SUBSCRIBER.c.id)
+        .join(LINK_REQUEST, LINK_REQUEST.c.subscriber_id == SUBSCRIBER.c.id)
+        .where(
+            LINK_REQUEST.c.id == link_request_id,
+            SUBSCRIBER.c.erased_at.is_not(None),
+            SUBSCRIBER.c.address_key.is_(None),
+        )
+    )
+    return owner.first() is not None

@@ -4,6 +4,7 @@ Owns who is who. Every verb that changes what is known of a person holds that pe
 so that two of them at once act one after the other (SQLite's writers do anyway).
 """
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -48,6 +49,22 @@ def lock(connection: Connection, subscriber_id: int | None) -> Row[Any] | None:
     return connection.execute(
         select(SUBSCRIBER).where(SUBSCRIBER.c.id == subscriber_id).with_for_update(key_share=True)
     ).first()
+
+
+def hold(connection: Connection, subscriber_id: int) -> bool:
+    """Keep somebody's row as it is until the transaction ends; whether they are still there."""
+    person = lock(connection, subscriber_id)
+    return person is not None and person.erased_at is None
+
+
+def lock_all(connection: Connection, subscriber_ids: Collection[int]) -> None:
+    """Hold several people as `lock` does, in one order, so that nobody waits in a ring."""
+    connection.execute(
+        select(SUBSCRIBER.c.id)
+        .where(SUBSCRIBER.c.id.in_(sorted(subscriber_ids)))
+        .order_by(SUBSCRIBER.c.id)
+        .with_for_update(key_share=True)
+    ).all()
 
 
 def find(connection: Connection, rules: Rules, address: Address) -> int | None:

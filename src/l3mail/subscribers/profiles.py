@@ -87,6 +87,14 @@ def parse_birthday(text: str) -> tuple[int | None, int, int]:
     return year, born.month, born.day
 
 
+def written_birthday(person: Mapping[str, Any]) -> str | None:
+    """The birthday in a subscriber's columns as `parse_birthday` reads it; None where none is."""
+    year, month, day = (person[name] for name in BIRTH)
+    if month is None:
+        return None
+    return f"{'-' if year is None else f'{year:04}'}-{month:02}-{day:02}"
+
+
 def line(value: object) -> str | None:
     """A stranger's text on one tame line that may stand in a header; None if nothing is left."""
     if not isinstance(value, str):

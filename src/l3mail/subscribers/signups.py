@@ -6,6 +6,7 @@ subscriber's row holds nothing but the address until somebody confirms.
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -95,18 +96,37 @@ def sign_up(connection: Connection, rules: Rules, request: Request, now: datetim
     }
     signup_id, news = _open(connection, rules, person, row, now, confirmed)
     if news:
-        content = {
-            "signup": signup_id,
-            "streams": list(asked),
-            "wordings": list(seen.values()),
-            "tracking": bool(said.get("tracking")),
-            "form": request.form,
-            "source": source,
-            "locale": locale,
-            "address_key": person.address_key.hex(),
-        }
+        content = evidence(
+            row | {"streams": list(asked)},
+            signup_id,
+            person.address_key,
+            named=bool(request.wordings),
+            tracking=bool(said.get("tracking")),
+        )
         consents.note(connection, "requested", person.id, content, now)
     _ask(connection, rules, signup_id, now, confirming=bool(missing))
+
+
+def evidence(
+    row: Mapping[str, Any], number: int, key: bytes, *, named: bool = False, tracking: bool = False
+) -> dict[str, Any]:
+    """What the act of a request says: of the row of its sign-up, and its number.
+
+    Unless the form has `named` its texts, they are those in force when the request came: a form of
+    old says nothing of it.
+    """
+    said = row["signup_values"]
+    return {
+        "signup": number,
+        "streams": row["streams"],
+        "wordings": list(said["wordings"].values()),
+        "wordings_named": named,
+        "tracking": tracking,
+        "form": said["form"],
+        "source": row["source"],
+        "locale": row["locale"],
+        "address_key": key.hex(),
+    }
 
 
 def plan_confirmations(
@@ -228,7 +248,7 @@ def streams_asked(connection: Connection, slugs: Collection[str]) -> dict[str, R
     unknown = [slug for slug in slugs if slug not in found or found[slug].retired_at is not None]
     if unknown:
         known = [offer.slug for offer in streams.offers(connection)]
-        hint = did_you_mean(unknown[0], known, "name one of those declared")
+        hint = did_you_mean(unknown[0], known, f"known are {', '.join(known)}")
         raise SubscriberError(f"{quoted(unknown[0])} is no stream; {hint}")
     return found
 
@@ -373,8 +393,13 @@ def ask_again(connection: Connection, rules: Rules, address_key: bytes, now: dat
     queue(connection, rules, asking, now)
 
 
+@cache
 def mails_asking(*, confirming: bool) -> Select[Any]:
-    """Mails for sign-ups whose address may be asked now; the caller says for which."""
+    """Mails for sign-ups whose address may be asked now; the caller says for which.
+
+    Made once: putting it together takes longer than what the database does with it, and it is
+    asked at every sign-up, also of those that come by the thousand.
+    """
     kind, slug, cause = (
         ("confirmation", CONFIRMATION, "confirm:")
         if confirming

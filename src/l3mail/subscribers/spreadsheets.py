@@ -13,11 +13,27 @@ from dataclasses import dataclass
 
 from l3mail.errors import SpreadsheetError
 
-_SEPARATORS = ";,\t"
+_SEPARATORS = ";,\t|"
 _CELL_LIMIT = 100_000  # characters; what is longer is a quote that was never closed
 # A spreadsheet takes a cell that begins so for a formula (OWASP, "CSV injection").
 # Apostrophes before such a sign count, so that one which was there already is not lost.
-_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+# Some take the wide signs of East Asian keyboards for the same.
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
+
+_KEPT_TEXT = re.compile(r'="([^"]*)"')
+_UNSEEN = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad"), None) | {
+    0xA0: " ",
+    0x202F: " ",
+    0x2007: " ",
+}
+ENCODINGS = ("utf-8", "utf-16", "windows-1252", "iso-8859-15", "macroman")
+_CODECS = {"windows-1252": "cp1252", "iso-8859-15": "iso8859-15", "macroman": "mac-roman"}
+# Bytes by which one-byte encodings of German texts differ: ü of a Mac is Ÿ for Windows, which
+# nobody's name has, and none of its letters stand where those of Windows do.
+_MAC_LETTERS = frozenset(b"\x80\x85\x86\x8a\x9a\x9f\xa7")
+_MAC_UE = 0x9F
+_WINDOWS_LETTERS = frozenset(range(0xC0, 0x100)) - frozenset(b"\xd0\xd1\xd2\xd3\xd4\xd5")
+_LATIN_9 = re.compile(rb"\xa4|[A-Za-z\xc0-\xff][\xa6\xa8\xb8\xbd]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +55,16 @@ class Sheet:
     encoding: str
 
 
-def read(data: bytes, name: str, known: Collection[str] = ()) -> Sheet:
+def read(data: bytes, name: str, known: Collection[str] = (), encoding: str | None = None) -> Sheet:
     """Read a CSV file; `name` stands in error lines, `known` column names help find the separator.
 
-    UTF-8 and UTF-16 with their marks, else UTF-8, else Windows-1252. Separators are comma,
-    semicolon and tab, or what a first line `sep=;` says. Rows without any text are left out, cells
-    that end a row early are empty. Raises SpreadsheetError, with the line, where the file as a
-    whole can't be trusted: then no row of it is worth taking.
+    UTF-8 and UTF-16 with their marks, else `encoding` (one of `ENCODINGS`), else UTF-8, else the
+    one-byte encoding that its letters speak for. Separators are comma, semicolon, tab and |, or
+    what a first line `sep=;` says. Rows without any text are left out, cells that end a row early
+    are empty. Raises SpreadsheetError, with the line, where the file as a whole can't be trusted:
+    then no row of it is worth taking.
     """
-    text, encoding = _decoded(data, name)
+    text, encoding = _decoded(data, name, encoding)
     text, skipped, separator = _announced(text)
     separator = separator or _voted(text, known)
     lines = _split(text, separator, name, skipped)
@@ -55,7 +72,7 @@ def read(data: bytes, name: str, known: Collection[str] = ()) -> Sheet:
     rows: list[Row] = []
     for line, cells in lines:
         if not header:
-            header = tuple(unmarked(cell).strip() for cell in cells)
+            header = tuple(visible(unmarked(cell)).strip() for cell in cells)
             while header and not header[-1]:
                 header = header[:-1]
             continue
@@ -66,7 +83,7 @@ def read(data: bytes, name: str, known: Collection[str] = ()) -> Sheet:
 
 
 def _fitted(cells: Sequence[str], width: int) -> tuple[str, ...]:
-    plain = [unmarked(cell) for cell in cells]
+    plain = [_spelt(cell) for cell in cells]
     while len(plain) > width and not plain[-1].strip():
         plain.pop()
     return (*plain, *[""] * (width - len(plain)))
@@ -93,16 +110,40 @@ def unmarked(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
-def _decoded(data: bytes, name: str) -> tuple[str, str]:
-    for mark, encoding in ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32")):
+def visible(text: str) -> str:
+    """A text without what nobody sees: hard spaces are spaces, zero-width characters go."""
+    return text if text.isascii() else text.translate(_UNSEEN)
+
+
+def _spelt(cell: str) -> str:
+    """A cell's text; a spreadsheet writes ="0123" to keep the zero."""
+    kept = _KEPT_TEXT.fullmatch(cell)
+    return kept[1] if kept else unmarked(cell)
+
+
+def _decoded(data: bytes, name: str, encoding: str | None) -> tuple[str, str]:
+    for mark, marked_as in ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32")):
         if data.startswith(mark):
-            return _sound(data, encoding, name)
+            return _sound(data, marked_as, name)
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return _sound(data, "utf-16", name)
+    if encoding is not None:
+        return _sound(data, _CODECS.get(encoding, encoding), name)
     try:
         return _without_nul(data.decode("utf-8"), name), "utf-8"
     except UnicodeDecodeError:
-        return _sound(data, "cp1252", name)
+        return _sound(data, _one_byte(data), name)
+
+
+def _one_byte(data: bytes) -> str:
+    """Which one-byte encoding a file's letters speak for; Windows-1252 where none does."""
+    seen = frozenset(data)
+    if _MAC_UE in seen and len(seen & _MAC_LETTERS) > 1 and not seen & _WINDOWS_LETTERS:
+        return "mac-roman"
+    # Windows-1252 has letters and quotes where Latin-9 has controls.
+    if not any(0x80 <= byte < 0xA0 for byte in seen) and _LATIN_9.search(data):
+        return "iso8859-15"
+    return "cp1252"
 
 
 def _sound(data: bytes, encoding: str, name: str) -> tuple[str, str]:

@@ -21,6 +21,7 @@ from l3mail.models import (
     SUBSCRIPTION,
     SUPPRESSION,
 )
+from l3mail.subscribers import profiles
 from l3mail.subscribers.signups import IS_OPEN
 from l3mail.subscribers.terms import EnrollmentStanding, Standing, StreamStanding
 
@@ -147,7 +148,7 @@ def show(connection: Connection, subscriber_id: int) -> dict[str, Any] | None:
         "id": person.id,
         "email": person.address,
         **told,
-        "birthday": _birthday(person.birth_year, person.birth_month, person.birth_day),
+        "birthday": profiles.written_birthday(dict(person._mapping)),
         "attributes": person.attributes,
         "tracking": person.tracking,
         "created_at": _iso(person.created_at),
@@ -233,12 +234,6 @@ def _consents(connection: Connection, subscriber_id: int) -> list[dict[str, Any]
     return [
         {"seq": row.seq, "act": row.act, "at": _iso(row.at), "content": row.content} for row in rows
     ]
-
-
-def _birthday(year: int | None, month: int | None, day: int | None) -> str | None:
-    if month is None or day is None:
-        return None
-    return f"{'-' if year is None else f'{year:04d}'}-{month:02d}-{day:02d}"
 
 
 def _iso(moment: datetime | None) -> str | None:

@@ -262,11 +262,27 @@ def set_attributes(connection: Connection, subscriber_id: int, said: Mapping[str
 
     Whoever is unknown or erased stays so.
     """
+    correct(connection, subscriber_id, {"attributes": said})
+
+
+def correct(connection: Connection, subscriber_id: int, said: Mapping[str, Any]) -> None:
+    """Keep what is said of a person, in the words of `Request.values`; None forgets.
+
+    What is not named stays as it is. Whoever is unknown or erased stays so. Raises SubscriberError
+    for a birthday that is no date.
+    """
     person = people.lock(connection, subscriber_id)
     if person is None or person.erased_at is not None:
         return
-    kept = profiles.kept({"attributes": said}).get("attributes", {})
-    rest = {name: value for name, value in person.attributes.items() if name not in said}
-    connection.execute(
-        update(SUBSCRIBER).where(SUBSCRIBER.c.id == subscriber_id).values(attributes=rest | kept)
-    )
+    kept = profiles.kept(said)
+    new: dict[str, Any] = {name: kept.get(name) for name in profiles.NAMES if name in said}
+    if "birthday" in said:
+        born = kept.get("birthday")
+        parsed = profiles.parse_birthday(born) if born else (None, None, None)
+        new |= dict(zip(profiles.BIRTH, parsed, strict=True))
+    if "attributes" in said:
+        asked = said["attributes"]
+        rest = {name: value for name, value in person.attributes.items() if name not in asked}
+        new["attributes"] = rest | kept.get("attributes", {})
+    if new:
+        connection.execute(update(SUBSCRIBER).where(SUBSCRIBER.c.id == subscriber_id).values(**new))

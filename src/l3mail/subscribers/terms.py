@@ -12,6 +12,10 @@ from zoneinfo import ZoneInfo
 from l3mail.addresses import Address
 
 SignupStateName = Literal["open", "confirmed", "refused", "expired"]
+MoveAsked = Literal["mailed", "unmailed", "same", "too_often", "unknown"]
+"""What became of a wish to change an address: whether the new one was mailed, which is only for
+operators to know; or that it is the address on file, that it was asked too often, that there is
+nobody who could move."""
 SIGNUP_STATES: tuple[SignupStateName, ...] = ("open", "confirmed", "refused", "expired")
 
 
@@ -19,7 +23,8 @@ SIGNUP_STATES: tuple[SignupStateName, ...] = ("open", "confirmed", "refused", "e
 class Rules:
     """What the verbs need to know of the workspace.
 
-    `proof_months` is how long proof of consent is kept after the end, to that year's end.
+    `proof_months` is how long proof of consent is kept after the end, to that year's end;
+    `keeps_proof` whether it is kept where somebody is erased and nothing else is said.
     """
 
     pepper: bytes
@@ -27,7 +32,9 @@ class Rules:
     fallback_locale: str
     signup_lifetime: timedelta = timedelta(days=7)
     link_lifetime: timedelta = timedelta(hours=1)
+    offer_lifetime: timedelta = timedelta(hours=24)
     proof_months: int = 36
+    keeps_proof: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +103,20 @@ class Confirmed:
     subscriber_id: int
     streams: tuple[Joined, ...]
     changed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What the link in a mail to a new address leads to.
+
+    `state` is `open`, `taken` (the address has a registration of its own) or `changed`.
+    `locale` is the language of the person who asked. `closed` are the titles of what somebody
+    had asked for at the new address and not confirmed, and which ended with the change.
+    """
+
+    state: Literal["open", "taken", "changed"]
+    locale: str | None
+    closed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

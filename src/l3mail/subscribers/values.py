@@ -15,14 +15,12 @@ from l3mail.addresses import clean_name, header_safe
 from l3mail.errors import EntryError, HeaderInjectionError, printable, quoted
 from l3mail.locales import canonical
 from l3mail.settings import Attribute
+from l3mail.subscribers import dates
 
 NAMES = ("first_name", "last_name", "salutation", "district")
 
 _TEXT_LIMIT = 1_000
 _OLDEST = 130  # years; beyond it a birthday is a slip of the key
-_ISO_DATE = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})")
-_GERMAN_DATE = re.compile(r"(\d{1,2})\.\s?(\d{1,2})\.\s?(\d{4})?")
-_YEARLESS = re.compile(r"--(\d{2})-?(\d{2})")
 _LOCALE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 _NUMBER = re.compile(r"[+-]?\d{1,15}([.,]\d{1,15})?")
 _TRUE = {"1", "ja", "j", "yes", "y", "true", "wahr", "x"}
@@ -37,24 +35,20 @@ def name(column: str, text: str) -> str:
         raise EntryError(f"{column} {quoted(text)} holds {error.reason}") from error
 
 
-def birthday(text: str, today: date) -> str:
+def birthday(text: str, today: date, order: dates.Order | None = None) -> str:
     """A birthday as `1980-05-17`, or `--05-17` where the year is not said. Raises EntryError.
 
-    Reads 1980-05-17, 17.5.1980, 17.05. and --05-17.
+    Reads 1980-05-17, 17.5.1980, 17. Mai 1980, 17.05., --05-17, and 5/17/1980 by the order of its
+    column.
     """
-    typed = text.strip()
-    if match := _YEARLESS.fullmatch(typed):
-        year, month, day = None, match[1], match[2]
-    elif match := _GERMAN_DATE.fullmatch(typed):
-        year, month, day = match[3], match[2], match[1]
-    elif match := _ISO_DATE.fullmatch(typed):
-        year, month, day = match[1], match[2], match[3]
-    else:
+    found = _read_day(text, f"birthday {quoted(text)}", order)
+    if found is None:
         raise EntryError(
             f"birthday {quoted(text)} is no date; write 1980-05-17, 17.5.1980, 17.05. or --05-17"
         )
+    year, month, day = found
     # 2000 was a leap year: who does not tell the year may be born on 29 February.
-    born = _day(int(year or 2000), int(month), int(day), f"birthday {quoted(text)}")
+    born = _day(year or 2000, month, day, f"birthday {quoted(text)}")
     if not year:
         return f"--{born:%m-%d}"
     if not today.year - _OLDEST <= born.year or born > today:
@@ -81,10 +75,15 @@ def free_attribute(name: str, known: Iterable[str]) -> str | None:
     return None if difflib.get_close_matches(plain_name, known, n=1) else plain_name
 
 
-def attribute(column: str, text: str, attributes: Mapping[str, Attribute]) -> Any:
+def attribute(
+    column: str,
+    text: str,
+    attributes: Mapping[str, Attribute],
+    order: dates.Order | None = None,
+) -> Any:
     """The value of an attribute, by its declared type; dates as ISO text. Raises EntryError.
 
-    One that l3mail.toml does not declare is text.
+    One that l3mail.toml does not declare is text. `order` is that of the column's dates.
     """
     declared = attributes.get(column, Attribute())
     typed = text.strip()
@@ -95,7 +94,7 @@ def attribute(column: str, text: str, attributes: Mapping[str, Attribute]) -> An
         case "bool":
             return _truth(typed, where)
         case "date":
-            return _date(typed, where)
+            return _date(typed, where, order)
         case "choice":
             return _choice(typed, declared.choices, where)
         case _:
@@ -110,13 +109,19 @@ def plain(text: str) -> str:
     return "\n".join(" ".join(line.split()) for line in lines).strip()
 
 
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that looks most like this one, if any does."""
+    folded = {known_word.casefold(): known_word for known_word in known}
+    close = difflib.get_close_matches(word.casefold(), folded, n=1)
+    return folded[close[0]] if close else None
+
+
 def near(word: str, known: Iterable[str], what: str) -> str:
     """The end of an error line: the nearest known word, else all of them, else that none is."""
     words = sorted(known)
-    folded = {known_word.casefold(): known_word for known_word in words}
-    close = difflib.get_close_matches(word.casefold(), folded, n=1)
+    close = nearest(word, words)
     if close:
-        return f"did you mean {quoted(folded[close[0]])}?"
+        return f"did you mean {quoted(close)}?"
     if not words:
         return f"there is no {what} yet"
     shown = ", ".join(printable(word, 60) for word in words[:12]) + (
@@ -140,13 +145,22 @@ def _day(year: int, month: int, day: int, where: str) -> date:
         raise EntryError(f"{where} is no day of the calendar") from None
 
 
-def _date(typed: str, where: str) -> str:
-    if match := _ISO_DATE.fullmatch(typed):
-        return _day(int(match[1]), int(match[2]), int(match[3]), where).isoformat()
-    match = _GERMAN_DATE.fullmatch(typed)
-    if match and match[3]:
-        return _day(int(match[3]), int(match[2]), int(match[1]), where).isoformat()
-    raise EntryError(f"{where} is no date; write 2026-09-01 or 1.9.2026")
+def _read_day(text: str, where: str, order: dates.Order | None) -> dates.Day | None:
+    try:
+        return dates.read(text, order)
+    except dates.AmbiguousError:
+        both = "this column has both orders" if order else "nothing in this column says which"
+        raise EntryError(
+            f"{where} can be read in two ways and {both}; write 17.5.1980,"
+            " or say --dates day or --dates month"
+        ) from None
+
+
+def _date(typed: str, where: str, order: dates.Order | None) -> str:
+    found = _read_day(typed, where, order)
+    if found is None or not found[0]:
+        raise EntryError(f"{where} is no date; write 2026-09-01 or 1.9.2026")
+    return _day(found[0], found[1], found[2], where).isoformat()
 
 
 def _number(typed: str, where: str) -> int | float:

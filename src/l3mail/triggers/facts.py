@@ -38,7 +38,7 @@ from l3mail.models import (
 )
 from l3mail.models.columns import ONE
 from l3mail.planning import MEMBER, PLANNED, planned
-from l3mail.segments.questions import SIGNS_OF_LIFE
+from l3mail.segments.acts import SIGNS_OF_LIFE
 from l3mail.triggers.rules import Rule
 
 Column = ColumnElement[Any]

@@ -7,7 +7,6 @@ takes the earlier.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -24,9 +23,6 @@ from sqlalchemy import (
     or_,
     select,
 )
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
 
 from l3mail.models import (
     APPROVAL_MESSAGE,
@@ -41,6 +37,7 @@ from l3mail.planning import (
     MEMBER,
     PLANNED,
     Candidate,
+    Later,
     mails,
     member,
     nearest,
@@ -58,27 +55,6 @@ from l3mail.triggers.facts import (
 
 # Under names of their own: what a segment asks may look into the same tables.
 _PINNED = APPROVAL_MESSAGE.alias("message_approved")
-
-
-class _Later(FunctionElement[datetime]):
-    """A stored moment and so many seconds, alike on both databases to the microsecond."""
-
-    inherit_cache = True
-    type = UtcDateTime()
-
-
-@compiles(_Later, "postgresql")
-def _postgres_later(element: _Later, compiler: SQLCompiler, **kw: Any) -> str:
-    moment, seconds = (compiler.process(part, **kw) for part in element.clauses)
-    return f"({moment} + make_interval(secs => CAST({seconds} AS DOUBLE PRECISION)))"
-
-
-@compiles(_Later)
-def _sqlite_later(element: _Later, compiler: SQLCompiler, **kw: Any) -> str:
-    moment, seconds = (compiler.process(part, **kw) for part in element.clauses)
-    # Its own arithmetic knows milliseconds at most: whole seconds are moved, the rest is kept.
-    whole = f"strftime('%Y-%m-%d %H:%M:%S', substr({moment}, 1, 19), {seconds} || ' seconds')"
-    return f"({whole} || substr({moment}, 20))"
 
 
 @cache
@@ -104,8 +80,8 @@ def mails_due(shape: Shape) -> Select[Any]:
     due_at: Column = bindparam("due_at", type_=UtcDateTime)
     lapses_at: Column = bindparam("lapses_at", type_=UtcDateTime)
     if shape.own_moment:
-        due_at = _Later(facts.at, bindparam("delay_seconds", type_=Id))
-        lapses_at = _Later(facts.at, bindparam("late_seconds", type_=Id))
+        due_at = Later(facts.at, bindparam("delay_seconds", type_=Id))
+        lapses_at = Later(facts.at, bindparam("late_seconds", type_=Id))
     people: FromClause = MEMBER.join(SUBSCRIBER, SUBSCRIBER.c.id == MEMBER.c.subscriber_id)
     if facts.table is not None:
         people = people.join(facts.table, facts.on)

@@ -31,16 +31,22 @@ from l3mail.web import (
     archive,
     certificates,
     confirmations,
+    corrections,
     days,
+    deletion,
     health,
+    holdings,
     leaving,
     letters,
+    moves,
     preferences,
+    releasing,
     signups,
 )
 from l3mail.web.door import Door, Visit, Visiting
 from l3mail.web.gate import Asgi, Gate, Scope
-from l3mail.web.limits import Ceilings
+from l3mail.web.goodbye import Goodbye
+from l3mail.web.limits import Ceilings, Over
 from l3mail.web.pages import Pages
 from l3mail.web.shortcut import Shortcut
 from l3mail.web.tracks import Tracks
@@ -54,6 +60,10 @@ _LOG = logging.getLogger(__name__)
 router = APIRouter()
 
 
+def _warn(over: Over) -> None:
+    _LOG.warning("%s", over)
+
+
 def create_app(
     settings: Settings,
     database: Database,
@@ -64,20 +74,22 @@ def create_app(
     wake: Callable[[], None] = lambda: None,
     late: Callable[[Connection, datetime], Sequence[str]] = lambda _connection, _now: (),
     silent_for: Callable[[], timedelta | None] = lambda: None,
-    alarm: Callable[[str], None] = _LOG.warning,
+    alarm: Callable[[Over], None] = _warn,
     book: Guestbook | None = None,
+    goodbye: bool = False,
 ) -> Gate:
     """The application for one workspace, to be run with `proxy_headers` and `access_log` off.
 
     `wake` is called, in the event loop, after something was queued. `late` says what is behind
     (the tick, the relay), one text each; `/healthz` answers 503 as long as it says anything.
     `silent_for` says how long ago the last tick was, where ticks are of this process.
-    `alarm` is told, once an hour at most, that sign-ups are over their ceiling. Visits go into
+    `alarm` is told, once an hour at most, that sign-ups are over a ceiling. Visits go into
     `book`, or into one of its own, and from there into the database for as long as the
-    application's lifespan is.
+    application's lifespan is. `goodbye` leaves only what stays open when the house has stopped.
     """
-    if book is None:
-        book = Guestbook(database, mode=settings.tracking.mode, zone=settings.zone)
+    if book is None or goodbye:
+        mode = "off" if goodbye else settings.tracking.mode
+        book = Guestbook(database, mode=mode, zone=settings.zone)
     prefix = urlsplit(settings.web.base_url).path
     words = read_words(settings.folder)
     door = Door(
@@ -87,14 +99,14 @@ def create_app(
         clock=clock,
         rules=rules,
         words=words,
-        pages=Pages(settings, words, prefix),
-        ceilings=Ceilings(clock, settings.signup.per_network, settings.signup.overall),
+        pages=Pages(settings, words, prefix, closed=goodbye),
+        ceilings=_ceilings(settings, clock, alarm),
         trusted=[ipaddress.ip_network(network) for network in settings.web.trusted_proxies],
         wake=wake,
         late=late,
         silent_for=silent_for,
-        alarm=alarm,
         book=book,
+        closed=goodbye,
     )
     app = _application(door)
 
@@ -102,7 +114,13 @@ def create_app(
         return Visit(door, Request(scope)).note(_WORDS[status], status)
 
     tracks = Tracks(door, app)
-    return Gate(tracks, refuse, prefix, Shortcut(tracks.at_once, prefix))
+    shortcut = Shortcut(tracks.at_once, prefix)
+    return Gate(Goodbye(door, tracks) if goodbye else tracks, refuse, prefix, shortcut)
+
+
+def _ceilings(settings: Settings, clock: Clock, alarm: Callable[[Over], None]) -> Ceilings:
+    signup = settings.signup
+    return Ceilings(clock, signup.per_network, signup.overall, signup.per_source, ring=alarm)
 
 
 def _application(door: Door) -> FastAPI:
@@ -116,8 +134,10 @@ def _application(door: Door) -> FastAPI:
     )
     app.state.door = door
     # Letters first: `/unsubscribe/preview` is no token.
-    parts = (letters, signups, confirmations, leaving, preferences, acts, answers, days)
-    for part in (*parts, approving, certificates, archive, health):
+    parts = (letters, signups, confirmations, leaving, acts, answers, days)
+    # And what is behind a fresh link before the settings, whose token may hold anything.
+    own = (holdings, corrections, moves, deletion, preferences)
+    for part in (*parts, *own, approving, releasing, certificates, archive, health):
         app.include_router(part.router)
     app.include_router(router)
     app.add_exception_handler(HTTPException, _show_refusal)

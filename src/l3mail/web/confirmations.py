@@ -19,8 +19,8 @@ from l3mail.models import SIGNUP
 from l3mail.subscribers import Joined, SignupState, Standing
 from l3mail.tokens import Purpose, Token
 from l3mail.web import fields
+from l3mail.web.asking import choice_label, wording_of, wordings
 from l3mail.web.door import Visit, Visiting, one
-from l3mail.web.signups import choice_label, wording_of, wordings
 
 router = APIRouter()
 _Seen = tuple[SignupState | None, Standing | None]

@@ -10,13 +10,13 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from l3mail import courses, subscribers
-from l3mail.addresses import parse_address
+from l3mail.addresses import clean_name, parse_address
 from l3mail.models import SUBSCRIBER
 from l3mail.subscribers import Standing
 from l3mail.web import fields
-from l3mail.web.door import Form, Visit
+from l3mail.web.asking import field_of
+from l3mail.web.door import Form, Visit, one
 from l3mail.web.fields import Said
-from l3mail.web.signups import field_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +38,13 @@ def details(
     titles = tuple(fields.asked_titles(settings, names))
     if not fresh:
         return Details(titles)
-    query = select(SUBSCRIBER.c.attributes).where(SUBSCRIBER.c.id == standing.subscriber_id)
-    kept = connection.execute(query).scalar() or {}
+    kept = _kept(connection, standing)
 
     def field(name: str) -> dict[str, Any]:
-        typed = said.typed if said else {}
-        shown = typed[name] if name in typed else _written(kept.get(name))
+        typed, value = said.typed if said else {}, fields.written(kept.get(name))
         word = said.errors.get(name) if said else None
-        return field_of(visit, name) | {
-            "value": shown,
+        return with_kept(field_of(visit, name), value) | {
+            "value": typed.get(name, value),
             "error": visit.say(word[0], **word[1]) if word else "",
         }
 
@@ -55,7 +53,13 @@ def details(
 
 def change(connection: Connection, visit: Visit, standing: Standing, form: Form) -> Said:
     """Keep what somebody says now; nothing of it where anything is wrong."""
-    said = fields.read_attributes(form, visit.door.settings, _asked(connection, visit, standing))
+    kept = _kept(connection, standing)
+    names = [
+        name
+        for name in _asked(connection, visit, standing)
+        if differs(form, name, fields.written(kept.get(name)))
+    ]
+    said = fields.read_said(form, visit.door.settings, names)
     if said.values and not said.errors:
         subscribers.set_attributes(connection, standing.subscriber_id, said.values)
     return said
@@ -68,14 +72,24 @@ def ask(connection: Connection, visit: Visit, standing: Standing) -> str:
     return "preferences.asks_mailed"
 
 
+def with_kept(field: dict[str, Any], value: str) -> dict[str, Any]:
+    """A field that can show what is kept, though it may not be on offer any more."""
+    options = field["options"]
+    is_missing = bool(value and options) and value not in dict(options)
+    return field | {"options": [*options, (value, value)] if is_missing else options}
+
+
+def differs(form: Form, name: str, value: str) -> bool:
+    """Whether a field came back with anything else than is kept: that was taken once."""
+    return clean_name(one(form, name)) != clean_name(value)
+
+
+def _kept(connection: Connection, standing: Standing) -> dict[str, Any]:
+    query = select(SUBSCRIBER.c.attributes).where(SUBSCRIBER.c.id == standing.subscriber_id)
+    return connection.execute(query).scalar() or {}
+
+
 def _asked(connection: Connection, visit: Visit, standing: Standing) -> list[str]:
     asks = courses.asked(connection)
     taken = [stream.slug for stream in standing.streams if stream.state == "confirmed"]
     return fields.asked([asks.get(slug, ()) for slug in taken], visit.door.settings)
-
-
-def _written(value: object) -> str:
-    """A kept value as somebody would type it."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "" if value is None else str(value)

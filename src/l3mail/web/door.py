@@ -7,7 +7,7 @@ not know which pages there are.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Protocol, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 from fastapi import Depends, Request
@@ -49,14 +49,29 @@ class Door:
     wake: Callable[[], None]
     late: Callable[[Connection, datetime], Sequence[str]]
     silent_for: Callable[[], timedelta | None]
-    alarm: Callable[[str], None]
     book: Guestbook
     together: Together = field(default_factory=Together)
+    closed: bool = False
 
     @property
     def prefix(self) -> str:
         """The path of BASE_URL, before every link of ours."""
         return urlsplit(self.settings.web.base_url).path
+
+
+class Speaker(Protocol):
+    """Who says something of a workspace in one language: a visit, or what is made for a visitor."""
+
+    @property
+    def tag(self) -> str:
+        """The language."""
+
+    @property
+    def settings(self) -> Settings:
+        """Those of the workspace."""
+
+    def say(self, word: str, **values: object) -> str:
+        """A word in the language."""
 
 
 class Visit:
@@ -84,6 +99,11 @@ class Visit:
     def tag(self) -> str:
         """The language this visit is answered in."""
         return self._tag
+
+    @property
+    def settings(self) -> Settings:
+        """The workspace's."""
+        return self.door.settings
 
     def speak(self, tag: str) -> None:
         """Answer in the language a form was shown in, if we have words for it."""
@@ -113,7 +133,12 @@ class Visit:
         return self.page("note", status, word=word, way_on=way_on)
 
     def stale(self, email: str = "", error: str = "", status: int = 404) -> HTMLResponse:
-        """The one page every broken, foreign or expired link leads to, with a way on."""
+        """The one page every broken, foreign or expired link leads to, with a way on.
+
+        A house that has stopped mails no new links.
+        """
+        if self.door.closed:
+            return self.note("goodbye", status)
         return self.page("stale", status, email=email, error=error)
 
     async def form(self) -> dict[str, list[str]]:

@@ -32,7 +32,8 @@ Word = tuple[str, Mapping[str, object]]
 class Filled:
     """A form as it was filled in: what to show again, what to store, and what is wrong with it.
 
-    `errors` are words by field. `address` is there unless `email` is wrong.
+    `errors` are words by field. `address` is there unless `email` is wrong. `among` are the streams
+    a form was for, where it was not for all.
     """
 
     email: str = ""
@@ -42,6 +43,7 @@ class Filled:
     stored: Mapping[str, Any] = field(default_factory=dict)
     tracking: bool = False
     source: str = ""
+    among: tuple[str, ...] = ()
     errors: Mapping[str, Word] = field(default_factory=dict)
 
 
@@ -84,9 +86,15 @@ def read(sent: Sent, settings: Settings, offered: Collection[str], today: date) 
         values=values,
         stored=stored,
         tracking=tracking,
-        source=clean_name(_first(sent, "source"))[:LONGEST_SOURCE],
+        source=read_source(_first(sent, "source")),
+        among=tuple(sent.get("among", ())),
         errors=errors,
     )
+
+
+def read_source(text: str) -> str:
+    """Where somebody says they come from, in one short line."""
+    return clean_name(text)[:LONGEST_SOURCE].rstrip()
 
 
 def asked(asks: Iterable[Sequence[str]], settings: Settings) -> list[str]:
@@ -102,7 +110,7 @@ def asked_titles(settings: Settings, asks: Sequence[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class Said:
-    """Attributes as somebody filled them in anew: texts to show again, values, None where emptied.
+    """Fields as somebody filled them in anew: texts to show again, values, None where emptied.
 
     `errors` are words by name; what they name has no value.
     """
@@ -112,8 +120,10 @@ class Said:
     errors: Mapping[str, Word]
 
 
-def read_attributes(sent: Sent, settings: Settings, names: Collection[str]) -> Said:
-    """Read attributes alone; those that were not sent at all stay out of it."""
+def read_said(
+    sent: Sent, settings: Settings, names: Collection[str], today: date = date.max
+) -> Said:
+    """Read some fields alone; those that were not sent at all stay out of it."""
     errors: dict[str, Word] = {}
     typed: dict[str, str] = {}
     values: dict[str, Any] = {}
@@ -127,12 +137,24 @@ def read_attributes(sent: Sent, settings: Settings, names: Collection[str]) -> S
         elif not typed[name]:
             values[name] = None
         else:
-            value, word = _value(name, typed[name], settings.attributes, date.max)
+            value, word = _value(name, typed[name], settings.attributes, today)
             if word:
                 errors[name] = (word, {})
             else:
                 values[name] = value
     return Said(typed, values, errors)
+
+
+def written(value: object) -> str:
+    """A kept value as somebody would type it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "" if value is None else str(value)
+
+
+def written_birthday(year: int | None, month: int | None, day: int | None) -> str:
+    """A birthday as somebody would type it: 17.05.1980, or 17.05. where the year is not known."""
+    return "" if month is None or day is None else f"{day:02}.{month:02}.{year or ''}"
 
 
 def read_birthday(text: str, today: date) -> str | None:

@@ -2,25 +2,34 @@
 
 Owns the ceilings and their counts. Pure but for the clock it is given: counts live in memory, a
 network is known by a hash keyed for this process, and there is room for so many networks only.
+
+An event's source has a count of its own, and what is within it counts nowhere else: a hall that
+signs up over one network neither closes that network nor makes it harder for a whole city. Its name
+stands on a poster, so whoever likes may use it up; then its visitors are where all others are, with
+one step more, and never worse off.
 """
 
 import hashlib
 import ipaddress
 import secrets
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import TypeVar
 
 from l3mail.clocks import Clock
+from l3mail.sources import Raised
 
 HOUR = 3600.0
 MOST_NETWORKS = 20_000
+MOST_SOURCES = 1_000
 STOP_AT = 10
 """Times the ceiling: from here on even the extra step does not help."""
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+K = TypeVar("K")
 
 
 class Verdict(Enum):
@@ -31,6 +40,19 @@ class Verdict(Enum):
     STOP = "stop"
 
 
+@dataclass(frozen=True, slots=True)
+class Over:
+    """What somebody should hear: which ceiling is passed, and of which source, if of one."""
+
+    ceiling: int
+    source: str = ""
+
+    def __str__(self) -> str:
+        """As a log says it."""
+        by = f" by the source {self.source}" if self.source else ""
+        return f"more than {self.ceiling} sign-ups in an hour{by}; each needs a step more"
+
+
 @dataclass
 class _Count:
     """Two neighbouring hours; the older one fades out as the newer one runs."""
@@ -38,6 +60,7 @@ class _Count:
     hour: int = 0
     before: float = 0
     now: float = 0
+    rung_at: float | None = None
 
     def add(self, at: float) -> float:
         """Count one more; how many it is then."""
@@ -56,17 +79,23 @@ class _Count:
 
 @dataclass
 class Ceilings:
-    """Counts sign-ups an hour, by network and overall; not for threads, one loop asks it."""
+    """Counts sign-ups an hour, by network and overall; not for threads, one loop asks it.
+
+    `per_source` is for sources that have no ceiling of their own. `ring` hears, once an hour for
+    each ceiling, that it is passed.
+    """
 
     clock: Clock
     per_network: int
     overall: int
+    per_source: int = 1
+    ring: Callable[[Over], None] = lambda _over: None
     _key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
     _networks: OrderedDict[bytes, _Count] = field(default_factory=OrderedDict, repr=False)
+    _sources: OrderedDict[str, _Count] = field(default_factory=OrderedDict, repr=False)
     _all: _Count = field(default_factory=_Count, repr=False)
-    _rung_at: float | None = field(default=None, repr=False)
 
-    def knock(self, address: str) -> Verdict:
+    def knock(self, address: str, raised: Raised | None = None) -> Verdict:
         """Count one sign-up from an address, and say what becomes of it.
 
         Only a network is ever stopped, and does not count for the others then: nobody is to close
@@ -74,35 +103,49 @@ class Ceilings:
         told us of, it is everybody.
         """
         at = self.clock.monotonic()
+        if raised is not None and self._is_within(raised, at):
+            return Verdict.PASS
         network, is_loopback = network_of(address)
         here = self._network(network).add(at)
         if here > STOP_AT * self.per_network and not is_loopback:
             return Verdict.STOP
         everywhere = self._all.add(at)
-        over = here > self.per_network or everywhere > self.overall
+        if everywhere > self.overall:
+            self._ring(self._all, Over(self.overall), at)
+        over = raised is not None or here > self.per_network or everywhere > self.overall
         return Verdict.STEP if over else Verdict.PASS
 
-    def rings(self) -> bool:
-        """Whether somebody should hear that all together are over the ceiling; once an hour."""
-        at = self.clock.monotonic()
-        if self._all.at(at) <= self.overall:
-            return False
-        if self._rung_at is not None and at - self._rung_at < HOUR:
-            return False
-        self._rung_at = at
-        return True
-
     def __len__(self) -> int:
-        """How many networks are remembered."""
-        return len(self._networks)
+        """How many networks and sources are remembered."""
+        return len(self._networks) + len(self._sources)
+
+    def _is_within(self, raised: Raised, at: float) -> bool:
+        """Whether a source still has room; what has not is counted like any other."""
+        count = _remembered(self._sources, raised.name, MOST_SOURCES)
+        ceiling = raised.per_hour or self.per_source
+        if count.at(at) + 1 <= ceiling:
+            count.add(at)
+            return True
+        self._ring(count, Over(ceiling, raised.name), at)
+        return False
+
+    def _ring(self, count: _Count, over: Over, at: float) -> None:
+        if count.rung_at is None or at - count.rung_at >= HOUR:
+            count.rung_at = at
+            self.ring(over)
 
     def _network(self, network: str) -> _Count:
         name = hashlib.blake2b(network.encode(), key=self._key, digest_size=16).digest()
-        count = self._networks.setdefault(name, _Count())
-        self._networks.move_to_end(name)
-        if len(self._networks) > MOST_NETWORKS:
-            self._networks.popitem(last=False)
-        return count
+        return _remembered(self._networks, name, MOST_NETWORKS)
+
+
+def _remembered(counts: OrderedDict[K, _Count], name: K, most: int) -> _Count:
+    """A name's count; the one longest unasked for is forgotten where there are too many."""
+    count = counts.setdefault(name, _Count())
+    counts.move_to_end(name)
+    if len(counts) > most:
+        counts.popitem(last=False)
+    return count
 
 
 def network_of(address: str) -> tuple[str, bool]:

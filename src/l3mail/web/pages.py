@@ -27,8 +27,13 @@ _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-ZÄÖÜ„“\"])")
 class Pages:
     """The pages of one workspace."""
 
-    def __init__(self, settings: Settings, words: Words, prefix: str) -> None:
-        """`prefix` is the path of BASE_URL, before every link of ours."""
+    def __init__(
+        self, settings: Settings, words: Words, prefix: str, *, closed: bool = False
+    ) -> None:
+        """`prefix` is the path of BASE_URL, before every link of ours.
+
+        A `closed` house offers nothing that it has stopped.
+        """
         own = FileSystemLoader(_OWN)
         theirs = settings.folder / "templates" / "pages"
         self._own = _environment(own)
@@ -37,6 +42,7 @@ class Pages:
         self._locale = settings.workspace.locale
         self._shared = {
             "root": prefix,
+            "closed": closed,
             "house": settings.workspace.name,
             "impressum": settings.impressum,
             "support": _support(settings),

@@ -1,7 +1,9 @@
 """A person's settings, from the link in a mail's footer or a fresh one.
 
 Owns the preferences page and the request for a fresh link. The page shows nothing a forwarded
-mail would give away: no name, no address.
+mail would give away: no name, no address. Whoever was forwarded one can leave what it is sent by,
+pause or choose a language, all of which the person can undo, and have them mailed a link or a
+question; no more.
 """
 
 from collections.abc import Mapping
@@ -19,12 +21,12 @@ from l3mail.locales import choose, own_name
 from l3mail.streams import Offer
 from l3mail.subscribers import EnrollmentStanding, Standing
 from l3mail.tokens import Purpose
-from l3mail.web import details, fields
+from l3mail.web import details, fields, fresh
+from l3mail.web.asking import wording_of, wordings
 from l3mail.web.details import Details
 from l3mail.web.door import Form, Visit, Visiting, one
 from l3mail.web.fields import Said
 from l3mail.web.progress import progress
-from l3mail.web.signups import wording_of, wordings
 
 WEEKS = (1, 2, 3, 4, 6, 8)
 _Found = tuple[
@@ -44,7 +46,7 @@ async def show_preferences(visit: Visiting, token: str) -> Response:
     numbers = _numbers(visit, token)
     if numbers is None:
         return visit.stale()
-    return await _page(visit, numbers)
+    return await _page(visit, token, numbers)
 
 
 @router.post("/preferences/{token:path}")
@@ -74,7 +76,7 @@ async def take_preferences(visit: Visiting, token: str) -> Response:
 
     notice, said = await visit.write(verb)
     visit.door.wake()
-    return await _page(visit, numbers, notice, said)
+    return await _page(visit, token, numbers, notice, said)
 
 
 @router.get("/link")
@@ -108,7 +110,7 @@ def _numbers(visit: Visit, text: str) -> tuple[int, ...] | None:
         numbers = visit.door.tokens.read(Purpose.PREFERENCES, text, visit.now).numbers
     except TokenError:
         return None
-    return numbers if len(numbers) in {1, 2} else None
+    return numbers if len(numbers) == 1 or (len(numbers) == 2 and numbers[0] == 0) else None
 
 
 def _whose(connection: Connection, visit: Visit, numbers: tuple[int, ...]) -> int | None:
@@ -120,7 +122,11 @@ def _whose(connection: Connection, visit: Visit, numbers: tuple[int, ...]) -> in
 
 
 async def _page(
-    visit: Visit, numbers: tuple[int, ...], notice: str = "", said: Said | None = None
+    visit: Visit,
+    token: str,
+    numbers: tuple[int, ...],
+    notice: str = "",
+    said: Said | None = None,
 ) -> Response:
     def verb(connection: Connection) -> _Found:
         subscriber_id = _whose(connection, visit, numbers)
@@ -137,13 +143,14 @@ async def _page(
 
     standing, offers, agreed, counts, asks = await visit.read(verb)
     if standing is None:
-        return visit.stale() if len(numbers) == 2 else visit.note("gone")
+        return await fresh.turned_away(visit, token) if len(numbers) == 2 else visit.note("gone")
     states = {stream.slug: stream.state for stream in standing.streams}
     tracking = visit.door.settings.tracking.mode == "consent"
     tongues = _tongues(visit, standing)
     return visit.page(
         "preferences",
         422 if said and said.errors else 200,
+        fresh=f"{visit.door.prefix}/preferences/{token}" if len(numbers) == 2 else "",
         asks=asks,
         notice=visit.say(notice) if notice else "",
         streams=[
@@ -284,6 +291,12 @@ def _change_other(
     return "preferences.saved"
 
 
+def _send_link(connection: Connection, visit: Visit, standing: Standing, _form: Form) -> str:
+    address = parse_address(standing.address)
+    subscribers.request_link(connection, visit.door.rules, address, visit.now)
+    return "preferences.yours_mailed"
+
+
 def _leave(connection: Connection, visit: Visit, standing: Standing, _form: Form) -> str:
     subscribers.unsubscribe(connection, standing.subscriber_id, None, visit.now, "preferences")
     return "unsubscribed.everything"
@@ -294,4 +307,5 @@ _CHANGES = {
     "pause": _pause,
     "resume": _resume,
     "everything": _leave,
+    "fresh": _send_link,
 }

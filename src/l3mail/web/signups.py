@@ -4,28 +4,31 @@ Owns when a sign-up is taken at once, when it needs one step more and when it mu
 the address belongs to, the answer is the same. Nothing is dropped in silence: the extra step is a
 second button that anybody can press, not a riddle somebody might fail; a program that floods us
 has to read our page again for every address.
+
+A form says which texts of consent it showed. Where one of them is no longer in force, on a page
+somebody had open or on another house's with an older copy of the form, nobody is taken to agree to
+a text they have not seen, nor to one we no longer stand by: the form comes back with the new one.
 """
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from sqlalchemy import Connection
 from starlette.exceptions import HTTPException
 
-from l3mail import consents, courses, streams, subscribers
-from l3mail.addresses import clean_name
+from l3mail import consents, sources, streams, subscribers
 from l3mail.errors import SubscriberError, TokenError
+from l3mail.sources import Raised
 from l3mail.streams import Offer
-from l3mail.subscribers import StreamName
 from l3mail.tokens import Purpose
 from l3mail.web import fields
 from l3mail.web.archive import archived_streams
+from l3mail.web.asking import Asked, in_force, what_is_asked
 from l3mail.web.door import Form, Visit, Visiting, one
 from l3mail.web.fields import Filled
 from l3mail.web.limits import Verdict
@@ -34,18 +37,17 @@ STEP_LIFETIME = timedelta(hours=1)
 RETRY_SECONDS = "3600"
 HONEYPOT = "website"
 _FIRST, _STEP = 0, 1
-_Asks = tuple[str, ...]
 
 router = APIRouter()
 
 
 @dataclass(frozen=True)
-class _Shown:
-    """A stream on the form, with what somebody agrees to who joins it."""
+class _Sent:
+    """A form as it was read; `wordings` are the ids of the texts it showed, where it says so."""
 
-    slug: str
-    title: str
-    wording: str
+    filled: Filled
+    raised: Raised | None
+    wordings: tuple[int, ...] = ()
 
 
 @router.get("/subscribe")
@@ -53,7 +55,8 @@ async def show_form(visit: Visiting) -> Response:
     """The empty form, or one for the streams the address names."""
     query = visit.request.query_params
     filled = Filled(
-        source=clean_name(query.get("source", ""))[: fields.LONGEST_SOURCE],
+        source=fields.read_source(query.get("source", "")),
+        among=tuple(query.getlist("stream")),
         values=dict.fromkeys((*fields.PERSONAL, *visit.door.settings.attributes), ""),
     )
     token = visit.door.tokens.make(Purpose.FORM, _FIRST, int(visit.now.timestamp()))
@@ -65,18 +68,18 @@ async def take_form(visit: Visiting) -> Response:
     """Take the form, or give it back with what is wrong or with the extra step."""
     form = _with_query(await visit.form(), visit)
     visit.speak(one(form, "locale"))
-    filled = await _read(visit, form)
-    token = one(form, "token")
+    sent = await _read(visit, form)
+    filled, token = sent.filled, one(form, "token")
     if filled.errors:
         return await _form_page(visit, filled, token, status=422)
-    verdict = _judge(visit, form, filled)
+    verdict = _judge(visit, form, sent)
     if verdict is Verdict.STOP:
         answer = visit.note("full", 429)
         answer.headers["Retry-After"] = RETRY_SECONDS
         return answer
     if verdict is Verdict.STEP:
         return await _form_page(visit, filled, token, step=_step(visit, filled), status=428)
-    await _sign_up(visit, filled, "web")
+    await _sign_up(visit, sent, "web")
     return visit.note("sent")
 
 
@@ -89,22 +92,24 @@ async def take_json(visit: Visiting) -> Response:
     """
     form = _form_of(await visit.request.body())
     visit.speak(one(form, "locale"))
-    filled = await _read(visit, form)
+    sent = await _read(visit, form)
+    filled = sent.filled
     if filled.errors:
         errors = {name: visit.say(word, **gaps) for name, (word, gaps) in filled.errors.items()}
         return JSONResponse({"status": "invalid", "errors": errors}, 422)
-    verdict = _judge(visit, form, filled)
+    verdict = _judge(visit, form, sent)
     if verdict is Verdict.STOP:
         said = {"status": "full", "message": visit.say("full.lead")}
         return JSONResponse(said, 429, {"Retry-After": RETRY_SECONDS})
     if verdict is Verdict.STEP:
         said = {"status": "step", "message": visit.say("step.lead"), "step": _step(visit, filled)}
         return JSONResponse(said, 428)
-    await _sign_up(visit, filled, "api")
+    await _sign_up(visit, sent, "api")
     return JSONResponse({"status": "accepted", "message": visit.say("sent.lead")}, 202)
 
 
-async def _sign_up(visit: Visit, filled: Filled, form: str) -> None:
+async def _sign_up(visit: Visit, sent: _Sent, form: str) -> None:
+    filled = sent.filled
     if filled.address is None:  # not after a reading without errors
         raise HTTPException(400)
     request = subscribers.Request(
@@ -114,6 +119,7 @@ async def _sign_up(visit: Visit, filled: Filled, form: str) -> None:
         locale=visit.tag,
         source=filled.source or None,
         form=form,
+        wordings=sent.wordings,
     )
     try:
         await visit.write(
@@ -124,10 +130,52 @@ async def _sign_up(visit: Visit, filled: Filled, form: str) -> None:
     visit.door.wake()
 
 
-async def _read(visit: Visit, form: Form) -> Filled:
-    offered = await visit.read(streams.offers)
-    today = visit.now.astimezone(visit.door.settings.zone).date()
-    return fields.read(form, visit.door.settings, {offer.slug for offer in offered}, today)
+async def _read(visit: Visit, form: Form) -> _Sent:
+    today = visit.now.astimezone(visit.settings.zone).date()
+    marks = set(form.get("wording", ()))
+
+    def verb(connection: Connection) -> _Sent:
+        offered = {offer.slug: offer for offer in streams.offers(connection)}
+        source = fields.read_source(one(form, "source"))
+        source, raised = sources.named(connection, source, visit.now)
+        filled = replace(fields.read(form, visit.settings, offered, today), source=source)
+        if not marks:
+            return _Sent(filled, raised)
+        shown = consents.in_force(connection, marks)
+        stale = _unseen(connection, visit, filled, offered, shown)
+        ids = tuple(sorted(wording.id for wording in shown.values()))
+        return _Sent(_asked_anew(filled, stale) if stale else filled, raised, ids)
+
+    return await visit.read(verb)
+
+
+def _unseen(
+    connection: Connection,
+    visit: Visit,
+    filled: Filled,
+    offered: Mapping[str, Offer],
+    shown: Collection[str],
+) -> set[str]:
+    """What somebody ticked beside a text that is not the one in force: streams, or `tracking`."""
+    current = in_force(connection, visit)
+    ticked = {slug: offered[slug].kind for slug in filled.streams}
+    ticked |= {"tracking": "tracking"} if filled.tracking else {}
+    wanted = {
+        box: box if box in current else kind
+        for box, kind in ticked.items()
+        if box in current or kind in current
+    }
+    return {box for box, name in wanted.items() if name not in shown}
+
+
+def _asked_anew(filled: Filled, stale: Collection[str]) -> Filled:
+    """A form without what has to be agreed to anew: no box comes back ticked by us."""
+    return replace(
+        filled,
+        streams=tuple(slug for slug in filled.streams if slug not in stale),
+        tracking=filled.tracking and "tracking" not in stale,
+        errors={**filled.errors, "wording": ("errors.wording_changed", {})},
+    )
 
 
 def _with_query(form: dict[str, list[str]], visit: Visit) -> dict[str, list[str]]:
@@ -168,17 +216,12 @@ def _texts(value: object) -> list[str]:
     ]
 
 
-def _judge(visit: Visit, form: Form, filled: Filled) -> Verdict:
+def _judge(visit: Visit, form: Form, sent: _Sent) -> Verdict:
     """Whether a sign-up is taken; every one that is sound counts against the ceilings."""
-    ceilings = visit.door.ceilings
-    verdict = ceilings.knock(visit.address)
-    if ceilings.rings():
-        visit.door.alarm(
-            f"more than {ceilings.overall} sign-ups in an hour; each needs a step more"
-        )
+    verdict = visit.door.ceilings.knock(visit.address, sent.raised)
     if verdict is Verdict.STOP:
         return verdict
-    if _took_step(visit, one(form, "step"), filled):
+    if _took_step(visit, one(form, "step"), sent.filled):
         return Verdict.PASS
     hasty = _is_hasty(visit, one(form, "token"))
     return Verdict.STEP if hasty or one(form, HONEYPOT) else verdict
@@ -223,20 +266,13 @@ def _mark(filled: Filled) -> int:
 async def _form_page(
     visit: Visit, filled: Filled, token: str, *, step: str = "", status: int = 200
 ) -> HTMLResponse:
-    wanted = visit.request.query_params.getlist("stream")
     errors = {name: visit.say(word, **gaps) for name, (word, gaps) in filled.errors.items()}
 
-    def verb(
-        connection: Connection,
-    ) -> tuple[list[Offer], dict[str, str], dict[str, _Asks], dict[str, str]]:
-        offered, agreed = streams.offers(connection), wordings(connection, visit)
-        return offered, agreed, courses.asked(connection), archived_streams(connection, visit)
+    def verb(connection: Connection) -> tuple[Asked, dict[str, str]]:
+        asked = what_is_asked(connection, visit, filled.among, filled.errors)
+        return asked, archived_streams(connection, visit)
 
-    offered, agreed, asks, archived = await visit.read(verb)
-    among = [offer for offer in offered if offer.slug in wanted] or offered
-    alone = len(among) == 1 and "stream" not in errors
-    shown = [_shown(visit, offer, agreed, alone=alone) for offer in among]
-    tracking = visit.door.settings.tracking.mode == "consent"
+    asked, archived = await visit.read(verb)
     return visit.page(
         "subscribe",
         status,
@@ -244,84 +280,19 @@ async def _form_page(
         token=token,
         step=step,
         errors=errors,
-        hints=_hints(visit) | ({} if alone else _asked_hints(visit, among, asks)),
-        fields=_fields(visit, [asks.get(offer.slug, ()) for offer in among], filled.errors),
-        streams=shown,
-        alone=shown[0] if alone else None,
-        archive=any(offer.slug in archived for offer in among),
-        tracking=tracking and (agreed.get("tracking") or visit.say("subscribe.tracking_agree")),
+        hints=asked.hints,
+        fields=asked.fields,
+        streams=asked.streams,
+        alone=asked.alone,
+        archive=any(stream.slug in archived for stream in asked.streams),
+        tracking=asked.tracking,
+        marks=asked.marks,
+        share=_share_link(visit, filled) if status == 200 else "",
     )
 
 
-def wordings(connection: Connection, visit: Visit) -> dict[str, str]:
-    """By kind or slug of stream, and for `tracking`: the words of consent shown beside a box."""
-    fallback = visit.door.settings.workspace.locale
-    found = consents.current_wordings(connection, visit.tag, fallback)
-    return {name: wording.text for name, wording in found.items()}
-
-
-def wording_of(
-    visit: Visit, offer: Offer | StreamName, agreed: Mapping[str, str], *, alone: bool = False
-) -> str:
-    """What somebody agrees to who joins a stream: its own words, its kind's, or plain ones."""
-    plain = visit.say("subscribe.agree_alone" if alone else "subscribe.agree", title=offer.title)
-    return agreed.get(offer.slug) or agreed.get(offer.kind) or plain
-
-
-def _shown(visit: Visit, offer: Offer, agreed: Mapping[str, str], *, alone: bool) -> _Shown:
-    return _Shown(offer.slug, offer.title, wording_of(visit, offer, agreed, alone=alone))
-
-
-def _hints(visit: Visit) -> dict[str, str]:
-    dates = [name for name, a in visit.door.settings.attributes.items() if a.type == "date"]
-    return {
-        "salutation": visit.say("subscribe.salutation_hint"),
-        "birthday": visit.say("subscribe.birthday_hint"),
-        **dict.fromkeys(dates, visit.say("subscribe.birthday_hint")),
-    }
-
-
-def _asked_hints(
-    visit: Visit, offers: Sequence[Offer], asks: Mapping[str, _Asks]
-) -> dict[str, str]:
-    """For which course something is asked, where the form is for others too."""
-    return {
-        name: visit.say("subscribe.asked_for", title=offer.title)
-        for offer in offers
-        for name in asks.get(offer.slug, ())
-        if name not in visit.door.settings.signup.fields
-    }
-
-
-def _fields(visit: Visit, asks: Sequence[_Asks], wrong: Collection[str]) -> list[dict[str, Any]]:
-    """The fields the form shows: those configured, what courses ask, and any to be mended."""
-    settings = visit.door.settings
-    known = (*fields.PERSONAL, *settings.attributes)
-    names = [*settings.signup.fields, *fields.asked(asks, settings)]
-    shown = dict.fromkeys([*names, *(n for n in known if n in wrong)])
-    return [field_of(visit, name) for name in shown if name in known]
-
-
-def choice_label(visit: Visit, choice: str) -> str:
-    """What a choice is called: by the workspace's words, else by itself with a capital."""
-    word = f"choices.{choice}"
-    said = visit.say(word)
-    return choice[:1].upper() + choice[1:] if said == word else said
-
-
-def field_of(visit: Visit, name: str) -> dict[str, Any]:
-    """What a page shows a field with."""
-    settings = visit.door.settings
-    attribute = settings.attributes.get(name)
-    options: list[tuple[str, str]] = []
-    if attribute and attribute.type == "choice":
-        options = [(choice, choice_label(visit, choice)) for choice in attribute.choices]
-    elif attribute and attribute.type == "bool":
-        options = [("yes", visit.say("subscribe.yes")), ("no", visit.say("subscribe.no"))]
-    return {
-        "name": name,
-        "label": (attribute.title or name) if attribute else visit.say(f"subscribe.{name}"),
-        "options": options,
-        "autocomplete": fields.AUTOCOMPLETE.get(name, ""),
-        "numeric": bool(attribute and attribute.type == "number"),
-    }
+def _share_link(visit: Visit, filled: Filled) -> str:
+    """The page's own address for somebody who came to pass it on; nothing for all others."""
+    if filled.source != sources.REFERRAL:
+        return ""
+    return sources.link_to_form(visit.settings.web.base_url, filled.among, filled.source)

@@ -23,6 +23,7 @@ from l3mail.events import Visit as Visited
 from l3mail.tokens import Purpose
 from l3mail.web.door import Door, Visit
 from l3mail.web.gate import IS_HEAD, Asgi, Headers, Receive, Scope, Send
+from l3mail.wiring import OF_NOBODY
 
 MOST_KNOWN = 10_000
 """Paths whose meaning is kept at hand; it never changes, so the oldest only make room."""
@@ -36,6 +37,7 @@ NAMELESS = b"Mozilla/5.0"
 
 RETRY_SECONDS = "30"
 
+_PREVIEWED = f"/c/{OF_NOBODY}"
 _PIXEL = re.compile(r"/o/(?P<token>[^/]+)\.gif")
 _LINK = re.compile(r"/c/(?P<token>[^/]+)/(?P<number>[1-9][0-9]{0,5})", re.ASCII)
 _AHEAD = re.compile(rb"prefetch|prerender|preview", re.IGNORECASE)
@@ -110,6 +112,9 @@ class Tracks:
             return
         await self._door.book.room()
         answer = self._answer(path, scope["headers"], is_head=scope[IS_HEAD])
+        if answer is None and path.startswith(_PREVIEWED):
+            await self._visit(scope).note("preview")(scope, receive, send)
+            return
         if answer is None:
             await self._visit(scope).stale()(scope, receive, send)
             return

@@ -28,9 +28,12 @@ if TYPE_CHECKING:
         require_nothing_lost,
     )
     from l3mail.wiring.duties import make_asking, make_duty, make_watched_agenda
+    from l3mail.wiring.erasures import erase_again, erased_since, leave_no_trace
+    from l3mail.wiring.handovers import handed_over
     from l3mail.wiring.mails import (
         INERT,
         LINKS,
+        OF_NOBODY,
         SHARED,
         common_values,
         composer,
@@ -40,8 +43,17 @@ if TYPE_CHECKING:
         unmeasured,
         workspace_uuid,
     )
-    from l3mail.wiring.papers import certificate
-    from l3mail.wiring.previews import make_trial, person_of, preview_mail, preview_values
+    from l3mail.wiring.papers import certificate, handout
+    from l3mail.wiring.previews import (
+        Tracking,
+        make_trial,
+        person_of,
+        preview_addresses,
+        preview_mail,
+        preview_measuring,
+        preview_values,
+        tracking_of,
+    )
     from l3mail.wiring.reporting import report_terms, weekly_letter
     from l3mail.wiring.restores import (
         Reconciliation,
@@ -55,6 +67,8 @@ if TYPE_CHECKING:
         declare_streams,
         load_tokens,
         make_rules,
+        restraint_of,
+        retention_terms,
         staff_of,
         trigger_terms,
     )
@@ -66,10 +80,12 @@ __all__ = [
     "LINKS",
     "LOCK_FILE",
     "MEDIA_FOLDER",
+    "OF_NOBODY",
     "SHARED",
     "Publication",
     "Reconciliation",
     "Survey",
+    "Tracking",
     "asking_terms",
     "certificate",
     "common_values",
@@ -78,7 +94,12 @@ __all__ = [
     "composer",
     "declare_streams",
     "detect_restore",
+    "erase_again",
+    "erased_since",
+    "handed_over",
+    "handout",
     "is_founded",
+    "leave_no_trace",
     "links_of",
     "load_tokens",
     "make_agenda",
@@ -93,7 +114,9 @@ __all__ = [
     "only_sender",
     "open_database",
     "person_of",
+    "preview_addresses",
     "preview_mail",
+    "preview_measuring",
     "preview_values",
     "publish_content",
     "read_content",
@@ -102,11 +125,14 @@ __all__ = [
     "require_founded",
     "require_nothing_lost",
     "require_reconciled",
+    "restraint_of",
+    "retention_terms",
     "set_up",
     "staff_of",
     "store_media",
     "survey_content",
     "suspect_restore",
+    "tracking_of",
     "trigger_terms",
     "undetected_restore",
     "unmeasured",
@@ -125,17 +151,25 @@ _PARTS = {
         "LOCK_FILE is_founded only_sender open_database require_founded require_nothing_lost"
     ),
     "duties": "make_asking make_duty make_watched_agenda",
+    "erasures": "erase_again erased_since leave_no_trace",
+    "handovers": "handed_over",
     "mails": (
-        "INERT LINKS SHARED common_values composer links_of neutral_values rendered unmeasured"
-        " workspace_uuid"
+        "INERT LINKS OF_NOBODY SHARED common_values composer links_of neutral_values rendered"
+        " unmeasured workspace_uuid"
     ),
-    "papers": "certificate",
-    "previews": "make_trial person_of preview_mail preview_values",
+    "papers": "certificate handout",
+    "previews": (
+        "Tracking make_trial person_of preview_addresses preview_mail preview_measuring"
+        " preview_values tracking_of"
+    ),
     "reporting": "report_terms weekly_letter",
     "restores": (
         "Reconciliation detect_restore require_reconciled suspect_restore undetected_restore"
     ),
-    "rules": "asking_terms declare_streams load_tokens make_rules staff_of trigger_terms",
+    "rules": (
+        "asking_terms declare_streams load_tokens make_rules restraint_of retention_terms staff_of"
+        " trigger_terms"
+    ),
     "senders": "make_relay make_sender who_sends",
     "surveys": "Survey survey_content",
 }

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 from l3mail import alarms, conditions
 from l3mail.alarms import Asking, Duty
@@ -38,13 +39,14 @@ def make_asking(settings: Settings) -> Asking:
     """Who is asked to approve in this workspace, and how."""
     tokens = load_tokens(settings)
 
-    def link(approval: int, approver: str, until: datetime) -> str:
+    def link(purpose: Purpose, about: int, approver: str, until: datetime) -> str:
         number = alarms.approver_number(approver)
-        token = tokens.make(Purpose.APPROVE, approval, number, expires_at=until)
-        return f"{settings.web.base_url}/approve/{token}"
+        token = tokens.make(purpose, about, number, expires_at=until)
+        return f"{settings.web.base_url}/{purpose}/{token}"
 
     return Asking(
         settings.approvers,
-        link,
+        partial(link, Purpose.APPROVE),
         lambda text: neutral_values(settings, text, shown=conditions.ALL),
+        partial(link, Purpose.RELEASE),
     )

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import Connection, select
 
@@ -16,14 +16,16 @@ from l3mail.outbox import TRIAL, Started
 from l3mail.publishing import Published
 from l3mail.sending import Compose, Counting
 from l3mail.settings import Settings
+from l3mail.sources import REFERRAL, link_to_form
+from l3mail.subscribers import NEW_ADDRESS
 from l3mail.tokens import Purpose, Tokens
 from l3mail.wiring.rules import asking_terms, load_tokens
 
 
-def composer(settings: Settings, database: Database) -> Compose:
-    """How a started delivery becomes bytes in this workspace."""
+def composer(settings: Settings, database: Database, tokens: Tokens | None = None) -> Compose:
+    """How a started delivery becomes bytes in this workspace; `tokens` if not signed by its key."""
     house = database.read(workspace_uuid)
-    tokens, write = load_tokens(settings), writer(settings)
+    tokens, write = tokens or load_tokens(settings), writer(settings)
 
     def compose(delivery: Started, text: Published) -> bytes:
         if delivery.details.get(TRIAL):
@@ -109,7 +111,7 @@ ACTS = ("interest", "quiz", "feedback")
 LEARNING = ("course", "done", "certificate")
 """The pages of somebody's course, by that same token."""
 
-LINKS = ("unsubscribe", "preferences", "view", "confirm", "refuse", *ACTS, *LEARNING)
+LINKS = ("unsubscribe", "preferences", "view", "confirm", "refuse", "address", *ACTS, *LEARNING)
 """The personal links a mail may hold, each under its own route; `common_links` are
 everybody's."""
 
@@ -135,7 +137,9 @@ def links_of(delivery: Started, settings: Settings, tokens: Tokens) -> dict[str,
         links |= dict.fromkeys(ACTS, act)
         if delivery.enrollment_id is not None:
             links |= dict.fromkeys(LEARNING, act)
-    if delivery.link_request_id is not None:
+    if delivery.link_request_id is not None and delivery.slug == NEW_ADDRESS:
+        links["address"] = make(Purpose.ADDRESS, delivery.link_request_id, expires_at=asked_until)
+    elif delivery.link_request_id is not None:
         fresh = (0, delivery.link_request_id)
         links["preferences"] = make(Purpose.PREFERENCES, *fresh, expires_at=asked_until)
     elif delivery.subscriber_id is not None and delivery.kind != "confirmation":
@@ -146,13 +150,21 @@ def links_of(delivery: Started, settings: Settings, tokens: Tokens) -> dict[str,
         if delivery.kind == "confirmation":
             links["confirm"] = make(Purpose.CONFIRM, *signup, expires_at=asked_until)
     personal = {name: token and f"{base}/{name}/{token}" for name, token in links.items()}
-    return personal | common_links(settings, delivery.course)
+    stream = delivery.stream if delivery.purpose == "stream" else None
+    return personal | common_links(settings, delivery.course, stream)
 
 
-def common_links(settings: Settings, course: Mapping[str, Any] = NO_COURSE) -> dict[str, str]:
-    """The links that are everybody's; of a course, what all did in it."""
+def common_links(
+    settings: Settings, course: Mapping[str, Any] = NO_COURSE, stream: str | None = None
+) -> dict[str, str]:
+    """The links that are everybody's; of a course, what all did in it; of a stream, its form.
+
+    A mail that is passed on gives nothing of its reader away: `recommend` is the same in all.
+    """
     base, slug = settings.web.base_url, course.get("slug")
+    referred = link_to_form(base, [stream], REFERRAL) if stream else ""
     return {
+        "recommend": referred if settings.signup.referral else "",
         "privacy": settings.impressum.privacy_url,
         "home": f"{base}/subscribe",
         "together": f"{base}/together/{slug}" if slug else "",
@@ -160,28 +172,50 @@ def common_links(settings: Settings, course: Mapping[str, Any] = NO_COURSE) -> d
     }
 
 
-def measured(
-    delivery: Started, text: Published, settings: Settings, tokens: Tokens
-) -> dict[str, Any]:
-    """Where the numbered links of one mail lead, and its pixel.
+Whom = Literal["nobody", "everybody", "person"]
+
+
+class Measuring(NamedTuple):
+    """Whom the links of a mail measure, and whom its pixel: nobody where it leaves none."""
+
+    links: Whom = "nobody"
+    pixel: Whom = "nobody"
+
+
+def measuring(purpose: str, mode: str, *, tracked: bool) -> Measuring:
+    """What a mail measures, by what it is for, the workspace's mode, and whether its person agreed.
 
     Who agreed is measured personally. All others share what counts and tells nobody apart: with
     `consent` the links, with `aggregate` the pixel too; and nothing in a mail that answers a
     request or goes to staff.
     """
-    mode = settings.tracking.mode
-    if delivery.tracked:
-        token = tokens.make(Purpose.TRACK, delivery.id)
-    elif delivery.purpose == "stream" and mode != "off":
-        token = tokens.make(Purpose.TRACK, 0, text.id)
-    else:
+    if tracked:
+        return Measuring("person", "person")
+    if purpose != "stream" or mode == "off":
+        return Measuring()
+    return Measuring("everybody", "everybody" if mode == "aggregate" else "nobody")
+
+
+def measured(
+    delivery: Started, text: Published, settings: Settings, tokens: Tokens
+) -> dict[str, Any]:
+    """Where the numbered links of one mail lead, and its pixel."""
+    whom = measuring(delivery.purpose, settings.tracking.mode, tracked=delivery.tracked)
+    if whom.links == "nobody":
         return unmeasured(text.links)
+    whose = (delivery.id,) if whom.links == "person" else (0, text.id)
+    return addresses(settings, text.links, whom, tokens.make(Purpose.TRACK, *whose))
+
+
+def addresses(
+    settings: Settings, links: Mapping[int, str], whom: Measuring, token: str
+) -> dict[str, Any]:
+    """Addresses of ours by which links and pixel are measured, with one token."""
     base = settings.web.base_url
-    has_pixel = delivery.tracked or mode == "aggregate"
     return {
         "trail": f"{base}/c/{token}/",
-        "hrefs": {number: str(number) for number in text.links},
-        "pixel": f"{base}/o/{token}.gif" if has_pixel else "",
+        "hrefs": {number: str(number) for number in links},
+        "pixel": "" if whom.pixel == "nobody" else f"{base}/o/{token}.gif",
     }
 
 
@@ -192,6 +226,9 @@ def unmeasured(links: Mapping[int, str]) -> dict[str, Any]:
 
 INERT = "/preview"
 """Where links lead that nobody is to follow."""
+
+OF_NOBODY = "preview-"
+"""What a token begins with by which a mail would be measured that is only looked at."""
 
 SHARED = "/shared"
 """Where the personal links of a text lead that is read without being anybody's mail."""
@@ -213,7 +250,8 @@ def inert(
     links = dict.fromkeys(LINKS, base + (INERT if at is None else SHARED))
     if at is not None:
         links["view"] = base + at
-    return {**unmeasured(text.links), "links": links | common_links(settings, course)}
+    common = common_links(settings, course, text.compiled.get("stream"))
+    return {**unmeasured(text.links), "links": links | common}
 
 
 def neutral_values(

@@ -6,7 +6,7 @@ Of what only some people get, `shown` says which parts; without it all are there
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, select
 
@@ -16,7 +16,16 @@ from l3mail.outbox import Started
 from l3mail.publishing import Published
 from l3mail.settings import Settings
 from l3mail.staff import Trial
-from l3mail.wiring.mails import common_values, inert, values_of, writer
+from l3mail.wiring.mails import (
+    OF_NOBODY,
+    Measuring,
+    addresses,
+    common_values,
+    inert,
+    measuring,
+    values_of,
+    writer,
+)
 
 NOBODY = "name@example.org"
 """To whom a mail goes that is nobody's."""
@@ -25,6 +34,33 @@ _SAMPLE_DAYS = 1234
 """Days done of everybody, in a mail that is only looked at."""
 
 _TEST = "[Test] "
+
+
+class Tracking(NamedTuple):
+    """As which mode of `[tracking]` a mail is shown, and whether its person agreed to it."""
+
+    mode: str
+    agreed: bool
+
+
+def tracking_of(settings: Settings, person: Mapping[str, Any]) -> Tracking:
+    """The workspace's own mode, and what the person said; nobody in particular did not agree."""
+    return Tracking(settings.tracking.mode, bool(person.get("tracking")))
+
+
+def preview_measuring(text: content.Text, tracking: Tracking) -> Measuring:
+    """What the mail of a text would measure."""
+    purpose = "stream" if content.stream_of(text.source) else "request"
+    tracked = purpose == "stream" and tracking.mode == "consent" and tracking.agreed
+    return measuring(purpose, tracking.mode, tracked=tracked)
+
+
+def preview_addresses(settings: Settings, text: content.Text, tracking: Tracking) -> dict[str, Any]:
+    """Where links and pixel of that mail would lead, with tokens of nobody, which do nothing."""
+    whom = preview_measuring(text, tracking)
+    if whom.links == "nobody":
+        return {}
+    return addresses(settings, text.hrefs, whom, OF_NOBODY + whom.links)
 
 
 def person_of(connection: Connection, key: bytes) -> dict[str, Any] | None:
@@ -44,11 +80,16 @@ def preview_mail(
     *,
     now: datetime,
     shown: int = conditions.ALL,
+    tracking: Tracking | None = None,
 ) -> bytes:
-    """A sound text as the bytes of its mail; raises RenderingError as sending it would."""
+    """A sound text as the bytes of its mail; raises RenderingError as sending it would.
+
+    Without `tracking` it measures what the workspace would measure of this person.
+    """
     delivery = _delivery(settings, library, text, person, now=now, shown=shown)
     version = _version(text)
-    return writer(settings)(delivery, version, inert(settings, version, delivery.course), "preview")
+    links = _links(settings, text, version, delivery, tracking)
+    return writer(settings)(delivery, version, links, "preview")
 
 
 def preview_values(
@@ -59,12 +100,25 @@ def preview_values(
     *,
     now: datetime,
     shown: int = conditions.ALL,
+    tracking: Tracking | None = None,
 ) -> dict[str, Any]:
     """What fills that mail."""
     delivery = _delivery(settings, library, text, person, now=now, shown=shown)
     version = _version(text)
-    links = inert(settings, version, delivery.course)
+    links = _links(settings, text, version, delivery, tracking)
     return values_of(delivery, version, common_values(settings), links)
+
+
+def _links(
+    settings: Settings,
+    text: content.Text,
+    version: Published,
+    delivery: Started,
+    tracking: Tracking | None,
+) -> dict[str, Any]:
+    shown = tracking or tracking_of(settings, delivery.person)
+    links = inert(settings, version, delivery.course)
+    return links | preview_addresses(settings, text, shown)
 
 
 def make_trial(

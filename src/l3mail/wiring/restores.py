@@ -19,6 +19,7 @@ from l3mail.sending import RECONCILED, Mark, contradiction, read_mark, write_mar
 from l3mail.settings import Settings
 from l3mail.simulations import copied
 from l3mail.wiring.agendas import make_agenda
+from l3mail.wiring.erasures import erase_again, erased_since
 from l3mail.wiring.mails import workspace_uuid
 
 T = TypeVar("T")
@@ -128,6 +129,11 @@ class Reconciliation:
 
         return self._database.read(verb)
 
+    def erased_since(self) -> int:
+        """How many were erased in the time it lost, and are erased again."""
+        lost = self._database.read(self._lost)
+        return erased_since(self._settings, self._database, lost.since)
+
     def carry_out(self, who: str) -> Reckoning:
         """Put it into the rows, lift the brake and begin a new mark.
 
@@ -135,6 +141,8 @@ class Reconciliation:
         """
         self._database.write(self._hold_back)
         lost = self._database.read(self._lost)
+        # Before anything is planned for them anew.
+        erase_again(self._settings, self._database, lost.since, self._now)
         agenda = make_agenda(self._settings, rehearsing=True)
         found = reconciling.reconcile(self._database.write, agenda, lost)
 

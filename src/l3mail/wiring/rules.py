@@ -1,11 +1,13 @@
 """What the settings of a workspace mean to the parts that plan, ask and sign."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
 from l3mail import streams
 from l3mail.audiences import Terms as AskingTerms
+from l3mail.planning import Cap, QuietHours, Restraint
+from l3mail.retention import Terms as RetentionTerms
 from l3mail.segments import Attribute
 from l3mail.settings import Settings, load_pepper, load_retired_keys, load_secret_keys
 from l3mail.subscribers import Rules
@@ -30,9 +32,31 @@ def trigger_terms(settings: Settings, now: datetime) -> TriggerTerms:
     return TriggerTerms(now, settings.zone, question, settings.workspace.locale)
 
 
+def restraint_of(settings: Settings) -> Restraint:
+    """What people are spared in this workspace."""
+    quiet, cap = settings.sending.quiet, settings.sending.frequency_cap
+    return Restraint(
+        QuietHours(*quiet, settings.zone) if quiet else None,
+        Cap(cap.mails, cap.days, timedelta(days=cap.patience_days)) if cap.mails else None,
+    )
+
+
 def make_rules(settings: Settings) -> Rules:
     """What the verbs about people need to know of this workspace."""
-    return Rules(load_pepper(settings.state_dir), settings.zone, settings.workspace.locale)
+    return Rules(
+        load_pepper(settings.state_dir),
+        settings.zone,
+        settings.workspace.locale,
+        signup_lifetime=timedelta(days=settings.retention.unconfirmed_days),
+        proof_months=settings.retention.proof_months,
+        keeps_proof=settings.privacy.proof_on_erasure == "keep",
+    )
+
+
+def retention_terms(settings: Settings) -> RetentionTerms:
+    """How long what is kept in this workspace."""
+    kept = settings.retention
+    return RetentionTerms(settings.zone, kept.events_months, kept.deliveries_months)
 
 
 def staff_of(settings: Settings) -> frozenset[str]:

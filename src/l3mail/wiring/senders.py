@@ -25,7 +25,7 @@ from l3mail.sending import (
 )
 from l3mail.settings import Settings, sending_problems
 from l3mail.wiring.mails import composer, workspace_uuid
-from l3mail.wiring.rules import asking_terms, staff_of
+from l3mail.wiring.rules import asking_terms, restraint_of, staff_of
 
 
 def who_sends(settings: Settings, database: Database) -> Sending:
@@ -59,6 +59,7 @@ def make_sender(settings: Settings, database: Database, clock: Clock) -> Sender:
         limits=limits_of(settings),
         alone=database.is_sqlite,
         measures=settings.tracking.mode == "consent",
+        restraint=restraint_of(settings),
     )
     return Sender(
         database,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from l3mail import publishing
+from l3mail import publishing, slugs
 from l3mail.content import Finding, Library, Source, Text, block_names
 from l3mail.content.designs import SETTINGS
 from l3mail.database import Database
@@ -42,16 +42,10 @@ class Survey:
     @property
     def broken(self) -> dict[str, str]:
         """The slugs of texts that can't be published as their files are, with the file."""
-        found = {_slug(finding.path): finding.path for finding in self.unreadable}
+        unreadable = (finding.path for finding in self.unreadable)
+        found = {slugs.of_file(path) or path: path for path in unreadable}
         found.update((one.slug, one.path or "") for one in self.of("broken"))
         return found
-
-
-def _slug(path: str) -> str:
-    """What a file that can't be read would be called: a course's file belongs to its course."""
-    _, _, named = path.removesuffix(".md").partition("/")
-    prefix = "newsletter/" if path.startswith("newsletters/") and "/" not in named else ""
-    return prefix + named.partition(".")[0]
 
 
 def survey_content(settings: Settings, database: Database) -> Survey:

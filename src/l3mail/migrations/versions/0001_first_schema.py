@@ -24,6 +24,49 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_table(
+        "aged_delivery",
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("slug", sa.String(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("tracked", sa.Boolean(), nullable=False),
+        sa.Column("n", sa.Integer(), nullable=False),
+        sa.CheckConstraint(
+            "kind = 'confirmation' OR kind = 'welcome' OR kind = 'lesson' OR kind = 'evaluation' OR kind = 'newsletter' OR kind = 'lifecycle' OR kind = 'report' OR kind = 'notice'",
+            name=op.f("aged_delivery_kind_known"),
+        ),
+        sa.CheckConstraint(
+            "state = 'held' OR state = 'queued' OR state = 'sending' OR state = 'accepted' OR state = 'deferred' OR state = 'failed' OR state = 'uncertain' OR state = 'cancelled' OR state = 'lapsed'",
+            name=op.f("aged_delivery_state_known"),
+        ),
+        sa.PrimaryKeyConstraint(
+            "day", "kind", "slug", "state", "tracked", name=op.f("aged_delivery_pkey")
+        ),
+    )
+    op.create_table(
+        "aged_event",
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("slug", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("verdict", sa.String(), nullable=False),
+        sa.Column("n", sa.Integer(), nullable=False),
+        sa.CheckConstraint(
+            "kind = 'opened' OR kind = 'clicked' OR kind = 'answered' OR kind = 'interested' OR kind = 'done' OR kind = 'bounced' OR kind = 'complained' OR kind = 'replied' OR kind = 'confirmed' OR kind = 'unsubscribed'",
+            name=op.f("aged_event_kind_known"),
+        ),
+        sa.PrimaryKeyConstraint(
+            "day", "kind", "slug", "name", "verdict", name=op.f("aged_event_pkey")
+        ),
+    )
+    op.create_table(
+        "aging",
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("reached", Id(), server_default=sa.text("0"), nullable=False),
+        sa.Column("finished_on", sa.Date(), nullable=True),
+        sa.PrimaryKeyConstraint("name", name=op.f("aging_pkey")),
+    )
+    op.create_table(
         "halt",
         sa.Column("id", Id(), nullable=False),
         sa.Column("scope", sa.String(), nullable=False),
@@ -73,6 +116,16 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("segment_pkey")),
         sa.UniqueConstraint("name", name=op.f("segment_name_key")),
         sqlite_autoincrement=True,
+    )
+    op.create_table(
+        "source",
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("title", sa.String(), nullable=True),
+        sa.Column("per_hour", sa.Integer(), nullable=True),
+        sa.Column("ends_at", UtcDateTime(), nullable=True),
+        sa.Column("created_at", UtcDateTime(), nullable=False),
+        sa.Column("created_by", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("source_pkey")),
     )
     op.create_table(
         "stream",
@@ -161,6 +214,12 @@ def upgrade() -> None:
         sa.Column("paused_at", UtcDateTime(), nullable=True),
         sa.Column("paused_reason", sa.String(), nullable=True),
         sa.Column("cancelled_at", UtcDateTime(), nullable=True),
+        sa.Column("cancelled_reason", sa.String(), nullable=True),
+        sa.Column("expected", sa.Integer(), nullable=True),
+        sa.Column("segment_mark", sa.String(), nullable=True),
+        sa.Column("lapses_at", UtcDateTime(), nullable=True),
+        sa.Column("released_at", UtcDateTime(), nullable=True),
+        sa.Column("released_by", sa.String(), nullable=True),
         sa.ForeignKeyConstraint(["stream_id"], ["stream.id"], name=op.f("campaign_stream_id_fkey")),
         sa.PrimaryKeyConstraint("id", name=op.f("campaign_pkey")),
         sqlite_autoincrement=True,
@@ -185,7 +244,7 @@ def upgrade() -> None:
         sa.Column("link", sa.LargeBinary(), nullable=False),
         sa.Column("at", UtcDateTime(), nullable=True),
         sa.CheckConstraint(
-            "act = 'requested' OR act = 'mailed' OR act = 'confirmed' OR act = 'attested' OR act = 'withdrawn' OR act = 'refused' OR act = 'tracking_granted' OR act = 'tracking_withdrawn'",
+            "act = 'requested' OR act = 'mailed' OR act = 'confirmed' OR act = 'attested' OR act = 'withdrawn' OR act = 'refused' OR act = 'tracking_granted' OR act = 'tracking_withdrawn' OR act = 'address_changed'",
             name=op.f("consent_act_known"),
         ),
         sa.ForeignKeyConstraint(
@@ -253,6 +312,7 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     with op.batch_alter_table("link_request", schema=None) as batch_op:
+        batch_op.create_index("link_request_expiring", ["purpose", "expires_at"], unique=False)
         batch_op.create_index(
             batch_op.f("link_request_subscriber_id"), ["subscriber_id"], unique=False
         )
@@ -656,7 +716,7 @@ def upgrade() -> None:
         )
         batch_op.create_index(
             "delivery_held",
-            ["id"],
+            ["next_attempt_at", "id"],
             unique=False,
             sqlite_where=sa.text("state = 'held'"),
             postgresql_where=sa.text("state = 'held'"),
@@ -1010,6 +1070,7 @@ def downgrade() -> None:
     op.drop_table("signup")
     with op.batch_alter_table("link_request", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("link_request_subscriber_id"))
+        batch_op.drop_index("link_request_expiring")
 
     op.drop_table("link_request")
     op.drop_table("link")
@@ -1035,6 +1096,7 @@ def downgrade() -> None:
 
     op.drop_table("subscriber")
     op.drop_table("stream")
+    op.drop_table("source")
     op.drop_table("segment")
     with op.batch_alter_table("message", schema=None) as batch_op:
         batch_op.drop_index("message_hash")
@@ -1046,4 +1108,7 @@ def downgrade() -> None:
 
     op.drop_table("message")
     op.drop_table("halt")
+    op.drop_table("aging")
+    op.drop_table("aged_event")
+    op.drop_table("aged_delivery")
     op.drop_table("actions")

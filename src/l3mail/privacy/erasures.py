@@ -1,0 +1,193 @@
+"""Erasing: what of a person goes and what stays, counted before; again, after a restore.
+
+A backup knows nothing of what was erased after it was made. So the numbers of the erased, which
+say nothing of anybody, are noted outside the database too, in `state/erased`: a database that was
+put back has the same numbers, and is made to forget the same people.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection, Table, func, select
+
+from l3mail import subscribers, suppressions
+from l3mail.models import (
+    CERTIFICATE,
+    CONSENT,
+    DELIVERY,
+    ENROLLMENT,
+    EVENT,
+    LINK_REQUEST,
+    SIGNUP,
+    SUBSCRIBER,
+    SUBSCRIPTION,
+    WORKSPACE,
+)
+from l3mail.subscribers import Rules
+
+FILE: Final = "erased"
+_WAITING: Final = ("held", "queued", "deferred")
+
+
+@dataclass(frozen=True, slots=True)
+class Going:
+    """What is held on somebody, by what becomes of it.
+
+    `gone` are rows that go or are emptied, `mails` those that stay without a name; `acts` of
+    consent are kept until `proof_until`, or reduced to checksums at once where that is None.
+    `staff_mails` went to the same address as one of the staff, and stay until they are old.
+    """
+
+    gone: Mapping[str, int]
+    mails: int
+    acts: int
+    proof_until: date | None
+    suppression: str | None
+    staff_mails: int
+
+
+def foresee(
+    connection: Connection, rules: Rules, subscriber_id: int, now: datetime, *, keep_proof: bool
+) -> Going:
+    """What erasing somebody now would come to."""
+    person = connection.execute(select(SUBSCRIBER).where(SUBSCRIBER.c.id == subscriber_id)).one()
+
+    def count(table: Table, *which: Any) -> int:
+        of_person = table.c.subscriber_id == subscriber_id
+        query = select(func.count()).select_from(table).where(of_person, *which)
+        return int(connection.execute(query).scalar_one())
+
+    waiting = count(DELIVERY, DELIVERY.c.state.in_(_WAITING))
+    proofs = count(CONSENT, CONSENT.c.act.in_(subscribers.PROOFS))
+    certificates = (
+        select(func.count())
+        .select_from(CERTIFICATE)
+        .join(ENROLLMENT, ENROLLMENT.c.id == CERTIFICATE.c.enrollment_id)
+        .where(ENROLLMENT.c.subscriber_id == subscriber_id)
+    )
+    as_staff = select(func.count()).where(
+        DELIVERY.c.subscriber_id.is_(None),
+        func.lower(DELIVERY.c.address) == (person.address or "").lower(),
+    )
+    barred = suppressions.find(connection, person.address_key)
+    return Going(
+        gone={
+            "subscription": count(SUBSCRIPTION),
+            "enrollment": count(ENROLLMENT),
+            "waiting mail": waiting,
+            "sign-up": count(SIGNUP),
+            "answer": count(EVENT, EVENT.c.kind == "answered"),
+            "certificate": int(connection.execute(certificates).scalar_one()),
+            "link": count(LINK_REQUEST),
+        },
+        mails=count(DELIVERY) - waiting,
+        acts=count(CONSENT),
+        proof_until=subscribers.proof_until(rules, now) if keep_proof and proofs else None,
+        suppression=barred.reason if barred else None,
+        staff_mails=int(connection.execute(as_staff).scalar_one()),
+    )
+
+
+def listing(connection: Connection, rules: Rules) -> list[dict[str, Any]]:
+    """Whose data rest, and whose proof is kept though they are erased; the longest ago first."""
+    resting = connection.execute(
+        select(SUBSCRIBER.c.id, SUBSCRIBER.c.address, SUBSCRIBER.c.restricted_at)
+        .where(SUBSCRIBER.c.restricted_at.is_not(None))
+        .order_by(SUBSCRIBER.c.restricted_at, SUBSCRIBER.c.id)
+    )
+    kept = connection.execute(
+        select(SUBSCRIBER.c.id, SUBSCRIBER.c.erased_at, func.count().label("acts"))
+        .join(CONSENT, CONSENT.c.subscriber_id == SUBSCRIBER.c.id)
+        .where(SUBSCRIBER.c.erased_at.is_not(None))
+        .group_by(SUBSCRIBER.c.id, SUBSCRIBER.c.erased_at)
+        .order_by(SUBSCRIBER.c.erased_at, SUBSCRIBER.c.id)
+    )
+    found: list[dict[str, Any]] = [
+        {
+            "state": "restricted",
+            "number": row.id,
+            "email": row.address,
+            "since": row.restricted_at,
+            "proof_until": None,
+            "acts": 0,
+        }
+        for row in resting
+    ]
+    found += [
+        {
+            "state": "erased",
+            "number": row.id,
+            "email": None,
+            "since": row.erased_at,
+            "proof_until": subscribers.proof_until(rules, row.erased_at).isoformat(),
+            "acts": row.acts,
+        }
+        for row in kept
+    ]
+    return found
+
+
+def note(connection: Connection, state_dir: Path) -> int:
+    """Add to `state/erased` whoever is erased and not noted there; how many came in.
+
+    Idempotent, and so is what it is for: killed in between, it is done with the next one. Raises
+    OSError.
+    """
+    uuid = connection.execute(select(WORKSPACE.c.uuid)).scalar_one()
+    known = noted(state_dir, uuid)
+    rows = connection.execute(
+        select(SUBSCRIBER.c.id, SUBSCRIBER.c.erased_at)
+        .where(SUBSCRIBER.c.erased_at.is_not(None))
+        .order_by(SUBSCRIBER.c.id)
+    )
+    new = [row for row in rows if known.get(row.id) != row.erased_at]
+    if new:
+        text = "".join(f"{uuid} {row.id} {row.erased_at.isoformat()}\n" for row in new)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        with os.fdopen(os.open(state_dir / FILE, flags, 0o600), "a", encoding="ascii") as file:
+            # What a power cut left of a line must not spoil the next one.
+            file.write("\n" + text if file.tell() else text)
+            file.flush()
+            os.fsync(file.fileno())
+    return len(new)
+
+
+def noted(state_dir: Path, uuid: str) -> dict[int, datetime]:
+    """Who of a database is noted as erased, and when; lines that can't be read are none."""
+    try:
+        text = (state_dir / FILE).read_text(encoding="ascii", errors="replace")
+    except FileNotFoundError:
+        return {}
+    found: dict[int, datetime] = {}
+    for line in text.splitlines():
+        try:
+            of, number, at = line.split()
+            if of == uuid:
+                found[int(number)] = datetime.fromisoformat(at)
+        except ValueError:
+            continue
+    return found
+
+
+def known_again(connection: Connection, state_dir: Path, copied_at: datetime) -> list[int]:
+    """Whom a database that was put back knows, although they were erased after it was copied."""
+    uuid = connection.execute(select(WORKSPACE.c.uuid)).scalar_one()
+    late = {number for number, at in noted(state_dir, uuid).items() if at > copied_at}
+    if not late:
+        return []
+    rows = connection.execute(select(SUBSCRIBER.c.id).where(SUBSCRIBER.c.erased_at.is_(None)))
+    return sorted(late & set(rows.scalars()))
+
+
+def again(
+    connection: Connection, rules: Rules, state_dir: Path, copied_at: datetime, now: datetime
+) -> int:
+    """Erase in a database that was put back whoever was erased after it was copied; how many."""
+    alive = known_again(connection, state_dir, copied_at)
+    for number in alive:
+        subscribers.erase(connection, rules, number, now, by="restore")
+    return len(alive)
