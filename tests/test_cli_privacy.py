@@ -15,7 +15,7 @@ import pytest
 
 from l3mail.addresses import address_key, parse_address
 from l3mail.database import opened
-from l3mail.models import ACTIONS, CONSENT, SUBSCRIBER, SUPPRESSION
+from l3mail.models import ACTIONS, CONSENT, METADATA, SUBSCRIBER, SUPPRESSION
 from l3mail.settings import DATABASE_FILE, FILE, load_pepper, make_state
 from tests.fakes.desk import SETTINGS, TUESDAY, Desk
 from tests.fakes.inhabitant import settled
@@ -307,3 +307,24 @@ def test_another_address_has_to_answer_for_itself(desk: Desk) -> None:
     desk.run("privacy", "correct", ADA, "--email", ADA, "--yes", code=1)
     assert "that is the address on file" in desk.error
     desk.run("privacy", "correct", ADA, *new, "--last-name", "L", code=2)
+
+
+@pytest.mark.parametrize("door", ["a wish", "a sign-up"])
+def test_an_address_that_stands_in_a_wish_or_a_sign_up_alone_is_erased(
+    desk: Desk, door: str
+) -> None:
+    bea = "bea@schule.example"
+    desk.village.publish("notice/new-address")
+    desk.village.publish("notice/confirmation")
+    if door == "a wish":
+        desk.run("privacy", "correct", ADA, "--email", bea, "--yes")
+    else:
+        with (desk.folder / FILE).open("a", encoding="utf-8") as file:
+            file.write('[streams.newsletter]\ntitle="N"\n')
+        desk.run("subscribers", "add", bea, "--stream", "newsletter", "--last-name", "Lovelace")
+    assert "Erased." in desk.run("privacy", "erase", bea, "--yes")
+    rows = [desk.village.rows(table) for table in METADATA.sorted_tables]
+    assert [word for word in (bea, "Lovelace") if word in str(rows)] == []
+    assert person(desk)["address"] == ADA
+    assert [row["state"] for row in desk.village.rows()] == ["queued"]
+    assert desk.village.start(lane=0) == []

@@ -1,7 +1,7 @@
 """Another address: only it can say yes, whoever asks learns nothing of it, and nothing is lost."""
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -294,13 +294,45 @@ def test_erasing_either_in_between_ends_it(ada: Newcomer, who: str) -> None:
     number, person = offer(ada), ada.person
     if who == "asker":
         ada.erase()
-        assert NEW not in str(everything(ada))
     else:
         ada.erase(Newcomer(ada.village, NEW).person)
+    assert NEW not in str(everything(ada))
+    assert ada.village.do(subscribers.pending_move, person, ada.village.now) is None
     assert follow(ada, number) is None
     assert take(ada, number) is None
     assert address_of(ada, person) == (None if who == "asker" else "ada@schule.example")
     assert ada.read_mail() == []
+
+
+def test_of_several_who_want_an_address_one_gets_it_and_the_others_wishes_end(
+    ada: Newcomer,
+) -> None:
+    bea = Newcomer(ada.village, "bea@schule.example")
+    bea.join()
+    ask(bea)
+    late = offer(ada)
+    ask(ada)
+    assert state(take(ada, offer(ada))) == "changed"
+    assert ada.village.do(subscribers.pending_move, bea.person, ada.village.now) is None
+    assert take(ada, late) is None
+    # The row of whoever has it by now, and the mail that asked them, are all that is left of it.
+    assert [row["address"] for row in ada.village.rows(SUBSCRIBER)].count(NEW) == 1
+    assert NEW not in str(ada.village.rows(LINK_REQUEST))
+
+
+def test_erasing_at_once_whoever_asks_and_whoever_is_asked_waits_for_nobody_in_a_ring(
+    ada: Newcomer,
+) -> None:
+    ask(ada)
+    new = Newcomer(ada.village, NEW).person
+    with ThreadPoolExecutor(3) as pool:
+        done: list[Future[Any]] = [
+            pool.submit(ada.erase, ada.person),
+            pool.submit(ada.erase, new),
+            pool.submit(take, ada, offer(ada)),
+        ]
+        assert [one.exception() for one in done] == [None] * 3
+    assert [word for word in ("ada@", NEW) if word in str(everything(ada))] == []
 
 
 def test_a_later_wish_takes_the_place_of_an_earlier_one(ada: Newcomer) -> None:

@@ -72,8 +72,9 @@ def erase(
     `keep_proof` keeps the consent chain, restricted, until its date (DSGVO Art. 17(3)(e)), which
     a last act names; None leaves it to the rules; where nobody ever consented there is nothing to
     prove. A sign-up that is open keeps its key until it runs out: "this wasn't me" must still bar
-    the address.
+    the address. Wishes of others to move to the address end: they name it.
     """
+    people.lock_all(connection, {subscriber_id, *offers.others(connection, subscriber_id)})
     person = people.lock(connection, subscriber_id)
     if person is None or person.erased_at is not None:
         return
@@ -87,6 +88,7 @@ def erase(
         consents.forget(connection, subscriber_id)
     _empty(connection, {subscriber_id})
     strangers = offers.withdraw(connection, subscriber_id, now)
+    offers.turn_away(connection, subscriber_id, now)
     connection.execute(
         update(LINK_REQUEST)
         .where(LINK_REQUEST.c.subscriber_id == subscriber_id)
@@ -139,7 +141,11 @@ def expire_proofs(connection: Connection, rules: Rules, now: datetime) -> int:
     due = connection.execute(
         select(SUBSCRIBER.c.id).where(
             SUBSCRIBER.c.erased_at < _owed_since(rules, now),
-            exists(select(CONSENT.c.seq).where(CONSENT.c.subscriber_id == SUBSCRIBER.c.id)),
+            exists(
+                select(CONSENT.c.seq).where(
+                    CONSENT.c.subscriber_id == SUBSCRIBER.c.id, CONSENT.c.salt.is_not(None)
+                )
+            ),
         )
     )
     return consents.forget_all(connection, due.scalars().all())

@@ -133,7 +133,8 @@ def take_new_address(
     offer = offers.find(connection, offer_id, now)
     if offer is None:
         return _changed(connection, offer_id)
-    people.lock_all(connection, (offer.person, offer.holder))
+    others = offers.others(connection, offer.holder)
+    people.lock_all(connection, {offer.person, offer.holder, *others})
     # Asked again now that both are held.
     offer = offers.find(connection, offer_id, now)
     if offer is None:
@@ -288,6 +289,8 @@ def _clear(connection: Connection, holder: int, now: datetime) -> list[str]:
             SUBSCRIPTION.c.subscriber_id == holder, SUBSCRIPTION.c.state == "unconfirmed"
         )
     )
+    # Whoever else wants to move here has asked for what is somebody's now.
+    offers.turn_away(connection, holder, now)
     erasing.bury(connection, {holder}, now)
     return titles
 

@@ -5,6 +5,7 @@ counts against their limit, and the offer to whoever has the new address, which 
 how the two are found and closed. Must not know what moving means.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -105,16 +106,42 @@ def accepted(connection: Connection, offer_id: int) -> Row[Any] | None:
 
 def withdraw(connection: Connection, subscriber_id: int, now: datetime) -> set[int]:
     """Close a person's wishes and their offers; whom those were made to."""
-    wishes = connection.execute(
+    return _close(connection, _open_rows(connection, subscriber_id, MOVE), "offer", now)
+
+
+def turn_away(connection: Connection, holder: int, now: datetime) -> None:
+    """Close what an address was offered, and the wishes behind: those name it in plain words."""
+    _close(connection, _open_rows(connection, holder, OFFER), "move", now)
+
+
+def others(connection: Connection, subscriber_id: int) -> set[int]:
+    """Who is at the other end of somebody's wishes and offers, as long as these are not closed."""
+    ids = [
+        row.request_values[end]
+        for purpose, end in ((MOVE, "offer"), (OFFER, "move"))
+        for row in _open_rows(connection, subscriber_id, purpose)
+    ]
+    rows = connection.execute(
+        select(LINK_REQUEST.c.subscriber_id).where(LINK_REQUEST.c.id.in_(ids))
+    )
+    return set(rows.scalars())
+
+
+def _open_rows(connection: Connection, subscriber_id: int, purpose: str) -> Sequence[Any]:
+    return connection.execute(
         select(LINK_REQUEST.c.id, LINK_REQUEST.c.request_values).where(
             LINK_REQUEST.c.subscriber_id == subscriber_id,
-            LINK_REQUEST.c.purpose == MOVE,
+            LINK_REQUEST.c.purpose == purpose,
             LINK_REQUEST.c.used_at.is_(None),
         )
     ).all()
-    if not wishes:
+
+
+def _close(connection: Connection, rows: Sequence[Any], end: str, now: datetime) -> set[int]:
+    """Empty requests and what is at their other end; whom offers among them were made to."""
+    if not rows:
         return set()
-    ids = [row.id for row in wishes] + [row.request_values["offer"] for row in wishes]
+    ids = [row.id for row in rows] + [row.request_values[end] for row in rows]
     closed = connection.execute(
         update(LINK_REQUEST)
         .where(LINK_REQUEST.c.id.in_(ids), LINK_REQUEST.c.used_at.is_(None))
