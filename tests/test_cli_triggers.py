@@ -115,12 +115,15 @@ def test_approve_shows_and_asks_and_notes_who(desk: Desk) -> None:
     look(desk, "approve", "weltbildungstag", code=1)
     assert "To say yes, run it in a terminal or add --yes" in desk.error
     assert town.row(APPROVAL, 1)["decision"] is None
+    desk.log_in("ada")
     told = desk.run("--as", "eva", "triggers", "approve", "1", "--yes", at=THE_DAY)
     assert told.endswith(f"Approved: {YEARLY}; it goes out 2027-09-08 09:00.\n")
-    assert town.row(APPROVAL, 1)["decided_by"] == "eva"
+    assert town.row(APPROVAL, 1)["decided_by"] == "eva (ada)"
     assert actions(town) == [("triggers approve 1", {"approvals": 1, "deliveries": 0})]
     look(desk, "reject", "1", "--yes", code=1)
-    assert desk.error == (f'l3mail: approval 1, {YEARLY} of 2027, was approved by "eva" already\n')
+    assert desk.error == (
+        f'l3mail: approval 1, {YEARLY} of 2027, was approved by "eva (ada)" already\n'
+    )
     look(desk, "approve", YEARLY, "--yes", code=1)
     assert "waits for approval; `l3mail triggers pending`" in desk.error
 

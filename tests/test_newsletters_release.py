@@ -258,6 +258,11 @@ def test_people_who_may_not_be_mailed_are_no_growth(town: Village) -> None:
         ("ada", "bea@stadt.example", False),
         ("ada", "bea", False),
         ("adam", "ada", False),
+        ("bea (ada)", "ada@stadt.example", True),
+        ("bea (ada)", "bea@stadt.example", True),
+        ("bea (office)", "ada (office)", True),
+        ("cem) (x (ada)", "ada", True),
+        ("bea (ada)", "cem (office)", False),
     ],
 )
 def test_who_may_be_the_same_person_is_taken_for_it(one: str, other: str, same: bool) -> None:

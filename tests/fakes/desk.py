@@ -48,6 +48,11 @@ class Desk:
         assert ended.value.code == code, captured.out + captured.err
         return str(captured.out)
 
+    def log_in(self, name: str) -> None:
+        """Whoever sits down next, under a login of their own."""
+        self._monkeypatch.setenv("LOGNAME", name)
+        self._monkeypatch.setattr("l3mail.cli.context.House.login", name)
+
     def json(self, *words: str, at: datetime = TUESDAY, code: int = 0) -> Any:
         return json.loads(self.run(*words, "--json", at=at, code=code))
 

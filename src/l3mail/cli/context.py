@@ -74,6 +74,21 @@ class House:
         except (KeyError, OSError):  # a container's user need not have a name
             return f"uid {os.getuid()}"
 
+    @property
+    def login(self) -> str:
+        """The machine's name for who runs this, whatever `--as` and the environment say."""
+        import pwd
+
+        try:
+            return pwd.getpwuid(os.getuid()).pw_name
+        except KeyError:
+            return f"uid {os.getuid()}"
+
+    @property
+    def signed(self) -> str:
+        """`who`, and the login behind a name that is another: what a yes is given by."""
+        return self.login if self.who == self.login else f"{self.who} ({self.login})"
+
     @contextmanager
     def database(self) -> "Iterator[Database]":
         """The workspace's database."""

@@ -27,7 +27,8 @@ def release(
     """Give the second person's yes; shows whom the issue reaches, and asks.
 
     Where l3mail.toml wants two persons, nothing goes out before. Whoever scheduled an issue can't
-    release it.
+    release it, and one login is one person whatever --as says: where two share one, the second
+    says yes on the page they were mailed.
 
     Example: l3mail newsletters release 2026-12
     """
@@ -55,7 +56,7 @@ def release(
     confirm(f"release {slug} to {people(audience.yes)}?", yes=yes)
 
     def verb(connection: "Connection") -> tuple[None, dict[str, int]]:
-        newsletters.release(connection, campaign.id, house.who, house.clock.now())
+        newsletters.release(connection, campaign.id, house.signed, house.clock.now())
         return None, {"campaigns": 1, "people": audience.yes}
 
     house.change(f"newsletters release {slug}", verb)
@@ -82,7 +83,7 @@ def reject(
     confirm(f"reject {slug}, scheduled by {campaign.scheduled_by}?", yes=yes)
 
     def verb(connection: "Connection") -> tuple[None, dict[str, int]]:
-        newsletters.reject(connection, campaign.id, house.who, reason, house.clock.now())
+        newsletters.reject(connection, campaign.id, house.signed, reason, house.clock.now())
         return None, {"campaigns": 1}
 
     house.change(f"newsletters reject {slug}", verb)
@@ -109,7 +110,7 @@ def _looked_at(
 
     campaign, now = _waiting(connection, slug), house.clock.now()
     # Refused before anybody reads on.
-    newsletters.require_releasable(connection, campaign.id, house.who, now)
+    newsletters.require_releasable(connection, campaign.id, house.signed, now)
     stream_id = next(
         one.stream_id for one in newsletters.unreleased(connection, now) if one.id == campaign.id
     )

@@ -127,7 +127,7 @@ def _scheduled(
     at = (moment or now).astimezone(house.settings.zone)
     lapses_at = at + timedelta(days=rules.release_days) if rules.two_persons else None
     campaign = newsletters.schedule(
-        connection, slug, at, segment=segment, by=house.who, now=now, lapses_at=lapses_at
+        connection, slug, at, segment=segment, by=house.signed, now=now, lapses_at=lapses_at
     )
     found = newsletters.issue(connection, slug)
     segment = segment or found.segment
@@ -160,7 +160,7 @@ def _who_releases(house: House, lapses_at: datetime) -> str:
     """What is still missing where two persons are wanted, and who is asked."""
     from l3mail.newsletters import is_same_person
 
-    others = [one for one in house.settings.approvers if not is_same_person(one, house.who)]
+    others = [one for one in house.settings.approvers if not is_same_person(one, house.signed)]
     until = local(house, lapses_at)
     asked = f"{', '.join(others)} are asked by mail" if len(others) > 1 else ""
     asked = asked or (f"{others[0]} is asked by mail" if others else "")

@@ -332,7 +332,9 @@ def _decide(
         confirm(f"{word} it?", yes=yes)
 
     def verb(connection: "Connection") -> tuple[int, dict[str, int]]:
-        changed = triggers.decide(connection, batch["id"], decision, house.who, house.clock.now())
+        changed = triggers.decide(
+            connection, batch["id"], decision, house.signed, house.clock.now()
+        )
         return changed, {"approvals": 1, "deliveries": changed}
 
     changed = house.change(f"triggers {word} {batch['id']}", verb)

@@ -88,9 +88,17 @@ def texts(connection: Connection, campaign_id: int) -> list[tuple[str, str, bool
 def is_same_person(one: str, other: str) -> bool:
     """Whether two names may be one person: alike, or one the name before the @ of the other.
 
-    Names are an operator's at the machine ("ada"), or an address. In doubt they are the same.
+    Names are an operator's at the machine ("ada"), with the login behind it where that is another
+    ("bea (ada)": either may be meant), or an address. In doubt they are the same.
     """
-    first, second = (name.strip().casefold() for name in (one, other))
+    return any(_is_same(first, second) for first in _names(one) for second in _names(other))
+
+
+def _names(signed: str) -> list[str]:
+    return [part.strip(" ()") for part in signed.casefold().split(" (")]
+
+
+def _is_same(first: str, second: str) -> bool:
     if first == second:
         return True
     both_addresses = "@" in first and "@" in second
@@ -131,8 +139,8 @@ def require_releasable(
     if is_same_person(row.scheduled_by, by):
         raise NewsletterError(
             f"{row.slug} was scheduled by {row.scheduled_by}: somebody else has to release it, on"
-            " the page they were mailed or under their own name (`l3mail --as NAME newsletters"
-            f" release {row.slug}`)"
+            " the page they were mailed or under a login of their own (--as makes no second person"
+            " of one login)"
         )
     if row.segment_mark != segment_mark(connection, row.segment):
         raise NewsletterError(
