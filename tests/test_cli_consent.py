@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, update
+from sqlalchemy import delete, null, update
 
 from l3mail import consents, subscribers, typesetting
 from l3mail.addresses import parse_address
@@ -285,6 +285,24 @@ def test_a_changed_act_is_named_and_refused(
     told = registry.desk.json("consent", "verify", code=1)
     assert (told["verified"], told["broken_at"], told["fault"]) == (False, seq, fault)
     assert "is broken" in registry.desk.run("consent", "show", ADA)
+
+
+def test_an_act_that_somebody_emptied_is_told_here_and_by_what_is_handed_out(
+    registry: Registry,
+) -> None:
+    *_, last = (row["seq"] for row in registry.village.rows(CONSENT) if row["subscriber_id"] == 2)
+    blank = {"act": None, "content": null(), "at": None, "salt": None}
+    registry.village.do(
+        lambda c: c.execute(update(CONSENT).where(CONSENT.c.seq == last).values(**blank))
+    )
+    told = registry.desk.run("consent", "verify", code=1)
+    assert f"act {last} has lost its words, though nobody erased whose it is" in told
+    assert registry.desk.json("consent", "verify", code=1)["emptied"] == [last]
+    registry.desk.run("subscribers", "show", ADA)
+    registry.desk.run("privacy", "export", ADA, "--out", "ada.zip")
+    code, said = unpacked(registry).check()
+    assert code == 1
+    assert f"act {last} was emptied, and nobody erased the person" in said
 
 
 def test_a_wording_that_was_changed_or_taken_away_is_found(registry: Registry) -> None:

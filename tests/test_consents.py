@@ -1,6 +1,7 @@
 """The chain of consents: what it proves, and what erasing leaves of it."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -10,7 +11,7 @@ from sqlalchemy import Connection, delete, null, update
 from l3mail import consents
 from l3mail.consents import Verification
 from l3mail.database import Database
-from l3mail.models import CONSENT
+from l3mail.models import CONSENT, SUBSCRIBER
 from tests.fakes.village import Village
 
 WORDING = {"streams": ["kurs"], "wording": "Ich möchte den Kurs per E-Mail.", "form": "web"}
@@ -19,6 +20,20 @@ WORDING = {"streams": ["kurs"], "wording": "Ich möchte den Kurs per E-Mail.", "
 def note(village: Village, person: int, act: str = "confirmed", **content: Any) -> int:
     return village.database.write(
         lambda connection: consents.note(connection, act, person, WORDING | content, village.now)
+    )
+
+
+def forget(village: Village, person: int) -> int:
+    return village.database.write(lambda connection: consents.forget(connection, person))
+
+
+def empty(village: Village, seq: int, **values: Any) -> None:
+    """As somebody does who may write in the database."""
+    blank = {"act": None, "content": null(), "at": None, "salt": None} | values
+    village.database.write(
+        lambda connection: connection.execute(
+            update(CONSENT).where(CONSENT.c.seq == seq).values(**blank)
+        )
     )
 
 
@@ -100,16 +115,46 @@ def test_acts_cut_off_at_the_end_show_against_a_link_noted_before(chain: Village
 
 def test_erasing_a_person_leaves_a_chain_that_verifies_and_names_nobody(chain: Village) -> None:
     before = verify(chain).link
-    assert chain.database.write(lambda connection: consents.forget(connection, 1)) == 3
+    assert forget(chain, 1) == 3
+    chain.change(SUBSCRIBER, 1, erased_at=chain.now)
     found = verify(chain)
     assert (found.acts, found.erased, found.broken_at, found.link) == (4, 3, None, before)
     assert note(chain, 2, "confirmed") == 5
     assert verify(chain).broken_at is None
-    left = [row for row in chain.rows(CONSENT) if row["subscriber_id"] is None]
+    left = [row for row in chain.rows(CONSENT) if row["act"] is None]
     assert len(left) == 3
     for row in left:
         kept = {name for name, value in row.items() if value is not None}
-        assert kept == {"seq", "digest", "link"}
+        # The number is a tombstone's: it tells an erased act from one that somebody emptied.
+        assert kept == {"seq", "subscriber_id", "digest", "link"}
+    assert forget(chain, 1) == 0
+
+
+@pytest.mark.parametrize("whose", [1, None, 2], ids=["their own", "nobody's", "somebody else's"])
+def test_an_act_that_was_emptied_though_its_person_lives_is_found(
+    chain: Village, whose: int | None
+) -> None:
+    empty(chain, 2, subscriber_id=whose)
+    found = verify(chain)
+    assert (found.broken_at, found.fault, found.erased) == (2, "emptied", 0)
+    assert found.emptied == ((2, whose),)
+
+
+def test_who_was_forgotten_and_is_known_again_leaves_no_gap_but_what_is_emptied_later_is(
+    chain: Village,
+) -> None:
+    forget(chain, 1)
+    chain.clock.advance(timedelta(days=8))
+    note(chain, 2, "withdrawn")
+    chain.clock.advance(timedelta(days=1))
+    # As `people.meet` makes it of a sign-up that ran out: the same row, known since now.
+    chain.change(SUBSCRIBER, 1, created_at=chain.now)
+    note(chain, 1, "requested")
+    note(chain, 1, "confirmed")
+    found = verify(chain)
+    assert (found.broken_at, found.erased) == (None, 3)
+    empty(chain, 7)
+    assert verify(chain).emptied == ((7, 1),)
 
 
 def test_two_writers_make_one_chain(database: Database, database_url: str) -> None:

@@ -161,7 +161,7 @@ _PROVES = and_(
     DELIVERY.c.signup_id.is_not(None),
     exists(
         select(CONSENT.c.seq)
-        .where(CONSENT.c.subscriber_id == DELIVERY.c.subscriber_id)
+        .where(CONSENT.c.subscriber_id == DELIVERY.c.subscriber_id, CONSENT.c.act.is_not(None))
         .correlate(DELIVERY)
     ),
 )

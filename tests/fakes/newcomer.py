@@ -178,7 +178,8 @@ class Newcomer:
 
     def acts(self, person: int | None = None) -> list[str]:
         who = self.id if person is None else person
-        query = select(CONSENT.c.act).where(CONSENT.c.subscriber_id == who)
+        whole = CONSENT.c.act.is_not(None)
+        query = select(CONSENT.c.act).where(CONSENT.c.subscriber_id == who, whole)
         return [row.act for row in self.village.ask(query.order_by(CONSENT.c.seq))]
 
     def evidence(self, act: str) -> dict[str, Any]:

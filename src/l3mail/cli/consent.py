@@ -351,6 +351,7 @@ def _when(house: House, at: str) -> str:
 _FAULTS = {
     "link": "does not fit the one before it: an act was taken out, put in or moved",
     "content": "is not what was noted: its words were changed",
+    "emptied": "has lost its words, though nobody erased whose it is",
     "wording": "names a wording that is gone or has another text now",
 }
 
@@ -387,6 +388,7 @@ def _verdict(found: "Verification", noted: bytes | None) -> dict[str, Any]:
         "erased": found.erased,
         "broken_at": found.broken_at,
         "fault": found.fault,
+        "emptied": [seq for seq, _ in found.emptied],
         "wordings_changed": list(found.wordings),
     } | _link(found)
     if noted is not None:

@@ -1,8 +1,9 @@
 """The evidence of consent: acts in a chain that shows whether anybody changed one.
 
 Each act has `digest = H(salt, content)` and `link = H(link before, digest)`. Erasing a person
-takes content and salt and leaves both hashes, so the chain still verifies and says nothing of
-anybody. Cutting off the newest acts shows only against a link noted elsewhere: the weekly report.
+takes content and salt and leaves both hashes and the tombstone's number, so the chain still
+verifies and says nothing of anybody; an act that lost its words without that is found. Cutting off
+the newest acts shows only against a link noted elsewhere: the weekly report.
 Owns the rows of `consent` and of `wording`; decides nothing about who is mailed.
 """
 

@@ -62,7 +62,11 @@ def _act(
 
 
 def forget(connection: Connection, subscriber_id: int) -> int:
-    """Take from a person's acts all but their hashes; return how many there were."""
+    """Take from a person's acts all but their hashes; return how many there were.
+
+    Whose they were stays, as the number of a tombstone: an act without words is in order only
+    where its person is erased.
+    """
     return forget_all(connection, {subscriber_id})
 
 
@@ -70,8 +74,8 @@ def forget_all(connection: Connection, subscriber_ids: Collection[int]) -> int:
     """`forget` for several people at once."""
     rows = connection.execute(
         update(CONSENT)
-        .where(CONSENT.c.subscriber_id.in_(sorted(subscriber_ids)))
-        .values(subscriber_id=None, act=None, content=null(), at=None, salt=None)
+        .where(CONSENT.c.subscriber_id.in_(sorted(subscriber_ids)), CONSENT.c.salt.is_not(None))
+        .values(act=None, content=null(), at=None, salt=None)
         .returning(CONSENT.c.seq)
     ).all()
     return len(rows)

@@ -197,7 +197,8 @@ class Consent(Table, table=True):
     """One act of the consent evidence, chained to the act before it.
 
     `digest = H(salt || canonical content)`, `link = H(previous link || digest)`. Erasure
-    empties content and salt and keeps digest and link, so the chain still verifies.
+    empties content and salt and keeps digest and link, so the chain still verifies; and whose
+    it was, since only a tombstone's act may be empty.
     """
 
     __table_args__ = (one_of("act", CONSENT_ACTS), AUTOINCREMENT)

@@ -137,7 +137,9 @@ def _signups(connection: Connection, person: Any) -> list[dict[str, Any]]:
 
 def _consents(connection: Connection, person: Any) -> list[dict[str, Any]]:
     rows = connection.execute(
-        select(CONSENT).where(CONSENT.c.subscriber_id == person.id).order_by(CONSENT.c.seq)
+        select(CONSENT)
+        .where(CONSENT.c.subscriber_id == person.id, CONSENT.c.act.is_not(None))
+        .order_by(CONSENT.c.seq)
     ).all()
     texts = _texts(connection, (row.content.get("wordings", ()) for row in rows))
     return [

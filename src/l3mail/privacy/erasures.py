@@ -85,7 +85,7 @@ def foresee(
             "link": count(LINK_REQUEST),
         },
         mails=count(DELIVERY) - waiting,
-        acts=count(CONSENT),
+        acts=count(CONSENT, CONSENT.c.act.is_not(None)),
         proof_until=subscribers.proof_until(rules, now) if keep_proof and proofs else None,
         suppression=barred.reason if barred else None,
         staff_mails=int(connection.execute(as_staff).scalar_one()),
@@ -102,7 +102,7 @@ def listing(connection: Connection, rules: Rules) -> list[dict[str, Any]]:
     kept = connection.execute(
         select(SUBSCRIBER.c.id, SUBSCRIBER.c.erased_at, func.count().label("acts"))
         .join(CONSENT, CONSENT.c.subscriber_id == SUBSCRIBER.c.id)
-        .where(SUBSCRIBER.c.erased_at.is_not(None))
+        .where(SUBSCRIBER.c.erased_at.is_not(None), CONSENT.c.act.is_not(None))
         .group_by(SUBSCRIBER.c.id, SUBSCRIBER.c.erased_at)
         .order_by(SUBSCRIBER.c.erased_at, SUBSCRIBER.c.id)
     )

@@ -27,7 +27,7 @@ def of_people(connection: Connection, subscriber_ids: Sequence[int]) -> dict[str
     """`of_person` for those who had one address one after the other, as one history."""
     rows = connection.execute(
         select(CONSENT)
-        .where(CONSENT.c.subscriber_id.in_(sorted(subscriber_ids)))
+        .where(CONSENT.c.subscriber_id.in_(sorted(subscriber_ids)), CONSENT.c.salt.is_not(None))
         .order_by(CONSENT.c.seq)
     )
     acts = [

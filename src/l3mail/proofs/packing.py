@@ -28,11 +28,13 @@ _MODE: Final = 0o600 << 16
 def placed(connection: Connection, found: Mapping[str, Any], whole: Verification) -> dict[str, Any]:
     """Where in the chain a person's acts stand, and how the chain stands: JSON values."""
     first = found["acts"][0]["seq"]
+    theirs = {act["subscriber"] for act in found["acts"]}
     newest_seq, newest_link = evidence.newest(connection)
     return {
         "acts": whole.acts,
         "verified": whole.broken_at is None,
         "broken_at": whole.broken_at,
+        "emptied": [seq for seq, person in whole.emptied if person in theirs],
         "first_seq": first,
         "link_before": evidence.link_before(connection, first),
         "newest_seq": newest_seq,

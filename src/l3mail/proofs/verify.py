@@ -72,6 +72,11 @@ class Check:
                 self.faults.append(
                     f"act {act['seq']} was changed | Vorgang {act['seq']} wurde verändert"
                 )
+        for seq in proof["chain"].get("emptied", ()):
+            self.faults.append(
+                f"act {seq} was emptied, and nobody erased the person"
+                f" | Vorgang {seq} wurde geleert, ohne dass die Person gelöscht ist"
+            )
         numbers = [act["seq"] for act in proof["acts"]]
         # Of two with one number the chain would be asked for one alone.
         for seq in {one for one in numbers if numbers.count(one) > 1}:

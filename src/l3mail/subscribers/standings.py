@@ -229,7 +229,9 @@ def _signups(connection: Connection, subscriber_id: int) -> list[dict[str, Any]]
 
 def _consents(connection: Connection, subscriber_id: int) -> list[dict[str, Any]]:
     rows = connection.execute(
-        select(CONSENT).where(CONSENT.c.subscriber_id == subscriber_id).order_by(CONSENT.c.seq)
+        select(CONSENT)
+        .where(CONSENT.c.subscriber_id == subscriber_id, CONSENT.c.act.is_not(None))
+        .order_by(CONSENT.c.seq)
     )
     return [
         {"seq": row.seq, "act": row.act, "at": _iso(row.at), "content": row.content} for row in rows
