@@ -7,19 +7,20 @@ from typing import Any
 
 import pytest
 
-from l3mail import consents, publishing, subscribers
+from l3mail import consents, subscribers
 from l3mail.addresses import parse_address
 from l3mail.database import Database
 from l3mail.models import DELIVERY, LINK_REQUEST, METADATA, SIGNUP, SUBSCRIBER, SUBSCRIPTION
+from l3mail.outbox import Outcome
 from l3mail.subscribers import Move, imports
 from l3mail.subscribers.entries import Entry
 from l3mail.subscribers.imports import Order
 from l3mail.subscribers.spreadsheets import Row
 from tests.fakes.newcomer import A_DAY, RULES, Newcomer, settle
-from tests.fakes.village import BACKENDS, TEXT, Village, ground
+from tests.fakes.village import BACKENDS, Village, ground
 
 NEW = "ada@neu.example"
-MAIL = "notice/new-address"
+MAIL, FAREWELL = "notice/new-address", "notice/address-changed"
 
 
 @pytest.fixture(scope="module", params=BACKENDS)
@@ -36,17 +37,8 @@ def ada(soil: Database) -> Newcomer:
     village = Village(soil)
     village.empty()
     settle(village)
-    village.database.write(
-        lambda connection: publishing.publish(
-            connection,
-            slug=MAIL,
-            locale="de",
-            source="",
-            compiled=TEXT,
-            by="editor",
-            now=village.now,
-        )
-    )
+    for slug in (MAIL, FAREWELL):
+        village.publish(slug)
     ada = Newcomer(village)
     ada.join()
     return ada
@@ -136,6 +128,74 @@ def offer_over(ada: Newcomer) -> int:
     return max(int(row["id"]) for row in ada.village.rows(LINK_REQUEST))
 
 
+def move(ada: Newcomer) -> None:
+    ask(ada)
+    ada.read_mail()
+    assert state(take(ada, offer(ada))) == "changed"
+
+
+def test_the_old_address_is_told_and_then_forgotten(ada: Newcomer) -> None:
+    person = ada.person
+    move(ada)
+    (mail,) = ada.village.start(lane=0)
+    assert (mail.slug, mail.address, mail.kind) == (FAREWELL, ada.address, "notice")
+    ada.village.do(subscribers.end_moves, ada.village.now, 100)
+    assert ada.id not in {None, person}  # as long as its mail is under way
+    ada.village.record(mail, Outcome.ACCEPTED, code=250)
+    ada.village.do(subscribers.end_moves, ada.village.now, 100)
+    assert ada.id is None
+    assert ada.address not in str(everything(ada))
+    assert ada.village.row(SUBSCRIBER, person)["address"] == NEW
+    ada.village.clock.advance(timedelta(days=32))
+    ada.village.do(subscribers.end_moves, ada.village.now, 100)
+    assert ada.key not in {row["address_key"] for row in ada.village.rows(SUBSCRIBER)}
+
+
+def test_nobody_waits_for_ever_to_tell_the_old_address(ada: Newcomer) -> None:
+    move(ada)
+    ada.village.clock.advance(RULES.offer_lifetime)
+    ada.village.do(subscribers.end_moves, ada.village.now, 100)
+    assert ada.read_mail() == []
+    assert ada.address not in str(everything(ada))
+
+
+def test_an_old_address_that_is_barred_is_told_nothing_and_kept_no_longer(ada: Newcomer) -> None:
+    ask(ada)
+    ada.read_mail()
+    ada.suppress("hard_bounce")
+    take(ada, offer(ada))
+    ada.village.do(subscribers.end_moves, ada.village.now, 100)
+    assert ada.read_mail() == []
+    assert ada.address not in str(everything(ada))
+
+
+def test_who_is_erased_leaves_no_old_address_waiting_to_be_told(ada: Newcomer) -> None:
+    person = ada.person
+    move(ada)
+    ada.erase(person)
+    assert [word for word in (ada.address, NEW) if word in str(everything(ada))] == []
+    assert ada.read_mail() == []
+
+
+def test_who_moves_back_at_once_is_told_at_the_address_they_leave(ada: Newcomer) -> None:
+    person, home = ada.person, ada.address
+    move(ada)
+    ada.address = NEW
+    ask(ada, home)
+    assert state(take(ada, offer(ada))) == "changed"
+    assert address_of(ada, person) == home
+    told = [mail.address for mail in ada.village.start(lane=0) if mail.slug == FAREWELL]
+    assert told == [NEW]
+
+
+def test_the_old_address_is_mailed_no_fresh_link(ada: Newcomer) -> None:
+    move(ada)
+    ada.village.do(subscribers.request_link, RULES, parse_address(ada.address), ada.village.now)
+    assert ada.read_mail() == [FAREWELL]
+    farewell = max(int(row["id"]) for row in ada.village.rows(LINK_REQUEST))
+    assert ada.village.do(subscribers.redeem_link, farewell, ada.village.now) is None
+
+
 def test_two_presses_at_once_are_one_change(ada: Newcomer) -> None:
     ask(ada)
     number = offer(ada)
@@ -165,8 +225,8 @@ def test_links_that_the_old_address_was_mailed_die(ada: Newcomer) -> None:
     assert ada.refuse(link=confirm) is False
     # What was asked is not lost: the new address can still say yes.
     ada.address = NEW
-    (mail,) = ada.village.start(lane=0)
-    assert (mail.slug, mail.address) == ("notice/confirmation", NEW)
+    mails = {mail.slug: mail.address for mail in ada.village.start(lane=0)}
+    assert mails == {"notice/confirmation": NEW, FAREWELL: "ada@schule.example"}
     ada.confirm("newsletter")
     assert ada.membership("newsletter") == ("confirmed", 2)
 
@@ -442,7 +502,10 @@ def test_an_old_list_does_not_bring_back_the_address_somebody_moved_away_from(
     attest, invite = Order("attest", "amt", "Liste", moved=moved), Order("invite", "amt")
     (refused,) = ada.village.do(imports.take, RULES, [row], attest, ada.village.now).rejections
     assert "moved to another" in refused.reason
+    assert ada.read_mail() == [FAREWELL]
+    ada.village.do(subscribers.end_moves, ada.village.now, 100)
     assert ada.id is None
+    assert ada.village.do(imports.take, RULES, [row], attest, ada.village.now).rejections
     # Whoever reads mail there now may be asked, and once they said yes they are known.
     ada.village.do(imports.take, RULES, [row], invite, ada.village.now)
     assert ada.read_mail() == ["notice/confirmation"]

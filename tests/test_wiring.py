@@ -178,6 +178,16 @@ def test_a_fresh_link_is_for_its_request_alone(
     assert numbers(settings, village, Purpose.PREFERENCES, links["preferences"]) == (0, asked)
 
 
+def test_an_address_that_was_left_is_mailed_no_link_into_anybody_s_settings(
+    village: Village, settings: Settings, mail: Parsed
+) -> None:
+    village.publish("notice/address-changed", text=EVERYTHING)
+    asked = village.link_request(village.person(), purpose="farewell")
+    about = {"purpose": "request", "slug": "notice/address-changed"}
+    links = links_in(mail(village.delivery(1, "notice", link_request_id=asked, **about)))
+    assert [name for name in LINKS if links[name]] == []
+
+
 def test_who_writes_and_who_answers_come_from_the_settings(village: Village, mail: Parsed) -> None:
     village.publish(
         text="{{ impressum.name }}|{{ house.name }}|{{ base_url }}",

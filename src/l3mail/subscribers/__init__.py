@@ -17,6 +17,7 @@ from l3mail.subscribers.erasing import (
 )
 from l3mail.subscribers.links import is_orphaned, redeem_link, request_link
 from l3mail.subscribers.moving import (
+    ADDRESS_CHANGED,
     NEW_ADDRESS,
     ask_new_address,
     end_moves,
@@ -58,6 +59,7 @@ from l3mail.subscribers.terms import (
 )
 
 __all__ = [
+    "ADDRESS_CHANGED",
     "ANYBODY_UNASKED",
     "NEW_ADDRESS",
     "PROOFS",

@@ -88,6 +88,7 @@ def erase(
         consents.forget(connection, subscriber_id)
     _empty(connection, {subscriber_id})
     strangers = offers.withdraw(connection, subscriber_id, now)
+    strangers |= offers.recall(connection, subscriber_id, now)
     offers.turn_away(connection, subscriber_id, now)
     connection.execute(
         update(LINK_REQUEST)
@@ -297,7 +298,7 @@ def forget_strangers(
         exists(
             select(LINK_REQUEST.c.id).where(
                 LINK_REQUEST.c.subscriber_id == SUBSCRIBER.c.id,
-                LINK_REQUEST.c.purpose.in_((offers.MOVE, offers.OFFER)),
+                LINK_REQUEST.c.purpose.in_((offers.MOVE, offers.OFFER, offers.FAREWELL)),
                 LINK_REQUEST.c.used_at.is_(None),
                 LINK_REQUEST.c.expires_at > now,
             )

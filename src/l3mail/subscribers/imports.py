@@ -220,7 +220,8 @@ class _Judging:
                 singly=bool(known.asked) or any(slug in states for slug in open_ones),
             )
         reason = self._objection(known, named)
-        if known.person is None and way == "attest" and key in self.order.moved:
+        # An address that was left is known until its farewell is said, and has joined nothing.
+        if not known.states and way == "attest" and key in self.order.moved:
             reason = reason or (
                 f"whose address it was has moved to another on {self._day(self.order.moved[key])};"
                 " only an invitation can ask it anew"

@@ -34,11 +34,12 @@ _KNOWS_MORE = or_(
 )
 _MEMBERSHIP = select(SUBSCRIPTION.c.id).where(SUBSCRIPTION.c.subscriber_id == SUBSCRIBER.c.id)
 _OFFERED = select(LINK_REQUEST.c.id).where(
-    LINK_REQUEST.c.subscriber_id == SUBSCRIBER.c.id, LINK_REQUEST.c.purpose == offers.OFFER
+    LINK_REQUEST.c.subscriber_id == SUBSCRIBER.c.id,
+    LINK_REQUEST.c.purpose.in_((offers.OFFER, offers.FAREWELL)),
 )
 _TOLD_US_SOMETHING = or_(
     exists(_MEMBERSHIP.where(SUBSCRIPTION.c.state != "unconfirmed")),
-    # Of whom nothing is known but that somebody wants to move there, it told us nothing.
+    # Of whom nothing is known but that somebody wants to move there, or left, it told us nothing.
     and_(~exists(_MEMBERSHIP), or_(~exists(_OFFERED), _KNOWS_MORE)),
 )
 

@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 
 from l3mail import consents, suppressions
-from l3mail.addresses import Address, address_key
+from l3mail.addresses import Address, address_key, parse_address
 from l3mail.models import (
     CONSENT,
     DELIVERY,
@@ -44,6 +44,7 @@ from l3mail.subscribers.subscriptions import key_of
 from l3mail.subscribers.terms import Move, MoveAsked, Rules
 
 NEW_ADDRESS = "notice/new-address"
+ADDRESS_CHANGED = "notice/address-changed"
 
 
 def ask_new_address(
@@ -121,14 +122,15 @@ def look_up_move(connection: Connection, offer_id: int, now: datetime) -> Move |
 
 def take_new_address(
     connection: Connection,
-    rules: Rules,  # noqa: ARG001 - every answer to a mail is given alike
+    rules: Rules,
     offer_id: int,
     now: datetime,
 ) -> Move | None:
     """The new address says yes: the person is known by it from now on.
 
     Whatever belongs to the person stays, what is queued goes to the new address, and every link
-    that was mailed to the old one for a request dies. Again, it changes nothing.
+    that was mailed to the old one for a request dies. The old one is told of it. Again, it changes
+    nothing.
     """
     offer = offers.find(connection, offer_id, now)
     if offer is None:
@@ -166,6 +168,7 @@ def take_new_address(
     )
     _end_links(connection, offer, holder.address_key, closed, now)
     consents.note(connection, "address_changed", person.id, evidence, now)
+    _bid_farewell(connection, rules, person, now)
     return Move("changed", person.locale, tuple(closed))
 
 
@@ -326,6 +329,30 @@ def _end_links(
         )
         .values(generation=DELIVERY.c.generation + 1)
     )
+
+
+def _bid_farewell(connection: Connection, rules: Rules, left: Row[Any], now: datetime) -> None:
+    """Tell the address that was left: who reads mail there learns if it was somebody else's doing.
+
+    It is nobody's any more, and is forgotten as soon as it is told.
+    """
+    nobody = people.meet(connection, rules, parse_address(left.address), now)
+    request = _request(connection, rules, nobody.id, offers.FAREWELL, {"person": left.id}, now)
+    telling = mail(
+        "request",
+        "notice",
+        subscriber_id=LINK_REQUEST.c.subscriber_id,
+        generation=LINK_REQUEST.c.generation,
+        link_request_id=LINK_REQUEST.c.id,
+        occurrence=literal("notice:address-changed:") + cast(LINK_REQUEST.c.id, String),
+        slug=literal(ADDRESS_CHANGED),
+        lane=0,
+        lapses_at=LINK_REQUEST.c.expires_at,
+        message_id=current_message(
+            literal(ADDRESS_CHANGED), literal(left.locale or rules.fallback_locale)
+        ),
+    )
+    queue(connection, rules, telling.where(LINK_REQUEST.c.id == request), now)
 
 
 def _mails(connection: Connection, offer_id: int) -> list[dict[str, Any]]:

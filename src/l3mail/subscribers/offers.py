@@ -1,8 +1,9 @@
 """The rows behind a change of address, from the asking to the day nobody counts it any more.
 
 A change has two link requests: the person's own, which holds the address as it was typed and
-counts against their limit, and the offer to whoever has the new address, which is mailed. Owns
-how the two are found and closed. Must not know what moving means.
+counts against their limit, and the offer to whoever has the new address, which is mailed. Once
+it is taken there is a third, the farewell to the address that is left. Owns how they are found and
+closed. Must not know what moving means.
 """
 
 from collections.abc import Sequence
@@ -10,14 +11,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, case, delete, func, select, update
+from sqlalchemy import Connection, Row, case, delete, exists, func, or_, select, update
 
 from l3mail.models import DELIVERY, LINK_REQUEST
 from l3mail.planning import FRESH_LINKS_PER_30_DAYS, FRESH_LINKS_PER_DAY
 
 MOVE, MOVE_OVER = "move", "move over"
 OFFER, OFFER_OVER = "address", "address over"
-PURPOSES = (MOVE, MOVE_OVER, OFFER, OFFER_OVER)
+FAREWELL, FAREWELL_OVER = "farewell", "farewell over"
+_OVER = {MOVE: MOVE_OVER, OFFER: OFFER_OVER, FAREWELL: FAREWELL_OVER}
+PURPOSES = (*_OVER, *_OVER.values())
 """What no fresh link is for."""
 
 
@@ -151,11 +154,39 @@ def _close(connection: Connection, rows: Sequence[Any], end: str, now: datetime)
     return {row.subscriber_id for row in closed if row.purpose == OFFER}
 
 
+def recall(connection: Connection, subscriber_id: int, now: datetime) -> set[int]:
+    """Close the farewells to addresses that somebody left; whom they were to go to."""
+    closed = connection.execute(
+        update(LINK_REQUEST)
+        .where(
+            LINK_REQUEST.c.purpose == FAREWELL,
+            LINK_REQUEST.c.used_at.is_(None),
+            LINK_REQUEST.c.request_values["person"].as_integer() == subscriber_id,
+        )
+        .values(used_at=now, request_values={})
+        .returning(LINK_REQUEST.c.subscriber_id)
+    )
+    return set(closed.scalars())
+
+
 def expire(connection: Connection, now: datetime, limit: int) -> tuple[int, set[int]]:
-    """Empty the requests whose time is over; how many, and whom offers among them were made to."""
+    """Empty the requests whose time is over; how many, and whom they were mailed to.
+
+    A farewell is over as soon as its mail is: until then it keeps the address that was left.
+    """
+    unsaid = exists(
+        select(DELIVERY.c.id).where(
+            DELIVERY.c.link_request_id == LINK_REQUEST.c.id,
+            DELIVERY.c.state.not_in(("accepted", "failed", "cancelled", "lapsed")),
+        )
+    )
     over = connection.execute(
         select(LINK_REQUEST.c.id)
-        .where(LINK_REQUEST.c.purpose.in_((MOVE, OFFER)), LINK_REQUEST.c.expires_at <= now)
+        .where(
+            LINK_REQUEST.c.purpose.in_(_OVER),
+            or_(LINK_REQUEST.c.expires_at <= now, LINK_REQUEST.c.purpose == FAREWELL),
+            or_(LINK_REQUEST.c.expires_at <= now, ~unsaid),
+        )
         .limit(limit)
     )
     ids = sorted(over.scalars())
@@ -163,13 +194,13 @@ def expire(connection: Connection, now: datetime, limit: int) -> tuple[int, set[
         update(LINK_REQUEST)
         .where(LINK_REQUEST.c.id.in_(ids))
         .values(
-            purpose=case((LINK_REQUEST.c.purpose == MOVE, MOVE_OVER), else_=OFFER_OVER),
+            purpose=case(_OVER, value=LINK_REQUEST.c.purpose),
             used_at=func.coalesce(LINK_REQUEST.c.used_at, now),
             request_values={},
         )
         .returning(LINK_REQUEST.c.purpose, LINK_REQUEST.c.subscriber_id)
     ).all()
-    return len(ids), {row.subscriber_id for row in emptied if row.purpose == OFFER_OVER}
+    return len(ids), {row.subscriber_id for row in emptied if row.purpose != MOVE_OVER}
 
 
 def let_go(connection: Connection, before: datetime, limit: int) -> set[int]:
@@ -177,7 +208,7 @@ def let_go(connection: Connection, before: datetime, limit: int) -> set[int]:
     rows = connection.execute(
         select(LINK_REQUEST.c.id, LINK_REQUEST.c.subscriber_id)
         .where(
-            LINK_REQUEST.c.purpose.in_((MOVE_OVER, OFFER_OVER)),
+            LINK_REQUEST.c.purpose.in_(_OVER.values()),
             LINK_REQUEST.c.expires_at <= before,
         )
         .limit(limit)

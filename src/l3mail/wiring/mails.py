@@ -17,7 +17,7 @@ from l3mail.publishing import Published
 from l3mail.sending import Compose, Counting
 from l3mail.settings import Settings
 from l3mail.sources import REFERRAL, link_to_form
-from l3mail.subscribers import NEW_ADDRESS
+from l3mail.subscribers import ADDRESS_CHANGED, NEW_ADDRESS
 from l3mail.tokens import Purpose, Tokens
 from l3mail.wiring.rules import asking_terms, load_tokens
 
@@ -139,6 +139,8 @@ def links_of(delivery: Started, settings: Settings, tokens: Tokens) -> dict[str,
             links |= dict.fromkeys(LEARNING, act)
     if delivery.link_request_id is not None and delivery.slug == NEW_ADDRESS:
         links["address"] = make(Purpose.ADDRESS, delivery.link_request_id, expires_at=asked_until)
+    elif delivery.slug == ADDRESS_CHANGED:
+        pass  # whoever reads it there has nothing to open here any more
     elif delivery.link_request_id is not None:
         fresh = (0, delivery.link_request_id)
         links["preferences"] = make(Purpose.PREFERENCES, *fresh, expires_at=asked_until)
