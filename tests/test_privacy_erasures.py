@@ -2,17 +2,18 @@
 
 import asyncio
 import stat
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from l3mail import subscribers
-from l3mail.models import CONSENT, DELIVERY, METADATA, SIGNUP, SUBSCRIBER, SUPPRESSION
+from l3mail import consents, subscribers
+from l3mail.addresses import parse_address
+from l3mail.models import CONSENT, DELIVERY, LINK_REQUEST, METADATA, SIGNUP, SUBSCRIBER, SUPPRESSION
 from l3mail.privacy import erasures
 from l3mail.subscribers import Rules
-from l3mail.wiring import make_rules
+from l3mail.wiring import leave_no_trace, make_rules
 from tests.fakes.disaster import PEOPLE, Disaster, hour, on_a_sunday
 from tests.fakes.inhabitant import settled
 from tests.fakes.newcomer import RULES
@@ -50,6 +51,53 @@ def test_who_was_erased_after_a_backup_is_erased_again_after_its_restore(office:
         assert [row for row in village.rows(DELIVERY) if row["subscriber_id"] == 1] == []
     ours = (file for file in office.state.glob("l3mail.sqlite3*") if "before" not in file.name)
     assert PEOPLE[0].encode() not in b"".join(file.read_bytes() for file in ours)
+
+
+def test_who_moved_after_a_backup_gets_nothing_at_the_old_address_after_its_restore(
+    office: Disaster,
+) -> None:
+    rules = make_rules(office.settings)
+    office.run("db", "backup", str(office.folder / "l3mail.tar.gz"))
+    office.clock.advance(timedelta(hours=1))
+    with office.village() as village:
+        new = parse_address("neu@schule.example")
+        village.do(subscribers.ask_new_address, rules, 1, new, village.now)
+        offer = next(r["id"] for r in village.rows(LINK_REQUEST) if r["purpose"] == "address")
+        village.do(subscribers.take_new_address, rules, offer, village.now)
+        assert leave_no_trace(office.settings, village.database)
+    text = (office.state / erasures.MOVED).read_text(encoding="ascii")
+    assert (len(text.splitlines()), "@" in text) == (1, False)
+    office.clock.advance(timedelta(days=8))  # a lesson went, to the new address
+    office.run("db", "restore", str(office.folder / "l3mail.tar.gz"), "--yes")
+    told = office.run("db", "reconcile", "--yes")
+    assert "1 person moved to another address in the lost time" in told
+    with office.village() as village:
+        assert village.row(SUBSCRIBER, 1)["address"] == PEOPLE[0]
+        assert [row["id"] for row in village.rows(SUBSCRIBER) if row["restricted_at"]] == [1]
+        # What they had is in doubt as everybody's: nothing of it goes again once it is lifted.
+        doubted = [
+            sorted(row["slug"] for row in village.rows() if row["subscriber_id"] == person)
+            for person in (1, 2)
+        ]
+        assert doubted[0] == doubted[1] != []
+    assert "nothing to reconcile" in office.run("db", "reconcile", "--yes")
+
+
+def test_who_moved_is_noted_and_let_rest_once(village: Village, tmp_path: Path) -> None:
+    person, copied_at = village.person(), village.now
+    village.clock.advance(timedelta(hours=1))
+    village.do(consents.note, "address_changed", person, {}, village.now)
+
+    def note() -> int:
+        return village.database.read(lambda one: erasures.note(one, tmp_path))
+
+    def rest(since: datetime) -> int:
+        return village.do(erasures.let_rest, RULES, tmp_path, since, village.now)
+
+    assert [note(), note()] == [1, 0]
+    assert rest(village.now) == 0
+    assert [rest(copied_at), rest(copied_at)] == [1, 0]
+    assert village.row(SUBSCRIBER, person)["restricted_at"] == village.now
 
 
 def test_notes_on_the_erased_say_nothing_of_anybody_and_are_made_once(

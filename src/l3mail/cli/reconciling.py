@@ -59,7 +59,10 @@ def reconcile(
         if found and not (as_json and dry_run):
             # Whoever is asked sees why; a program reads nothing but JSON.
             again = _erased_again(work.erased_since())
-            _tell([*_story(house, found), *again, *_of_other_hosts(house, work)], err=as_json)
+            left = _left(work.moved_since())
+            _tell(
+                [*_story(house, found), *again, *left, *_of_other_hosts(house, work)], err=as_json
+            )
         if not dry_run:
             confirm("Reconcile, and let sending go on?", yes=yes)
             found = work.carry_out(house.who)
@@ -74,6 +77,15 @@ def reconcile(
 def _erased_again(people: int) -> "Iterator[str]":
     if people:
         yield f"{counted(people, 'person', 'people')} erased in the lost time: erased here again."
+
+
+def _left(people: int) -> "Iterator[str]":
+    if people:
+        yield (
+            f"{counted(people, 'person', 'people')} moved to another address in the lost time, not"
+            " known here: their data rest, and the old address gets nothing. `l3mail privacy list`"
+            " names them; who asks is moved once more, or signs up from the new address."
+        )
 
 
 def _of_other_hosts(house: House, work: "Reconciliation") -> "Iterator[str]":

@@ -2,11 +2,13 @@
 
 A backup knows nothing of what was erased after it was made. So the numbers of the erased, which
 say nothing of anybody, are noted outside the database too, in `state/erased`: a database that was
-put back has the same numbers, and is made to forget the same people.
+put back has the same numbers, and is made to forget the same people. Neither does it know who moved
+to another address: their numbers stand in `state/moved`, and their data rest in what was put back,
+so that nobody is mailed at an address that is no longer theirs.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -26,10 +28,12 @@ from l3mail.models import (
     SUBSCRIBER,
     SUBSCRIPTION,
     WORKSPACE,
+    UtcDateTime,
 )
-from l3mail.subscribers import Rules
+from l3mail.subscribers import Rules, restricting
 
 FILE: Final = "erased"
+MOVED: Final = "moved"
 _WAITING: Final = ("held", "queued", "deferred")
 
 
@@ -132,23 +136,33 @@ def listing(connection: Connection, rules: Rules) -> list[dict[str, Any]]:
 
 
 def note(connection: Connection, state_dir: Path) -> int:
-    """Add to `state/erased` whoever is erased and not noted there; how many came in.
+    """Add to `state/erased` and `state/moved` who is not noted there; how many came in.
 
     Idempotent, and so is what it is for: killed in between, it is done with the next one. Raises
     OSError.
     """
     uuid = connection.execute(select(WORKSPACE.c.uuid)).scalar_one()
-    known = noted(state_dir, uuid)
-    rows = connection.execute(
-        select(SUBSCRIBER.c.id, SUBSCRIBER.c.erased_at)
-        .where(SUBSCRIBER.c.erased_at.is_not(None))
-        .order_by(SUBSCRIBER.c.id)
+    erased = select(SUBSCRIBER.c.id, SUBSCRIBER.c.erased_at).where(
+        SUBSCRIBER.c.erased_at.is_not(None)
     )
-    new = [row for row in rows if known.get(row.id) != row.erased_at]
+    moved = (
+        select(CONSENT.c.subscriber_id, func.max(CONSENT.c.at, type_=UtcDateTime))
+        .where(CONSENT.c.act == "address_changed")
+        .group_by(CONSENT.c.subscriber_id)
+    )
+    return sum(
+        _add(state_dir, name, uuid, connection.execute(query.order_by(query.selected_columns[0])))
+        for name, query in ((FILE, erased), (MOVED, moved))
+    )
+
+
+def _add(state_dir: Path, name: str, uuid: str, rows: Iterable[Any]) -> int:
+    known = noted(state_dir, uuid, name)
+    new = [(number, at) for number, at in rows if known.get(number) != at]
     if new:
-        text = "".join(f"{uuid} {row.id} {row.erased_at.isoformat()}\n" for row in new)
+        text = "".join(f"{uuid} {number} {at.isoformat()}\n" for number, at in new)
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        with os.fdopen(os.open(state_dir / FILE, flags, 0o600), "a", encoding="ascii") as file:
+        with os.fdopen(os.open(state_dir / name, flags, 0o600), "a", encoding="ascii") as file:
             # What a power cut left of a line must not spoil the next one.
             file.write("\n" + text if file.tell() else text)
             file.flush()
@@ -156,10 +170,10 @@ def note(connection: Connection, state_dir: Path) -> int:
     return len(new)
 
 
-def noted(state_dir: Path, uuid: str) -> dict[int, datetime]:
-    """Who of a database is noted as erased, and when; lines that can't be read are none."""
+def noted(state_dir: Path, uuid: str, name: str = FILE) -> dict[int, datetime]:
+    """Who of a database is noted there, and since when; lines that can't be read are none."""
     try:
-        text = (state_dir / FILE).read_text(encoding="ascii", errors="replace")
+        text = (state_dir / name).read_text(encoding="ascii", errors="replace")
     except FileNotFoundError:
         return {}
     found: dict[int, datetime] = {}
@@ -175,11 +189,24 @@ def noted(state_dir: Path, uuid: str) -> dict[int, datetime]:
 
 def known_again(connection: Connection, state_dir: Path, copied_at: datetime) -> list[int]:
     """Whom a database that was put back knows, although they were erased after it was copied."""
+    return _living(connection, state_dir, FILE, copied_at)
+
+
+def left_again(connection: Connection, state_dir: Path, copied_at: datetime) -> list[int]:
+    """Who moved after a database that was put back was copied, and stands there as they were."""
+    return _living(connection, state_dir, MOVED, copied_at, SUBSCRIBER.c.restricted_at.is_(None))
+
+
+def _living(
+    connection: Connection, state_dir: Path, name: str, copied_at: datetime, *which: Any
+) -> list[int]:
     uuid = connection.execute(select(WORKSPACE.c.uuid)).scalar_one()
-    late = {number for number, at in noted(state_dir, uuid).items() if at > copied_at}
+    late = {number for number, at in noted(state_dir, uuid, name).items() if at > copied_at}
     if not late:
         return []
-    rows = connection.execute(select(SUBSCRIBER.c.id).where(SUBSCRIBER.c.erased_at.is_(None)))
+    rows = connection.execute(
+        select(SUBSCRIBER.c.id).where(SUBSCRIBER.c.erased_at.is_(None), *which)
+    )
     return sorted(late & set(rows.scalars()))
 
 
@@ -191,3 +218,13 @@ def again(
     for number in alive:
         subscribers.erase(connection, rules, number, now, by="restore")
     return len(alive)
+
+
+def let_rest(
+    connection: Connection, rules: Rules, state_dir: Path, copied_at: datetime, now: datetime
+) -> int:
+    """Let the data rest of who moved after a database that was put back was copied; how many."""
+    left = left_again(connection, state_dir, copied_at)
+    for number in left:
+        restricting.restrict(connection, rules, number, now)
+    return len(left)

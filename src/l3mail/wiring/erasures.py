@@ -15,7 +15,7 @@ log = logging.getLogger("l3mail.erasures")
 
 
 def leave_no_trace(settings: Settings, database: Database) -> bool:
-    """Note who is erased in `state/erased`, and empty SQLite's log of what they were.
+    """Note who is erased or moved in `state/`, and empty SQLite's log of what they were.
 
     False where one of both has to wait: somebody reads, or the disk is full. Once an hour does it
     for all that pages and chores erased.
@@ -23,7 +23,9 @@ def leave_no_trace(settings: Settings, database: Database) -> bool:
     try:
         database.read(lambda connection: erasures.note(connection, settings.state_dir))
     except OSError as fault:
-        log.warning("state/erased can't be written: %s; trying again", fault.strerror)
+        log.warning(
+            "state/erased or state/moved can't be written: %s; trying again", fault.strerror
+        )
         return False
     return database.truncate_log()
 
@@ -42,4 +44,21 @@ def erased_since(settings: Settings, database: Database, copied_at: datetime) ->
     """How many people `erase_again` would erase."""
     return database.read(
         lambda connection: len(erasures.known_again(connection, settings.state_dir, copied_at))
+    )
+
+
+def let_movers_rest(
+    settings: Settings, database: Database, copied_at: datetime, now: datetime
+) -> int:
+    """Let rest in a restored database whoever moved after it was copied; how many."""
+    rules = make_rules(settings)
+    return database.write(
+        lambda connection: erasures.let_rest(connection, rules, settings.state_dir, copied_at, now)
+    )
+
+
+def moved_since(settings: Settings, database: Database, copied_at: datetime) -> int:
+    """Whose data `let_movers_rest` would let rest, counted."""
+    return database.read(
+        lambda connection: len(erasures.left_again(connection, settings.state_dir, copied_at))
     )

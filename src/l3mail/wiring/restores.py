@@ -19,7 +19,7 @@ from l3mail.sending import RECONCILED, Mark, contradiction, read_mark, write_mar
 from l3mail.settings import Settings
 from l3mail.simulations import copied
 from l3mail.wiring.agendas import make_agenda
-from l3mail.wiring.erasures import erase_again, erased_since
+from l3mail.wiring.erasures import erase_again, erased_since, let_movers_rest, moved_since
 from l3mail.wiring.mails import workspace_uuid
 
 T = TypeVar("T")
@@ -134,6 +134,11 @@ class Reconciliation:
         lost = self._database.read(self._lost)
         return erased_since(self._settings, self._database, lost.since)
 
+    def moved_since(self) -> int:
+        """How many moved in the time it lost, and are mailed nothing until that is settled."""
+        lost = self._database.read(self._lost)
+        return moved_since(self._settings, self._database, lost.since)
+
     def carry_out(self, who: str) -> Reckoning:
         """Put it into the rows, lift the brake and begin a new mark.
 
@@ -145,6 +150,8 @@ class Reconciliation:
         erase_again(self._settings, self._database, lost.since, self._now)
         agenda = make_agenda(self._settings, rehearsing=True)
         found = reconciling.reconcile(self._database.write, agenda, lost)
+        # What they had in the lost time is in doubt by now: once lifted, nothing of it goes again.
+        let_movers_rest(self._settings, self._database, lost.since, self._now)
 
         def verb(connection: Connection) -> Mark:
             highest = reconciling.release(connection)
