@@ -167,11 +167,14 @@ def test_no_network_is_kept_in_clear() -> None:
         ("::ffff:192.0.2.7", ("192.0.2.0/24", False)),
         ("2001:db8::7", ("2001:db8::/64", False)),
         ("127.0.0.1", ("127.0.0.0/24", True)),
+        ("192.0.2.7:4711", ("192.0.2.0/24", False)),
+        ("[2001:db8::7]:4711", ("2001:db8::/64", False)),
+        ("fe80::7%eth0", ("fe80::/64", False)),
         ("testclient", ("unknown", False)),
         ("", ("unknown", False)),
         ("1" * 10_000, ("unknown", False)),
     ],
-    ids=range(7),
+    ids=range(10),
 )
 def test_a_network_is_a_24_or_a_64(address: str, network: tuple[str, bool]) -> None:
     assert network_of(address) == network
@@ -190,6 +193,14 @@ def test_a_network_is_a_24_or_a_64(address: str, network: tuple[str, bool]) -> N
         pytest.param("10.0.0.1", ["unknown"], "10.0.0.1", id="no address"),
         pytest.param("10.0.0.1", [], "10.0.0.1", id="no header"),
         pytest.param("::1", ["[2001:db8::1]"], "[2001:db8::1]", id="brackets"),
+        pytest.param("10.0.0.1", ["198.51.100.1:4711"], "198.51.100.1:4711", id="a port"),
+        pytest.param(
+            "10.0.0.1",
+            ["[2001:db8::1]:4711, 10.2.0.1:80"],
+            "[2001:db8::1]:4711",
+            id="ports of both kinds",
+        ),
+        pytest.param("10.0.0.1", ["198.51.100.1:x"], "10.0.0.1", id="no port"),
         pytest.param("", ["198.51.100.1"], "", id="no peer"),
         pytest.param(
             "10.0.0.1",

@@ -11,6 +11,7 @@ one step more, and never worse off.
 
 import hashlib
 import ipaddress
+import re
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -30,6 +31,8 @@ STOP_AT = 10
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 K = TypeVar("K")
+_WITH_PORT = re.compile(r"([0-9.]+):[0-9]{1,5}|\[([^\]]+)\]:[0-9]{1,5}")
+"""As some proxies write an address: `198.51.100.1:4711`, `[2001:db8::1]:4711`."""
 
 
 class Verdict(Enum):
@@ -178,8 +181,11 @@ def _is_trusted(address: str, trusted: Sequence[Network]) -> bool:
 
 
 def _parsed(text: str) -> _Address | None:
+    with_port = _WITH_PORT.fullmatch(text)
     try:
-        address = ipaddress.ip_address(text.strip("[]"))
+        address = ipaddress.ip_address(
+            with_port[1] or with_port[2] if with_port else text.strip("[]")
+        )
     except ValueError:
         return None
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
