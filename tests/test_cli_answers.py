@@ -94,6 +94,8 @@ NARROWED = {
     "--question q2": [2],
     "--question q": [],
     "--limit 2": [2, 3],
+    "--segment 'last_name == \"Lovelace\"'": [0, 1, 2],
+    "--segment 'last_name != \"Lovelace\"'": [3],
 }
 
 

@@ -20,7 +20,16 @@ from l3mail.addresses import parse_address
 from l3mail.consents.hashes import joined
 from l3mail.database import opened
 from l3mail.errors import PaperError
-from l3mail.models import CONSENT, DELIVERY, MESSAGE, SIGNUP, STREAM, SUBSCRIBER, WORDING
+from l3mail.models import (
+    ACTIONS,
+    CONSENT,
+    DELIVERY,
+    MESSAGE,
+    SIGNUP,
+    STREAM,
+    SUBSCRIBER,
+    WORDING,
+)
 from l3mail.settings import load_settings
 from l3mail.subscribers import Request, Rules
 from l3mail.wiring import composer, make_rules
@@ -204,13 +213,18 @@ def test_somebody_who_comes_back_after_an_erasure_has_one_history(registry: Regi
     assert len({act["subscriber"] for act in acts}) == 2
     proof = unpacked(registry)
     assert proof.check()[0] == 0
+    last = registry.desk.village.rows(ACTIONS)[-1]
+    assert (last["command"], last["counts"]) == ("consent export", {"subscribers": 1})
 
 
 def test_acts_are_listed_and_sought(registry: Registry) -> None:
     desk = registry.desk
     assert [row["seq"] for row in desk.json("consent", "list")] == [1, 2, 3, 4, 5, 6]
     assert [row["seq"] for row in desk.json("consent", "list", "--act", "confirmed")] == [3, 6]
+    assert [row["seq"] for row in desk.json("consent", "list", "--status", "confirmed")] == [3, 6]
     assert [row["seq"] for row in desk.json("consent", "list", "--search", "canary")] == [1, 2, 3]
+    segment = ("--segment", f'email == "{BEA}"')
+    assert [row["seq"] for row in desk.json("consent", "list", *segment)] == [1, 2, 3]
     since = desk.json("consent", "list", "--since", "2026-11-24 10:06")
     assert [row["seq"] for row in since] == [3, 4, 5, 6]
     newest = desk.run("consent", "list", "--limit", "1").splitlines()

@@ -46,12 +46,28 @@ def test_list_is_in_slug_order_and_shows_rhythm_and_numbers(desk: Desk) -> None:
         (["--status", "active"], ["kurs"]),
         (["--limit", "1"], ["kurs"]),
         (["--search", "nichts"], []),
+        (["--segment", 'district == "Nord"'], ["kurs"]),
+        (["--segment", 'district == "Nord"', "--status", "paused"], []),
+        (["--segment", 'district == "Süd"'], []),
     ],
 )
 def test_list_can_be_narrowed(desk: Desk, options: list[str], slugs: list[str]) -> None:
     school(desk.village, DAILY)
-    enroll(desk.village, desk.learner("ada@schule.example"))
+    enroll(desk.village, desk.learner("ada@schule.example", district="Nord"))
     assert [course["slug"] for course in desk.json("courses", "list", *options)] == slugs
+
+
+@pytest.mark.parametrize("named", ["lessons/kurs", "lessons/kurs/", "lessons/kurs/course.yaml"])
+def test_a_course_may_be_named_by_its_folder(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    monkeypatch.chdir(desk.folder)
+    assert desk.json("courses", "show", named)["slug"] == "kurs"
+    desk.run("courses", "show", named.replace("kurs", "krus"), code=1)
+    assert 'did you mean "kurs"?' in desk.error
+    (desk.folder / "lessons" / "kurs").mkdir(parents=True, exist_ok=True)
+    monkeypatch.chdir(desk.folder / "lessons" / "kurs")
+    assert desk.json("courses", "show", ".")["slug"] == "kurs"
 
 
 def test_show_names_every_lesson_and_an_unknown_course_its_neighbour(desk: Desk) -> None:

@@ -149,6 +149,9 @@ def test_lists_count_what_came_of_each_source_written_down_or_not(desk: Desk) ->
         "Nobody has come from anywhere yet; `l3mail form qr --source NAME` begins.\n"
     )
     assert "The first 1 of 2" in desk.run("form", "list", "--limit", "1")
+    on = [one["source"] for one in desk.json("form", "list", "--status", "on")]
+    off = [one["source"] for one in desk.json("form", "list", "--status", "off")]
+    assert (on, len(off)) == (["fest"], 1)
     shown = desk.run("form", "show", "fest")
     assert "on until Wed 2026-11-25 23:59: 1,000 sign-ups an hour" in shown
     assert "asked  2 sign-ups" in shown

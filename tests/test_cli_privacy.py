@@ -276,6 +276,11 @@ def test_the_list_tells_of_the_restricted_and_of_kept_proof_without_a_name(desk:
         ("erased", None, "2029-12-31"),
     ]
     assert "number 2" in desk.run("privacy", "list")
+    assert desk.json("privacy", "list", "--status", "restricted") == told[:1]
+    assert desk.json("privacy", "list", "--search", "2") == told[1:]
+    assert desk.json("privacy", "list", "--limit", "1") == told[1:]
+    assert "The newest 1 of 2" in desk.run("privacy", "list", "--limit", "1")
+    desk.run("privacy", "list", "--status", "gone", code=2)
 
 
 def test_what_is_too_old_is_shown_before_it_goes(desk: Desk) -> None:

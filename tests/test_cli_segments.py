@@ -45,6 +45,10 @@ def test_segments_are_saved_counted_shown_and_deleted(desk: Desk) -> None:
         f"\nDISTRICT\tPEOPLE\tSHARE\nGorbitz\t1\t100 %\t{'#' * 20}\n"
     )
     assert desk.run("segments", "list", "--search", "east") == "No segments.\n"
+    desk.run("segments", "save", "old", 'segment("west") and age >= 60')
+    asking = [one["name"] for one in desk.json("segments", "list", "--segment", "west")]
+    desk.run("segments", "delete", "old", "--yes")
+    assert asking == ["old"]
     assert desk.json("segments", "count", 'not opened("kurs/01")') == {
         "count": 0,
         "unknown": 1,
@@ -143,7 +147,10 @@ def test_a_statement_that_is_pasted_counts_the_same(desk: Desk) -> None:
         counted = desk.json("segments", "count", text)
         (row,) = database.execute(desk.run("segments", "count", text, "--sql"))
         assert row == (counted["count"], counted["unknown"])
-        people = list(database.execute(desk.run("segments", "show", text, "--sql")))
+        statement = desk.run("segments", "show", text, "--sql")
+        told = desk.json("segments", "show", text, "--sql")
+        assert told == {"database": "sqlite", "sql": statement.rstrip("\n")}
+        people = list(database.execute(statement))
         assert len(people) == counted["count"]
     database.close()
 

@@ -54,6 +54,7 @@ def test_the_list_says_when_each_is_due_next(desk: Desk) -> None:
     assert (row["slug"], row["trigger"], row["stream"]) == (YEARLY, "yearly", "lifecycle")
     assert row["next_due_at"] == "2027-09-08T09:00:00+02:00"
     assert look(desk, "list", "--status", "paused", at=now).startswith("Nothing goes out")
+    assert look(desk, "list", "--segment", "west", at=now).startswith("Nothing goes out")
     look(desk, "list", "--status", "asleep", at=now, code=2)
     assert "The first 1;" in look(desk, "list", "--limit", "1", at=now)
 
@@ -80,6 +81,8 @@ def test_a_trigger_that_can_not_be_asked_is_broken_and_status_says_so(desk: Desk
     town.change(TRIGGER, 1, rule={"trigger": "birthday", "segment": "weggeworfen"})
     now = town.now
     assert f"{SLUG}\tbroken" in look(desk, "list", at=now)
+    asking = desk.json("triggers", "list", "--segment", "weggeworfen", at=now)
+    assert [one["slug"] for one in asking] == [SLUG]
     assert '       problem  segment: there is no saved segment "weggeworfen"' in look(
         desk, "show", "gruss", at=now
     )

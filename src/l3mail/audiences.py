@@ -302,13 +302,13 @@ def users(connection: Connection, name: str) -> list[str]:
         )
         .order_by(CAMPAIGN.c.id)
     )
-    found += [f"campaign {row.slug}" for row in waiting if _names(row.segment, name)]
+    found += [f"campaign {row.slug}" for row in waiting if names(row.segment, name)]
     rules = connection.execute(
         select(TRIGGER.c.slug, TRIGGER.c.rule)
         .where(TRIGGER.c.retired_at.is_(None))
         .order_by(TRIGGER.c.slug)
     )
-    found += [f"trigger {row.slug}" for row in rules if _names(row.rule.get("segment"), name)]
+    found += [f"trigger {row.slug}" for row in rules if names(row.rule.get("segment"), name)]
     return found + [f"text {slug}" for slug in _texts(connection, name)]
 
 
@@ -355,7 +355,8 @@ def remove(connection: Connection, name: str) -> None:
     connection.execute(delete(SEGMENT).where(SEGMENT.c.name == name))
 
 
-def _names(text: object, name: str) -> bool:
+def names(text: object, name: str) -> bool:
+    """Whether a question is a saved segment's name, or asks for it somewhere."""
     return isinstance(text, str) and (text.strip() == name or name in mentions(text))
 
 

@@ -31,6 +31,15 @@ def of_file(path: str) -> str | None:
     return None if prefix is None else f"{prefix}/{name_of(file)}"
 
 
+def of_course(path: str) -> str | None:
+    """The course whose folder this is, or in whose folder this file lies; None elsewhere."""
+    parts = PurePosixPath(path).parts
+    for folder, name in zip(parts[-3:-1], parts[-2:], strict=False):
+        if folder == _LESSONS:
+            return name
+    return None
+
+
 def name_of(file: str) -> str:
     """A file's own part of its slug: `tag.de-simple.md` is `tag`."""
     return file.partition(".")[0]

@@ -1,14 +1,14 @@
 """Commands on answers: what learners wrote, in a list and as a file."""
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from l3mail.cli import directory
 from l3mail.cli.context import House, Json, counted, print_json, print_table
 from l3mail.cli.exporting import AsCsv, AsJson, MayPrint, target_of, write_lines, write_list
-from l3mail.cli.naming import slug_of
+from l3mail.cli.naming import course_of, slug_of
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 PANEL = "Content"
 Search = Annotated[str | None, typer.Option(help="Parts of an address, a name or a comment.")]
-OfCourse = Annotated[str | None, typer.Option("--course", metavar="COURSE", help="Only a course.")]
+OfCourse = Annotated[
+    str | None,
+    typer.Option("--course", metavar="COURSE", help="Only a course.", callback=course_of),
+]
 OfLesson = Annotated[
     str | None,
     typer.Option("--lesson", metavar="TEXT", help="Only a text: its slug, last part or file."),
@@ -44,6 +47,7 @@ def list_(
     course: OfCourse = None,
     lesson: OfLesson = None,
     question: OfQuestion = None,
+    segment: directory.Segment = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 100,
     as_json: Json = False,
 ) -> None:
@@ -54,8 +58,9 @@ def list_(
     from l3mail.reports import answers
 
     house: House = context.obj
+    asked = Asked(search, course, lesson, question, segment)
     with house.database() as database:
-        wanted = database.read(lambda c: _wanted(c, search, course, lesson, question))
+        wanted = database.read(lambda c: _wanted(c, house, asked))
         rows = database.read(lambda c: answers.listing(c, wanted, limit + 1))
         total = database.read(lambda c: answers.count(c, wanted)) if len(rows) > limit else 0
     rows = rows[-limit:]
@@ -91,6 +96,7 @@ def export(
     course: OfCourse = None,
     lesson: OfLesson = None,
     question: OfQuestion = None,
+    segment: directory.Segment = None,
 ) -> None:
     """Write answers that count to a file, or print them.
 
@@ -100,9 +106,10 @@ def export(
 
     house: House = context.obj
     target = target_of(csv, json)
+    asked = Asked(search, course, lesson, question, segment)
 
     def verb(connection: "Connection") -> int:
-        wanted = _wanted(connection, search, course, lesson, question)
+        wanted = _wanted(connection, house, asked)
         rows = (directory.localised(house, row) for row in answers.everything(connection, wanted))
         if csv is None:
             return write_list(target, rows)
@@ -114,23 +121,29 @@ def export(
         typer.echo(f"{counted(count, 'answer', 'answers')} written to {target}.")
 
 
-def _wanted(
-    connection: "Connection",
-    search: str | None,
-    course: str | None,
-    lesson: str | None,
-    question: str | None,
-) -> "Wanted":
+class Asked(NamedTuple):
+    """Which answers somebody typed that they want."""
+
+    search: str | None
+    course: str | None
+    lesson: str | None
+    question: str | None
+    segment: str | None
+
+
+def _wanted(connection: "Connection", house: House, asked: Asked) -> "Wanted":
     """What was asked for; raises CourseError for a course there is none of."""
     from l3mail import courses
     from l3mail.reports.answers import Wanted
 
+    course = asked.course
     if course:
         courses.overview(connection, course)
-    slug = lesson and slug_of(lesson)
+    slug = asked.lesson and slug_of(asked.lesson)
     if course and slug and "/" not in slug:
         slug = f"{course}/{slug}"
-    return Wanted(search, course, slug, question)
+    people = directory.question(connection, house, asked.segment)
+    return Wanted(asked.search, course, slug, asked.question, people)
 
 
 def _cells(rows: Iterator[Any], columns: Sequence[str]) -> Iterator[Sequence[str]]:

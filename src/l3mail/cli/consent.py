@@ -49,12 +49,14 @@ def list_(
     context: typer.Context,
     *,
     act: Annotated[
-        str | None, typer.Option(metavar="ACT", help="Only these: confirmed, withdrawn …")
+        str | None,
+        typer.Option("--act", "--status", metavar="ACT", help="Only these: confirmed, withdrawn …"),
     ] = None,
     since: Annotated[
         str | None, typer.Option(metavar="DAY", help="Only acts since then: 2026-11-01.")
     ] = None,
     search: Annotated[str | None, typer.Option(help="Part of an address.")] = None,
+    segment: directory.Segment = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 100,
     as_json: Json = False,
 ) -> None:
@@ -72,7 +74,12 @@ def list_(
     with house.database() as database:
         rows = database.read(
             lambda connection: proofs.listing(
-                connection, act=act, since=begin, search=search, limit=limit + 1
+                connection,
+                act=act,
+                since=begin,
+                search=search,
+                people=directory.question(connection, house, segment),
+                limit=limit + 1,
             )
         )
     more = len(rows) > limit
@@ -176,6 +183,7 @@ def export(
         words, sender = _words_of(house)
         with private_file(target) as file:
             database.read(lambda connection: packing.pack(file, connection, proof, words, sender))
+    house.change("consent export", lambda _: (None, {"subscribers": 1}))
     same = sum(mail.identical is True for mail in mails)
     told = f", {same:,} of {counted(len(mails), 'mail')} byte for byte" if mails else ""
     typer.echo(f"{target}: {counted(len(found['acts']), 'act')}{told}.")

@@ -18,6 +18,7 @@ from l3mail.cli.context import (
 )
 from l3mail.cli.journeys import Done, each
 from l3mail.cli.moments import parse_moment, told
+from l3mail.cli.naming import Course
 from l3mail.cli.papers import certificates
 from l3mail.cli.resending import resend
 from l3mail.errors import CourseError, printable
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from l3mail.courses.overviews import Place
 
 PANEL = "People"
-Course = Annotated[str, typer.Argument(metavar="COURSE", help="A course's slug.")]
 Emails = Annotated[list[str], typer.Argument(metavar="EMAIL", help="One address or more.")]
 Search = Annotated[str | None, typer.Option(help="Part of a slug or title.")]
 States = Annotated[
@@ -56,26 +56,36 @@ def register(app: typer.Typer) -> None:
 @group.command("list")
 def list_(
     context: typer.Context,
+    *,
     search: Search = None,
+    segment: directory.Segment = None,
     status: States = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 100,
     as_json: Json = False,
 ) -> None:
     """List courses, with how many take them; --status: only where somebody is in that state.
 
+    With --segment only people of it are counted; a course that none of them takes is left out.
+
     Example: l3mail courses list
     """
     from l3mail import courses
+    from l3mail.models import ENROLLMENT_STATES
 
     house: House = context.obj
     states = _states(status)
     with house.database() as database:
-        found = database.read(courses.overviews)
+        found = database.read(
+            lambda connection: courses.overviews(
+                connection, directory.question(connection, house, segment)
+            )
+        )
     if search:
         word = search.casefold()
         found = [course for course in found if word in f"{course.slug} {course.title}".casefold()]
-    if states:
-        found = [c for c in found if any(c.enrollments[state] for state in states)]
+    if states or segment:
+        asked = states or ENROLLMENT_STATES
+        found = [c for c in found if any(c.enrollments[state] for state in asked)]
     shown = found[:limit]
     if as_json:
         print_json([_view(house, course) for course in shown])

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from l3mail.cli.context import House, Json, counted, print_json, print_table
+from l3mail.cli.context import (
+    House,
+    Json,
+    counted,
+    print_json,
+    print_table,
+    require_states,
+)
 from l3mail.cli.moments import parse_moment, told
 from l3mail.errors import SourceError, printable, quoted
 
@@ -145,7 +152,12 @@ def html(  # noqa: PLR0917 - an option each
 @group.command("list")
 def list_(
     context: typer.Context,
+    *,
     search: Annotated[str | None, typer.Option(help="Part of a name or a title.")] = None,
+    status: Annotated[
+        list[str] | None,
+        typer.Option(metavar="STATUS", help="on or off: whether an event is on there now."),
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 100,
     as_json: Json = False,
 ) -> None:
@@ -158,10 +170,13 @@ def list_(
     from l3mail import sources
 
     house: House = context.obj
+    require_states(status, ("on", "off"))
     with house.database() as database:
         found = database.read(sources.listing)
-    wanted = (search or "").casefold()
+    wanted, now = (search or "").casefold(), house.clock.now()
     found = [one for one in found if wanted in f"{one.name} {one.title or ''}".casefold()]
+    if status:
+        found = [one for one in found if ("on" if one.is_raised(now) else "off") in status]
     shown = found[:limit]
     if as_json:
         print_json([_view(house, one) for one in shown])

@@ -1,7 +1,10 @@
-"""How operators name a text: by its slug, by its last part, or by the path of its file."""
+"""How operators name a text or a course: by slug, by its last part, or by the path of its file."""
 
 import os
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from l3mail import slugs
 from l3mail.errors import ContentError, quoted
@@ -28,3 +31,20 @@ def slug_of(typed: str, kind: str = "") -> str:
         what, where = _KINDS[kind]
         raise ContentError(f"{quoted(typed)} is no {what}; those are in {where}")
     return found
+
+
+def course_of(typed: str | None) -> str | None:
+    """The course somebody means by its slug, its folder, or a file in there; None stays None.
+
+    A path counts from the current folder. What is neither is left as typed, for whoever looks for
+    the course to say that there is none.
+    """
+    if typed is None or not (typed.startswith(".") or "/" in typed):
+        return typed
+    return slugs.of_course(os.path.abspath(typed)) or typed  # noqa: PTH100 - it follows no link
+
+
+Course = Annotated[
+    str,
+    typer.Argument(metavar="COURSE", help="A course's slug or its folder.", callback=course_of),
+]

@@ -7,6 +7,7 @@ import typer
 
 from l3mail.cli.context import House, Json, print_json, print_table
 from l3mail.cli.moments import told
+from l3mail.cli.naming import Course
 from l3mail.errors import ContentError, printable
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def print_worksheet(library: "Library", path: str, target: Path | None) -> bool:
 
 def certificates(
     context: typer.Context,
-    course: Annotated[str, typer.Argument(metavar="COURSE", help="A course's slug.")],
+    course: Course,
     limit: Annotated[int, typer.Option(min=1, help="At most so many people, the latest.")] = 100,
     as_json: Json = False,
 ) -> None:

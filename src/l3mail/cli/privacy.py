@@ -17,6 +17,7 @@ from l3mail.cli.context import (
     counted,
     print_json,
     print_table,
+    require_states,
 )
 from l3mail.cli.directory import Email
 from l3mail.cli.exporting import private_file
@@ -186,7 +187,17 @@ def _tell_retention(found: "Sequence[Foreseen]") -> None:
 
 
 @group.command("list")
-def list_(context: typer.Context, as_json: Json = False) -> None:
+def list_(
+    context: typer.Context,
+    *,
+    search: Annotated[str | None, typer.Option(help="Part of an address, or a number.")] = None,
+    status: Annotated[
+        list[str] | None,
+        typer.Option(metavar="STATUS", help="restricted or erased; may be given more than once."),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 100,
+    as_json: Json = False,
+) -> None:
     """List whose data rest, and whose proof of consent is kept although they are erased.
 
     The erased have a number and no address.
@@ -196,9 +207,16 @@ def list_(context: typer.Context, as_json: Json = False) -> None:
     from l3mail.privacy import erasures
 
     house: House = context.obj
-    rules = directory.rules(house)
+    require_states(status, ("restricted", "erased"))
+    rules, word = directory.rules(house), (search or "").casefold()
     with house.database() as database:
-        rows = database.read(lambda connection: erasures.listing(connection, rules))
+        found = database.read(lambda connection: erasures.listing(connection, rules))
+    found = [
+        row
+        for row in found
+        if word in (row["email"] or str(row["number"])) and (not status or row["state"] in status)
+    ]
+    rows = found[-limit:]
     if as_json:
         print_json([directory.localised(house, row) for row in rows])
         return
@@ -217,6 +235,8 @@ def list_(context: typer.Context, as_json: Json = False) -> None:
         empty="Nobody is restricted, and no proof of anybody erased is kept.",
         solid=("STATE", "SINCE", "PROOF UNTIL"),
     )
+    if len(found) > limit:
+        typer.echo(f"The newest {limit} of {len(found)}; --limit shows more.")
 
 
 group.command("correct")(rights.correct)

@@ -9,7 +9,7 @@ import typer
 
 from l3mail.cli.context import DryRun, House, Json, Yes, confirm, counted, print_json
 from l3mail.cli.moments import parse_moment
-from l3mail.cli.naming import slug_of
+from l3mail.cli.naming import Course, slug_of
 from l3mail.errors import ReportError, WorkspaceError, printable
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def newsletter(
 @group.command("course")
 def course(
     context: typer.Context,
-    course: Annotated[str, typer.Argument(metavar="COURSE", help="The course's slug.")],
+    course: Course,
     *,
     out: Out = None,
     as_text: AsText = False,

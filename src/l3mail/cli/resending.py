@@ -7,7 +7,7 @@ import typer
 from l3mail.cli import directory
 from l3mail.cli.context import DryRun, House, Json, Yes, confirm, counted
 from l3mail.cli.journeys import Done, each, foresee
-from l3mail.cli.naming import slug_of
+from l3mail.cli.naming import Course, slug_of
 from l3mail.errors import CourseError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def resend(
     context: typer.Context,
-    course: Annotated[str, typer.Argument(metavar="COURSE", help="A course's slug.")],
+    course: Course,
     lesson: Annotated[str, typer.Argument(metavar="LESSON", help="kurs/02-video, 02-video, file.")],
     emails: Annotated[list[str], typer.Argument(metavar="EMAIL", help="One address or more.")],
     *,

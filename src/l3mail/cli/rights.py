@@ -225,7 +225,7 @@ def restrict(
 ) -> None:
     """Let a person's data rest: stored and nothing else (DSGVO Art. 18); --lift ends it.
 
-    No mail of any kind goes to them, segments and lists leave them out. A course waits, and goes
+    No mail of any kind goes to them, no segment and no export finds them. A course waits, and goes
     on at their next slot once this is lifted.
 
     Example: l3mail privacy restrict ada@schule.example --note "disputes the address"

@@ -69,6 +69,9 @@ def save(
 def list_(
     context: typer.Context,
     search: Annotated[str | None, typer.Option(help="Part of a name or a question.")] = None,
+    segment: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only those that ask for this one.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 100,
     as_json: Json = False,
 ) -> None:
@@ -81,6 +84,8 @@ def list_(
     house: House = context.obj
     with house.database() as database:
         found = database.read(lambda connection: audiences.listing(connection, search))
+    if segment:
+        found = [one for one in found if audiences.names(one.expression, segment)]
     shown = found[:limit]
     if as_json:
         print_json([_view(house, one) for one in shown])
@@ -117,7 +122,7 @@ def show(
     if explain is not None and sql:
         raise typer.BadParameter("--sql goes without --explain")
     if sql:
-        _print_sql(house, asked, "selecting")
+        _print_sql(house, asked, "selecting", as_json=as_json)
     elif explain is not None:
         _explain(house, asked, explain, as_json=as_json)
     else:
@@ -232,7 +237,7 @@ def count(
 
     house: House = context.obj
     if sql:
-        _print_sql(house, asked, "counting")
+        _print_sql(house, asked, "counting", as_json=as_json)
         return
     terms, now = asking_terms(house.settings), house.clock.now()
 
@@ -276,7 +281,7 @@ def _print_values(
         print_bars(printable(word, 30).upper(), bars, found.count)
 
 
-def _print_sql(house: House, asked: str, what: str) -> None:
+def _print_sql(house: House, asked: str, what: str, *, as_json: bool) -> None:
     """The statement, as this workspace's database would be asked it now."""
     from l3mail import audiences
     from l3mail.cli.statements import as_text
@@ -287,7 +292,11 @@ def _print_sql(house: House, asked: str, what: str) -> None:
         question = database.read(lambda connection: terms.question(connection, asked, now))
         backend = "sqlite" if database.is_sqlite else "postgresql"
     statements = {"counting": audiences.counting, "selecting": audiences.selecting}
-    typer.echo(as_text(statements[what](question), backend))
+    statement = as_text(statements[what](question), backend)
+    if as_json:
+        print_json({"database": backend, "sql": statement})
+        return
+    typer.echo(statement)
 
 
 @group.command("delete")

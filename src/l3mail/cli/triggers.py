@@ -51,6 +51,9 @@ def list_(
     context: typer.Context,
     *,
     search: Annotated[str | None, typer.Option(help="Part of a slug.")] = None,
+    segment: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only those that ask for this saved segment.")
+    ] = None,
     status: Annotated[
         list[str] | None,
         typer.Option(metavar="STATUS", help="Only these states; may be given more than once."),
@@ -62,6 +65,8 @@ def list_(
 
     Example: l3mail triggers list --status active
     """
+    from l3mail import audiences
+
     house: House = context.obj
     require_states(status, STATES)
 
@@ -81,6 +86,7 @@ def list_(
         for row in rows
         if (not search or search.casefold() in row["slug"].casefold())
         and (not status or row["status"] in status)
+        and (not segment or audiences.names(row["segment"], segment))
     ]
     shown = rows[:limit]
     if as_json:
@@ -116,6 +122,7 @@ def _row(
         "status": "paused" if trigger.retired_at else "active",
         "trigger": trigger.written.get("trigger"),
         "stream": trigger.stream,
+        "segment": trigger.written.get("segment"),
         "rule": "",
         "approval": trigger.written.get("approval", "auto"),
         "active_since": iso(house, trigger.active_since),

@@ -50,17 +50,19 @@ class Overview:
     done_days: int = 0
 
 
-def overviews(connection: Connection) -> list[Overview]:
-    """Every course, in slug order."""
+def overviews(connection: Connection, people: ColumnElement[bool] | None = None) -> list[Overview]:
+    """Every course, in slug order; where `people` are named, only they are counted."""
     lessons: dict[int, list[tuple[str, str]]] = {}
     for row in connection.execute(select(LESSON).order_by(LESSON.c.position)):
         lessons.setdefault(row.structure_id, []).append((row.slug, row.kind))
     counts: dict[int, dict[str, int]] = {}
-    for row in connection.execute(
-        select(ENROLLMENT.c.course_id, ENROLLMENT.c.state, func.count().label("n")).group_by(
-            ENROLLMENT.c.course_id, ENROLLMENT.c.state
-        )
-    ):
+    counting = select(ENROLLMENT.c.course_id, ENROLLMENT.c.state, func.count().label("n")).group_by(
+        ENROLLMENT.c.course_id, ENROLLMENT.c.state
+    )
+    if people is not None:
+        meant = select(SUBSCRIBER.c.id).where(people)
+        counting = counting.where(ENROLLMENT.c.subscriber_id.in_(meant))
+    for row in connection.execute(counting):
         counts.setdefault(row.course_id, {})[row.state] = row.n
     days = events.by_course(connection)
     next_due = (

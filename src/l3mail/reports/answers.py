@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Subquery, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Subquery, func, or_, select, true
 
 from l3mail.models import COURSE, DELIVERY, ENROLLMENT, EVENT, MESSAGE, SUBSCRIBER
 
@@ -31,13 +31,15 @@ _COMMENT = EVENT.c.data["comment"].as_string()
 class Wanted:
     """Which answers; everything left out means all that count.
 
-    `search` finds parts of an address, a name or a comment; `lesson` is a slug or its last part.
+    `search` finds parts of an address, a name or a comment; `lesson` is a slug or its last part;
+    `people` is a condition on who answered.
     """
 
     search: str | None = None
     course: str | None = None
     lesson: str | None = None
     question: str | None = None
+    people: ColumnElement[bool] | None = None
 
 
 def listing(connection: Connection, wanted: Wanted, limit: int) -> list[dict[str, Any]]:
@@ -92,6 +94,7 @@ def _answers(wanted: Wanted) -> Subquery:
             EVENT.c.kind == "answered",
             SUBSCRIBER.c.erased_at.is_(None),
             SUBSCRIBER.c.restricted_at.is_(None),
+            true() if wanted.people is None else wanted.people,
         )
         .add_columns(SUBSCRIBER.c.first_name, SUBSCRIBER.c.last_name, _COMMENT.label("comment"))
         .subquery("answers")
