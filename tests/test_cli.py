@@ -285,6 +285,7 @@ def test_outbox_show_prints_the_mail_as_it_would_be_sent(office: Office) -> None
         (["outbox", "show", "p0@x.de"], 1, "`l3mail outbox list --search p0@x.de` shows"),
         (["outbox", "show", "x"], 2, "'x' is no number"),
         (["outbox", "retry", "x"], 2, "this is no whole number"),
+        (["preview", "kurs/01", "--tracking", "all"], 2, "l3mail: --tracking: 'all' is not one of"),
         (["outbox", "list", "--limit", "0"], 2, "--limit: this is less than 1"),
         (["outbox", "list", "--stauts", "held"], 2, "no option --stauts; did you mean --status?"),
         (["outbx", "list"], 2, "no such command 'outbx'; did you mean 'outbox'?"),

@@ -55,6 +55,10 @@ def test_status_and_diff_say_what_differs(desk: Editor) -> None:
     (row,) = json.loads(desk.run("content", "status", "--json").stdout)
     assert (row["slug"], row["state"]) == ("kurs/01-start", "changed")
     assert "kurs/01-start\tde\tchanged" in desk.run("content", "status").stdout
+    for words in (("--status", "changed"), ("--search", "01-START"), ("--limit", "1")):
+        assert json.loads(desk.run("content", "status", *words, "--json").stdout) == [row]
+    assert json.loads(desk.run("content", "status", "--status", "draft", "--json").stdout) == []
+    assert desk.run("content", "status", "--search", "nichts").stdout == "No such texts.\n"
     assert "\n+Guten Abend.\n" in desk.run("content", "diff", "kurs/01-start").stdout
     (change,) = json.loads(desk.run("content", "diff", "--json").stdout)
     assert "+Guten Abend." in change["diff"]

@@ -10,7 +10,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from sqlalchemy import Connection, insert, select, update
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from l3mail.content import Text
 
 State = Literal["published", "changed", "new", "draft", "broken", "gone"]
+STATES: tuple[State, ...] = get_args(State)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from l3mail.cli.checking import asked, tell_smaller, tell_translated
-from l3mail.cli.context import DryRun, House, Json, Yes, bar, confirm, print_json, print_table
+from l3mail.cli.context import (
+    DryRun,
+    House,
+    Json,
+    Yes,
+    bar,
+    confirm,
+    print_json,
+    print_table,
+    require_states,
+)
 from l3mail.errors import ContentError, printable
 
 if TYPE_CHECKING:
@@ -35,17 +45,34 @@ def register(app: typer.Typer) -> None:
 
 
 @group.command("status")
-def status(context: typer.Context, as_json: Json = False) -> None:
+def status(
+    context: typer.Context,
+    *,
+    search: Annotated[str | None, typer.Option(help="Part of a slug or a file.")] = None,
+    state: Annotated[
+        list[str] | None,
+        typer.Option("--status", metavar="STATUS", help="Only these, as the list names them."),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many.")] = None,
+    as_json: Json = False,
+) -> None:
     """Say of every text whether what is in the file is what is sent.
 
-    Example: l3mail content status
+    Example: l3mail content status --status changed
     """
     from l3mail import publishing
 
     house: House = context.obj
-    _, texts = _read(house)
+    require_states(state, publishing.STATES)
+    word, (_, texts) = (search or "").casefold(), _read(house)
     with house.database() as database:
-        standings = database.read(lambda connection: publishing.standings(connection, texts))
+        found = database.read(lambda connection: publishing.standings(connection, texts))
+    found = [
+        one
+        for one in found
+        if word in f"{one.slug} {one.path}".casefold() and (not state or one.state in state)
+    ]
+    standings = found[:limit]
     if as_json:
         names = ("slug", "locale", "state", "path", "published_at", "published_by")
         print_json([{name: getattr(standing, name) for name in names} for standing in standings])
@@ -65,9 +92,13 @@ def status(context: typer.Context, as_json: Json = False) -> None:
             ]
             for standing in standings
         ],
-        empty="No texts yet; write lessons/<course>/01-start.md.",
+        empty="No such texts."
+        if word or state
+        else "No texts yet; write lessons/<course>/01-start.md.",
         solid=("STATUS", "PUBLISHED"),
     )
+    if len(found) > len(standings):
+        typer.echo(f"The first {limit} of {len(found)}.")
 
 
 @group.command("diff")

@@ -17,6 +17,7 @@ _INPUT = (
     (r"Input should be greater than or equal to (.*)", r"this is less than \1"),
     (r"Input should be less than or equal to (.*)", r"this is more than \1"),
     (r"Input should be ", "this should be "),
+    (r"^Value error, ", ""),
 )
 _LINE = (
     (r"^Invalid value for '([^']*)': ", r"\1: "),
