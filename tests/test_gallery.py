@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from l3mail.gallery import Exhibit, Part, hang, in_design, kept_in, write
+from l3mail.gallery import Exhibit, Part, hang, in_scheme, kept_in, write
 from tests.fakes.chromium import CHROMIUM, browser, faults
 from tests.fakes.library import png
 
@@ -78,7 +78,7 @@ class Loading(HTMLParser):
 
 
 def test_the_light_design_asks_no_viewer_and_has_no_dark_rule() -> None:
-    light = in_design(DAY_AND_NIGHT, "light")
+    light = in_scheme(DAY_AND_NIGHT, "light")
     assert "prefers-color-scheme" not in styles(light)
     assert "@media (max-width: 0) { body { background-color: #121817" in light
     assert "@media screen and (min-width: 0) { p" in light
@@ -88,7 +88,7 @@ def test_the_light_design_asks_no_viewer_and_has_no_dark_rule() -> None:
 
 
 def test_the_dark_design_is_dark_for_every_viewer() -> None:
-    dark = in_design(DAY_AND_NIGHT, "dark")
+    dark = in_scheme(DAY_AND_NIGHT, "dark")
     assert "prefers-color-scheme" not in styles(dark)
     assert "@media (min-width: 0) { body { background-color: #121817" in dark
     assert "@media screen and (max-width: 0) { p" in dark
@@ -98,7 +98,7 @@ def test_the_dark_design_is_dark_for_every_viewer() -> None:
 
 
 def test_what_a_mail_says_of_designs_and_its_other_rules_stay() -> None:
-    for made in (in_design(DAY_AND_NIGHT, "light"), in_design(DAY_AND_NIGHT, "dark")):
+    for made in (in_scheme(DAY_AND_NIGHT, "light"), in_scheme(DAY_AND_NIGHT, "dark")):
         assert "<code>@media (prefers-color-scheme: dark)</code>" in made
         assert "a { background-color: #fff }" in made
         assert '<meta name="viewport" content="width=device-width">' in made
@@ -114,7 +114,7 @@ def test_images_of_the_house_are_carried_along_and_no_other_is_fetched(tmp_path:
         "<img src='file:///etc/passwd' srcset=\"https://stadt.example/a.png 2x\">"
         f'<img src="/media/{"ab" * 8}/..">'
     )
-    made = in_design(html, "light", kept_in(tmp_path))
+    made = in_scheme(html, "light", kept_in(tmp_path))
     found = Loading(made).fetched
     assert found[0].startswith("data:image/png;base64,")
     assert {one.partition(",")[0] for one in found[1:]} == {"data:image/gif;base64"}

@@ -3,12 +3,14 @@
 import csv
 import hashlib
 import json
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+from pydantic import BaseModel, SecretStr
 from sqlalchemy import Column
 from sqlalchemy.sql.visitors import iterate
 
@@ -25,7 +27,7 @@ from l3mail.leaving.sheets import (
     cell,
 )
 from l3mail.models import EVENT, METADATA, SEGMENT, SUBSCRIBER
-from l3mail.settings import Settings
+from l3mail.settings import Settings, Web
 from tests.fakes.desk import Desk, at_a_desk
 from tests.fakes.porch import open_settings
 from tests.fakes.village import PEPPER, Village
@@ -210,6 +212,47 @@ def test_no_cell_is_a_formula_no_file_is_open_and_nothing_secret_is_in_any(
         if path.suffix == ".csv":
             for row in csv.reader(path.read_text("utf-8-sig").splitlines()):
                 assert not any(one.startswith(tuple("=+-@\t\r")) for one in row)
+
+
+class WebOfTomorrow(Web):
+    """A section with a secret that nobody has thought of yet."""
+
+    api_token: SecretStr = SecretStr("never-told-1")
+
+
+class SettingsOfTomorrow(Settings):
+    """Settings whose next version has two secrets more."""
+
+    web: WebOfTomorrow = WebOfTomorrow()
+    signing_key: SecretStr = SecretStr("never-told-2")
+    signing_key_file: str = "never-told-3"
+
+
+def test_a_secret_that_comes_with_a_later_version_does_not_go_along(
+    sqlite_village: Village, settings: Settings, tmp_path: Path
+) -> None:
+    later = SettingsOfTomorrow(folder=settings.folder, alerts=settings.alerts)
+    leaving.leave(sqlite_village.database, later, tmp_path / "umzug", lambda _what, _share: None)
+
+    text = (tmp_path / "umzug" / "settings.json").read_text(encoding="utf-8")
+    assert "never-told" not in text
+    assert json.loads(text)["alerts"]["heartbeat_url"] == "**********"
+    assert json.loads(text)["web"]["base_url"] == later.web.base_url
+
+
+def test_what_is_called_a_secret_is_declared_as_one() -> None:
+    def named(section: type[BaseModel]) -> Iterator[tuple[str, Any]]:
+        for name, key in section.model_fields.items():
+            yield name, key.annotation
+            for one in (key.annotation, *get_args(key.annotation)):
+                if isinstance(one, type) and issubclass(one, BaseModel):
+                    yield from named(one)
+
+    found = dict(named(Settings))
+    assert {"heartbeat_url", "base_url", "smtp_password"} <= found.keys()
+    for name, kind in found.items():
+        if re.search(r"password|secret|token|key|pin\b", name):
+            assert SecretStr in (kind, *get_args(kind)), name
 
 
 def test_a_folder_with_something_in_it_is_refused_and_an_empty_one_is_taken(

@@ -157,7 +157,7 @@ def test_every_section_is_read(tmp_path: Path) -> None:
     assert settings.attributes["alter"].type == "number"
     assert settings.alerts.to == ("IT@dresden.de",)
     assert settings.alerts.approvers == ("leitung@dresden.de",)
-    assert settings.alerts.heartbeat_url == "https://hc.dresden.de/ping/1"
+    assert settings.alerts.heartbeat_url.get_secret_value() == "https://hc.dresden.de/ping/1"
     assert settings.tracking.mode == "consent"
     assert settings.log.format == "json"
 

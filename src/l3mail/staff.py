@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, select
 
 from l3mail import outbox, publishing
 from l3mail.database import upsert
@@ -90,6 +90,17 @@ def plan(
     about = {"kind": letter.kind, "slug": letter.slug, "occurrence": occurrence}
     when = {"due_at": due_at or now, "planned_at": now, "lapses_at": lapses_at}
     return _queue(connection, {**about, **when, "message_id": version}, unmailed)
+
+
+def is_to(address: str) -> ColumnElement[bool]:
+    """Whether a delivery is a mail to staff at this address, however either is written.
+
+    The settings take no address of ours with more than ASCII before the @-sign, so the databases
+    agree on what small letters are.
+    """
+    return and_(
+        DELIVERY.c.subscriber_id.is_(None), func.lower(DELIVERY.c.address) == address.lower()
+    )
 
 
 _STALE_AFTER = timedelta(days=1)

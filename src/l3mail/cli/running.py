@@ -359,7 +359,8 @@ def _heart(house: House, database: "Database", sender: "Sender | None") -> "Hear
             )
         )
 
-    return Heart(house.settings.alerts.heartbeat_url, house.clock, is_well)
+    url = house.settings.alerts.heartbeat_url.get_secret_value()
+    return Heart(url, house.clock, is_well)
 
 
 async def _sent(sender: "Sender") -> None:

@@ -5,23 +5,23 @@ or what a server answers with. Must not know where the mails come from: no rows,
 clock.
 """
 
-from l3mail.gallery.designs import DESIGNS, Design, Pictures, in_design, kept_in
 from l3mail.gallery.exhibits import Exhibit, Part
 from l3mail.gallery.halls import hang, write
+from l3mail.gallery.schemes import SCHEMES, Pictures, Scheme, in_scheme, kept_in
 from l3mail.gallery.walls import STYLESHEET, Hung, Step, Walls
 
 __all__ = [
-    "DESIGNS",
+    "SCHEMES",
     "STYLESHEET",
-    "Design",
     "Exhibit",
     "Hung",
     "Part",
     "Pictures",
+    "Scheme",
     "Step",
     "Walls",
     "hang",
-    "in_design",
+    "in_scheme",
     "kept_in",
     "write",
 ]

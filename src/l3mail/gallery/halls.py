@@ -9,8 +9,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Final
 
-from l3mail.gallery.designs import DESIGNS, in_design, kept_in
 from l3mail.gallery.exhibits import Part
+from l3mail.gallery.schemes import SCHEMES, in_scheme, kept_in
 from l3mail.gallery.walls import STYLESHEET, Hung, Step, Walls
 
 INDEX: Final = "index.html"
@@ -37,10 +37,10 @@ def hang(
         page = walls.render("mail.html", hung=hung, one=hung.exhibit, before=before, after=after)
         files[hung.page] = page.encode()
         files[hung.files["eml"]] = hung.exhibit.mail
-        for design in DESIGNS:
-            if design in hung.files:
-                html = in_design(hung.exhibit.html, design, pictures)
-                files[hung.files[design]] = html.encode()
+        for scheme in SCHEMES:
+            if scheme in hung.files:
+                html = in_scheme(hung.exhibit.html, scheme, pictures)
+                files[hung.files[scheme]] = html.encode()
     return files
 
 
@@ -72,7 +72,7 @@ def _hung(parts: Sequence[Part]) -> list[tuple[Part, list[Hung]]]:
             stem = exhibit.stem if number == 1 else f"{exhibit.stem}-{number}"
             files = {"eml": f"{MAILS}/{stem}.eml"}
             if exhibit.html:
-                files |= {design: f"{MAILS}/{stem}.{design}.html" for design in DESIGNS}
+                files |= {scheme: f"{MAILS}/{stem}.{scheme}.html" for scheme in SCHEMES}
             room.append(Hung(exhibit, f"{stem}.html", files))
         rooms.append((part, room))
     return rooms

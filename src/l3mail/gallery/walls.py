@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from l3mail.gallery.designs import has_dark_design
 from l3mail.gallery.exhibits import Exhibit
+from l3mail.gallery.schemes import has_dark_scheme
 
 _PAGES = Path(__file__).with_name("pages")
 STYLESHEET: Final = _PAGES / "gallery.css"
@@ -31,9 +31,9 @@ class Hung:
     marks: tuple[str, ...] = ()
 
     @property
-    def has_dark_design(self) -> bool:
+    def has_dark_scheme(self) -> bool:
         """Whether both of its designs are not alike."""
-        return has_dark_design(self.exhibit.html)
+        return has_dark_scheme(self.exhibit.html)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,14 +23,12 @@ from l3mail.errors import WorkspaceError
 from l3mail.leaving import guides, sheets
 from l3mail.leaving.sheets import DO_NOT_MAIL, RESTRICTED, SHEETS, Sheet
 from l3mail.models import MESSAGE, STREAM, SUBSCRIBER, WORDING
-from l3mail.settings import Settings, sync_folder
+from l3mail.settings import Sections, Settings, sync_folder
 from l3mail.subscribers import exports, spreadsheets
 
 Tell = Callable[[str, float], None]
 """Told what is done now, and which share of all is done."""
 
-_NEVER = {"folder", "smtp_password", "secret_keys", "database", "alerts"}
-"""Settings that hold a secret, or say where one lies; `alerts` has an address that is one."""
 _TELL_EVERY = 1_000
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 
@@ -225,8 +223,10 @@ class _Packing:
 
 
 def _told(settings: Settings) -> Mapping[str, Any]:
-    """The settings as JSON values, without what is secret or only of this machine."""
-    told: Mapping[str, Any] = settings.model_dump(mode="json", by_alias=True, exclude=_NEVER)
+    """What `l3mail.toml` may say, as JSON values: what is declared a secret shows as stars."""
+    told: Mapping[str, Any] = settings.model_dump(
+        mode="json", by_alias=True, include=set(Sections.model_fields)
+    )
     return told
 
 

@@ -8,7 +8,7 @@ import json
 import mimetypes
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from dataclasses import replace
-from typing import Final, Literal
+from typing import Final
 from urllib.parse import urlencode
 
 from starlette.applications import Starlette
@@ -27,7 +27,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from l3mail.errors import AddressError
-from l3mail.gallery import STYLESHEET
+from l3mail.gallery import STYLESHEET, Scheme
 from l3mail.previewing.benches import Bench
 from l3mail.previewing.guests import TRACKINGS, Guest, Guests
 from l3mail.previewing.showing import PAGES, Showing
@@ -67,7 +67,7 @@ def create_app(bench: Bench, guests: Guests, bell: Bell, hosts: Collection[str])
     get: list[tuple[str, Callable[[Request], Awaitable[Response]]]] = [
         ("/", door.index),
         ("/text/{slug:path}", door.text),
-        ("/picture/{design}/{slug:path}", door.picture),
+        ("/picture/{scheme}/{slug:path}", door.picture),
         ("/eml/{slug:path}", door.mail),
         ("/media/{digest}/{name}", door.medium),
         ("/changes", door.changes),
@@ -135,9 +135,9 @@ class _Door:
         return _page(await run_in_threadpool(make))
 
     async def picture(self, request: Request) -> Response:
-        design: Literal["light", "dark"]
-        match request.path_params["design"]:
-            case "light" | "dark" as design:
+        scheme: Scheme
+        match request.path_params["scheme"]:
+            case "light" | "dark" as scheme:
                 pass
             case _:
                 return _missing()
@@ -145,7 +145,7 @@ class _Door:
         def make() -> str | None:
             self._bench.look()
             slug, locale = self._named(request)
-            return self._showing.picture(slug, locale, self._guest(request)[0], design)
+            return self._showing.picture(slug, locale, self._guest(request)[0], scheme)
 
         return _page(await run_in_threadpool(make), {"Content-Security-Policy": _PICTURE_CSP})
 

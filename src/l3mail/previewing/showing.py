@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 
 from l3mail.content import Finding, Text, bytes_of, translated
 from l3mail.errors import ContentError, RenderingError
-from l3mail.gallery import DESIGNS, Design, Exhibit, Hung, Part, Step, Walls, in_design
+from l3mail.gallery import SCHEMES, Exhibit, Hung, Part, Scheme, Step, Walls, in_scheme
 from l3mail.previewing.benches import Bench, Piece
 from l3mail.previewing.guests import TRACKINGS, Guest, Guests
 from l3mail.settings import FILE
@@ -129,8 +129,8 @@ class Showing:
             note=note,
         )
 
-    def picture(self, slug: str, locale: str, guest: Guest, design: Design) -> str | None:
-        """A text's mail in one design, complete in itself; None where there is none to show."""
+    def picture(self, slug: str, locale: str, guest: Guest, scheme: Scheme) -> str | None:
+        """A text's mail in one colour scheme, complete in itself; None where there is none."""
         piece = self._bench.piece(slug, locale)
         if piece is None or piece.good is None:
             return None
@@ -140,7 +140,7 @@ class Showing:
         base = self._bench.settings.web.base_url
         for path in (INERT, "/media/", "/c/"):
             html = html.replace(f'href="{base}{path}', f'href="{path}')
-        return in_design(html, design, lambda digest, name: self.medium(digest, name, text))
+        return in_scheme(html, scheme, lambda digest, name: self.medium(digest, name, text))
 
     def mail(self, slug: str, locale: str, guest: Guest) -> bytes | None:
         """The bytes of a text's mail."""
@@ -185,8 +185,8 @@ class Showing:
         files = {"eml": f"/eml/{quote(slug)}{words}"}
         if exhibit.html:
             seen = hashlib.blake2b(exhibit.html.encode(), digest_size=6).hexdigest()
-            for design in DESIGNS:
-                files[design] = f"/picture/{design}/{quote(slug)}{words}&seen={seen}"
+            for scheme in SCHEMES:
+                files[scheme] = f"/picture/{scheme}/{quote(slug)}{words}&seen={seen}"
         errors = [f.severity == "error" for f in self._bench.findings(piece)]
         counts = ((sum(errors), "error"), (len(errors) - sum(errors), "warning"))
         marks = [f"{n} {word}{'s' if n > 1 else ''}" for n, word in counts if n]

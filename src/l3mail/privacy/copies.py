@@ -10,9 +10,9 @@ from datetime import date, datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, or_, select
 
-from l3mail import certificates, suppressions
+from l3mail import certificates, staff, suppressions
 from l3mail.errors import SubscriberError
 from l3mail.models import (
     CONSENT,
@@ -253,11 +253,10 @@ def _mails(connection: Connection, person: Any) -> Sequence[dict[str, Any]]:
 def _staff_mails(connection: Connection, person: Any) -> Sequence[dict[str, Any]]:
     """Mails to the same address as one of the staff, and to staff with this person's values."""
     tried_on: ColumnElement[Any] = DELIVERY.c.details[(TRIAL, "person")].as_integer()
-    theirs = tried_on == person.id
+    theirs = and_(DELIVERY.c.subscriber_id.is_(None), tried_on == person.id)
     if person.address is not None:
-        theirs = or_(theirs, func.lower(DELIVERY.c.address) == person.address.lower())
-    to_staff = and_(DELIVERY.c.subscriber_id.is_(None), theirs)
-    return histories.mails(connection, to_staff)
+        theirs = or_(theirs, staff.is_to(person.address))
+    return histories.mails(connection, theirs)
 
 
 SECTIONS: Final[Mapping[str, Section]] = {

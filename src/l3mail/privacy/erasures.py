@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Table, func, select
 
-from l3mail import subscribers, suppressions
+from l3mail import staff, subscribers, suppressions
 from l3mail.models import (
     CERTIFICATE,
     CONSENT,
@@ -73,10 +73,7 @@ def foresee(
         .join(ENROLLMENT, ENROLLMENT.c.id == CERTIFICATE.c.enrollment_id)
         .where(ENROLLMENT.c.subscriber_id == subscriber_id)
     )
-    as_staff = select(func.count()).where(
-        DELIVERY.c.subscriber_id.is_(None),
-        func.lower(DELIVERY.c.address) == (person.address or "").lower(),
-    )
+    as_staff = select(func.count()).where(staff.is_to(person.address or ""))
     barred = suppressions.find(connection, person.address_key)
     return Going(
         gone={

@@ -191,7 +191,7 @@ def _recipients(writing: _Record) -> Section:
         (writing.say("recipients.relay"), writing.say(f"recipients.{where}", **relay)),
         (writing.say("recipients.database"), stored),
     ]
-    if beat := settings.alerts.heartbeat_url:
+    if beat := settings.alerts.heartbeat_url.get_secret_value():
         host = urlsplit(beat).hostname or beat
         told = writing.say("recipients.heartbeat_host", host=host)
         rows.append((writing.say("recipients.heartbeat"), told))

@@ -117,6 +117,11 @@ def _database_url(url: SecretStr) -> SecretStr:
     return url
 
 
+def _secret_address(address: SecretStr) -> SecretStr:
+    text = address.get_secret_value()
+    return SecretStr(text and _web_address(text))
+
+
 def _network(text: str) -> str:
     try:
         return str(ipaddress.ip_network(text))
@@ -154,6 +159,7 @@ _WebAddress = Annotated[str, AfterValidator(_web_address)]
 # Empty is the same as left out: what `init` writes is to be filled in.
 _AddressOrNone = Annotated[str, AfterValidator(lambda text: text and _mail_address(text))]
 _WebAddressOrNone = Annotated[str, AfterValidator(lambda text: text and _web_address(text))]
+_SecretAddress = Annotated[SecretStr, AfterValidator(_secret_address)]
 _Policy = Literal["resend", "hold"]
 _SENDER = '"Name <name@example.org>"'
 
@@ -329,7 +335,10 @@ class Alerts(Section):
     to: tuple[_AddressText, ...] = key((), "a list of addresses", ["it@example.org"])
     approvers: tuple[_AddressText, ...] = key((), "a list of addresses", ["it@example.org"])
     editors: tuple[_AddressText, ...] = key((), "a list of addresses", ["text@example.org"])
-    heartbeat_url: _WebAddressOrNone = key("", "a web address", "https://hc.example.org/ping")
+    # Whoever knows it can say in our name that all is well.
+    heartbeat_url: _SecretAddress = key(
+        SecretStr(""), "a web address", "https://hc.example.org/ping"
+    )
 
 
 class Reports(Section):
@@ -367,7 +376,7 @@ class Palette(Section):
         return {name: colour for name, colour in self if colour}
 
 
-class Design(Section):
+class DesignSection(Section):
     """`[design]`: how mails look; logos lie in media/."""
 
     claim: str = text_key("Lernen, wo du lebst")
@@ -419,7 +428,7 @@ class Sections(Section):
     retention: Retention = Retention()
     privacy: Privacy = Privacy()
     log: Log = Log()
-    design: Design = Design()
+    design: DesignSection = DesignSection()
     check: Check = Check()
 
 

@@ -25,7 +25,7 @@ from l3mail import (
 from l3mail.database import opened
 from l3mail.errors import SegmentError
 from l3mail.segments import Vocabulary
-from l3mail.settings import Design, Settings, make_state, written_in
+from l3mail.settings import DesignSection, Settings, make_state, written_in
 from l3mail.wiring.databases import is_founded, only_sender, require_nothing_lost
 from l3mail.wiring.rules import asking_terms, declare_streams
 
@@ -54,7 +54,7 @@ def design_of(settings: Settings) -> content.Design:
     said = settings.design
     written: str = ""
     lines: dict[tuple[str, ...], int] = {}
-    if said != Design():
+    if said != DesignSection():
         written, lines = written_in(settings.folder)
     return content.Design(
         light=said.light.chosen,

@@ -13,8 +13,8 @@ from typing import Final, Literal
 Pictures = Callable[[str, str], bytes | None]
 """The picture that `/media/{digest}/{name}` names; None where there is none."""
 
-Design = Literal["light", "dark"]
-DESIGNS: Final[tuple[Design, ...]] = ("light", "dark")
+Scheme = Literal["light", "dark"]
+SCHEMES: Final[tuple[Scheme, ...]] = ("light", "dark")
 
 _QUOTED = r"""(?:[^>"']|"[^"]*"|'[^']*')*"""
 _STYLE = re.compile(rf"<style\b{_QUOTED}>.*?</style\s*>", re.IGNORECASE | re.DOTALL)
@@ -45,7 +45,7 @@ _GUARD = (
 )
 
 
-def has_dark_design(html: str) -> bool:
+def has_dark_scheme(html: str) -> bool:
     """Whether the mail has rules of its own for viewers who prefer dark."""
     return any(
         found[1].lower() == "dark"
@@ -64,23 +64,23 @@ def kept_in(folder: Path) -> Pictures:
     return find
 
 
-def in_design(html: str, design: Design, pictures: Pictures = lambda _digest, _name: None) -> str:
-    """The mail's HTML in one design and complete in itself.
+def in_scheme(html: str, scheme: Scheme, pictures: Pictures = lambda _digest, _name: None) -> str:
+    """The mail's HTML in one colour scheme and complete in itself.
 
     Images under `/media/{digest}/{name}` become part of the text; every other resource is left
     out. Links open beside.
     """
 
     def preferred(found: re.Match[str]) -> str:
-        return ALWAYS if found[1].lower() == design else NEVER
+        return ALWAYS if found[1].lower() == scheme else NEVER
 
     def styled(found: re.Match[str]) -> str:
-        return _SCHEME.sub(rf"\1 {design}", _PREFERENCE.sub(preferred, found[0]))
+        return _SCHEME.sub(rf"\1 {scheme}", _PREFERENCE.sub(preferred, found[0]))
 
     def tagged(found: re.Match[str]) -> str:
         tag = _PREFERENCE.sub(preferred, found[0])
         if _META_SCHEME.search(tag):
-            return _CONTENT.sub(f'content="{design}"', tag)
+            return _CONTENT.sub(f'content="{scheme}"', tag)
         if tag[:5].lower() == "<meta":
             return tag
         return _SOURCE.sub(lambda one: f'{one[1]}="{_embedded(one, pictures)}"', tag)
