@@ -259,11 +259,21 @@ def test_what_a_house_that_slept_has_just_planned_is_about_to_go(village: Villag
     assert [row["state"] for row in village.rows()] == ["queued"]
 
 
-def test_what_an_operator_has_just_let_go_is_about_to_go(village: Village) -> None:
+@pytest.mark.parametrize(
+    "command", ["resume", "resume kind lesson", "db reconcile", "outbox retry 7", "content revert"]
+)
+def test_what_an_operator_has_just_let_go_is_about_to_go(village: Village, command: str) -> None:
     waits(village)
-    village.do(actions.note, "me", "resume", {"halts": 1}, village.now)
+    village.do(actions.note, "me", command, {}, village.now)
     assert tick(village) == []
     advance(village, 2 * MINUTE)
+    assert len(tick(village)) == 1
+
+
+@pytest.mark.parametrize("command", ["newsletters reject newsletter/1", "halt", "segments save"])
+def test_what_lets_nothing_go_does_not_keep_the_alarm_back(village: Village, command: str) -> None:
+    waits(village)
+    village.do(actions.note, "me", command, {}, village.now)
     assert len(tick(village)) == 1
 
 

@@ -151,6 +151,7 @@ def test_everything_lies_in_the_folder_as_the_guide_says(
     }
     [answer] = table(target, "answers")
     assert (answer["slug"], answer["value"]) == ("newsletter/2026-12", "b")
+    assert [row["stream"] for row in table(target, "deliveries")] == ["kurs"]
     [act] = table(target, "consents")
     assert len(act["digest"]) == len(act["link"]) == 64
     people = json.loads((target / "subscribers.json").read_text(encoding="utf-8"))

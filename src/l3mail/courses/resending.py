@@ -41,14 +41,20 @@ def resend(connection: Connection, slug: str, lesson: str, person: int, now: dat
     """
     journey = _journey(connection, slug, person)
     _require_had(connection, slug, lesson, journey)
+    # Of two operators who send it the second waits here, and sees the first one's mail.
+    connection.execute(
+        select(ENROLLMENT.c.id).where(ENROLLMENT.c.id == journey.id).with_for_update(key_share=True)
+    )
     verdict = objection_to(connection, slug, person, now)
     if verdict is not None:
         raise CourseError(f"may not be mailed: {verdict}")
-    beginning = f"lesson:{journey.id}:"
-    again = DELIVERY.c.occurrence.startswith(f"{beginning}{lesson}{RESENT}", autoescape=True)
+    beginning = f"lesson:{journey.id}:{lesson}{RESENT}"
+    again = DELIVERY.c.occurrence.startswith(beginning, autoescape=True)
     mine = (DELIVERY.c.subscriber_id == person, DELIVERY.c.enrollment_id == journey.id)
-    states = connection.execute(select(DELIVERY.c.state).where(*mine, again)).scalars().all()
-    if set(states) & {"queued", "sending", "deferred", "held"}:
+    earlier = connection.execute(
+        select(DELIVERY.c.occurrence, DELIVERY.c.state).where(*mine, again)
+    ).all()
+    if {mail.state for mail in earlier} & {"queued", "sending", "deferred", "held"}:
         raise CourseError(f"is being sent {lesson} again already")
     today = connection.execute(
         select(func.count()).where(
@@ -59,11 +65,12 @@ def resend(connection: Connection, slug: str, lesson: str, person: int, now: dat
     ).scalar_one()
     if today >= RESENDS_PER_DAY:
         raise CourseError(f"was sent {today} lessons again within a day; try it tomorrow")
-    number = len(states) + 1
+    # Not how many there are: the first of them may be old enough to be gone.
+    number = max((int(mail.occurrence.removeprefix(beginning)) for mail in earlier), default=0) + 1
     values = bindings(now, (), "") | {
         "of_slug": lesson,
         "of_enrollment": journey.id,
-        "of_occurrence": f"{beginning}{lesson}{RESENT}{number}",
+        "of_occurrence": f"{beginning}{number}",
     }
     if not outbox.queue(connection, _AGAIN, values):
         raise CourseError("may not be mailed")

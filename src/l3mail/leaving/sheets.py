@@ -288,6 +288,7 @@ SHEETS: tuple[Sheet, ...] = (
         }
         | _of(DELIVERY, "purpose", "kind", "occurrence", "slug")
         | {
+            "stream": STREAM.c.slug,
             "text": DELIVERY.c.message_id,
             "campaign": DELIVERY.c.campaign_id,
             "enrollment": DELIVERY.c.enrollment_id,
@@ -296,7 +297,7 @@ SHEETS: tuple[Sheet, ...] = (
         | _of(DELIVERY, "state", "reason", "tracked", "due_at", "lapses_at", "planned_at")
         | _of(DELIVERY, "first_started_at", "started_at", "ended_at")
         | _of(DELIVERY, "uncertain_at", "attempts", "reply_code", "reply_status", "reply_text"),
-        _with_person(DELIVERY),
+        _with_person(DELIVERY).outerjoin(STREAM, STREAM.c.id == DELIVERY.c.stream_id),
     ),
     _mine(
         "events",

@@ -180,8 +180,9 @@ def _waits(before: datetime) -> Select[Any]:
     )
 
 
-_LET_GO = ("resume%", "newsletters re%", "outbox re%", "content %")
-"""Commands after which mail that waited long goes at last."""
+_LETTING_GO = ("resume%", "db reconcile%", "outbox re%", "content publish%", "content revert%")
+"""What `actions` calls the commands that let go what waited, however long: the brake is off, a row
+is queued again, a text is there at last. What only lets go of bulk, which may wait, is not here."""
 _LATEST_ACTIONS = 20
 _A_MOMENT = timedelta(minutes=1)
 
@@ -204,7 +205,7 @@ def is_stalled(connection: Connection, now: datetime, patience: timedelta) -> bo
     )
     let_go = select(latest.c.at).where(
         latest.c.at > now - _A_MOMENT,
-        or_(*(latest.c.command.like(words) for words in _LET_GO)),
+        or_(*(latest.c.command.like(words) for words in _LETTING_GO)),
     )
     query = select(exists(_waits(now - patience)) & ~exists(at_work) & ~exists(let_go))
     return bool(connection.execute(query).scalar_one())
