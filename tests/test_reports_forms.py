@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
+from l3mail import phrases
 from l3mail.rendering import fill
 from l3mail.reports import Report, letter, needs_of, tell, to_json, to_mail, to_page, to_text
 from l3mail.reports.hiding import breakdown
 from l3mail.reports.joining import Pair
 from l3mail.reports.outlook import Coming
-from l3mail.reports.wording import Words, _languages
+from l3mail.reports.wording import Words
 from tests.fakes.reports import BERLIN, STATIONERY, empty_report, full_report
 from tests.fakes.village import MONDAY_TEN
 
@@ -161,7 +162,7 @@ def test_both_languages_have_the_same_words_with_the_same_gaps() -> None:
 
     languages = {
         tag: {t: plain(words) for t, words in tables.items()}
-        for tag, tables in _languages().items()
+        for tag, tables in phrases.read(Words.FILES).items()
     }
     assert languages["de"] == languages["en"]
 

@@ -9,15 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, select
 
-from l3mail import courses, locales, newsletters, outbox, rounds, triggers
+from l3mail import courses, newsletters, outbox, rounds, triggers
+from l3mail.phrases import in_language
 from l3mail.rounds import Agenda
-
-T = TypeVar("T")
 
 AHEAD = timedelta(hours=48)
 """How long before it is due a text should be published."""
@@ -339,8 +337,3 @@ _NAMES: Mapping[str, Mapping[Cause, str]] = {
 def in_short(cause: Cause, subject: str, locale: str = "en") -> str:
     """What a need is called in a subject line or a list."""
     return in_language(_NAMES, locale)[cause].format(subject=subject)
-
-
-def in_language(words: Mapping[str, T], locale: str) -> T:
-    """What the staff of a house with this locale is told: its own words, else the English ones."""
-    return words[locales.choose((locale,), words.keys(), "en")]

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Connection,
     Select,
     Table,
+    Update,
     and_,
     case,
     create_engine,
@@ -251,7 +252,8 @@ _HANDED_OVER = (
 _OTHER_IS_QUEUED = another().c.state == "queued"
 # What was spared somebody is told of when it goes out, not when it was due.
 _SPARED = {"reply_stage": "held"}
-_SPARING = {
+_SPARING: dict[str | None, tuple[Update, ...]] = {
+    None: (),
     "quiet": (update(DELIVERY).where(_QUEUED, is_bulk()).values(until_quiet_ends() | _SPARED),),
     "cap": (
         _HANDED_OVER.where(~is_over_cap(_OTHER_IS_QUEUED)),
@@ -259,14 +261,14 @@ _SPARING = {
         update(DELIVERY).where(_QUEUED, is_over_cap()).values(until_cap_is_free() | _SPARED),
     ),
 }
-"""What a sender and a relay without faults make of the queue, as `outbox.begin` would judge it."""
+"""By the rule that holds. After `_SET_ASIDE` and before `_HANDED_OVER` it is what a sender and a
+relay without faults make of the queue, as `outbox.begin` would judge it."""
 
 
 def _live_through(memory: Connection, now: datetime, terms: Terms, agenda: Agenda) -> None:
     """All that happens at one moment: plan, hand over, lead on, until nothing is left to do."""
     values = bindings(now, terms.staff, terms.fallback_locale) | terms.restraint.bindings(now)
-    hushed = terms.restraint.quiet_until(now) is not None
-    sparing = _SPARING["quiet"] if hushed else _SPARING["cap"] if terms.restraint.cap else ()
+    sparing = _SPARING[terms.restraint.rule_at(now)]
     while True:
         more = rounds.due(memory, now, agenda).more
         waiting = memory.execute(select(DELIVERY.c.id).where(_QUEUED).limit(1)).first()

@@ -18,6 +18,7 @@ from l3mail.alarms.letters import Part, Sheet
 from l3mail.alarms.standing import Key, News, Told, key_of
 from l3mail.models import DELIVERY, WORKSPACE
 from l3mail.needs import Cause, Need
+from l3mail.phrases import in_language
 from l3mail.rounds import Agenda
 from l3mail.staff import Letter
 
@@ -43,7 +44,7 @@ class Duty:
 
     def say(self, words: Mapping[str, T]) -> T:
         """The German or the English one of a pair."""
-        return needs.in_language(words, self.locale)
+        return in_language(words, self.locale)
 
     def time(self, moment: datetime) -> str:
         """A moment by the workspace's clocks."""

@@ -8,7 +8,7 @@ be repeated without harm.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -152,10 +152,11 @@ _SPARE = {
     .where(_HELD, is_over_cap(), ~kept_back())
     .values(until_cap_is_free() | NO_LEASE),
 }
-# Those kept back; on PostgreSQL also whose hindrance ended between two of these statements.
 _LET_GO = update(DELIVERY).where(_HELD).values(NO_LEASE)
-"""What becomes of claimed rows that may not start: in this order, with the rule that spares people
-before the last."""
+"""What becomes of claimed rows that did not start and that none of the above ended or held.
+
+They were kept back, or, on PostgreSQL, what hindered them ended between two of these statements.
+"""
 
 
 def begin(connection: Connection, claims: Sequence[Claim], gate: Gate) -> list[Started]:
@@ -168,7 +169,7 @@ def begin(connection: Connection, claims: Sequence[Claim], gate: Gate) -> list[S
     """
     if not claims:
         return []
-    rule = _rule_of(gate)
+    rule = gate.restraint.rule_at(gate.now)
     values = _values(claims, gate) | {"lease": gate.now + LEASE, "measures": gate.measures}
     hold_people(connection, values["ids"], alone=gate.counts)
     started = [number for (number,) in _BEGIN[rule].returned(connection, values)]
@@ -185,19 +186,12 @@ def spare(connection: Connection, claims: Sequence[Claim], gate: Gate) -> list[C
     `begin` looks again, a few at a time: here it is decided for many at once, before anybody opens
     a connection for them.
     """
-    rule = _rule_of(gate)
+    rule = gate.restraint.rule_at(gate.now)
     if rule is None or not claims:
         return list(claims)
     rows = connection.execute(_SPARE[rule].returning(DELIVERY.c.id), _values(claims, gate))
     spared = set(rows.scalars())
     return [claimed for claimed in claims if claimed.id not in spared]
-
-
-def _rule_of(gate: Gate) -> Literal["quiet", "cap"] | None:
-    """Which rule spares people at this hour: in quiet hours nothing goes, so nothing is counted."""
-    if gate.restraint.quiet_until(gate.now):
-        return "quiet"
-    return "cap" if gate.restraint.cap else None
 
 
 def _values(claims: Sequence[Claim], gate: Gate) -> dict[str, Any]:

@@ -6,7 +6,7 @@ and mails to staff are none of it: somebody waits for them.
 
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import FromClause, String, and_, bindparam, case, func, or_, select
@@ -85,6 +85,12 @@ class Restraint:
     def quiet_until(self, now: datetime) -> datetime | None:
         """When the quiet hours end, if it is them."""
         return self.quiet.until(now) if self.quiet else None
+
+    def rule_at(self, now: datetime) -> Literal["quiet", "cap"] | None:
+        """Which rule spares people: in quiet hours nothing goes, so nothing is counted."""
+        if self.quiet_until(now):
+            return "quiet"
+        return "cap" if self.cap else None
 
     def bindings(self, now: datetime) -> dict[str, Any]:
         """Values for the parameters that the expressions of this module bind, beside NOW."""

@@ -193,9 +193,7 @@ class _Door:
     async def introduce(self, request: Request) -> Response:
         """From an address to a page as its person; changes nothing."""
         async with request.form(max_files=0, max_fields=8) as form:
-            said = {
-                name: str(form.get(name, "")) for name in ("address", "slug", "locale", "tracking")
-            }
+            said = {name: str(form.get(name, "")) for name in _SAID}
         if (slug := said["slug"]) not in {p.source.slug for p in self._bench.pieces()}:
             return _missing()
 

@@ -4,19 +4,15 @@ Owns words.toml and record.toml beside it.
 """
 
 import re
-import tomllib
 from collections.abc import Mapping
 from datetime import date, datetime
-from functools import cache
 from pathlib import Path
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 from l3mail import locales
 from l3mail.errors import printable
 from l3mail.reports import wording
 
-_FILES: Final = ("words.toml", "record.toml")
 _LONGEST: Final = 20_000
 _OURS: Final = frozenset({"state", "kind", "act", "reason", "judged"})
 """Keys whose values are words of ours; under all others people may have written what they like."""
@@ -28,27 +24,10 @@ _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?[+-]\d\d:\d\d")
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 
 
-@cache
-def _languages() -> Mapping[str, Any]:
-    found: dict[str, dict[str, Any]] = {}
-    for name in _FILES:
-        text = Path(__file__).with_name(name).read_text(encoding="utf-8")
-        for language, tables in tomllib.loads(text).items():
-            found.setdefault(language, {}).update(tables)
-    return found
-
-
 class Words(wording.Words):
-    """What to say in a workspace of this locale, by the clocks of `zone`."""
+    """Speaks as a report does, with words of our own."""
 
-    def __init__(self, locale: str, zone: ZoneInfo) -> None:
-        """Speak as a report does, with words of our own."""
-        super().__init__(locale, zone, _languages())
-
-    def table(self, name: str) -> Mapping[str, str]:
-        """All words of a table, by key."""
-        found: Mapping[str, str] = self._tables[name]
-        return found
+    FILES = tuple(Path(__file__).with_name(name) for name in ("words.toml", "record.toml"))
 
     def day(self, day: date) -> str:
         """A day with its year."""
@@ -56,7 +35,7 @@ class Words(wording.Words):
 
     def field(self, name: str) -> str:
         """What a key of a copy is called: in English as it is, in words."""
-        return self.table("field").get(name, name.replace("_", " "))
+        return str(self.table("field").get(name, name.replace("_", " ")))
 
     def shown(self, value: Any, key: str = "") -> str:
         """A value of a copy as people read it; "" for nothing. `key` says whose word it is."""
@@ -72,8 +51,8 @@ class Words(wording.Words):
             items = [self.shown(one) for one in value]
             return (" | " if any("; " in one for one in items) else ", ").join(filter(None, items))
         if isinstance(value, str):
-            known = self._tables["word"].get(value) if key in _OURS else None
-            return known or self._text(value)
+            known = self.table("word").get(value) if key in _OURS else None
+            return str(known or self._text(value))
         return str(value)
 
     def _text(self, text: str) -> str:

@@ -3,54 +3,43 @@
 Owns words.toml beside it.
 """
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from functools import cache
 from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from l3mail import locales
 from l3mail.errors import printable
+from l3mail.phrases import Phrases
 
 LONGEST: Final = 1_000
 """Characters of what people wrote."""
 
-_FILE = Path(__file__).with_name("words.toml")
-_FALLBACK = "en"
 
-
-@cache
-def _languages() -> Mapping[str, Any]:
-    return tomllib.loads(_FILE.read_text(encoding="utf-8"))
-
-
-class Telling:
+class Telling(Phrases):
     """Words for a workspace of this locale, by the clocks of `zone`."""
+
+    FILES = (Path(__file__).with_name("words.toml"),)
 
     def __init__(self, locale: str, zone: ZoneInfo) -> None:
         """Speak the locale's language if there are words for it."""
-        self.language = locales.choose((locale,), _languages().keys(), _FALLBACK)
-        self._tag = locale if locale.partition("-")[0] == self.language else self.language
+        super().__init__(locale)
         self._zone = zone
-        self._tables = _languages()[self.language]
 
     def say(self, name: str, /, **gaps: object) -> str:
         """The words called `table.key`, gaps filled with foreign text that is tamed."""
-        table, _, key = name.partition(".")
         tamed = {gap: printable(str(value), LONGEST) for gap, value in gaps.items()}
-        return str(self._tables[table][key]).format(**tamed)
+        return str(self.phrase(name)).format(**tamed)
 
     def all_of(self, name: str) -> list[str]:
         """The sentences of a list."""
-        table, _, key = name.partition(".")
-        return list(self._tables[table][key])
+        return list(self.phrase(name))
 
     def moment(self, at: str) -> str:
         """An instant in ISO form as people write it, to the second."""
         local = datetime.fromisoformat(at).astimezone(self._zone)
-        day = locales.long_date(local.date(), self._tag)
+        day = locales.long_date(local.date(), self.tag)
         return self.say("page.moment", day=day, time=f"{local:%H:%M:%S}")
 
     def day(self, at: str) -> str:
@@ -58,19 +47,19 @@ class Telling:
         local = datetime.fromisoformat(at)
         if local.tzinfo is not None:
             local = local.astimezone(self._zone)
-        return locales.long_date(local.date(), self._tag)
+        return locales.long_date(local.date(), self.tag)
 
     def act(self, act: str) -> str:
         """What an act is called; its own name where there are no words for it."""
-        return str(self._tables["acts"].get(act, act.replace("_", " ")))
+        return str(self.table("acts").get(act, act.replace("_", " ")))
 
     def state(self, status: str) -> str:
         """What a membership's state is called."""
-        return str(self._tables["states"].get(status, status))
+        return str(self.table("states").get(status, status))
 
     def wording(self, wording: Mapping[str, Any]) -> str:
         """What a text somebody may agree to is called: its number, for what, in which language."""
-        name = self._tables["names"].get(wording["name"], wording["name"])
+        name = self.table("names").get(wording["name"], wording["name"])
         return self.say("page.text_title", id=wording["id"], name=name, locale=wording["locale"])
 
     def how(self, act: Mapping[str, Any]) -> str:
@@ -117,4 +106,5 @@ class Telling:
         return self.say("how.by", by=by)
 
     def _known(self, table: str, word: object) -> str:
-        return str(self._tables[table].get(word, printable(str(word), LONGEST)))
+        said = str(word)
+        return str(self.table(table).get(said, printable(said, LONGEST)))

@@ -3,49 +3,32 @@
 Owns words.toml beside it, and how foreign text is tamed before it stands in a sentence.
 """
 
-import tomllib
-from collections.abc import Mapping
 from datetime import date, datetime
-from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 from zoneinfo import ZoneInfo
 
 from l3mail import locales
 from l3mail.errors import printable
+from l3mail.phrases import Phrases
 
 LONGEST = 90
 """Characters of a name, title or link in a report."""
 
-_FILE = Path(__file__).with_name("words.toml")
-_FALLBACK = "en"
 
-
-@cache
-def _languages() -> Mapping[str, Any]:
-    return tomllib.loads(_FILE.read_text(encoding="utf-8"))
-
-
-class Words:
+class Words(Phrases):
     """What to say in a workspace of this locale, by the clocks of `zone`."""
 
-    def __init__(
-        self, locale: str, zone: ZoneInfo, languages: Mapping[str, Any] | None = None
-    ) -> None:
-        """Speak the locale's language if there are words for it, with its territory's numbers.
+    FILES: ClassVar[tuple[Path, ...]] = (Path(__file__).with_name("words.toml"),)
 
-        `languages` are the words by language, where they are not a report's own.
-        """
-        known = _languages() if languages is None else languages
-        self.language = locales.choose((locale,), known.keys(), _FALLBACK)
-        self.tag = locale if locale.partition("-")[0] == self.language else self.language
+    def __init__(self, locale: str, zone: ZoneInfo) -> None:
+        """Speak the locale's language if there are words for it."""
+        super().__init__(locale)
         self._zone = zone
-        self._tables = known[self.language]
 
     def say(self, name: str, /, **gaps: object) -> str:
         """The words called `table.key`, gaps filled; a number `n` chooses none, one or many."""
-        table, _, key = name.partition(".")
-        words = self._tables[table][key]
+        words = self.phrase(name)
         if not isinstance(words, str):
             several = "one" if gaps.get("n") == 1 else "many"
             words = words["none"] if gaps.get("n") == 0 and "none" in words else words[several]

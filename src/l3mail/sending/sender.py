@@ -27,6 +27,7 @@ from l3mail.errors import AddressError, DatabaseUnavailableError
 from l3mail.outbox import Attempt, Claim, Outcome, Started
 from l3mail.planning import LANES
 from l3mail.publishing import Published
+from l3mail.sending.ahead import Ahead
 from l3mail.sending.backlog import Backlog
 from l3mail.sending.bulletins import Board
 from l3mail.sending.connections import Lines, Open, seconds
@@ -51,10 +52,6 @@ AHEAD_SECONDS = 2.0
 
 SWEEP_POLLS = 10
 """So many polls pass between two looks past the rows of domains that have to wait."""
-
-PLAIN_SECONDS = 600.0
-"""For so long no envelope is announced after a connection ended right behind one, or a relay was
-out of step: where that is its way, mails would be uncertain again and again."""
 
 Compose = Callable[[Started, Published], bytes]
 T = TypeVar("T")
@@ -101,7 +98,7 @@ class Sender:
         self._looked = 0.0
         self._refusals: Counter[str] = Counter()
         self._waiters: deque[Session] = deque()
-        self._plain_until = -math.inf
+        self._ahead = Ahead(terms, self._lines, self._rates, self._ready, self._waiters)
         self._versions = Versions(decide)
         self._stopping = False
         self._renewed = 0.0
@@ -425,54 +422,17 @@ class Sender:
                 # Awaited first: the ledger swaps the list while a dialogue is under way.
                 attempt = await self._attempt(session, *given)
                 if ahead and out_of_step(attempt):
-                    self._announce_no_more()
+                    self._ahead.hold_off()
                 self._rates.ended([attempt.delivery.id])
                 self._finished.append(attempt)
                 self._wake.set()
         finally:
-            self._take_back(session)
+            if session.announced and not wire.usable and not self._stopping:
+                self._ahead.hold_off()
+            self._ahead.take_back(session)
         if wire.carried == 0 and not wire.usable and not self._stopping:
             self._lines.distrust("it closes sessions before any mail")
         await wire.quit(self._terms.pace.quit)
-
-    def _next(self, session: Session) -> str | None:
-        """To whom the mail goes whose envelope may leave with the dot of this one.
-
-        What another connection could begin at once is left to it.
-        """
-        now, lines = seconds(), self._lines
-        if self._stopping or lines.fault or lines.probing or now < self._plain_until:
-            return None
-        if len(self._ready) <= self._takers() or not session.has_room(self._terms, now):
-            return None
-        session.announced = self._ready.pick_to_announce(now)
-        if session.announced is None:
-            return None
-        # A relay counts envelopes, whatever comes of them.
-        self._rates.spend(now, 1)
-        return session.announced.address
-
-    def _takers(self) -> int:
-        """How many connections could begin a mail at once; counted closely where few are ready."""
-        lines = self._lines
-        if len(self._ready) > lines.count:
-            return lines.count
-        idle = sum(waiter.announced is None for waiter in self._waiters)
-        return idle + lines.count - lines.open
-
-    def _take_back(self, session: Session) -> None:
-        """What was announced and never begun is the next for somebody else."""
-        if session.announced is None:
-            return
-        if not session.wire.usable and not self._stopping:
-            self._announce_no_more()
-        self._ready.put_back(session.announced)
-        session.announced = None
-
-    def _announce_no_more(self) -> None:
-        if seconds() >= self._plain_until:
-            log.info("the relay does not take envelopes ahead: each waits for the answer before")
-        self._plain_until = seconds() + PLAIN_SECONDS
 
     async def _attempt(self, session: Session, delivery: Started, text: Published) -> Attempt:
         """One mail, whose faults stay its own: whatever goes wrong, the rest goes on."""
@@ -488,7 +448,7 @@ class Sender:
                 terms.envelope_from,
                 content,
                 terms.timeouts,
-                lambda: self._next(session),
+                lambda: None if self._stopping else self._ahead.announce(session),
             )
             return witnessed(attempt, content)
         except AddressError as fault:
