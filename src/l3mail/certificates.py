@@ -67,6 +67,17 @@ def find(connection: Connection, enrollment_id: int) -> Certificate | None:
     return None if row is None else Certificate(**row._mapping)
 
 
+def of_person(connection: Connection, subscriber_id: int) -> dict[int, Certificate]:
+    """All certificates of a person, by enrollment."""
+    query = (
+        select(*_COLUMNS)
+        .join(ENROLLMENT, ENROLLMENT.c.id == CERTIFICATE.c.enrollment_id)
+        .where(ENROLLMENT.c.subscriber_id == subscriber_id)
+    )
+    found = (Certificate(**row._mapping) for row in connection.execute(query))
+    return {one.enrollment_id: one for one in found}
+
+
 def look_up(connection: Connection, text: str) -> Certificate | None:
     """The certificate of a code as somebody typed it: small or large, in groups or in one.
 

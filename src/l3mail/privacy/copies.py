@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import ColumnElement, Connection, and_, or_, select
 
 from l3mail import certificates, staff, suppressions
+from l3mail.certificates import Certificate
 from l3mail.errors import SubscriberError
 from l3mail.models import (
     CONSENT,
@@ -180,6 +181,7 @@ def _enrollments(connection: Connection, person: Any) -> list[dict[str, Any]]:
         .order_by(ENROLLMENT.c.id)
     ).all()
     lessons = _lessons(connection, person.id)
+    issued = certificates.of_person(connection, person.id)
     return [
         {
             "course": row.slug,
@@ -192,7 +194,7 @@ def _enrollments(connection: Connection, person: Any) -> list[dict[str, Any]]:
             "ended_at": row.ended_at,
             "completed_at": row.completed_at,
             "lessons": lessons.get(row.id, []),
-            "certificate": _certificate(connection, row.id),
+            "certificate": _certificate(issued.get(row.id)),
         }
         for row in rows
     ]
@@ -201,7 +203,7 @@ def _enrollments(connection: Connection, person: Any) -> list[dict[str, Any]]:
 def _lessons(connection: Connection, subscriber_id: int) -> dict[int, list[dict[str, Any]]]:
     """By enrollment, the lessons that mails were made of, in the order of their mails."""
     rows = connection.execute(
-        select(DELIVERY)
+        select(*(DELIVERY.c[name] for name in ("id", "slug", "state", "ended_at", "enrollment_id")))
         .where(DELIVERY.c.subscriber_id == subscriber_id, DELIVERY.c.enrollment_id.is_not(None))
         .order_by(DELIVERY.c.id)
     )
@@ -212,20 +214,17 @@ def _lessons(connection: Connection, subscriber_id: int) -> dict[int, list[dict[
     return found
 
 
-def _certificate(connection: Connection, enrollment_id: int) -> dict[str, Any] | None:
-    issued = certificates.find(connection, enrollment_id)
-    return (
-        None
-        if issued is None
-        else {
-            "name": issued.name,
-            "course": issued.title,
-            "code": issued.written_code,
-            "completed_at": issued.completed_at,
-            "issued_at": issued.issued_at,
-            "corrections": issued.corrections,
-        }
-    )
+def _certificate(issued: Certificate | None) -> dict[str, Any] | None:
+    if issued is None:
+        return None
+    return {
+        "name": issued.name,
+        "course": issued.title,
+        "code": issued.written_code,
+        "completed_at": issued.completed_at,
+        "issued_at": issued.issued_at,
+        "corrections": issued.corrections,
+    }
 
 
 def _link_requests(connection: Connection, person: Any) -> list[dict[str, Any]]:

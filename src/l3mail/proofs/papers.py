@@ -29,7 +29,9 @@ def to_paper(seen: Mapping[str, Any], words: Telling) -> bytes | None:
         "made": words.say("page.made", moment=seen["made"], house=seen["house"].name),
         "pieces": list(_pieces(seen, words)),
     }
-    paper = typesetting.Paper("proof.typ", _SOURCE.read_text(encoding="utf-8"), _printed(values))
+    paper = typesetting.Paper(
+        "proof.typ", _SOURCE.read_text(encoding="utf-8"), typesetting.printed(values)
+    )
     try:
         return typesetting.typeset(paper)
     except PaperError as fault:
@@ -129,33 +131,3 @@ def _table(head: list[str], rows: list[Any], shares: tuple[int, ...]) -> Piece:
 
 def _text(text: str) -> Piece:
     return {"kind": "text", "text": text}
-
-
-def _printed(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Without the signs that no font here has: asked once, of all that is written."""
-    signs = typesetting.unprintable("\n".join(_texts(values)))
-    cleaned: dict[str, Any] = _without(values, signs)
-    return cleaned
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for inner in value.values():
-            yield from _texts(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _texts(inner)
-
-
-def _without(value: Any, signs: tuple[str, ...]) -> Any:
-    if isinstance(value, str):
-        for sign in signs:
-            value = value.replace(sign, "")
-        return value
-    if isinstance(value, Mapping):
-        return {name: _without(inner, signs) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [_without(inner, signs) for inner in value]
-    return value

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Table, case, exists, func, select
 
 from l3mail import certificates, suppressions
+from l3mail.certificates import Certificate
 from l3mail.models import (
     CONSENT,
     COURSE,
@@ -140,6 +141,7 @@ def show(connection: Connection, subscriber_id: int) -> dict[str, Any] | None:
     if person is None:
         return None
     barred = suppressions.find(connection, person.address_key)
+    issued = certificates.of_person(connection, subscriber_id)
     told = {
         name: person._mapping[name]
         for name in ("status", "first_name", "last_name", "salutation", "locale", "district")
@@ -174,15 +176,14 @@ def show(connection: Connection, subscriber_id: int) -> dict[str, Any] | None:
                 "received": one.received,
                 "total": one.total,
                 "completed_at": _iso(one.completed_at),
-                "certificate": _certificate(connection, one.id),
+                "certificate": _certificate(issued.get(one.id)),
             }
             for one in _enrollments(connection, subscriber_id)
         ],
     }
 
 
-def _certificate(connection: Connection, enrollment_id: int) -> dict[str, Any] | None:
-    issued = certificates.find(connection, enrollment_id)
+def _certificate(issued: Certificate | None) -> dict[str, Any] | None:
     if issued is None:
         return None
     return {"name": issued.name, "code": issued.code, "issued_at": _iso(issued.issued_at)}

@@ -5,6 +5,6 @@ values. What people wrote travels as values and is never read as Typst; nothing 
 what is given. `codes` draws what a camera reads. Must not know Markdown, courses or people.
 """
 
-from l3mail.typesetting.setting import PIECES, Paper, picture, typeset, unprintable
+from l3mail.typesetting.setting import PIECES, Paper, picture, printed, typeset, unprintable
 
-__all__ = ["PIECES", "Paper", "picture", "typeset", "unprintable"]
+__all__ = ["PIECES", "Paper", "picture", "printed", "typeset", "unprintable"]

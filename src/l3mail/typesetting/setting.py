@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -129,6 +129,37 @@ def _unshown(diagnostic: str) -> tuple[str, ...]:
 
 def _unescaped(escape: re.Match[str]) -> str:
     return chr(int(escape[1], 16)) if escape[1] else str(escape[2])
+
+
+def printed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same values without the signs that no font here has, however deep their texts lie."""
+    texts = list(_texts(values))
+    whole = "\n".join(texts)
+    # Asked once of all that is written, and of each only where that told nothing.
+    signs = unprintable(whole)
+    if signs == (whole,):
+        signs = tuple(dict.fromkeys(sign for text in texts for sign in unprintable(text)))
+    return {name: _without(value, signs) for name, value in values.items()}
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts(inner)
+
+
+def _without(value: Any, signs: tuple[str, ...]) -> Any:
+    if isinstance(value, str):
+        for sign in signs:
+            value = value.replace(sign, "")
+        return value
+    if isinstance(value, Mapping):
+        return {name: _without(inner, signs) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_without(inner, signs) for inner in value]
+    return value
 
 
 def unprintable(text: str) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from l3mail import content, typesetting
@@ -39,32 +40,17 @@ def _set(
     values: Mapping[str, Any],
     pictures: Mapping[str, bytes],
 ) -> bytes:
-    house = settings.workspace.name
-    theirs = content.read_papers(
-        settings.folder, locale=locale, design=design_of(settings), house=house
-    )
-    values = _printed({"claim": design_of(settings).claim, "house": house, **values})
+    house, design = settings.workspace.name, design_of(settings)
+    values = typesetting.printed({"claim": design.claim, "house": house, **values})
     values["pieces"] = []
-    try:
-        paper = content.paper(theirs, name, locale, values)
+
+    def made(folder: Path, design: content.Design) -> bytes:
+        library = content.read_papers(folder, locale=locale, design=design, house=house)
+        paper = content.paper(library, name, locale, values)
         return typesetting.typeset(replace(paper, pictures={**paper.pictures, **pictures}))
+
+    try:
+        return made(settings.folder, design)
     except (ContentError, PaperError) as fault:
         _LOG.warning("a %s is made on our own template: %s", name, fault)
-    plain = replace(design_of(settings), logo="")
-    ours = content.read_papers(starter(), locale=locale, design=plain, house=house)
-    paper = content.paper(ours, name, locale, values)
-    return typesetting.typeset(replace(paper, pictures={**paper.pictures, **pictures}))
-
-
-def _printed(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Texts without the signs that no font here has, an emoji for one."""
-    printed = dict(values)
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            printed[name] = _printed(value)
-        elif isinstance(value, list):
-            printed[name] = [_printed({"": one})[""] for one in value]
-        elif isinstance(value, str):
-            for sign in typesetting.unprintable(value):
-                printed[name] = printed[name].replace(sign, "")
-    return printed
+    return made(starter(), replace(design, logo=""))
