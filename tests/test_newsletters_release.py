@@ -60,8 +60,8 @@ def schedule(town: Village, slug: str = SECOND, **values: Any) -> int:
     return town.do(newsletters.schedule, slug, at, **values)
 
 
-def plan(town: Village, growth: float = 3) -> Planned:
-    terms: dict[str, Any] = {"question": ASKING.question, "growth": growth}
+def plan(town: Village, growth: float = 3, seen: dict[int, bool] | None = None) -> Planned:
+    terms: dict[str, Any] = {"question": ASKING.question, "growth": growth, "seen": seen}
     return town.do(newsletters.plan, town.now, fallback_locale="de", **terms)
 
 
@@ -233,6 +233,22 @@ def test_an_audience_that_grew_threefold_since_it_was_shown_waits_for_a_person(
     # Whoever lets it go on has looked.
     town.do(newsletters.resume, number)
     assert plan(town) == Planned(shown + come_too)
+
+
+@pytest.mark.parametrize(("come_too", "is_planned"), [(2, True), (3, False)])
+def test_a_round_counts_people_apart_from_its_writing_before_a_campaign_begins(
+    town: Village, come_too: int, is_planned: bool
+) -> None:
+    come(town, "ada")
+    number = schedule(town, at=town.now + DAY)
+    town.do(newsletters.expect, number, 1)
+    town.clock.advance(DAY)
+    many(town, come_too)
+    assert plan(town, seen={}) == Planned(unseen=1)
+    agenda = Agenda(Rules(PEPPER, BERLIN, "de"), ASKING.question, growth=3)
+    assert town.do(rounds.look, town.now, agenda).grown == {number: not is_planned}
+    done = rounds.run(town.database, town.clock, agenda)
+    assert (done.planned, done.paused, done.unseen) == ((3, 0, 0) if is_planned else (0, 1, 0))
 
 
 def test_people_who_may_not_be_mailed_are_no_growth(town: Village) -> None:

@@ -347,13 +347,31 @@ def test_the_kept_proof_goes_when_its_date_has_passed(ada: Newcomer) -> None:
     bea.join()
 
     def expire_at(moment: datetime) -> int:
-        return ada.village.do(subscribers.expire_proofs, RULES, moment)
+        gone, reached = ada.village.do(subscribers.expire_proofs, RULES, moment, after=0, limit=100)
+        assert reached is None
+        return gone
 
     assert ada.evidence("withdrawn")["proof_until"] == "2029-12-31"
     assert expire_at(datetime(2029, 12, 31, 22, 59, tzinfo=UTC)) == 0
     assert expire_at(datetime(2029, 12, 31, 23, 0, tzinfo=UTC)) == 3
     assert (ada.acts(person), bea.acts()) == ([], ["requested", "confirmed"])
     assert ada.village.database.read(consents.verify).broken_at is None
+
+
+def test_proofs_are_walked_through_piece_by_piece(ada: Newcomer) -> None:
+    people = [ada, *(Newcomer(ada.village, f"{name}@schule.example") for name in ("bea", "cem"))]
+    for person in people:
+        person.join()
+        person.erase()
+    late = ada.village.now + timedelta(days=365 * 5)
+    reached: int | None = 0
+    gone = []
+    while reached is not None:
+        acts, reached = ada.village.do(
+            subscribers.expire_proofs, RULES, late, after=reached, limit=1
+        )
+        gone.append(acts)
+    assert gone == [3, 3, 3, 0]
 
 
 def test_erasing_twice_or_nobody_changes_nothing(ada: Newcomer) -> None:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, select
@@ -32,7 +33,8 @@ class Agenda:
     """What planning needs to know of a workspace; the moment comes with each round.
 
     An audience that grew to more than `growth` times what was shown pauses its campaign; 0 is
-    never. `planners` are what parts above this one plan by themselves, in their order, after the
+    never. `grown` says which did, of those that were `look`ed at; without it planning counts for
+    itself. `planners` are what parts above this one plan by themselves, in their order, after the
     rest. Without what is `kept` for how long nothing grows too old. One that only `tidies` plans
     nothing and has its chores alone.
     """
@@ -41,6 +43,7 @@ class Agenda:
     questions: Questions
     batch: int = BATCH
     growth: float = 0
+    grown: Mapping[int, bool] | None = None
     planners: "tuple[Planner, ...]" = ()
     kept: retention.Terms | None = None
     tidies: bool = False
@@ -57,7 +60,8 @@ class Round:
     `outlived` ones too long, `purged` sign-ups, wishes for another address, proofs of the erased
     and people who left long ago ran out, `aged` mails and events were too old. `stuck` cohorts
     found no open day, `paused` campaigns could not ask their segment or grew beyond what was
-    shown, `unasked` triggers could not ask theirs: all three need a person.
+    shown, `unasked` triggers could not ask theirs: all three need a person. `unseen` campaigns are
+    to be looked at before they begin.
     """
 
     settled: int = 0
@@ -74,12 +78,13 @@ class Round:
     stuck: int = 0
     paused: int = 0
     unasked: int = 0
+    unseen: int = 0
     more: bool = False
 
     @property
     def wrote(self) -> bool:
         """Whether rows were changed, or more of them wait."""
-        return replace(self, stuck=0, unasked=0) != Round()
+        return replace(self, stuck=0, unasked=0, unseen=0) != Round()
 
     def __add__(self, other: "Round") -> "Round":
         """Both together; more is waiting where either says so."""
@@ -92,7 +97,8 @@ class Round:
 
     def then(self, other: "Round") -> "Round":
         """Both, one after the other: what is stuck or still waiting is what the later one says."""
-        return replace(self + other, stuck=other.stuck, unasked=other.unasked, more=other.more)
+        latest = {name: getattr(other, name) for name in ("stuck", "unasked", "unseen", "more")}
+        return replace(self + other, **latest)
 
 
 Sign = ColumnElement[Any]
@@ -151,12 +157,14 @@ def _plan_campaigns(connection: Connection, now: datetime, agenda: Agenda) -> Ro
         fallback_locale=agenda.rules.fallback_locale,
         limit=agenda.batch,
         growth=agenda.growth,
+        seen=agenda.grown,
     )
     return Round(
         planned=done.deliveries,
         withdrawn=done.withdrawn,
         lapsed=done.lapsed,
         paused=done.paused,
+        unseen=done.unseen,
         more=done.more,
     )
 
@@ -179,7 +187,8 @@ def _purge(connection: Connection, now: datetime, agenda: Agenda) -> Round:
 
 
 def _expire_proofs(connection: Connection, now: datetime, agenda: Agenda) -> Round:
-    return Round(purged=subscribers.expire_proofs(connection, agenda.rules, now))
+    walk = partial(subscribers.expire_proofs, limit=agenda.batch)
+    return _walked("proofs", walk, connection, now, agenda)
 
 
 def _age_out(connection: Connection, now: datetime, agenda: Agenda) -> Round:
@@ -192,13 +201,23 @@ def _age_out(connection: Connection, now: datetime, agenda: Agenda) -> Round:
 def _erase_departed(connection: Connection, now: datetime, agenda: Agenda) -> Round:
     if agenda.kept is None:
         return Round()
-    name, zone = "departed", agenda.kept.zone
+    walk = partial(subscribers.erase_departed, limit=retention.PIECE)
+    return _walked("departed", walk, connection, now, agenda)
+
+
+def _walked(
+    name: str,
+    walk: Callable[..., tuple[int, int | None]],
+    connection: Connection,
+    now: datetime,
+    agenda: Agenda,
+) -> Round:
+    """A step of a day's walk through all people, by its name: it goes on after whom it reached."""
+    zone = agenda.rules.zone
     reached = retention.turn(connection, name, now, zone)
     if reached is None:
         return Round()
-    gone, reached = subscribers.erase_departed(
-        connection, agenda.rules, now, after=reached, limit=retention.PIECE
-    )
+    gone, reached = walk(connection, agenda.rules, now, after=reached)
     retention.note_turn(connection, name, reached, now, zone)
     return Round(purged=gone, more=reached is not None)
 
@@ -310,12 +329,23 @@ class Stretch:
         return Stretch(self._clock, self._agenda, left) if left else None
 
 
+def unlooked(agenda: Agenda) -> Agenda:
+    """An agenda by which no campaign begins before `look` was asked how it grew."""
+    return replace(agenda, grown={}) if agenda.growth else agenda
+
+
+def look(connection: Connection, now: datetime, agenda: Agenda) -> Agenda:
+    """The agenda, knowing how those campaigns grew that a round left `unseen`; reads only."""
+    grown = newsletters.grown(connection, now, question=agenda.questions, growth=agenda.growth)
+    return replace(agenda, grown=grown)
+
+
 def run(database: Database, clock: Clock, agenda: Agenda, *, chores: bool = False) -> Round:
     """Round after round until no step wants more: all that is due is planned.
 
     A fault of ours in one step ends with the round: the other steps are done first.
     """
-    total = Round()
+    total, agenda = Round(), unlooked(agenda)
     while True:
         done, fault = Round(), None
         stretch: Stretch | None = Stretch.whole(clock, agenda, chores=chores)
@@ -330,7 +360,10 @@ def run(database: Database, clock: Clock, agenda: Agenda, *, chores: bool = Fals
         if fault is not None:
             raise fault
         total = total.then(done)
-        if not done.more:
+        if done.unseen:
+            knowing = partial(look, now=clock.now(), agenda=agenda)
+            agenda = database.read(knowing)
+        elif not done.more:
             return total
 
 

@@ -8,10 +8,12 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from sqlalchemy import Connection, update
 
+from l3mail import rounds
 from l3mail.clocks import Clock
 from l3mail.database import Database
 from l3mail.errors import DatabaseClosedError, DatabaseUnavailableError
@@ -131,11 +133,11 @@ class Ticker:
             self._pulse_at = self._clock.monotonic() + PULSE_EVERY.total_seconds()
 
     async def _plan(self) -> Round:
-        total = Round()
+        total, agenda = Round(), rounds.unlooked(self._agenda)
         chores = self._clock.monotonic() >= self._chores_at
         while not self._stopping.is_set():
             done, fault = Round(), None
-            stretch: Stretch | None = Stretch.whole(self._clock, self._agenda, chores=chores)
+            stretch: Stretch | None = Stretch.whole(self._clock, agenda, chores=chores)
             while stretch is not None and not self._stopping.is_set():
                 part = Round()
                 try:
@@ -155,7 +157,11 @@ class Ticker:
             # Where much is due rounds follow each other for minutes, and each is a sign of life.
             self._alive_at = self._clock.monotonic()
             total = total.then(done)
-            if not done.more:
+            if done.unseen:
+                # People are counted while others write.
+                knowing = partial(rounds.look, now=self._clock.now(), agenda=agenda)
+                agenda = await self._database.reads(knowing)
+            elif not done.more:
                 if chores:
                     if self._tidy is not None:
                         await self._tidy()

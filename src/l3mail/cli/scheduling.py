@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from l3mail import newsletters
     from l3mail.newsletters import Audience, Issue
+    from l3mail.segments import Question
 
     Publish = Callable[[Connection], object]
 
@@ -36,10 +37,18 @@ class _Plan:
     issue: "Issue"
     at: datetime
     segment: str | None
-    audience: "Audience"
-    sample: list[str]
+    question: "Question | None"
     lapses_at: datetime | None = None
     campaign: int | None = None
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """A plan, whom it reaches as things are, and some of them by name."""
+
+    plan: _Plan
+    audience: "Audience"
+    sample: list[str]
 
 
 class _RehearsedError(Exception):
@@ -79,36 +88,57 @@ def schedule(
         typer.echo(remark, err=as_json)
     store, publish = _publishing(house, slug)
 
-    def verb(connection: "Connection") -> tuple[_Plan, dict[str, int]]:
+    def arrange(connection: "Connection") -> _Plan:
         publish(connection)
-        plan = _scheduled(house, connection, slug, moment, segment, most=sample)
-        return plan, {"campaigns": 1, "people": plan.audience.yes}
+        return _scheduled(house, connection, slug, moment, segment)
+
+    shown = _foreseen(house, arrange, sample)
+    if not as_json:
+        _show_plan(house, shown)
+    if not dry_run:
+        confirm(f"send {slug} to {people(shown.audience.yes)}?", yes=yes)
+        look_again(house, shown.audience, expect=expect, yes=yes)
+        store()
+
+        def verb(connection: "Connection") -> tuple[_Plan, dict[str, int]]:
+            from l3mail import newsletters
+
+            done = arrange(connection)
+            assert done.campaign is not None
+            newsletters.expect(connection, done.campaign, shown.audience.yes)
+            return done, {"campaigns": 1, "people": shown.audience.yes}
+
+        shown = replace(shown, plan=house.change(f"newsletters schedule {slug}", verb))
+    if as_json:
+        print_json(_plan_view(house, shown))
+    elif dry_run:
+        typer.echo("Dry run, nothing is scheduled.")
+    else:
+        _conclude(house, shown.plan)
+
+
+def _conclude(house: House, plan: _Plan) -> None:
+    at = local(house, plan.at)
+    typer.echo(f"Scheduled {plan.issue.slug}, campaign {plan.campaign}, for {at}.")
+    if plan.lapses_at:
+        typer.echo(textwrap.fill(_who_releases(house, plan.lapses_at), 80))
+
+
+def _foreseen(house: House, arrange: "Callable[[Connection], _Plan]", most: int) -> _Shown:
+    """What scheduling would come to, and whom it reaches; nothing of it lasts."""
 
     def rehearsal(connection: "Connection") -> None:
-        raise _RehearsedError(verb(connection)[0])
+        raise _RehearsedError(arrange(connection))
 
-    plan = None
+    plan: _Plan | None = None
     with house.database() as database:
         try:
             database.write(rehearsal)
         except _RehearsedError as rehearsed:
             plan = replace(rehearsed.plan, campaign=None)
-    assert plan is not None
-    if not as_json:
-        _show_plan(house, plan)
-    if not dry_run:
-        confirm(f"send {slug} to {people(plan.audience.yes)}?", yes=yes)
-        look_again(house, plan.audience, expect=expect, yes=yes)
-        store()
-        plan = house.change(f"newsletters schedule {slug}", verb)
-    if as_json:
-        print_json(_plan_view(house, plan))
-    elif dry_run:
-        typer.echo("Dry run, nothing is scheduled.")
-    else:
-        typer.echo(f"Scheduled {slug}, campaign {plan.campaign}, for {local(house, plan.at)}.")
-        if plan.lapses_at:
-            typer.echo(textwrap.fill(_who_releases(house, plan.lapses_at), 80))
+        assert plan is not None
+        # Counting takes long where there are many, and keeps nobody from writing.
+        return database.read(lambda connection: _looked_at(house, connection, plan, most))
 
 
 def _scheduled(
@@ -117,8 +147,6 @@ def _scheduled(
     slug: str,
     moment: datetime | None,
     segment: str | None,
-    *,
-    most: int,
 ) -> _Plan:
     from l3mail import newsletters
     from l3mail.wiring import asking_terms
@@ -133,18 +161,24 @@ def _scheduled(
     segment = segment or found.segment
     # As it is when it is due: whoever turned sixty by then is sixty.
     question = asking_terms(house.settings).question(connection, segment, at) if segment else None
+    return _Plan(found, at, segment, question, lapses_at, campaign)
+
+
+def _looked_at(house: House, connection: "Connection", plan: _Plan, most: int) -> _Shown:
+    """Whom it reaches as things are now, with so many of them by name."""
+    from l3mail import newsletters
+
+    now, stream_id = house.clock.now(), plan.issue.stream_id
     audience = newsletters.audience(
         connection,
-        found.stream_id,
-        question,
+        stream_id,
+        plan.question,
         now,
-        but=campaign,
-        segment=segment,
-        sending=sending_of(house, [locale for locale, _, _ in found.versions], at),
+        segment=plan.segment,
+        sending=sending_of(house, [locale for locale, _, _ in plan.issue.versions], plan.at),
     )
-    newsletters.expect(connection, campaign, audience.yes)
-    some = newsletters.sample(connection, found.stream_id, question, now, most) if most else []
-    return _Plan(found, at, segment, audience, some, lapses_at, campaign)
+    some = newsletters.sample(connection, stream_id, plan.question, now, most) if most else []
+    return _Shown(plan, audience, some)
 
 
 def sending_of(house: House, locales: Sequence[str], at: datetime) -> "newsletters.Sending":
@@ -205,15 +239,17 @@ def moment_of(house: House, text: str) -> tuple[datetime | None, str | None]:
     return read_moment(text, house.settings.zone, clock_time=True)
 
 
-def _show_plan(house: House, plan: _Plan) -> None:
+def _show_plan(house: House, shown: _Shown) -> None:
+    plan = shown.plan
     whom = f"stream {plan.issue.stream}" + (f", segment {plan.segment}" if plan.segment else "")
     typer.echo(f"{plan.issue.slug}: {local(house, plan.at)}, {whom}")
     subjects = ((f"subject ({locale})", subject) for locale, _, subject in plan.issue.versions)
-    facts_of = lines(house, plan.audience, plan.segment, plan.sample)
+    facts_of = lines(house, shown.audience, plan.segment, shown.sample)
     show(chain(subjects, facts_of))
 
 
-def _plan_view(house: House, plan: _Plan) -> dict[str, Any]:
+def _plan_view(house: House, shown: _Shown) -> dict[str, Any]:
+    plan = shown.plan
     return {
         "slug": plan.issue.slug,
         "campaign": plan.campaign,
@@ -225,7 +261,7 @@ def _plan_view(house: House, plan: _Plan) -> dict[str, Any]:
             for locale, message_id, subject in plan.issue.versions
         ],
         "release_until": plan.lapses_at and iso(house, plan.lapses_at),
-        "audience": view(house, plan.audience, plan.sample),
+        "audience": view(house, shown.audience, shown.sample),
     }
 
 

@@ -59,13 +59,15 @@ class Planned:
 
     `deliveries` were made, `withdrawn` ended with their campaign, `paused` campaigns whose
     segment can't be asked, or selects many more than were shown, `lapsed` ones that nobody
-    released; `more` says that the step ended at its limit and wants another.
+    released, `unseen` wait until `grown` has looked at them; `more` says that the step ended at its
+    limit and wants another.
     """
 
     deliveries: int = 0
     withdrawn: int = 0
     paused: int = 0
     lapsed: int = 0
+    unseen: int = 0
     more: bool = False
 
 
@@ -136,6 +138,7 @@ def plan(
     fallback_locale: str,
     limit: int = BATCH,
     growth: float = 0,
+    seen: Mapping[int, bool] | None = None,
 ) -> Planned:
     """Queue the mails of campaigns that are due, the longest due first; `limit` at most.
 
@@ -149,53 +152,99 @@ def plan(
 
     A campaign whose segment can't be asked is paused, with the reason, and keeps no other waiting;
     so is one that would begin with more than `growth` times the people its scheduler was shown.
-    Also withdraws what a sender returned to the queue after its campaign was cancelled, and ends
-    campaigns that nobody released in time.
+    `seen` says so of those that `grown` has looked at, and others wait until it has; without it
+    they are counted here, which may take seconds. Also withdraws what a sender returned to the
+    queue after its campaign was cancelled, and ends campaigns that nobody released in time.
     """
     lapsed = lapse(connection, now)
     due = connection.execute(_DUE, {"now": now}).all()
-    deliveries = paused = 0
+    deliveries = paused = unseen = 0
     for campaign in due:
         room = limit - deliveries
         if room <= 0:
-            return Planned(deliveries, 0, paused, lapsed, more=True)
+            return Planned(deliveries, 0, paused, lapsed, unseen, more=True)
         try:
             asked = question(connection, campaign.segment, now) if campaign.segment else None
         except L3mailError as fault:
             reason = f"its segment {quoted(campaign.segment)} can't be asked: {fault}"
             paused += pause(connection, campaign.id, now, reason)
             continue
-        if doubt := _doubt(connection, campaign, asked, growth, now):
+        if _is_unseen(campaign, growth, seen):
+            unseen += 1
+            continue
+        if doubt := _doubt(connection, campaign, asked, now, growth, seen):
             paused += pause(connection, campaign.id, now, doubt)
             continue
         look = _Look(connection, now, campaign, asked.yes if asked else None, fallback_locale)
         new, is_over = look.go_on(room)
         deliveries += new
         if not is_over:
-            return Planned(deliveries, 0, paused, lapsed, more=True)
+            return Planned(deliveries, 0, paused, lapsed, unseen, more=True)
     withdrawn = withdraw(connection, now, limit - deliveries) if deliveries < limit else 0
-    return Planned(deliveries, withdrawn, paused, lapsed, more=deliveries + withdrawn >= limit)
+    is_full = deliveries + withdrawn >= limit
+    return Planned(deliveries, withdrawn, paused, lapsed, unseen, more=is_full)
 
 
-def _doubt(
+def grown(
+    connection: Connection, now: datetime, *, question: Questions, growth: float
+) -> dict[int, bool]:
+    """Of campaigns that are to begin, by number, whether they grew beyond what was shown.
+
+    People are counted: where there are many that takes seconds, in which nobody should have to
+    wait to write.
+    """
+    found: dict[int, bool] = {}
+    for campaign in connection.execute(_ALL_DUE, {"now": now}).all():
+        most = _most(campaign, growth)
+        if most is None:
+            continue
+        try:
+            asked = question(connection, campaign.segment, now) if campaign.segment else None
+            found[campaign.id] = is_more_than(connection, campaign.stream_id, asked, now, most)
+        except L3mailError:
+            found[campaign.id] = False  # that it can't be asked is said when it is planned
+    return found
+
+
+def _most(campaign: Row[*tuple[Any, ...]], growth: float) -> int | None:
+    """How many people a campaign may begin with; None where nobody asks, or it has begun."""
+    if not growth or campaign.expected is None or campaign.reached != 0:
+        return None
+    return int(growth * max(campaign.expected, 1))
+
+
+def _is_unseen(
+    campaign: Row[*tuple[Any, ...]], growth: float, seen: Mapping[int, bool] | None
+) -> bool:
+    """Whether somebody has yet to look how a campaign grew."""
+    if seen is None or campaign.id in seen:
+        return False
+    return _most(campaign, growth) is not None
+
+
+def _doubt(  # noqa: PLR0917 - what one campaign is judged by
     connection: Connection,
     campaign: Row[*tuple[Any, ...]],
     asked: Question | None,
-    growth: float,
     now: datetime,
+    growth: float,
+    seen: Mapping[int, bool] | None,
 ) -> str | None:
     """Why a campaign should not go on without somebody looking at it again."""
-    if campaign.segment_mark and campaign.segment_mark != segment_mark(
-        connection, campaign.segment
-    ):
+    mark, most = campaign.segment_mark, _most(campaign, growth)
+    if mark and mark != segment_mark(connection, campaign.segment):
         return "its segment was changed since it was released; cancel it and schedule it again"
-    if growth and campaign.expected is not None and campaign.reached == 0:
-        most = int(growth * max(campaign.expected, 1))
-        if is_more_than(connection, campaign.stream_id, asked, now, most):
-            grew = f"its audience grew to more than {most:,} people, and {campaign.expected:,} were"
-            grew += " shown when it was scheduled"
-            return f"{grew}; cancel it and schedule it again" if campaign.lapses_at else grew
-    return None
+    if most is None:
+        return None
+    if seen is not None:
+        has_grown = seen[campaign.id]
+    else:
+        has_grown = is_more_than(connection, campaign.stream_id, asked, now, most)
+    if not has_grown:
+        return None
+    grew = f"its audience grew to more than {most:,} people, and {campaign.expected:,} were"
+    grew += " shown when it was scheduled"
+    return f"{grew}; cancel it and schedule it again" if campaign.lapses_at else grew
 
 
 _IS_DUE = (
@@ -205,7 +254,7 @@ _IS_DUE = (
     CAMPAIGN.c.cancelled_at.is_(None),
     MAY_GO,
 )
-_DUE = (
+_ALL_DUE = (
     select(
         CAMPAIGN.c.id,
         CAMPAIGN.c.stream_id,
@@ -219,10 +268,10 @@ _DUE = (
     )
     .where(*_IS_DUE)
     .order_by(CAMPAIGN.c.scheduled_at, CAMPAIGN.c.id)
-    # Two planners at once would each take the other's rows for nothing left to plan; and
-    # whoever cancels waits until the batch is written, and then finds it.
-    .with_for_update(skip_locked=True)
 )
+# Two planners at once would each take the other's rows for nothing left to plan; and
+# whoever cancels waits until the batch is written, and then finds it.
+_DUE = _ALL_DUE.with_for_update(skip_locked=True)
 _VERSIONS = (
     select(CAMPAIGN_MESSAGE.c.locale, CAMPAIGN_MESSAGE.c.message_id)
     .where(CAMPAIGN_MESSAGE.c.campaign_id == bindparam("campaign"))

@@ -5,7 +5,7 @@ suppression's keyed hash and, where kept, the proof of consent. The keyed hash a
 unanswered sign-up for thirty days: without it, nobody's limit of mails would hold.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
@@ -134,13 +134,20 @@ def proof_until(rules: Rules, now: datetime) -> date:
     return day.replace(year=months // 12, month=12, day=31)
 
 
-def expire_proofs(connection: Connection, rules: Rules, now: datetime) -> int:
-    """Forget the proof kept of erased people whose date has passed; return how many acts went.
+def expire_proofs(
+    connection: Connection, rules: Rules, now: datetime, *, after: int, limit: int
+) -> tuple[int, int | None]:
+    """Forget the proof kept of erased people whose date has passed.
 
-    For once a day: it looks at every tombstone.
+    Looks at `limit` people whose numbers come after one; how many acts went, and the number looked
+    at last, None at the end of all.
     """
+    looked_at = _following(connection, after, limit)
+    if not looked_at:
+        return 0, None
     due = connection.execute(
         select(SUBSCRIBER.c.id).where(
+            SUBSCRIBER.c.id.between(looked_at[0], looked_at[-1]),
             SUBSCRIBER.c.erased_at < _owed_since(rules, now),
             exists(
                 select(CONSENT.c.seq).where(
@@ -149,7 +156,14 @@ def expire_proofs(connection: Connection, rules: Rules, now: datetime) -> int:
             ),
         )
     )
-    return consents.forget_all(connection, due.scalars().all())
+    gone = consents.forget_all(connection, due.scalars().all())
+    return gone, looked_at[-1] if len(looked_at) == limit else None
+
+
+def _following(connection: Connection, after: int, limit: int) -> Sequence[int]:
+    """The numbers of so many people after one, in order."""
+    numbers = select(SUBSCRIBER.c.id).where(SUBSCRIBER.c.id > after)
+    return connection.execute(numbers.order_by(SUBSCRIBER.c.id).limit(limit)).scalars().all()
 
 
 def _owed_since(rules: Rules, now: datetime) -> datetime:
@@ -167,13 +181,7 @@ def erase_departed(
     Looks at `limit` people whose numbers come after one; how many were erased, and the number
     looked at last, None at the end of all. Whose data rest, and who never joined, stays.
     """
-    numbers = connection.execute(
-        select(SUBSCRIBER.c.id)
-        .where(SUBSCRIBER.c.id > after)
-        .order_by(SUBSCRIBER.c.id)
-        .limit(limit)
-    ).scalars()
-    looked_at = list(numbers)
+    looked_at = _following(connection, after, limit)
     if not looked_at:
         return 0, None
     membership = select(SUBSCRIPTION.c.id).where(SUBSCRIPTION.c.subscriber_id == SUBSCRIBER.c.id)
