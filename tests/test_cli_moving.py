@@ -3,14 +3,17 @@
 import json
 import shutil
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from l3mail.models import CONSENT, METADATA, STREAM, SUBSCRIBER, SUBSCRIPTION, SUPPRESSION
-from l3mail.subscribers import tools
-from tests.fakes.desk import Desk, at_a_desk
+from l3mail.settings import load_pepper
+from l3mail.subscribers import Rules, erasing, tools
+from tests.fakes.desk import TUESDAY, Desk, at_a_desk
 
 EXPORTS = Path(__file__).with_name("exports")
 MORE = """
@@ -125,6 +128,25 @@ def test_each_row_of_a_mixed_export_goes_its_own_way(
     before = {table.name: desk.village.rows(table) for table in (SUBSCRIBER, SUBSCRIPTION)}
     bring(desk, tool, f"{tool}.csv", *PROOF, *more, code=1 if rejected else 0)
     assert before == {table.name: desk.village.rows(table) for table in (SUBSCRIBER, SUBSCRIPTION)}
+
+
+def test_who_left_elsewhere_keeps_the_day_and_is_remembered_for_as_long_as_anybody(
+    desk: Desk,
+) -> None:
+    bring(desk, "mailchimp", "mailchimp-unsubscribed_audience_export.csv")
+    newsletter = desk.village.stream("newsletter", "newsletter")
+    moments = [row["unsubscribed_at"] for row in desk.village.rows(SUBSCRIPTION)
+               if row["stream_id"] == newsletter]  # fmt: skip
+    eve = datetime(2023, 2, 1, 23, 0, tzinfo=UTC)
+    assert moments == [eve, TUESDAY], "the tool tells no day of the other"
+    file = desk.folder / "people.csv"
+    file.write_text("email\neve@x.example\n")
+    later = TUESDAY + timedelta(days=365)
+    rules = Rules(load_pepper(desk.folder / "state"), ZoneInfo("Europe/Berlin"), "de")
+    ended, _ = desk.village.do(erasing.erase_departed, rules, later, after=0, limit=100)
+    assert ended == 0
+    said = desk.run("subscribers", "import", str(file), *PROOF, code=1, at=later)
+    assert "unsubscribed on 2023-02-02, needs a new opt-in (newsletter)" in said
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ import pytest
 
 from l3mail.cli import charts
 from l3mail.models import ACTIONS, SUBSCRIBER
-from l3mail.settings import FILE
+from l3mail.settings import FILE, Attribute
+from l3mail.subscribers import conversions
 from tests.fakes.desk import SETTINGS, Desk, at_a_desk
 
 ADA = "ada@schule.example"
@@ -206,3 +207,55 @@ def test_a_chart_fits_eighty_columns_in_a_terminal(
     assert "\x1b" not in shown
     assert "< 1 %" in shown
     assert shown.count("█") > 10
+
+
+def test_values_older_than_their_declaration_are_named_and_put_right(desk: Desk) -> None:
+    told = {"uma": "3", "bob": "2,5", "eve": "viele", "kim": 4, "liv": ""}
+    for name, value in told.items():
+        desk.learner(f"{name}@schule.example", attributes={"kinder": value, "seit": "1.9.2026"})
+    desk.learner("tom@schule.example", attributes={"gast": "ja", "stufe": "Kita"})
+    with (desk.folder / "l3mail.toml").open("a", encoding="utf-8") as file:
+        file.write(
+            '[attributes.kinder]\ntype = "number"\n[attributes.seit]\ntype = "date"\n'
+            '[attributes.gast]\ntype = "bool"\n'
+            '[attributes.stufe]\ntype = "choice"\nchoices = ["kita"]\n'
+        )
+    counted = desk.run("segments", "count", "attrs.kinder >= 2")
+    assert (
+        "1 person\nunknown: 3 people without consent to be asked about or with a value" in counted
+    )
+    note = "attrs.kinder of 3 people is no number; `l3mail subscribers convert --dry-run`"
+    assert note in desk.error
+    desk.run("segments", "save", "familien", "not attrs.kinder >= 2")
+    assert note in desk.error
+    assert desk.json("segments", "show", "familien")["misfits"] == {"kinder": 3}
+    assert desk.json("segments", "count", "familien", "--by", "locale")["count"] == 3
+    said = desk.run("segments", "show", "familien", "--explain", "uma@schule.example")
+    assert 'attrs.kinder is "3", of another kind' in said
+    assert "consent to measuring" not in said
+    doctor = desk.run("doctor", "--seconds", "1", code=1)
+    assert "attrs.gast (1), attrs.kinder (3), attrs.seit (5), attrs.stufe (1)" in doctor
+
+    before = desk.village.rows(SUBSCRIBER)
+    said = desk.run("subscribers", "convert", "--dry-run", code=1)
+    assert "kinder: 2 values read as number, 1 can't be read" in said
+    assert 'eve@schule.example: kinder "viele" is no number' in said
+    assert desk.village.rows(SUBSCRIBER) == before
+    desk.run("subscribers", "convert", "--yes", code=1)
+    kept = [row["attributes"] for row in desk.village.rows(SUBSCRIBER)][1:]
+    assert [one.get("kinder") for one in kept] == [3, 2.5, "viele", 4, "", None]
+    assert {one["seit"] for one in kept[:5]} == {"2026-09-01"}
+    assert kept[5] == {"gast": True, "stufe": "kita"}
+    assert desk.json("segments", "count", "attrs.kinder >= 2")["count"] == 3
+    desk.run("segments", "count", 'attrs.stufe == "kita"')
+    assert "note" not in desk.error
+    assert desk.village.rows(ACTIONS)[-1]["counts"] == {"values": 9}
+
+
+def test_a_value_answered_meanwhile_is_not_converted(desk: Desk) -> None:
+    person = desk.learner("uma@schule.example", attributes={"kinder": "3"})
+    attributes = {"kinder": Attribute(type="number")}
+    found = desk.village.do(conversions.find, attributes)
+    desk.village.change(SUBSCRIBER, person, attributes={"kinder": 1})
+    assert desk.village.do(conversions.convert, found) == 0
+    assert desk.village.row(SUBSCRIBER, person)["attributes"] == {"kinder": 1}

@@ -83,6 +83,7 @@ COMMANDS = {
     "simulate": "",
     "status": "",
     "subscribers add": "neu@schule.example",
+    "subscribers convert": "",
     "subscribers erase": "p0@schule.example",
     "subscribers export": "--json",
     "subscribers import": "people.csv",

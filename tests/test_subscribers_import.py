@@ -32,6 +32,7 @@ from l3mail.subscribers.entries import Vocabulary, columns, read
 from l3mail.subscribers.imports import Order, Tally, Way
 from tests.fakes.corpora import corpus
 from tests.fakes.village import BACKENDS, PEPPER, Village, ground
+from tests.test_segments import course as a_course
 from tests.test_spreadsheets import ATTRIBUTES, TODAY
 
 ATTEST = Order("attest", "amt", "Ordner 7")
@@ -371,6 +372,50 @@ def test_few_statements_serve_many_rows(village: Village) -> None:
     text = "email,first_name\n" + "".join(f"p{n}@x.example,P\n" for n in range(300))
     assert take(village, text).joined == 300
     assert sum(statements.values()) < 30
+
+
+def test_many_who_leave_leave_as_each_would_by_hand(village: Village) -> None:
+    from sqlalchemy import event
+
+    names = [f"p{n}@x.example" for n in range(60)]
+    text = "email\n" + "\n".join(names)
+    take(village, text, streams=("newsletter", "kurs"))
+    learners = {row["address"]: row["id"] for row in village.rows(SUBSCRIBER)}
+    course, structure = a_course(village)
+    lessons = []
+    for name in (names[0], names[59]):
+        journey = village.insert(
+            ENROLLMENT, subscriber_id=learners[name], course_id=course, structure_id=structure,
+            state="active", anchor_on=TODAY, started_at=village.now,
+        )  # fmt: skip
+        lessons.append(village.delivery(learners[name], enrollment_id=journey))
+        village.signup(learners[name], streams=["kurs"])
+    statements: Counter[str] = Counter()
+
+    @event.listens_for(village.database.engine, "before_cursor_execute")
+    def count(_c: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        statements[statement.split(maxsplit=1)[0]] += 1
+
+    order = Order("unsubscribed", "amt")
+    assert take(village, text.rpartition("\n")[0], order, ()).left == 118
+    assert sum(statements.values()) < 30
+    by_hand = learners[names[59]]
+    village.do(subscribers.unsubscribe, by_hand, None, village.now, "import")
+
+    assert {row["state"] for row in village.rows(ENROLLMENT)} == {"cancelled"}
+    assert {village.state(lesson) for lesson in lessons} == {"cancelled"}
+    assert all(row["refused_at"] for row in village.rows(SIGNUP))
+    own = {"id", "subscriber_id", "stream_id", "seq", "salt", "digest", "link"}
+    for table in (SUBSCRIPTION, CONSENT, EVENT):
+        told: dict[int, list[dict[str, Any]]] = {}
+        for row in village.rows(table):
+            row["content"] = dict(row.get("content", {}), address_key=None)
+            told.setdefault(row["subscriber_id"], []).append(
+                {name: value for name, value in row.items() if name not in own}
+            )
+        assert told[learners[names[0]]] == told[by_hand]
+        assert len(told) == 60
+    assert village.do(consents.verify).broken_at is None
 
 
 def _isemail() -> Iterator[tuple[str, str]]:

@@ -5,7 +5,7 @@ the business of whoever asks.
 """
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -46,7 +46,9 @@ from l3mail.segments import (
     Part,
     Question,
     Vocabulary,
+    compares,
     grouping,
+    is_of_another,
     mentions,
     parse,
 )
@@ -117,6 +119,11 @@ class Terms:
     def grouping(self, text: str, vocabulary: Vocabulary, now: datetime) -> Grouping:
         """What tells people apart by the attribute that a text names; raises `SegmentError`."""
         return grouping(text, vocabulary, now, self.zone, self.locale)
+
+    def misfits(self, connection: Connection, text: str) -> dict[str, int]:
+        """By attribute that a text asks for, how many people have a value of another kind."""
+        expression = read(text, self.vocabulary(connection))
+        return misfits(connection, {one.name for one in compares(expression.tree)}, self)
 
     def question(self, connection: Connection, text: str, now: datetime) -> Question:
         """The question of a saved segment's name, or of a text; raises `SegmentError`."""
@@ -194,6 +201,19 @@ def count(connection: Connection, question: Question) -> Count:
     """Count whom a question selects, mailable or not, and of whom it can't be told."""
     row = connection.execute(counting(question)).one()
     return Count(int(row.people), int(row.unknown))
+
+
+def misfits(connection: Connection, names: Iterable[str], terms: Terms) -> dict[str, int]:
+    """By declared attribute, of how many people the value is not what it is declared to be."""
+    here = (SUBSCRIBER.c.erased_at.is_(None), SUBSCRIBER.c.restricted_at.is_(None))
+    found = {}
+    for name in sorted(names):
+        declared = terms.attributes[name]
+        condition = is_of_another(name, declared.type, declared.choices)
+        query = select(func.count()).select_from(SUBSCRIBER).where(*here, condition)
+        if number := connection.execute(query).scalar_one():
+            found[name] = int(number)
+    return found
 
 
 def counting(question: Question) -> Select[int, int]:

@@ -48,7 +48,7 @@ def lines(
         yield "held back", f"{people(audience.capped)}: {rule}"
     if segment:
         yield "outside", f"{people(audience.no)} whom the segment does not select"
-        yield "unknown", f"{people(audience.unknown)} without consent to be asked about"
+        yield "unknown", f"{people(audience.unknown)} of whom it can't be told"
     for why, n in by_number(audience):
         yield "may not be mailed", f"{people(n)}: {why}"
     yield "last time", _last_time(house, audience)

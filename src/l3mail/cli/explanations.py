@@ -332,7 +332,10 @@ def _answer(connection: Connection, asked: Asked, person: int, row: Any) -> str:
         return f"can't be asked: {fault}"
     words = case(
         (question.yes, literal("selects them now")),
-        (question.unknown, literal("can't know about them without their consent to measuring")),
+        (
+            question.unknown,
+            literal("can't know about them; `l3mail segments show --explain` says why"),
+        ),
         else_=literal("doesn't select them now"),
     )
     return str(connection.execute(select(words).where(SUBSCRIBER.c.id == person)).scalar_one())

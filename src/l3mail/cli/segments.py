@@ -53,16 +53,20 @@ def save(
     house: House = context.obj
     terms = asking_terms(house.settings)
 
-    def verb(connection: "Connection") -> "tuple[Count, dict[str, int]]":
+    def verb(
+        connection: "Connection",
+    ) -> "tuple[tuple[Count, dict[str, int]], dict[str, int]]":
         found = audiences.save(connection, name, expression, terms, house.clock.now())
-        return found, {"segments": 1, "people": found.count}
+        misfits = terms.misfits(connection, name)
+        return (found, misfits), {"segments": 1, "people": found.count}
 
-    found = house.change(f"segments save {name}", verb)
+    found, misfits = house.change(f"segments save {name}", verb)
     if as_json:
-        print_json({"name": name, "expression": expression.strip()} | _counts(found))
+        print_json({"name": name, "expression": expression.strip()} | _counts(found, misfits))
         return
     typer.echo(f"Saved {name}: {_people(found)}")
-    typer.echo(_unknown(found))
+    typer.echo(_unknown(found, misfits))
+    _note(house, misfits)
 
 
 @group.command("list")
@@ -134,13 +138,15 @@ def _show(house: House, asked: str, *, as_json: bool) -> None:
     from l3mail.wiring import asking_terms
 
     terms = asking_terms(house.settings)
+    misfits: dict[str, int] = {}
 
     def verb(connection: "Connection") -> "tuple[Saved | None, dict[str, Any]]":
         saved = audiences.find(connection, asked) if audiences.is_name(asked) else None
         facts: dict[str, Any] = {"count": None, "unknown": None}
         try:
             question = terms.question(connection, asked, house.clock.now())
-            facts = _counts(audiences.count(connection, question))
+            misfits.update(terms.misfits(connection, asked))
+            facts = _counts(audiences.count(connection, question), misfits)
         except SegmentError as error:  # what it names may be gone since it was saved
             if saved is None:
                 raise
@@ -164,6 +170,7 @@ def _show(house: House, asked: str, *, as_json: bool) -> None:
     for label, value in lines.items():
         if value not in {None, ""}:
             typer.echo(f"{label:>10}  {printable(str(value), 2_000)}")
+    _note(house, misfits)
 
 
 def _explain(house: House, asked: str, email: str, *, as_json: bool) -> None:
@@ -241,7 +248,9 @@ def count(
         return
     terms, now = asking_terms(house.settings), house.clock.now()
 
-    def verb(connection: "Connection") -> "tuple[Count, list[tuple[Any, int]], dict[str, int]]":
+    def verb(
+        connection: "Connection",
+    ) -> "tuple[Count, list[tuple[Any, int]], dict[str, int], dict[str, int]]":
         vocabulary = terms.vocabulary(connection)
         question = terms.compiled(audiences.read(asked, vocabulary), now)
         if by == "stream":
@@ -250,17 +259,19 @@ def count(
             grouping = terms.grouping(by, vocabulary, now)
             values = audiences.count_by(connection, question, grouping)
         found = audiences.count(connection, question)
-        return found, values, audiences.reachable(connection, question, now)
+        reachable = audiences.reachable(connection, question, now)
+        return found, values, reachable, terms.misfits(connection, asked)
 
     with house.database() as database:
-        found, values, reachable = database.read(verb)
+        found, values, reachable, misfits = database.read(verb)
     if as_json:
         listed = [{"value": value, "count": n} for value, n in values]
         more = {"mailable": reachable, "by": {"attribute": by, "values": listed}}
-        print_json(_counts(found) | more)
+        print_json(_counts(found, misfits) | more)
         return
     typer.echo(_people(found))
-    typer.echo(_unknown(found))
+    typer.echo(_unknown(found, misfits))
+    _note(house, misfits)
     if found.count:
         _print_values(found, by, values, reachable)
 
@@ -335,20 +346,30 @@ def _view(house: House, saved: "Saved") -> dict[str, Any]:
     }
 
 
-def _counts(found: "Count") -> dict[str, int]:
-    return {"count": found.count, "unknown": found.unknown}
+def _counts(found: "Count", misfits: "Mapping[str, int]") -> dict[str, Any]:
+    counts: dict[str, Any] = {"count": found.count, "unknown": found.unknown}
+    return counts | ({"misfits": dict(misfits)} if misfits else {})
 
 
 def _people(found: "Count") -> str:
     return "1 person" if found.count == 1 else f"{found.count} people"
 
 
-def _unknown(found: "Count") -> str:
+def _note(house: House, misfits: "Mapping[str, int]") -> None:
+    """Say of whom a question can't be told, or is told wrong, and how that is put right."""
+    from l3mail.cli.converting import misfits_in_words
+
+    if misfits:
+        types = {name: one.type for name, one in house.settings.attributes.items()}
+        typer.echo(f"note: {misfits_in_words(misfits, types)}", err=True)
+
+
+def _unknown(found: "Count", misfits: "Mapping[str, int]") -> str:
     if not found.unknown:
         return "unknown: 0"
-    return (
-        f"unknown: {counted(found.unknown, 'person', 'people')} without consent to be asked about"
-    )
+    why = "without consent to be asked about"
+    why += " or with a value of another kind" if misfits else ""
+    return f"unknown: {counted(found.unknown, 'person', 'people')} {why}"
 
 
 def _number(count: int | None) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from l3mail.cli import departures, directory, erasing, importing
+from l3mail.cli import converting, departures, directory, erasing, importing
 from l3mail.cli.context import House, Json, print_json, print_table
 from l3mail.cli.directory import Email, Segment
 from l3mail.cli.exporting import AsCsv, AsJson, MayPrint, target_of, write_csv, write_json
@@ -197,6 +197,7 @@ def _invite(house: House, request: "Request") -> None:
 
 
 group.command("import")(importing.import_)
+group.command("convert")(converting.convert)
 
 
 @group.command("list")

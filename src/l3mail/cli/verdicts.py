@@ -22,8 +22,16 @@ _WIDEST = 100
 def sentence(part: "Part", name: str, email: str) -> str:
     """Whether a segment selects a person."""
     if part.verdict is None:
-        return f"{name} can't know about {email} without their consent to measuring."
+        why = "." if _is_mistaken(part) else " without their consent to measuring."
+        return f"{name} can't know about {email}{why}"
     return f"{name} {'selects' if part.verdict else 'does not select'} {email} now."
+
+
+def _is_mistaken(part: "Part") -> bool:
+    """Whether somewhere in it a value is not what its attribute is declared to be."""
+    if part.parts:
+        return any(_is_mistaken(one) for one in part.parts)
+    return part.verdict is None and part.own is not None
 
 
 def lines(part: "Part", mode: str, width: int, depth: int = 0) -> Iterator[str]:
@@ -50,6 +58,8 @@ def reason(part: "Part", mode: str) -> str:
     """What the answer of a fact comes from; "" where its words say all."""
     if part.kind != "fact":
         return ""
+    if part.verdict is None and part.own is not None:
+        return f"{part.subject} is {json.dumps(part.own, ensure_ascii=False)}, of another kind"
     if part.verdict is None:
         return "no consent to tracking" if mode == "consent" else f'[tracking] mode is "{mode}"'
     if not part.subject:

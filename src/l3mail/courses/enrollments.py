@@ -99,10 +99,20 @@ def cancel(
     Lessons planned for them and not yet handed over are cancelled too; one in mid-dialogue
     can't be called back.
     """
+    return cancel_all(connection, {subscriber_id}, stream_ids, now)
+
+
+def cancel_all(
+    connection: Connection,
+    subscriber_ids: Collection[int],
+    stream_ids: Collection[int],
+    now: datetime,
+) -> list[int]:
+    """`cancel` for several people who leave the same streams."""
     ended = connection.execute(
         update(ENROLLMENT)
         .where(
-            ENROLLMENT.c.subscriber_id == subscriber_id,
+            ENROLLMENT.c.subscriber_id.in_(sorted(subscriber_ids)),
             ENROLLMENT.c.course_id.in_(
                 select(COURSE.c.id).where(COURSE.c.stream_id.in_(sorted(stream_ids)))
             ),

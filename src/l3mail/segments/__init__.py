@@ -4,9 +4,10 @@ The text is a small part of Python's expressions (`district in ["Gorbitz"] and a
 `parse` understands it and refuses everything else, `compile` asks it of the table of subscribers.
 Pure: knows no connection, settings or clock; saved segments are `audiences`.
 
-An answer is yes, no or unknown (Kleene's strong logic). Unknown is only behaviour: what somebody
-without consent to tracking opened and clicked, and since when they are inactive. What a person
-never told us is no such riddle: it equals nothing but `""`. So `district == "Gorbitz"` and
+An answer is yes, no or unknown (Kleene's strong logic). Unknown is behaviour: what somebody
+without consent to tracking opened and clicked, and since when they are inactive; and a value that
+is not what its attribute is declared to be, such as "three" for a number. What a person never told
+us is no such riddle: it equals nothing but `""`. So `district == "Gorbitz"` and
 `age >= 60` are false where district or year of birth are missing, `district != "Gorbitz"` and
 `not age >= 60` are true, and `district == ""` finds those without one.
 """
@@ -14,6 +15,7 @@ never told us is no such riddle: it equals nothing but `""`. So `district == "Go
 from l3mail.segments.explaining import Explaining, Part
 from l3mail.segments.grammar import mentions
 from l3mail.segments.grouping import Grouping, grouping
+from l3mail.segments.kinds import compares, is_of_another
 from l3mail.segments.language import (
     Attribute,
     AttributeType,
@@ -57,8 +59,10 @@ __all__ = [
     "Truth",
     "Vocabulary",
     "bits",
+    "compares",
     "compile",
     "grouping",
+    "is_of_another",
     "mentions",
     "observes",
     "parse",

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Select, case, select
 
 from l3mail.models import SUBSCRIBER
+from l3mail.segments import kinds
 from l3mail.segments.language import (
     Combined,
     Compare,
@@ -92,6 +93,9 @@ class Explaining:
                 own = self._own(node)
                 if own is not None:
                     self._columns.append(own.label(f"own_{number}"))
+                if isinstance(node, Compare) and kinds.may_be_of_another(node):
+                    other = kinds.another(node.name, node.kind)
+                    self._columns.append(other.label(f"other_{number}"))
 
     def _own(self, node: Node) -> Column | None:
         """What a person has of what a fact is about."""
@@ -125,6 +129,8 @@ class Explaining:
         found = row[f"answer_{number}"]
         subject = _subject(node)
         own = shown_value(node, row.get(f"own_{number}"), self._now, self._zone)
+        if (other := row.get(f"other_{number}")) is not None:
+            own = other
         return Part("fact", written(node), None if found is None else bool(found), subject, own)
 
 

@@ -34,7 +34,7 @@ from sqlalchemy import (
 from l3mail.calendars import wall_to_utc
 from l3mail.errors import NaiveDatetimeError, SegmentError, quoted
 from l3mail.models import SUBSCRIBER
-from l3mail.segments import acts, days
+from l3mail.segments import acts, days, kinds
 from l3mail.segments.days import Span, Today
 from l3mail.segments.language import (
     Call,
@@ -47,7 +47,6 @@ from l3mail.segments.language import (
     Not,
     Truth,
 )
-from l3mail.segments.members import JsonNumber, JsonText
 
 SETTLED_AFTER: Final = timedelta(minutes=10)
 """How long after a click its verdict counts: a scanner's other clicks may still come."""
@@ -95,10 +94,11 @@ def compile(  # noqa: A001 - the word for it; this module has no use for Python'
     compiling = Compiling(now, zone, tracking_mode, fallback_locale)
     answer = compiling.answer(expression.tree)
     here = is_here()
-    if not observes(expression.tree):
+    mistakable = any(map(kinds.may_be_of_another, kinds.compares(expression.tree)))
+    if not mistakable and not observes(expression.tree):
         return Question(and_(here, answer.yes), false())
-    # Of whom we may take note nothing is unknown: without saying so, all would be asked thrice.
-    unseen = not_(compiling.seen)
+    # Of whom we may take note no behaviour is unknown: without saying so, all were asked thrice.
+    unseen = true() if mistakable else not_(compiling.seen)
     return Question(and_(here, answer.yes), and_(here, unseen, not_(answer.yes), not_(answer.no)))
 
 
@@ -166,6 +166,8 @@ class Compiling:
                 return Answer(and_(*yes), or_(*no)) if every else Answer(or_(*yes), and_(*no))
             case Compare():
                 compared = self.compared(node)
+                if kinds.may_be_of_another(node):
+                    return _understood(node, compared)
                 return self.observed(compared) if observes(node) else _told(compared)
             case Count(call, operator, values):
                 return _told(self.numbered(call, operator, values))
@@ -248,7 +250,7 @@ class Compiling:
     def attribute(self, node: Compare) -> Column:
         """The value of one person, NULL where it is missing."""
         if node.declared:
-            return _declared(node)
+            return kinds.valued(node.name, node.kind)
         if node.name == "age":
             return self.age()
         if node.name == "birthday":
@@ -350,6 +352,13 @@ def _told(condition: Column) -> Answer:
     return Answer(condition, not_(condition))
 
 
+def _understood(node: Compare, condition: Column) -> Answer:
+    """What a value of another kind means nobody knows: it is neither so nor otherwise."""
+    plain = not_(kinds.is_of_another(node.name, node.kind))
+    yes = and_(condition, plain) if "" in node.values else condition
+    return Answer(yes, and_(not_(condition), plain))
+
+
 def _within(years_or_days: int) -> int:
     """A number no person reaches, instead of one no database or calendar can count to."""
     return max(-_FARTHEST, min(years_or_days, _FARTHEST))
@@ -357,17 +366,6 @@ def _within(years_or_days: int) -> int:
 
 def _bound(value: Any, column: Column) -> Column:
     return literal(value, column.type)
-
-
-def _declared(node: Compare) -> Column:
-    if node.kind == "number":
-        return JsonNumber(SUBSCRIBER.c.attributes, literal(node.name, String))
-    text = JsonText(SUBSCRIBER.c.attributes, literal(node.name, String))
-    if node.kind == "bool":
-        return case((text.in_(("true", "false")), text))
-    if node.kind == "date":
-        return case((text.like("____-__-__"), text))
-    return func.nullif(text, "", type_=String)
 
 
 def _counted(column: Column, operator: str, values: Sequence[int]) -> Column:

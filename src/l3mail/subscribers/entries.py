@@ -57,13 +57,15 @@ class Manner:
 class Entry:
     """A row that can be read: where it stands and what it asks for.
 
-    `state` and `proof` are another tool's word: whether somebody has left, when they opted in.
+    `state`, `proof` and `left_on` are another tool's word: whether somebody has left, when they
+    opted in, and the day they left.
     """
 
     row: Row
     request: Request
     state: str = tools.ACTIVE
     proof: str = ""
+    left_on: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +262,8 @@ class _Reader:
             state = tools.state(tool, told, self.sheet.name)
         if state == tools.UNCONFIRMED:
             raise EntryError(f"never confirmed at {tool.title}: nobody may be mailed unasked")
-        return Entry(row, self._request(row), state, tools.proof(tool, told))
+        day = tools.left_on(tool, told, self.vocabulary.today)
+        return Entry(row, self._request(row), state, tools.proof(tool, told), day)
 
     def _request(self, row: Row) -> Request:
         cells: dict[str, str] = {}

@@ -189,7 +189,9 @@ def erase_departed(
     still_in = membership.where(
         or_(
             SUBSCRIPTION.c.state != "unsubscribed",
-            func.coalesce(SUBSCRIPTION.c.unsubscribed_at, SUBSCRIPTION.c.created_at) >= since,
+            SUBSCRIPTION.c.unsubscribed_at >= since,
+            # Who left elsewhere, long ago, is remembered from the day we were told.
+            SUBSCRIPTION.c.created_at >= since,
         )
     )
     asking = select(SIGNUP.c.id).where(signups.IS_OPEN, SIGNUP.c.subscriber_id == SUBSCRIBER.c.id)

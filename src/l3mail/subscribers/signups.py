@@ -214,7 +214,17 @@ def strike(
     connection: Connection, subscriber_id: int, slugs: Collection[str] | None, now: datetime
 ) -> None:
     """Take streams (None: all) out of a person's open sign-ups; an empty one is closed."""
-    query = select(SIGNUP).where(SIGNUP.c.subscriber_id == subscriber_id, IS_OPEN)
+    strike_all(connection, {subscriber_id}, slugs, now)
+
+
+def strike_all(
+    connection: Connection,
+    subscriber_ids: Collection[int],
+    slugs: Collection[str] | None,
+    now: datetime,
+) -> None:
+    """`strike` for several people who leave the same streams."""
+    query = select(SIGNUP).where(SIGNUP.c.subscriber_id.in_(sorted(subscriber_ids)), IS_OPEN)
     for row in connection.execute(query).all():
         left = [slug for slug in row.streams if slugs is not None and slug not in slugs]
         if left == row.streams:

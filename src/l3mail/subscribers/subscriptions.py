@@ -72,6 +72,68 @@ def end(
     return slugs
 
 
+def end_all(
+    connection: Connection,
+    people_by_id: Mapping[int, bytes],
+    streams: Collection[str],
+    now: datetime,
+    how: str,
+) -> int:
+    """`unsubscribe` for several people whose rows are held; return how many memberships ended.
+
+    `people_by_id` are the keys of their addresses. A statement for each thing that is done, not
+    for each person.
+    """
+    listed = sorted(people_by_id)
+    slug_of = {
+        row.id: row.slug
+        for row in connection.execute(
+            select(STREAM.c.id, STREAM.c.slug).where(STREAM.c.slug.in_(sorted(streams)))
+        )
+    }
+    consents.hold(connection)
+    ended = connection.execute(
+        update(SUBSCRIPTION)
+        .where(
+            SUBSCRIPTION.c.subscriber_id.in_(listed),
+            SUBSCRIPTION.c.stream_id.in_(sorted(slug_of)),
+            SUBSCRIPTION.c.state != "unsubscribed",
+        )
+        .values(
+            state="unsubscribed",
+            generation=SUBSCRIPTION.c.generation + 1,
+            unsubscribed_at=now,
+        )
+        .returning(SUBSCRIPTION.c.subscriber_id, SUBSCRIPTION.c.stream_id)
+    ).all()
+    signups.strike_all(connection, listed, streams, now)
+    left: dict[int, list[str]] = {}
+    leavers: dict[int, set[int]] = {}
+    for person, stream in ended:
+        left.setdefault(person, []).append(slug_of[stream])
+        leavers.setdefault(stream, set()).add(person)
+    for stream, gone in sorted(leavers.items()):
+        courses.cancel_all(connection, gone, {stream}, now)
+    acts = [
+        (
+            person,
+            {"streams": sorted(slugs), "how": how, "address_key": people_by_id[person].hex()},
+        )
+        for person, slugs in sorted(left.items())
+    ]
+    fact = {"kind": "unsubscribed", "at": now}
+    events.append(
+        connection,
+        [
+            fact | {"subscriber_id": person, "data": {"stream": slug, "how": how}}
+            for person, content in acts
+            for slug in content["streams"]
+        ],
+    )
+    consents.note_all(connection, "withdrawn", acts, now)
+    return len(ended)
+
+
 def tell(
     connection: Connection,
     kind: str,

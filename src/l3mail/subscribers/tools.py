@@ -8,8 +8,10 @@ along with them are never kept.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 
 from l3mail.addresses import clean_name
+from l3mail.subscribers import dates
 
 ACTIVE = "active"
 UNCONFIRMED = "unconfirmed"
@@ -45,8 +47,8 @@ class Tool:
     """One tool's export: columns (small letters) and what they are here, and the marks of states.
 
     The first mark that fits decides; where none does, `files` by how the file's name begins.
-    `proofs` are columns that tell when and how somebody opted in. `month_first` is how it writes
-    dates that can be read in two ways.
+    `proofs` are columns that tell when and how somebody opted in, `departures` when they left.
+    `month_first` is how it writes dates that can be read in two ways.
     """
 
     title: str
@@ -54,6 +56,7 @@ class Tool:
     marks: tuple[Mark, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
     proofs: tuple[str, ...] = ()
+    departures: tuple[str, ...] = ()
     month_first: bool = False
 
 
@@ -148,6 +151,7 @@ MAILCHIMP = Tool(
         "non-subscribed": UNCONFIRMED,
     },
     proofs=("optin_time", "confirm_time"),
+    departures=("unsub_time",),
     month_first=True,
 )
 BREVO = Tool(
@@ -225,6 +229,7 @@ CLEVERREACH = Tool(
         Mark("aktiv", "unsubscribed", unless=True),
     ),
     proofs=("registered", "activated", "source", "quelle"),
+    departures=("deactivated",),
 )
 MAILERLITE = Tool(
     "MailerLite",
@@ -283,6 +288,7 @@ MAILERLITE = Tool(
         "opted in at",
         "source",
     ),
+    departures=("unsubscribed", "unsubscribed at"),
 )
 LISTMONK = Tool(
     "listmonk",
@@ -344,6 +350,18 @@ def proof(tool: Tool, cells: Mapping[str, str]) -> str:
         if column in cells and says_yes(cells[column])
     ]
     return f"{tool.title}: {', '.join(told)}" if told else ""
+
+
+def left_on(tool: Tool, cells: Mapping[str, str], today: date) -> date | None:
+    """The day on which somebody left there, as the tool says it; None where it tells no day."""
+    for column in tool.departures:
+        try:
+            found = dates.read(cells.get(column, ""))
+            if found and found[0]:
+                return min(date(found[0], found[1], found[2]), today)
+        except ValueError:
+            continue
+    return None
 
 
 def lists(text: str) -> list[str]:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, func, select
 
-from l3mail import migrations, needs, owners, publishing
+from l3mail import audiences, migrations, needs, owners, publishing
 from l3mail.content import Finding, Text, check
 from l3mail.database import Database, opened
 from l3mail.errors import (
@@ -38,7 +38,7 @@ from l3mail.settings import (
 )
 from l3mail.starter import starter
 from l3mail.upkeep.checks import Check, fail, ok, warn
-from l3mail.wiring import compile_content, require_founded, suspect_restore
+from l3mail.wiring import asking_terms, compile_content, require_founded, suspect_restore
 
 ISSUES = "newsletters"
 MEGABYTE = 1024 * 1024
@@ -217,6 +217,7 @@ def _look_at_rows(
     texts: Sequence[Text],
     findings: Sequence[Finding],
 ) -> Iterator[Check]:
+    terms = asking_terms(settings)
     database.write(lambda _connection: None)  # raises where nothing can be written
     unsafe = database.read(_unsafe)
     if unsafe:
@@ -236,6 +237,14 @@ def _look_at_rows(
     if wanted:
         words = f"{len(wanted)} things need a person" if len(wanted) > 1 else "a person is needed"
         yield warn("needs", f"{words}; `l3mail status` says why")
+    misfits = database.read(lambda one: audiences.misfits(one, settings.attributes, terms))
+    if misfits:
+        names = ", ".join(f"attrs.{name} ({n:,})" for name, n in misfits.items())
+        yield warn(
+            "values",
+            f"people have values that are not what l3mail.toml declares: {names};"
+            " `l3mail subscribers convert --dry-run` shows what can be read",
+        )
     yield _content(database.read(lambda one: publishing.standings(one, texts)), findings)
 
 
