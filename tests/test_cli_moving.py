@@ -1,5 +1,6 @@
 """Moving in from another tool: whoever left there stays away, and nothing known is lost."""
 
+import csv
 import json
 import shutil
 from collections.abc import Iterator
@@ -307,6 +308,63 @@ def test_an_update_is_shown_asked_and_then_takes_the_place_of_what_was(desk: Des
     file.write_text(f"{KNOWN}ada@x.example,,,,\n")
     desk.run("subscribers", "import", str(file), *PROOF, "--update", "--yes")
     assert ada(desk) == person
+
+
+def test_what_an_update_replaces_is_kept_and_taken_back_by_one_command(desk: Desk) -> None:
+    known = desk.folder / "known.csv"
+    known.write_text(
+        "email,first_name,last_name,birthday,school,size,host\n"
+        '=ada@x.example,"=cmd()",Groß,--05-17,"Am ""See"", Nord\nHaus 2",3.5,ja\n'
+        "bob@x.example,Bob,Klein,1980-01-02,Ost,4,nein\n"
+        "eve@x.example,Eve,Weg,1990-01-02,West,1,\n"
+    )
+    desk.run("subscribers", "import", str(known), *PROOF)
+    before = desk.village.rows(SUBSCRIBER)
+    file = desk.folder / "neu.csv"
+    file.write_text(
+        "email;first_name;last_name;birthday;school;size;host\n"
+        "=ada@x.example;Ida;Groß;1981-05-17;Süd;7;nein\n"
+        "bob@x.example;Bob;Kurz;;Ost;4;\n"
+        "eve@x.example;Eve;Weg;;West;1;ja\n"
+    )
+    desk.run("subscribers", "import", str(file), "--update", "--yes")
+    kept = desk.folder / "neu.before.csv"
+    note = f"6 values of 2 people kept in {kept}; to take them back: l3mail subscribers import"
+    assert note in desk.error
+    assert kept.stat().st_mode & 0o777 == 0o600
+    with kept.open(encoding="utf-8-sig", newline="") as lines:
+        rows = list(csv.reader(lines, delimiter=";"))
+    assert [row[0] for row in rows] == ["email", "'=ada@x.example", "bob@x.example"]
+    assert rows[0][1:] == ["birthday", "first_name", "host", "last_name", "school", "size"]
+    assert rows[2] == ["bob@x.example", "", "", "", "Klein", "", ""]
+    assert rows[1][2] == "'=cmd()"
+
+    desk.run("subscribers", "import", str(file), "--update", "--yes")
+    assert "kept in" not in desk.error, "nothing was replaced, nothing is written"
+    desk.run("subscribers", "import", str(kept), "--update", "--yes")
+    after = desk.village.rows(SUBSCRIBER)
+    assert after[:2] == before[:2]
+    assert after[2]["attributes"] == before[2]["attributes"] | {"host": True}, "filled in, not lost"
+    desk.run("subscribers", "import", str(file), "--update", "--yes")
+    assert (desk.folder / "neu.before-2.csv").is_file(), "the first one is never overwritten"
+
+
+def test_columns_in_german_are_ours_unless_one_is_declared(desk: Desk) -> None:
+    with (desk.folder / "l3mail.toml").open("a", encoding="utf-8") as file:
+        file.write("[attributes.sprache]\n")
+    sheet = desk.folder / "liste.csv"
+    text = (
+        "E-Mail;Vorname;Nachname;Anrede;Geburtsdatum;Stadtteil;Sprache\r\n"
+        "ada@x.example;Jürgen;Groß;Herr;1.2.1970;Löbtau;Sorbisch\r\n;;;;;;\r\n\r\n"
+    )
+    sheet.write_bytes(text.encode("cp1252"))
+    desk.run("subscribers", "import", str(sheet), *PROOF)
+    assert "separated by ;, E-Mail as email, Vorname as first_name" in desk.error
+    assert "only a title: Herr (1)" in desk.error
+    person = ada(desk)
+    assert (person["first_name"], person["district"]) == ("Jürgen", "Löbtau")
+    assert (person["birth_year"], person["birth_month"], person["birth_day"]) == (1970, 2, 1)
+    assert person["attributes"] == {"sprache": "Sorbisch"}
 
 
 def test_an_update_never_brings_back_who_left(desk: Desk) -> None:

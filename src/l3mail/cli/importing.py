@@ -1,5 +1,6 @@
 """The command that reads people from a file: its options and its questions."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,8 +10,16 @@ import typer
 
 from l3mail.cli import directory
 from l3mail.cli.context import DryRun, House, Json, Yes, confirm, counted
-from l3mail.cli.intake import Work, conclude, parted, tell, tell_changes, write_rejected
-from l3mail.errors import SpreadsheetError, did_you_mean
+from l3mail.cli.intake import (
+    Work,
+    conclude,
+    parted,
+    tell,
+    tell_changes,
+    write_lost,
+    write_rejected,
+)
+from l3mail.errors import SpreadsheetError, did_you_mean, printable
 
 if TYPE_CHECKING:
     from l3mail.database import Database
@@ -107,16 +116,18 @@ def import_(
         )
         shown = None if as_json else show
         work = Work(house, database, parted(reading, order), from_tool, quiet=as_json, shown=shown)
-        if dry_run or (order.way == "invite" and not yes) or (order.update and not yes):
+        if dry_run or order.update or (order.way == "invite" and not yes):
             foreseen = work.foresee(reading.rejections)
             if dry_run:
                 _warn_of_order(work, order)
                 conclude(sheet, None, foreseen, work, as_json=as_json, dry_run=True)
                 return
-            _ask(work, foreseen, order)
+            if not yes:
+                _ask(work, foreseen, order)
         if _warn_of_order(work, order):
             confirm("Go on without them?", yes=yes)
         house.notice_restore(database)
+        _keep_lost(file, sheet, work)
         tally = work.take(reading.rejections)
     _finish(file, sheet, tally, work, as_json=as_json)
 
@@ -144,6 +155,19 @@ def _warn_of_order(work: Work, order: "Order") -> bool:
         err=True,
     )
     return True
+
+
+def _keep_lost(file: Path, sheet: "Sheet", work: Work) -> None:
+    """Write down what is about to be replaced, before it is; nothing where nothing is."""
+    if not work.changes.lost:
+        return
+    target = write_lost(file, work.changes, sheet.separator)
+    values = counted(work.changes.replaced, "value")
+    typer.echo(
+        f"note: {values} of {counted(len(work.changes.lost), 'person', 'people')} kept in {target};"
+        f" to take them back: l3mail subscribers import {shlex.quote(str(target))} --update",
+        err=True,
+    )
 
 
 def _finish(file: Path, sheet: "Sheet", tally: "Tally", work: Work, *, as_json: bool) -> None:
@@ -257,7 +281,7 @@ def _read(
 ) -> "tuple[Sheet, Reading]":
     """The file as far as it can be judged by itself."""
     from l3mail.settings import FILE
-    from l3mail.subscribers import entries, spreadsheets, tools, values
+    from l3mail.subscribers import entries, spreadsheets, values
 
     joined = [values.stream(slug, vocabulary.streams) for slug in named]
     try:
@@ -265,7 +289,8 @@ def _read(
     except OSError as error:
         raise SpreadsheetError(f"{file} can't be read: {error.strerror or error}") from error
     of_tool = manner.tool.columns if manner.tool else ()
-    columns = (*entries.COLUMNS, *vocabulary.attributes, *mapping, *of_tool)
+    of_ours = (*entries.COLUMNS, *entries.IN_GERMAN, *vocabulary.attributes)
+    columns = (*of_ours, *mapping, *of_tool)
     sheet = spreadsheets.read(data, file.name, columns, encoding)
     _require_columns(mapping, sheet, vocabulary)
     targets = entries.columns(sheet, mapping, vocabulary, manner)
@@ -281,15 +306,29 @@ def _read(
     if order.way == "attest" and no_stream:
         raise typer.BadParameter("--confirmed needs --stream, or a column streams in the file")
     reading = entries.read(sheet, targets, joined, vocabulary, manner)
-    _tell_reading(sheet, reading, tools.LISTS in targets)
+    _tell_reading(sheet, reading, targets)
     return sheet, reading
 
 
-def _tell_reading(sheet: "Sheet", reading: "Reading", has_lists: bool) -> None:
+def _tell_reading(sheet: "Sheet", reading: "Reading", targets: "Sequence[str | None]") -> None:
     """How the file was understood, where somebody may have to say otherwise."""
     from l3mail.cli.intake import in_words
+    from l3mail.subscribers import entries, tools
 
-    typer.echo(f"note: {in_words(sheet, reading.orders)}", err=True)
+    has_lists = tools.LISTS in targets
+    german = "".join(
+        f", {printable(title, 60)} as {target}"
+        for title, target in zip(sheet.header, targets, strict=True)
+        if target and entries.IN_GERMAN.get(title.casefold()) == target
+    )
+    typer.echo(f"note: {in_words(sheet, reading.orders)}{german}", err=True)
+    if reading.titles:
+        most = ", ".join(f"{title} ({n:,})" for title, n in reading.titles.most_common(3))
+        typer.echo(
+            f"note: salutations that are only a title: {most}; a mail begins with the salutation,"
+            ' so write "Liebe Frau Groß", or leave the column out with --map "NAME=-"',
+            err=True,
+        )
     if has_lists and reading.unnamed:
         most = ", ".join(f"{name} ({n:,})" for name, n in reading.unnamed.most_common(8))
         typer.echo(f"note: lists and tags that no --list names are left out: {most}", err=True)

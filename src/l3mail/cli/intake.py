@@ -81,11 +81,15 @@ class Change:
 
 @dataclass(slots=True)
 class Changes:
-    """All changes by field and kind, and of the first `most` what they are; None is all."""
+    """All changes by field and kind, and of the first `most` what they are; None is all.
+
+    `lost` are, by address, all values that the file's take the place of.
+    """
 
     most: int | None
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     first: list[Change] = field(default_factory=list)
+    lost: dict[str, dict[str, Any]] = field(default_factory=dict)
     people: int = 0
 
     def add(self, verdicts: "Sequence[Verdict]", *, update: bool) -> None:
@@ -100,8 +104,10 @@ class Changes:
                 if one.name not in done:
                     kind = "kept"
                 self.counts[one.name, kind] += 1
+                address = verdict.entry.request.address.display
+                if kind == "replaced":
+                    self.lost.setdefault(address, {})[one.name] = one.before
                 if self.most is None or len(self.first) < self.most:
-                    address = verdict.entry.request.address.display
                     line = verdict.entry.row.line
                     self.first.append(Change(line, address, one.name, one.before, one.after, kind))
 
@@ -281,6 +287,30 @@ def write_rejected(file: Path, sheet: "Sheet", rejections: "Sequence[Rejection]"
     target = file.with_suffix(".rejected.csv")
     with opened_for_writing(target) as out:
         for line in spreadsheets.write(entries.rejected(sheet, rejections), sheet.separator):
+            out.write(line)
+    return target
+
+
+def write_lost(file: Path, changes: Changes, separator: str) -> Path:
+    """Write the values that are about to be lost beside the file, to be imported again.
+
+    Never in the place of an earlier one: what that holds is nowhere else.
+    """
+    from l3mail.cli.exporting import opened_for_writing
+    from l3mail.subscribers import spreadsheets
+    from l3mail.subscribers.exports import as_cell
+
+    names = sorted({name for values in changes.lost.values() for name in values})
+    rows = [
+        [email, *(as_cell(values.get(name)) for name in names)]
+        for email, values in changes.lost.items()
+    ]
+    target, number = file.with_suffix(".before.csv"), 1
+    while target.exists():
+        number += 1
+        target = file.with_suffix(f".before-{number}.csv")
+    with opened_for_writing(target) as out:
+        for line in spreadsheets.write([["email", *names], *rows], separator):
             out.write(line)
     return target
 

@@ -25,7 +25,21 @@ PASSED_OVER = ("reason", "status", "tracking", "created_at")
 
 Consent to tracking can't be imported: it is each person's own.
 """
+IN_GERMAN: Mapping[str, str] = {
+    "e-mail": "email",
+    "e-mail-adresse": "email",
+    "vorname": "first_name",
+    "nachname": "last_name",
+    "familienname": "last_name",
+    "anrede": "salutation",
+    "sprache": "locale",
+    "stadtteil": "district",
+    "geburtstag": "birthday",
+    "geburtsdatum": "birthday",
+}
+"""What an office calls our columns, in small letters."""
 IGNORE = "-"
+_TITLES = frozenset("frau fr herr herrn hr divers mr mrs ms miss".split())
 OF_TOOLS = (tools.FULL_NAME, tools.LISTS, tools.ATTRIBUTES)
 
 
@@ -81,12 +95,13 @@ class Reading:
     """A whole file: what can be asked of the database, and what can't.
 
     `orders` says of columns with days such as 5/6/1980 how they were read, `unnamed` how often
-    lists were met that nobody named a stream for.
+    lists were met that nobody named a stream for, `titles` salutations that are only a title.
     """
 
     entries: list[Entry] = field(default_factory=list)
     rejections: list[Rejection] = field(default_factory=list)
     orders: dict[str, dates.Order] = field(default_factory=dict)
+    titles: Counter[str] = field(default_factory=Counter)
     unnamed: Counter[str] = field(default_factory=Counter)
 
 
@@ -127,12 +142,16 @@ def columns(
             unknown.append(title)
         elif target in targets:
             raise SpreadsheetError(
-                f"{sheet.name}: has two columns for {target};"
-                f' --map "{printable(title, 60)}=-" leaves one out'
+                f"{sheet.name}: has two columns for {target}; {_apart(sheet, title)}"
             )
         else:
             targets.append(target)
     if unknown:
+        if "email" not in targets and any("@" in title for title in unknown):
+            raise SpreadsheetError(
+                f"{sheet.name}:1: is a row with an address; the first line names the columns,"
+                " such as email;first_name;last_name"
+            )
         raise SpreadsheetError(_unknown(sheet, unknown, known))
     if "email" not in targets:
         titles = ", ".join(quoted(title) for title in sheet.header[:8])
@@ -191,9 +210,19 @@ def rejected(sheet: Sheet, rejections: Sequence[Rejection]) -> Iterator[Sequence
 
 
 def _own_name(title: str, known: Collection[str]) -> str:
-    """A column may be called `Email` or `First name`: only case and spaces are forgiven."""
+    """A column may be called `Email`, `First name` or `Vorname`; what is declared comes first."""
     plain = "_".join(title.casefold().split())
-    return plain if plain in known or plain in PASSED_OVER else title
+    if plain in known or plain in PASSED_OVER:
+        return plain
+    return IN_GERMAN.get(plain, title)
+
+
+def _apart(sheet: Sheet, title: str) -> str:
+    """What to do where two columns are one: a title that is there twice names both of them."""
+    titles = [other.casefold() for other in sheet.header]
+    if titles.count(title.casefold()) > 1:
+        return f"give one of those called {quoted(title)} another name in the file"
+    return f'--map "{printable(title, 60)}=-" leaves one out'
 
 
 def _unknown(sheet: Sheet, titles: Sequence[str], known: Collection[str]) -> str:
@@ -294,6 +323,8 @@ class _Reader:
         for target, text in cells.items():
             if target in values.NAMES:
                 said[target] = values.name(target, text)
+                if target == "salutation" and text.strip(" .").casefold() in _TITLES:
+                    self.reading.titles[clean_name(text)] += 1
             elif target == "birthday":
                 order = orders.get(target)
                 said[target] = values.birthday(text, self.vocabulary.today, order)

@@ -83,8 +83,8 @@ def as_cells(person: Mapping[str, Any], attributes: Sequence[str]) -> list[str]:
         )
     }
     return [
-        *(_cell(plain[name]) for name in COLUMNS),
-        *(_cell(person["attributes"].get(name)) for name in attributes),
+        *(as_cell(plain[name]) for name in COLUMNS),
+        *(as_cell(person["attributes"].get(name)) for name in attributes),
     ]
 
 
@@ -170,7 +170,8 @@ def _person(row: Mapping[str, Any], subscriptions: list[dict[str, Any]]) -> dict
     }
 
 
-def _cell(value: object) -> str:
+def as_cell(value: object) -> str:
+    """One value as text that `import` reads back."""
     if value is None:
         return ""
     if isinstance(value, bool):

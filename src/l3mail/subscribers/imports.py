@@ -35,7 +35,7 @@ from l3mail.subscribers.entries import Entry, Rejection
 from l3mail.subscribers.invitations import invite_all
 from l3mail.subscribers.terms import Rules
 
-BATCH = 200
+BATCH = 100
 """Rows of a file taken in one transaction: a web write behind it waits less than 100 ms."""
 
 Way = Literal["invite", "attest", "unsubscribed", "bounced", "complained", "blocked"]

@@ -15,6 +15,7 @@ from l3mail.errors import SpreadsheetError
 
 _SEPARATORS = ";,\t|"
 _CELL_LIMIT = 100_000  # characters; what is longer is a quote that was never closed
+_MOST_SAID = 20_000
 # A spreadsheet takes a cell that begins so for a formula (OWASP, "CSV injection").
 # Apostrophes before such a sign count, so that one which was there already is not lost.
 # Some take the wide signs of East Asian keyboards for the same.
@@ -34,6 +35,16 @@ _MAC_LETTERS = frozenset(b"\x80\x85\x86\x8a\x9a\x9f\xa7")
 _MAC_UE = 0x9F
 _WINDOWS_LETTERS = frozenset(range(0xC0, 0x100)) - frozenset(b"\xd0\xd1\xd2\xd3\xd4\xd5")
 _LATIN_9 = re.compile(rb"\xa4|[A-Za-z\xc0-\xff][\xa6\xa8\xb8\xbd]")
+
+
+_NO_TABLES = (
+    (b"PK\x03\x04", "a workbook of Excel or LibreOffice"),
+    (b"\xd0\xcf\x11\xe0", "a workbook of an old Excel"),
+    (b"%PDF-", "a PDF"),
+    (b"<!doctype", "a web page"),
+    (b"<html", "a web page"),
+)
+"""How files begin, in small letters, that somebody takes for a CSV file, and what they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,22 +75,39 @@ def read(data: bytes, name: str, known: Collection[str] = (), encoding: str | No
     are empty. Raises SpreadsheetError, with the line, where the file as a whole can't be trusted:
     then no row of it is worth taking.
     """
+    _refuse_others(data, name)
     text, encoding = _decoded(data, name, encoding)
     text, skipped, separator = _announced(text)
     separator = separator or _voted(text, known)
     lines = _split(text, separator, name, skipped)
     header: tuple[str, ...] = ()
     rows: list[Row] = []
+    said: dict[str, str] = {}
     for line, cells in lines:
         if not header:
             header = tuple(visible(unmarked(cell)).strip() for cell in cells)
             while header and not header[-1]:
                 header = header[:-1]
             continue
-        rows.append(Row(line, _fitted(cells, len(header))))
+        fitted = _fitted(cells, len(header))
+        # What is said of many, a district or a school, is kept once.
+        if len(said) < _MOST_SAID:
+            fitted = tuple(said.setdefault(cell, cell) for cell in fitted)
+        else:
+            fitted = tuple(said.get(cell, cell) for cell in fitted)
+        rows.append(Row(line, fitted))
     if not header:
         raise SpreadsheetError(f"{name}: holds no header; its first line names the columns")
     return Sheet(name, header, rows, separator, encoding)
+
+
+def _refuse_others(data: bytes, name: str) -> None:
+    start = data[:64].removeprefix(codecs.BOM_UTF8).lstrip()
+    for begins, what in _NO_TABLES:
+        if start.lower().startswith(begins.lower()):
+            raise SpreadsheetError(
+                f'{name}: is {what}, no CSV file; save the table as "CSV UTF-8" and take that file'
+            )
 
 
 def _fitted(cells: Sequence[str], width: int) -> tuple[str, ...]:

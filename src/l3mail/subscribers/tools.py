@@ -168,6 +168,8 @@ BREVO = Tool(
             "sms",
             "whatsapp",
             "landline_number",
+            "contact_timezone",
+            "linkedin",
             "email_blacklisted",
             "email blacklisted",
             "blacklisted",
