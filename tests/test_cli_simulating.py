@@ -80,6 +80,17 @@ def test_simulate_neither_cuts_nor_pads_a_slug(desk: Desk, monkeypatch: pytest.M
     assert max(map(len, lines)) <= 80
 
 
+def test_simulate_cuts_an_address_where_the_terminal_ends(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enroll(desk.village, desk.learner(f"{'a' * 60}@{'schule-' * 4}am-park.example"))
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    (line,) = {one for one in desk.run("simulate").splitlines() if "kurs/01" in one}
+    assert len(line) == 80
+    assert line.endswith("…")
+
+
 def test_simulate_compares_with_an_earlier_forecast(desk: Desk) -> None:
     enroll(desk.village, desk.learner("ada@schule.example"))
     enroll(desk.village, desk.learner("bea@schule.example"))

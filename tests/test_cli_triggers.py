@@ -47,9 +47,9 @@ def test_the_list_says_when_each_is_due_next(desk: Desk) -> None:
     now = desk.village.now
     first, second = (line.split("\t") for line in look(desk, "list", at=now).splitlines()[1:])
     rule = 'on each person\'s birthday, at 09:00, to district == "Gorbitz", at most 1d late'
-    assert first == [SLUG, "active", rule, "2027-09-10 09:00", ""]
+    assert first == [SLUG, "active", "2027-09-10 09:00", "", rule]
     rule = "every year on 09-08, at 09:00, at most 2d late, after approval"
-    assert second == [YEARLY, "active", rule, "2027-09-08 09:00", ""]
+    assert second == [YEARLY, "active", "2027-09-08 09:00", "", rule]
     (row,) = desk.json("triggers", "list", "--search", "welt", at=now)
     assert (row["slug"], row["trigger"], row["stream"]) == (YEARLY, "yearly", "lifecycle")
     assert row["next_due_at"] == "2027-09-08T09:00:00+02:00"

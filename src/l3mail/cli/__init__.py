@@ -38,7 +38,7 @@ from l3mail.cli import (
     subscribers,
     triggers,
 )
-from l3mail.cli.context import House
+from l3mail.cli.context import House, say
 from l3mail.cli.overview import Overview
 from l3mail.cli.usage import refuse
 from l3mail.errors import L3mailError
@@ -133,12 +133,12 @@ def main() -> None:
         sys.exit(1)
     except L3mailError as error:
         for line in str(error).splitlines():
-            typer.echo(f"l3mail: {line}", err=True)
+            say(f"l3mail: {line}", 8, err=True)
         sys.exit(1)
     except PermissionError as error:
         from l3mail import owners
 
         where = Path(str(error.filename or "."))
-        typer.echo(f"l3mail: {where}: {error.strerror}{owners.mend(where)}", err=True)
+        say(f"l3mail: {where}: {error.strerror}{owners.mend(where)}", 8, err=True)
         sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)

@@ -116,7 +116,7 @@ class House:
         except BackupError as error:
             if not self.in_emergency or is_torn(self.settings):
                 raise
-            typer.echo(f"l3mail: warning: {error}", err=True)
+            warn(str(error))
             return
         if settled:
             # Pictures are put in before the decision: named by what is in them, they harm nobody.
@@ -179,6 +179,31 @@ def confirm(question: str, *, yes: bool) -> None:
         raise typer.Exit(1)
 
 
+def say(text: str, under: int = 0, *, err: bool = False) -> None:
+    """A line of words; where a terminal is too narrow for it, the rest goes `under` columns in.
+
+    It breaks at blanks alone, so that addresses and options stay whole. Elsewhere it is one line.
+    """
+    stream = sys.stderr if err else sys.stdout
+    width = shutil.get_terminal_size().columns
+    if len(text) > width and stream.isatty():
+        import textwrap
+
+        text = textwrap.fill(
+            text,
+            width,
+            subsequent_indent=" " * min(under, width // 2),
+            break_on_hyphens=False,
+            break_long_words=False,
+        )
+    typer.echo(text, err=err)
+
+
+def warn(text: str) -> None:
+    """What somebody should know, though the command goes on."""
+    say(f"l3mail: warning: {text}", 8, err=True)
+
+
 def require_states(wanted: Sequence[str] | None, known: Sequence[str]) -> None:
     """Refuse, as wrong usage, a --status that is none of the known ones."""
     for state in wanted or ():
@@ -216,11 +241,13 @@ def print_table(
     rows: Sequence[Sequence[object]],
     empty: str,
     solid: Collection[str] = (),
+    spare: Collection[str] = (),
 ) -> None:
     """A table as wide as the terminal, or `empty` when there is nothing to show.
 
-    Columns named in `solid` are folded last of all. Into a pipe a row is a line, its cells apart by
-    tabs, so that `grep` and `cut` work.
+    Columns named in `solid` are folded last of all; a terminal does without those that are empty,
+    and without those in `spare` that count nothing but 0. Into a pipe a row is a line, its cells
+    apart by tabs and always as many, so that `grep` and `cut` work.
     """
     if not rows:
         typer.echo(empty)
@@ -232,6 +259,9 @@ def print_table(
     from l3mail.cli.tables import lay_out
 
     cells = [[printable(str(cell or ""), 1000) for cell in row] for row in rows]
+    for n, name in enumerate(columns):
+        if name in spare and all(row[n] in {"", "0"} for row in cells):
+            cells = [[*row[:n], "", *row[n + 1 :]] for row in cells]
     width = shutil.get_terminal_size().columns
     heading, *lines = lay_out(columns, cells, width, solid)
     typer.echo(heading if os.environ.get("NO_COLOR") else typer.style(heading, bold=True))

@@ -15,6 +15,7 @@ from l3mail.cli.context import (
     print_json,
     print_table,
     require_states,
+    say,
 )
 from l3mail.cli.journeys import Done, each
 from l3mail.cli.moments import parse_moment, told
@@ -136,7 +137,7 @@ def show(context: typer.Context, course: Course, as_json: Json = False) -> None:
     if _counts_days(found):
         facts["days done"] = str(found.done_days)
     for name, value in facts.items():
-        typer.echo(f"{name:>15}  {printable(value, 500)}")
+        say(f"{name:>15}  {printable(value, 500)}", 17)
     for number, (slug, kind) in enumerate(found.lessons, start=1):
         typer.echo(f"{number:>15}  {slug}" + (" (evaluation)" if kind == "evaluation" else ""))
 
@@ -330,6 +331,7 @@ def progress(
         [(step.slug, *(str(getattr(step, name)) for name in names)) for step in steps],
         empty="No lessons.",
         solid=("LESSON",),
+        spare=("FAILED", "UNCERTAIN", "CANCELLED", "WAITING", "AHEAD"),
     )
     typer.echo()
     _print_places(house, places, limit, counts_days=counts_days)

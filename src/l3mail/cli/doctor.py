@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from l3mail.cli.context import House, Json, counted, print_json
+from l3mail.cli.context import House, Json, counted, print_json, say
 from l3mail.errors import SettingsError, printable
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def doctor(
         if not as_json:
             # As they come: a relay that hangs is seen to hang.
             words = printable(check.words, _LONGEST)
-            typer.echo(f"{check.verdict:<8} {check.name:<{_NAME}} {words}")
+            say(f"{check.verdict:<8} {check.name:<{_NAME}} {words}", 10 + _NAME)
     if as_json:
         print_json(
             [{"check": one.name, "status": one.verdict, "says": one.words} for one in checks]

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from l3mail.cli.context import House, Json, print_json, print_table
+from l3mail.cli.context import House, Json, print_json, print_table, say
 from l3mail.cli.moments import told
 from l3mail.errors import SubscriberError, printable
 
@@ -53,7 +53,7 @@ def explain(
         print_json(explanations.localised(found, zone))
         return
     for line in _person(found, zone):
-        typer.echo(printable(line, 1000))
+        say(printable(line, 1000), len(line) - len(line.lstrip()) + 4)
     typer.echo()
     _print_mails(found["deliveries"], zone)
 

@@ -14,6 +14,8 @@ from l3mail.cli.context import (
     print_json,
     print_table,
     require_states,
+    say,
+    warn,
 )
 from l3mail.cli.moments import parse_moment, told
 from l3mail.errors import SourceError, printable, quoted
@@ -226,7 +228,7 @@ def show(context: typer.Context, source: Named, as_json: Json = False) -> None:
     }
     for label, value in lines.items():
         if value:
-            typer.echo(f"{label:>10}  {printable(value, 300)}")
+            say(f"{label:>10}  {printable(value, 300)}", 12)
 
 
 @group.command("end")
@@ -269,10 +271,9 @@ def _end(house: House, until: str | None) -> "datetime | None":
             " --until out: the code works all the same"
         )
     if (ends_at - now).days > LONGEST_EVENT_DAYS:
-        typer.echo(
-            f"l3mail: warning: {(ends_at - now).days} days are long for an event, and its name is"
-            " there for everybody to read; `l3mail form end` ends it",
-            err=True,
+        warn(
+            f"{(ends_at - now).days} days are long for an event, and its name is there for"
+            " everybody to read; `l3mail form end` ends it"
         )
     return ends_at
 
@@ -330,7 +331,7 @@ def _tell_code(
         typer.echo(f"Wrote {out}.")
     typer.echo(link)
     if kept is not None:
-        typer.echo(f"{kept.name}: {_event(house, kept)}")
+        say(f"{kept.name}: {_event(house, kept)}", 4)
 
 
 def _warn_of_address(house: House) -> None:
@@ -345,7 +346,7 @@ def _warn_of_address(house: House) -> None:
         problem = f"{quoted(base_url)} is not https, and browsers warn of such a form"
     else:
         return
-    typer.echo(f"l3mail: warning: {problem}", err=True)
+    warn(problem)
 
 
 def _ceiling(house: House, one: "Source") -> int | None:

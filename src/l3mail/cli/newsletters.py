@@ -18,6 +18,7 @@ from l3mail.cli.context import (
     print_json,
     print_table,
     require_states,
+    say,
 )
 from l3mail.cli.naming import slug_of
 from l3mail.cli.releasing import reject, release
@@ -267,7 +268,7 @@ def pause(context: typer.Context, issue: Name) -> None:
 
     new, campaign = house.change(f"newsletters pause {slug}", verb)
     words = "Paused" if new else "Paused already"
-    typer.echo(f"{words}: {slug}; {_waiting(campaign)}. `l3mail newsletters resume` lets it go on.")
+    say(f"{words}: {slug}; {_waiting(campaign)}. `l3mail newsletters resume` lets it go on.")
 
 
 @group.command("resume")

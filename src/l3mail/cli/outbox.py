@@ -16,6 +16,7 @@ from l3mail.cli.context import (
     print_json,
     print_table,
     require_states,
+    say,
 )
 from l3mail.cli.moments import told
 from l3mail.cli.naming import slug_of
@@ -149,11 +150,11 @@ def show(
     facts |= {name: told(at, house.settings.zone) for name, at in moments.items() if at}
     for name, value in facts.items():
         if value not in {None, ""}:
-            typer.echo(f"{name:>15}  {_plain(value)}")
+            say(f"{name:>15}  {_plain(value)}", 17)
     for visit in visits:
         at, where = told(visit["at"], house.settings.zone), visit["url"] or ""
         line = " ".join(part for part in (at, where, f"({visit['verdict']})") if part)
-        typer.echo(f"{visit['kind']:>15}  {_plain(line)}")
+        say(f"{visit['kind']:>15}  {_plain(line)}", 17)
 
 
 def _number(text: str) -> int:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from l3mail.cli.context import House, Json, Yes, confirm, counted, print_json, print_table
+from l3mail.cli.context import House, Json, Yes, confirm, counted, print_json, print_table, say
 from l3mail.cli.moments import told
 from l3mail.errors import SegmentError, printable
 
@@ -169,7 +169,7 @@ def _show(house: House, asked: str, *, as_json: bool) -> None:
     }
     for label, value in lines.items():
         if value not in {None, ""}:
-            typer.echo(f"{label:>10}  {printable(str(value), 2_000)}")
+            say(f"{label:>10}  {printable(str(value), 2_000)}", 12)
     _note(house, misfits)
 
 
@@ -283,7 +283,7 @@ def _print_values(
     from l3mail.cli.charts import print_bars, top
 
     mailed = ", ".join(f"{stream} {n:,}" for stream, n in reachable.items()) or "nobody"
-    typer.echo(f"may be mailed: {mailed}")
+    say(f"may be mailed: {mailed}", 15)
     named = [(None if value is None else str(value), n) for value, n in values]
     word = by.removeprefix("attrs.")
     bars = top(named, without=f"no {word}", others="others")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from l3mail.cli.context import House, Json, Yes, confirm, counted, print_json, start_logging
+from l3mail.cli.context import House, Json, Yes, confirm, counted, print_json, start_logging, warn
 from l3mail.cli.naming import slug_of
 from l3mail.errors import L3mailError, OutboxError, quoted
 
@@ -103,7 +103,7 @@ def halt(
 
     house: House = context.obj
     for fault in house.pull_together():
-        typer.echo(f"l3mail: warning: {fault}", err=True)
+        warn(fault)
     scope, subject = _scope(message, kind)
     if kind and kind not in KINDS:
         raise typer.BadParameter(f"{kind!r} is no kind of mail; known are {', '.join(KINDS)}")

@@ -187,7 +187,7 @@ def _print_group(facts: Sequence[str], head: str, alike: Sequence[Mail]) -> None
         room = shutil.get_terminal_size().columns - len(line)
     told = next(
         (told for n in range(5, 0, -1) if len(told := _named(names, n)) <= room),
-        printable(_named(names, 1), max(room, 8)),
+        printable(_named(names, 1), max(room - 1, 8)),
     )
     typer.echo(line + told)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from l3mail.cli.context import House, Json, print_json
+from l3mail.cli.context import House, Json, print_json, say
 from l3mail.cli.moments import told
 from l3mail.cli.sending import halt_words
 from l3mail.errors import printable
@@ -124,23 +124,24 @@ def _look(
 
 def _print(house: House, found: _Findings, wanted: "Sequence[str]", now: datetime) -> None:
     for halt in found.halts:
-        typer.echo(f"HALTED: {halt_words(house, halt)}")
-    typer.echo("queue  " + ", ".join(f"{found.counts[state]} {state}" for state in SHOWN))
+        say(f"HALTED: {halt_words(house, halt)}", 7)
+    say("queue  " + ", ".join(f"{found.counts[state]} {state}" for state in SHOWN), 7)
     since = found.waiting_since
     if since and since < now - HURRY and not any(need.cause == "waiting" for need in found.needs):
         relay = house.settings.relay
-        typer.echo(
+        say(
             f"       oldest waiting since {told(since, house.settings.zone)}:"
-            f" is the relay {relay.host}:{relay.port} up, is `l3mail run` running?"
+            f" is the relay {relay.host}:{relay.port} up, is `l3mail run` running?",
+            7,
         )
     for line in _relay_lines(house, found.senders):
-        typer.echo(f"relay  {printable(line, 1000)}")
+        say(f"relay  {printable(line, 1000)}", 7)
     for line in _next_lines(house, found):
-        typer.echo(f"next   {line}")
+        say(f"next   {line}", 7)
     for line in _content_lines(found.content):
-        typer.echo(f"texts  {printable(line, 1000)}")
+        say(f"texts  {printable(line, 1000)}", 7)
     for line in wanted:
-        typer.echo(f"needs  {printable(line, 1000)}")
+        say(f"needs  {printable(line, 1000)}", 7)
     if not wanted:
         typer.echo("Nothing needs a person.")
 

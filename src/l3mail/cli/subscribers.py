@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from l3mail.cli import converting, departures, directory, erasing, importing
-from l3mail.cli.context import House, Json, print_json, print_table
+from l3mail.cli.context import House, Json, print_json, print_table, say
 from l3mail.cli.directory import Email, Segment
 from l3mail.cli.exporting import AsCsv, AsJson, MayPrint, target_of, write_csv, write_json
 from l3mail.errors import EntryError, SubscriberError, printable
@@ -271,7 +271,7 @@ def show(context: typer.Context, email: Email, as_json: Json = False) -> None:
         print_json(directory.localised(house, person))
         return
     for line in _portrait(house, person):
-        typer.echo(line)
+        say(line, 14)
 
 
 @group.command("export", cls=MayPrint)

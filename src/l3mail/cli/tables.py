@@ -7,10 +7,14 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 
 GAP = 2
+INDENT = 4
+MOST_LINES = 4
+"""So many a row may take side by side with the next; more of them are no table."""
 ROOMY = 20
-"""So wide a column stays while there are others to shrink."""
+"""So wide a column of sentences stays while there are other ways to find room."""
 SHORTEST_HEADING = 4
 
+_WORD = re.compile(r"\s+|\S+")
 _PIECE = re.compile(r"\s+|[^\s/@.-]*[/@.-]|[^\s/@.-]+")
 
 
@@ -22,25 +26,36 @@ def lay_out(
 ) -> list[str]:
     """The lines of a table with its heading, in `width` as long as that is possible at all.
 
-    The last columns shrink first, those in `solid` only when nothing else helps. Cells break at
-    blanks and after / - @ . alone, headings never: a narrow one is abbreviated.
+    A column that nobody has anything in is left out. Where room is short, headings are abbreviated
+    and sentences folded, the last ones first; where that is not enough, each row goes on in a
+    second line and more, so that names and addresses stay whole. Only where even that is too wide
+    are these broken, after / - @ . alone, those in `solid` last of all.
     """
-    widths = _widths(columns, rows, width, solid)
-    lines = [
-        _joined([_abbreviated(name, w) for name, w in zip(columns, widths, strict=True)], widths)
-    ]
-    for row in rows:
-        cells = [wrap(cell, w) for cell, w in zip(row, widths, strict=True)]
-        for number in range(max(map(len, cells))):
-            part = [cell[number] if number < len(cell) else "" for cell in cells]
-            lines.append(_joined(part, widths))
+    filled = [n for n in range(len(columns)) if not rows or any(row[n] for row in rows)]
+    columns = [columns[n] for n in filled]
+    rows = [[row[n] for n in filled] for row in rows]
+    parts = _parted(columns, rows, width, MOST_LINES)
+    if not parts:
+        return _lines(columns, rows, _widths(columns, rows, width, solid))
+    lines = []
+    for row in ([], *rows):
+        begin = 0
+        for number, widths in enumerate(parts):
+            end = begin + len(widths)
+            found = _lines(columns[begin:end], [row[begin:end]] if row else [], widths)
+            indent = " " * INDENT if number else ""
+            lines += [indent + line for line in found[1 if row else 0 :] if line or not number]
+            begin = end
     return lines
 
 
 def wrap(text: str, width: int) -> list[str]:
-    """A text in lines of `width`; a piece that is longer than a line is cut."""
+    """A text in lines of `width`: a word that is longer than a line breaks, a long piece is cut."""
     lines, line = [], ""
-    for piece in _PIECE.findall(text):
+    words = _WORD.findall(text)
+    for piece in (
+        one for word in words for one in ([word] if measure(word) <= width else _pieces(word))
+    ):
         if measure(line + piece) > width and line:
             lines.append(line.rstrip())
             line = ""
@@ -53,6 +68,10 @@ def wrap(text: str, width: int) -> list[str]:
     return [*lines, line.rstrip()] if line.rstrip() or not lines else lines
 
 
+def _pieces(word: str) -> list[str]:
+    return _PIECE.findall(word)
+
+
 def measure(text: str) -> int:
     """How many columns of a terminal a text takes."""
     if text.isascii():
@@ -60,6 +79,61 @@ def measure(text: str) -> int:
     from rich.cells import cell_len
 
     return cell_len(text)
+
+
+def _lines(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[int]
+) -> list[str]:
+    """The heading, and each row folded into its widths."""
+    names = [_abbreviated(name, w) for name, w in zip(columns, widths, strict=True)]
+    lines = [_joined(names, widths)]
+    for row in rows:
+        cells = [wrap(cell, w) for cell, w in zip(row, widths, strict=True)]
+        for number in range(max(map(len, cells))):
+            part = [cell[number] if number < len(cell) else "" for cell in cells]
+            lines.append(_joined(part, widths))
+    return lines
+
+
+def _parted(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], width: int, most: int
+) -> list[list[int]]:
+    """The widths of the `most` lines, or fewer, that each row takes; none where it takes more.
+
+    Only in the last of them is a sentence folded: what follows it would stand far away.
+    """
+    widths = _whole(columns, rows, width)
+    if widths is not None:
+        return [widths]
+    later = width if most < MOST_LINES else width - INDENT
+    for cut in range(len(columns) - 1, 0, -1) if most > 1 else ():
+        first = _whole(columns[:cut], [row[:cut] for row in rows], width, folded=False)
+        if first is None:
+            continue
+        rest = _parted(columns[cut:], [row[cut:] for row in rows], later, most - 1)
+        if rest:
+            return [first, *rest]
+    return []
+
+
+def _whole(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], width: int, *, folded: bool = True
+) -> list[int] | None:
+    """Widths in which no word is broken and no sentence narrow; None where there are none.
+
+    If not `folded`, no cell takes more than a line.
+    """
+    count = range(len(columns))
+    full = [max((measure(row[n]) for row in rows), default=0) for n in count]
+    word = [max((measure(one) for row in rows for one in row[n].split()), default=0) for n in count]
+    widths = [max(full[n], len(columns[n])) for n in count]
+    room = width - GAP * (len(columns) - 1)
+    # A heading is told by its column before its end is read; half a name is no name.
+    short = {n: max(full[n], min(len(columns[n]), SHORTEST_HEADING)) for n in count}
+    _shrink(widths, list(count), short, room)
+    for n in reversed(count if folded else range(0)):
+        _shrink(widths, [n], {n: max(word[n], min(short[n], ROOMY))}, room)
+    return widths if sum(widths) <= room else None
 
 
 def _widths(

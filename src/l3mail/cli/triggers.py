@@ -15,6 +15,7 @@ from l3mail.cli.context import (
     print_json,
     print_table,
     require_states,
+    say,
 )
 from l3mail.cli.moments import told
 from l3mail.cli.naming import slug_of
@@ -93,9 +94,9 @@ def list_(
         print_json(shown)
         return
     print_table(
-        ("TRIGGER", "STATUS", "WHEN", "NEXT DUE", "LAST SENT"),
+        ("TRIGGER", "STATUS", "NEXT DUE", "LAST SENT", "WHEN"),
         [
-            [row["slug"], row["status"], row["rule"], *(_short(row[n]) for n in _MOMENTS)]
+            [row["slug"], row["status"], *(_short(row[n]) for n in _MOMENTS), row["rule"]]
             for row in shown
         ],
         empty="Nothing goes out by itself; write newsletters/lifecycle/birthday.md and publish it.",
@@ -203,7 +204,7 @@ def _print_show(row: dict[str, Any]) -> None:
         facts[f"approval {one['id']}"] = f"{one['occasion']}: {one['decision']}{by}"
     for name, value in facts.items():
         if value not in {None, ""}:
-            typer.echo(f"{name:>14}  {printable(str(value), 1000)}")
+            say(f"{name:>14}  {printable(str(value), 1000)}", 16)
 
 
 @group.command("pending")
@@ -374,7 +375,7 @@ def pause(context: typer.Context, trigger: Slug) -> None:
 
     changed = house.change(f"triggers pause {slug}", verb)
     words = "Paused" if changed else "Paused already"
-    typer.echo(f"{words}: {slug}. `l3mail triggers resume` lets it go on.")
+    say(f"{words}: {slug}. `l3mail triggers resume` lets it go on.")
 
 
 @group.command("resume")
@@ -401,7 +402,7 @@ def resume(
         return
     since = told(found.retired_at, house.settings.zone)
     rule = found.rule.in_words(found.stream)
-    typer.echo(f"{slug} is paused since {since}: {printable(rule, 500)}; {people(reach)}.")
+    say(f"{slug} is paused since {since}: {printable(rule, 500)}; {people(reach)}.")
     if dry_run:
         typer.echo("Dry run, nothing is changed.")
         return
