@@ -206,6 +206,11 @@ def test_a_code_nobody_else_could_open_is_drawn_with_a_warning(
         assert warns in desk.error
 
 
+def test_a_code_that_takes_the_place_of_another_says_so(desk: Desk) -> None:
+    told = [desk.run("form", "qr", "--out", "fest.svg").splitlines()[0] for _ in range(2)]
+    assert told == ["Wrote fest.svg.", "Wrote fest.svg, in place of what was there."]
+
+
 def test_an_event_of_months_is_warned_of(desk: Desk) -> None:
     desk.run("form", "qr", "--source", "fest", "--until", "2027-06-01")
     assert "189 days are long for an event" in desk.error
@@ -219,6 +224,8 @@ def test_the_form_for_another_page_is_printed_or_written(desk: Desk) -> None:
     assert desk.village.rows(SOURCE) == [], "what is only printed changes nothing"
     said = desk.run("form", "html", "--style", "--locale", "en", "--out", "form.html")
     assert said == "Wrote form.html.\n"
+    said = desk.run("form", "html", "--style", "--locale", "en", "--out", "form.html")
+    assert said == "Wrote form.html, in place of what was there.\n"
     page = (desk.folder / "form.html").read_text(encoding="utf-8")
     assert "<style>" in page
     assert 'lang="en"' in page

@@ -285,6 +285,13 @@ def test_a_dry_run_says_field_by_field_what_would_change(desk: Desk) -> None:
         "    line 2: ada@x.example: birthday nothing -> 1980-05-17",
         "    line 2: ada@x.example: school Am See -> Am Berg, stays",
     ]
+    file.write_text(f"{KNOWN}ada@x.example,,,,10.12.\n")
+    told = desk.run("subscribers", "import", str(file), *PROOF, "--dry-run")
+    assert "ada@x.example: birthday nothing -> 10 December\n" in told
+
+
+def test_a_dry_run_shows_as_many_changes_as_are_asked_for(desk: Desk) -> None:
+    file = known_ada(desk)
     few = desk.run("subscribers", "import", str(file), *PROOF, "--dry-run", "--show", "1")
     assert "and 2 more: --show N or --json" in few
     told = desk.json("subscribers", "import", str(file), *PROOF, "--dry-run", "--update")

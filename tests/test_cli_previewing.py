@@ -2,6 +2,7 @@
 
 import email
 import email.policy
+import os
 import re
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 from sqlalchemy import update
 
 from l3mail.database import opened
+from l3mail.errors import L3mailError
 from l3mail.models import ACTIONS, DELIVERY, MESSAGE, SUBSCRIBER
 from l3mail.settings import FILE
 from tests.fakes.editor import Editor
@@ -187,6 +189,28 @@ def test_what_does_not_go_together_is_wrong_usage(desk: Editor, words: tuple[str
 
 LINK = "https://medien.example/a?b=1"
 ALL, OWN = "/c/preview-everybody/1", "/c/preview-person/1"
+
+
+@pytest.mark.parametrize("part", ["--html", "--text"])
+def test_a_part_that_can_not_be_written_is_one_clear_line(
+    desk: Editor, part: str, tmp_path: Path
+) -> None:
+    desk.shelf.lesson("Hallo.")
+    folder = tmp_path / "nowhere"
+    fault = desk.run("preview", "kurs/01-start", part, str(folder / "mail"), code=1).exception
+    assert isinstance(fault, L3mailError)
+    line = f"{folder / 'mail'} can't be written: there is no folder {folder}; make it first"
+    assert str(fault) == line
+    for beside in ("", ", in place of what was there"):
+        told = desk.run("preview", "kurs/01-start", part, str(tmp_path / "mail")).stdout
+        assert told.endswith(f"Wrote {tmp_path / 'mail'}{beside}.\n")
+    assert (tmp_path / "mail").stat().st_mode & 0o777 == 0o666 & ~_umask()
+
+
+def _umask() -> int:
+    kept = os.umask(0)
+    os.umask(kept)
+    return kept
 
 
 @pytest.mark.parametrize("mode", ["off", "aggregate", "consent"])

@@ -165,6 +165,8 @@ def test_after_erasing_no_file_of_the_state_holds_anything_of_the_person(desk: D
 
 def test_a_correction_shows_before_and_after_asks_and_says_how_to_take_it_back(desk: Desk) -> None:
     words = ("--last-name", "Lovelace", "--clear", "district", "--attr", "size=12")
+    born = desk.run("privacy", "correct", ADA, "--birthday", "10.12.", "--dry-run")
+    assert "  birthday: (nothing) -> 10 December\n" in born
     told = desk.run("privacy", "correct", ADA, *words, "--dry-run")
     assert "  last_name: (nothing) -> Lovelace\n" in told
     assert "  district: Gorbitz -> (nothing)\n" in told

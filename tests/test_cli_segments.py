@@ -70,6 +70,25 @@ def test_segments_are_saved_counted_shown_and_deleted(desk: Desk) -> None:
     assert ("segments delete gorbitz", {"segments": 1}) in [action[1:] for action in actions]
 
 
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [
+        ('last_name == "Berg"', ["last_name"]),
+        ('attrs.role == "y" and not (salutation == "" or birthday == "12-24")', ["salutation"]),
+        ('district == "Nord"', []),
+        ('district == "Gorbitz"', []),
+        ("joined_days < 0", []),
+    ],
+    ids=["an attribute", "deep within", "somebody has one", "somebody is found", "no attribute"],
+)
+def test_who_finds_nobody_is_told_what_is_known_of_nobody(
+    desk: Desk, asked: str, named: list[str]
+) -> None:
+    told = desk.run("segments", "count", asked).splitlines()
+    line = "Nobody has a value in {}: an import or the sign-up form fills it in."
+    assert [one for one in told if one.startswith("Nobody has")] == [line.format(n) for n in named]
+
+
 def test_a_segment_whose_words_are_gone_is_shown_with_its_problem(desk: Desk) -> None:
     desk.run("segments", "save", "vhs", 'attrs.role == "vhs"')
     (desk.folder / FILE).write_text(SETTINGS, encoding="utf-8")

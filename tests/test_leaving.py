@@ -267,7 +267,7 @@ def test_a_folder_with_something_in_it_is_refused_and_an_empty_one_is_taken(
     for taken in (full, full / "mine.txt"):
         with pytest.raises(WorkspaceError, match="name a new or an empty folder"):
             leaving.leave(sqlite_village.database, settings, taken, lambda _what, _share: None)
-    with pytest.raises(WorkspaceError, match="nothing is left there"):
+    with pytest.raises(WorkspaceError, match=f"no folder {tmp_path / 'no'}; make it first"):
         leaving.leave(sqlite_village.database, settings, tmp_path / "no/where", lambda _w, _s: None)
     leaving.leave(sqlite_village.database, settings, empty, lambda _what, _share: None)
     assert (empty / "README.md").exists()
@@ -320,6 +320,12 @@ def test_the_command_shows_what_it_would_write_and_writes_it(desk: Desk, tmp_pat
     target = tmp_path / "umzug"
 
     foreseen = desk.json("leave", str(target), "--dry-run")
+    told = desk.run("leave", str(target), "--dry-run")
+    for name, count in foreseen["rows"].items():
+        assert told.count(f"  {name}.csv: {count}\n") == bool(count)
+        assert bool(re.search(rf"with a heading alone: .*\b{name}(,|\n)", told)) == (not count)
+    desk.run("leave", str(desk.folder / "nowhere" / "umzug"), code=1)
+    assert desk.error.endswith("nowhere; make it first\n")
     assert (foreseen["rows"]["subscribers"], foreseen["dry_run"]) == (1, True)
     assert not target.exists()
     assert "begin with README.md or LIESMICH.md" in desk.run("leave", str(target))

@@ -13,6 +13,7 @@ from l3mail.locales import (
     chain,
     choose,
     date_in_words,
+    day_of_year,
     days_in_words,
     direction,
     moment_in_words,
@@ -162,3 +163,8 @@ def test_numbers_and_short_moments_are_said_as_the_locale_does() -> None:
     assert slot_in_words(TEN, "de") == "Mo., 30.11., 10:00"
     assert weekday_in_words(DAY, "de") == "Montag, 30. November"
     assert weekday_in_words(DAY, "en-US") == "Monday, November 30"
+
+
+def test_a_day_of_every_year_is_told_without_one() -> None:
+    assert day_of_year(5, 17, "de") == "17. Mai"
+    assert day_of_year(2, 29, "en") == "29 February"

@@ -6,6 +6,7 @@ import re
 import zipfile
 from collections.abc import Iterator
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -94,6 +95,14 @@ def test_german_has_a_word_for_every_key_and_state(ada: Inhabitant) -> None:
         *models.VERDICTS,
     }
     assert states - words.table("word").keys() == set()
+
+
+@pytest.mark.parametrize(("locale", "words"), [("de", "10. Dezember"), ("en", "10 December")])
+def test_a_birthday_without_its_year_is_told_as_a_day(locale: str, words: str) -> None:
+    speaking = Words(locale, ZoneInfo("Europe/Berlin"))
+    assert speaking.shown("--12-10", "birthday") == words
+    assert speaking.shown({"values": {"birthday": "--12-10"}}).endswith(words)
+    assert speaking.shown("--12-10", "district") == "--12-10"
 
 
 def test_what_people_wrote_is_not_taken_for_a_word_of_ours() -> None:

@@ -5,7 +5,7 @@ the business of whoever asks.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -17,6 +17,7 @@ from sqlalchemy import (
     ScalarSelect,
     Select,
     delete,
+    exists,
     func,
     literal,
     select,
@@ -46,6 +47,7 @@ from l3mail.segments import (
     Part,
     Question,
     Vocabulary,
+    asked_attributes,
     compares,
     grouping,
     is_of_another,
@@ -124,6 +126,10 @@ class Terms:
         """By attribute that a text asks for, how many people have a value of another kind."""
         expression = read(text, self.vocabulary(connection))
         return misfits(connection, {one.name for one in compares(expression.tree)}, self)
+
+    def asked(self, expression: Expression, now: datetime) -> list[Grouping]:
+        """The attributes that an expression asks of."""
+        return asked_attributes(expression, now, self.zone, self.locale)
 
     def question(self, connection: Connection, text: str, now: datetime) -> Question:
         """The question of a saved segment's name, or of a text; raises `SegmentError`."""
@@ -243,6 +249,18 @@ def count_by(connection: Connection, question: Question, by: Grouping) -> list[t
         .order_by(number.desc(), people.c.value.is_(None), people.c.value)
     )
     return [(by.shown(row.value), row.n) for row in rows]
+
+
+def known_of_nobody(connection: Connection, asked: Sequence[Grouping]) -> list[str]:
+    """Of some attributes the names of those that nobody has at all."""
+    is_here = SUBSCRIBER.c.erased_at.is_(None)
+    held = [
+        exists(select(SUBSCRIBER.c.id).where(is_here, one.column.is_not(None))) for one in asked
+    ]
+    if not held:
+        return []
+    found = connection.execute(select(*held)).one()
+    return [one.name for one, somebody in zip(asked, found, strict=True) if not somebody]
 
 
 def count_by_stream(connection: Connection, question: Question) -> list[tuple[Any, int]]:

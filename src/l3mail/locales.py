@@ -125,6 +125,15 @@ def weekday_in_words(day: date, tag: str) -> str:
     return format_date(day, pattern, locale=locale)
 
 
+def day_of_year(month: int, day: int, tag: str) -> str:
+    """Such as "17. Mai", of a day that every year has, or only a leap year."""
+    from babel.dates import format_date  # noqa: PLC0415 - costs 40 ms that falling back never needs
+
+    locale = _spoken(tag)
+    pattern = _YEAR.sub("", locale.date_formats["long"].pattern)
+    return format_date(date(2000, month, day), pattern, locale=locale)
+
+
 def days_in_words(first: date, last: date, tag: str) -> str:
     """Such as "23.–29. November 2026", or one day."""
     from babel.dates import format_date  # noqa: PLC0415 - costs 40 ms that falling back never needs

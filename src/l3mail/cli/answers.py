@@ -7,7 +7,15 @@ import typer
 
 from l3mail.cli import directory
 from l3mail.cli.context import House, Json, counted, print_json, print_table
-from l3mail.cli.exporting import AsCsv, AsJson, MayPrint, target_of, write_lines, write_list
+from l3mail.cli.exporting import (
+    AsCsv,
+    AsJson,
+    MayPrint,
+    instead,
+    target_of,
+    write_lines,
+    write_list,
+)
 from l3mail.cli.naming import course_of, slug_of
 
 if TYPE_CHECKING:
@@ -107,6 +115,7 @@ def export(
     house: House = context.obj
     target = target_of(csv, json)
     asked = Asked(search, course, lesson, question, segment)
+    beside = instead(target)
 
     def verb(connection: "Connection") -> int:
         wanted = _wanted(connection, house, asked)
@@ -118,7 +127,7 @@ def export(
     with house.database() as database:
         count = database.read(verb)
     if str(target) != "-":
-        typer.echo(f"{counted(count, 'answer', 'answers')} written to {target}.")
+        typer.echo(f"{counted(count, 'answer', 'answers')} written to {target}{beside}.")
 
 
 class Asked(NamedTuple):

@@ -165,7 +165,7 @@ def export(
     Example: l3mail consent export ada@schule.example --out ada.zip
     """
     from l3mail import proofs, wiring
-    from l3mail.cli.exporting import private_file
+    from l3mail.cli.exporting import instead, private_file
     from l3mail.proofs import packing
 
     house: House = context.obj
@@ -181,12 +181,13 @@ def export(
         proof = proofs.Proof(address, found, mails, chain, house.clock.now())
         target = out or Path(f"consent-{found['people'][-1]['subscriber']}.zip")
         words, sender = _words_of(house)
+        beside = instead(target)
         with private_file(target) as file:
             database.read(lambda connection: packing.pack(file, connection, proof, words, sender))
     house.change("consent export", lambda _: (None, {"subscribers": 1}))
     same = sum(mail.identical is True for mail in mails)
     told = f", {same:,} of {counted(len(mails), 'mail')} byte for byte" if mails else ""
-    typer.echo(f"{target}: {counted(len(found['acts']), 'act')}{told}.")
+    typer.echo(f"{target}: {counted(len(found['acts']), 'act')}{told}{beside}.")
     typer.echo(
         "It holds personal data, and links that work: only for whoever has to see this proof."
         " Unpacked, proof.html is to read, and `python3 verify.py` checks it."

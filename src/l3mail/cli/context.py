@@ -218,7 +218,7 @@ def bar(what: str) -> Iterator[Callable[[str, float], None]]:
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
     console = Console(stderr=True)
-    if not console.is_terminal:
+    if not console.is_interactive:
         yield lambda _what, _share: None
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())

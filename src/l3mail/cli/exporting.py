@@ -124,12 +124,15 @@ def opened_for_writing(target: Path, *, mark: bool = True) -> Iterator[TextIO]:
 
 
 @contextmanager
-def private_file(target: Path) -> Iterator[IO[bytes]]:
-    """A file only its owner may read; it appears under its name when it is complete."""
+def private_file(target: Path, mode: int = 0o600) -> Iterator[IO[bytes]]:
+    """A file only its owner may read; it appears under its name when it is complete.
+
+    Raises SpreadsheetError where it can't be written.
+    """
     part = target.with_name(target.name + ".part")
     try:
         part.unlink(missing_ok=True)
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 yield file
@@ -138,4 +141,23 @@ def private_file(target: Path) -> Iterator[IO[bytes]]:
             part.unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise SpreadsheetError(f"{target} can't be written: {error.strerror or error}") from error
+        why = error.strerror or str(error)
+        if isinstance(error, FileNotFoundError):
+            why = f"there is no folder {target.parent}; make it first"
+        raise SpreadsheetError(f"{target} can't be written: {why}") from error
+
+
+def write_public(target: Path, content: bytes) -> str:
+    """Write a file as open as its maker's others, and return what to say of it.
+
+    Raises SpreadsheetError where it can't be written.
+    """
+    beside = instead(target)
+    with private_file(target, 0o666) as file:  # less what the umask takes
+        file.write(content)
+    return f"Wrote {target}{beside}."
+
+
+def instead(target: Path) -> str:
+    """What to say besides of a file that is about to be written: whether another gives way."""
+    return ", in place of what was there" if target.exists() else ""

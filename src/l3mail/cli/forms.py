@@ -17,6 +17,7 @@ from l3mail.cli.context import (
     say,
     warn,
 )
+from l3mail.cli.exporting import write_public
 from l3mail.cli.moments import parse_moment, told
 from l3mail.errors import SourceError, printable, quoted
 
@@ -104,10 +105,9 @@ def qr(  # noqa: PLR0917 - an option each
 
     if name:
         house.change(f"form qr --source {name}", verb)
-    if out is not None:
-        out.write_bytes(made)
+    written = None if out is None else write_public(out, made)
     _warn_of_address(house)
-    _tell_code(house, name, link, out, made, as_json=as_json)
+    _tell_code(house, name, link, out, written or made.decode() + "\n", as_json=as_json)
 
 
 @group.command("html")
@@ -144,11 +144,7 @@ def html(  # noqa: PLR0917 - an option each
             lambda c: embedding.embedded_form(c, speaker, slugs, name, styled=style)
         )
     _warn_of_address(house)
-    if out is None:
-        typer.echo(made)
-        return
-    out.write_text(made + "\n", encoding="utf-8")
-    typer.echo(f"Wrote {out}.")
+    typer.echo(made if out is None else write_public(out, f"{made}\n".encode()))
 
 
 @group.command("list")
@@ -312,8 +308,9 @@ def _drawn(out: Path | None, link: str, titles: "Sequence[str]", speaker: "Speak
 
 
 def _tell_code(
-    house: House, name: str, link: str, out: Path | None, made: bytes, *, as_json: bool
+    house: House, name: str, link: str, out: Path | None, shown: str, *, as_json: bool
 ) -> None:
+    """Show the code, or say where it is, and what it leads to."""
     from l3mail import sources
 
     kept: Source | None = None
@@ -324,11 +321,7 @@ def _tell_code(
         view = {} if kept is None else _view(house, kept)
         print_json({"link": link, "file": str(out) if out else None} | view)
         return
-    if out is None:
-        typer.echo(made.decode())
-        typer.echo()
-    else:
-        typer.echo(f"Wrote {out}.")
+    typer.echo(shown)
     typer.echo(link)
     if kept is not None:
         say(f"{kept.name}: {_event(house, kept)}", 4)

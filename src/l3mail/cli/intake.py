@@ -13,6 +13,7 @@ import typer
 
 from l3mail.cli import directory
 from l3mail.cli.context import House, counted, print_json
+from l3mail.cli.moments import told_birthday
 from l3mail.errors import printable
 
 if TYPE_CHECKING:
@@ -403,13 +404,19 @@ def tell_changes(say: "Callable[[str], object]", changes: Changes, *, update: bo
         ]
         say(f"    {name}: {', '.join(told)}")
     for one in changes.first:
-        before = "nothing" if one.before is None else printable(str(one.before), 40)
-        after = printable(str(one.after), 40)
+        before, after = (
+            "nothing" if value is None else printable(_told(one.name, value), 40)
+            for value in (one.before, one.after)
+        )
         stays = ", stays" if one.kind == "kept" else ""
         email = printable(one.email, 60)
         say(f"    line {one.line}: {email}: {one.name} {before} -> {after}{stays}")
     if (more := sum(changes.counts.values()) - len(changes.first)) > 0:
         say(f"    and {more:,} more: --show N or --json")
+
+
+def _told(name: str, value: Any) -> str:
+    return told_birthday(value) if name == "birthday" else str(value)
 
 
 def _figures(sheet: "Sheet", rejected: Path | None, tally: "Tally") -> dict[str, Any]:

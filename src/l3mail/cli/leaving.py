@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from l3mail.cli.context import DryRun, House, Json, bar, counted, print_json
+from l3mail.cli.context import DryRun, House, Json, bar, counted, print_json, say
 
 if TYPE_CHECKING:
     from l3mail.leaving import Luggage
@@ -58,7 +58,10 @@ def _tell(luggage: "Luggage", folder: Path | None, *, as_json: bool) -> None:
         )
         return
     for name, count in luggage.rows.items():
-        typer.echo(f"  {name}.csv: {count:,}")
+        if count:
+            typer.echo(f"  {name}.csv: {count:,}")
+    if empty := [name for name, count in luggage.rows.items() if not count]:
+        say(f"  with a heading alone: {', '.join(empty)}", 4)
     beside = counted(luggage.files, "text, wording or picture", "texts, wordings and pictures")
     if folder is None:
         typer.echo(f"Dry run, nothing is written. Beside these: {beside}.")

@@ -1,6 +1,7 @@
 """Moments as operators type and read them: days and times of the workspace's clock."""
 
 import re
+from calendar import month_name
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -70,6 +71,14 @@ def _remark(said: datetime, meant: datetime, zone: ZoneInfo) -> str | None:
     if meant.replace(fold=1).utcoffset() != meant.utcoffset():
         return f"{said:%H:%M} comes twice on {said:%Y-%m-%d} in {zone}: the first is meant."
     return None
+
+
+def told_birthday(born: str) -> str:
+    """A stored birthday for people: `1980-05-17`, or `17 May` where its year is not known."""
+    if not born.startswith("--"):
+        return born
+    month, _, day = born.removeprefix("--").partition("-")
+    return f"{int(day)} {month_name[int(month)]}"
 
 
 def told(moment: datetime | None, zone: ZoneInfo) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from l3mail.cli.context import House, Json, print_json, print_table
+from l3mail.cli.exporting import write_public
 from l3mail.cli.moments import told
 from l3mail.cli.naming import Course
 from l3mail.errors import ContentError, printable
@@ -28,8 +29,7 @@ def print_worksheet(library: "Library", path: str, target: Path | None) -> bool:
     if target is None:
         raise ContentError(f"{path} becomes a PDF; write --pdf FILE, and look at that")
     made = bytes_of(library, worksheet(library, path))
-    target.write_bytes(made)
-    typer.echo(f"Wrote {target}.")
+    typer.echo(write_public(target, made))
     return True
 
 

@@ -13,6 +13,7 @@ import typer
 
 from l3mail.cli.content import relative, tell_faults
 from l3mail.cli.context import House, Yes, confirm, counted
+from l3mail.cli.exporting import write_public
 from l3mail.cli.measures import Mode, print_measuring
 from l3mail.cli.parts import When, shown_parts, told_parts
 from l3mail.errors import ContentError, L3mailError, SettingsError, WorkspaceError, printable
@@ -130,10 +131,10 @@ def preview(
         _send(house, showing, send_to, yes=yes)
         return
     shown = _tracking(house, showing, tracking, agreed)
-    plain = _write(house, showing, shown, html, text)
+    plain, written = _write(house, showing, shown, html, text)
     _print(house, showing, locale)
     print_measuring(house, showing.text, shown, at_length=tracking is not None)
-    _print_text(None if text else plain, [file for file in (html, text) if file])
+    _print_text(None if text else plain, written)
 
 
 @dataclass
@@ -221,8 +222,8 @@ def _write(
     tracking: "Tracking",
     html: Path | None,
     text: Path | None,
-) -> str:
-    """Write the parts of the mail that are asked for; return the text."""
+) -> tuple[str, list[str]]:
+    """Write the parts of the mail that are asked for; the text, and what to say of the files."""
     from l3mail.rendering import fill
     from l3mail.wiring import MEDIA_FOLDER
 
@@ -230,8 +231,7 @@ def _write(
     assert compiled is not None
     values = _values(house, showing, tracking)
     plain = fill(compiled, "text", values)
-    if text is not None:
-        text.write_text(plain, encoding="utf-8")
+    written = []
     if html is not None:
         page = fill(compiled, "html", values)
         for medium in showing.text.media:
@@ -240,8 +240,10 @@ def _write(
             made = house.settings.state_dir / MEDIA_FOLDER / medium.digest / medium.name
             kept = made if medium.recipe and made.exists() else showing.library.folder / medium.path
             page = page.replace(url, kept.as_uri())
-        html.write_text(page, encoding="utf-8")
-    return plain
+        written.append(write_public(html, page.encode()))
+    if text is not None:
+        written.append(write_public(text, plain.encode()))
+    return plain, written
 
 
 def _print(house: House, showing: _Showing, locale: str | None) -> None:
@@ -259,12 +261,12 @@ def _print(house: House, showing: _Showing, locale: str | None) -> None:
         typer.echo(line)
 
 
-def _print_text(plain: str | None, written: Sequence[Path]) -> None:
+def _print_text(plain: str | None, written: Sequence[str]) -> None:
     typer.echo()
     if plain is not None:
         typer.echo("\n".join(printable(line, 5000) for line in plain.split("\n")))
-    for file in written:
-        typer.echo(f"Wrote {file}.")
+    for line in written:
+        typer.echo(line)
 
 
 # -- in a mail program

@@ -20,7 +20,7 @@ from l3mail.cli.context import (
     require_states,
 )
 from l3mail.cli.directory import Email
-from l3mail.cli.exporting import private_file
+from l3mail.cli.exporting import instead, private_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,12 +81,13 @@ def export(
         house.change("privacy export", lambda _: (None, {"subscribers": 1}))
         return
     target = out or Path(f"{copy.words.say('title.zip')}-{data['person']['number']}.zip")
+    beside = instead(target)
     is_zip = target.suffix == ".zip"
     with private_file(target) as file:
         file.write(telling.as_zip(copy) if is_zip else telling.as_json(copy).encode())
     house.change("privacy export", lambda _: (None, {"subscribers": 1}))
     typer.echo(
-        f"All that is held on {shown} is in {target}, which only you may read."
+        f"All that is held on {shown} is in {target}{beside}; only you may read it."
         " Send it where nobody else looks; then delete it."
     )
 
@@ -119,9 +120,10 @@ def record(
         typer.echo(to_markdown(document), nl=False)
         return
     text = to_page(document) if out.suffix == ".html" else to_markdown(document)
+    beside = instead(out)
     with private_file(out) as file:
         file.write(text.encode())
-    typer.echo(f"{out} is written; its end lists what is left for you to fill in.")
+    typer.echo(f"{out} is written{beside}; its end lists what is left for you to fill in.")
 
 
 @group.command("retention")

@@ -10,6 +10,7 @@ import typer
 from l3mail.cli import directory
 from l3mail.cli.context import DryRun, House, Yes, confirm
 from l3mail.cli.directory import Email
+from l3mail.cli.moments import told_birthday
 from l3mail.errors import EntryError, SubscriberError, printable
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def _put_right(
         return
     typer.echo(shown)
     for name, value in changed.items():
-        typer.echo(f"  {name}: {_shown(before.get(name))} -> {_shown(value)}")
+        typer.echo(f"  {name}: {_shown(name, before.get(name))} -> {_shown(name, value)}")
     if dry_run:
         typer.echo("Dry run: nothing is changed.")
         return
@@ -189,12 +190,12 @@ def _cleared(house: House, fields: Sequence[str]) -> dict[str, None]:
     return found
 
 
-def _shown(value: Any) -> str:
+def _shown(name: str, value: Any) -> str:
     if value is None:
         return "(nothing)"
     if isinstance(value, bool):
         return "ja" if value else "nein"
-    return printable(str(value), 200)
+    return printable(told_birthday(value) if name == "birthday" else str(value), 200)
 
 
 def _undo(email: str, before: Mapping[str, Any], changed: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """Commands on segments: save a question under a name, and see whom it selects."""
 
 import shutil
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -222,6 +222,19 @@ def _explain(house: House, asked: str, email: str, *, as_json: bool) -> None:
         typer.echo(printable(line, 1_000))
 
 
+class Counted(NamedTuple):
+    """What is told of a question when its people are counted."""
+
+    found: "Count"
+    values: "list[tuple[Any, int]]"
+    reachable: dict[str, int]
+    """How many each stream may mail, by its key."""
+    misfits: dict[str, int]
+    """By attribute asked for, how many people have a value of another kind."""
+    missing: "list[str]"
+    """Attributes asked for of which nobody has a value; looked for where nobody is found."""
+
+
 @group.command("count")
 def count(
     context: typer.Context,
@@ -248,22 +261,28 @@ def count(
         return
     terms, now = asking_terms(house.settings), house.clock.now()
 
-    def verb(
-        connection: "Connection",
-    ) -> "tuple[Count, list[tuple[Any, int]], dict[str, int], dict[str, int]]":
+    def verb(connection: "Connection") -> Counted:
         vocabulary = terms.vocabulary(connection)
-        question = terms.compiled(audiences.read(asked, vocabulary), now)
+        expression = audiences.read(asked, vocabulary)
+        question = terms.compiled(expression, now)
         if by == "stream":
             values = audiences.count_by_stream(connection, question)
         else:
             grouping = terms.grouping(by, vocabulary, now)
             values = audiences.count_by(connection, question, grouping)
         found = audiences.count(connection, question)
-        reachable = audiences.reachable(connection, question, now)
-        return found, values, reachable, terms.misfits(connection, asked)
+        # Asked only where nobody is found: it looks at everybody once more.
+        of_nobody = terms.asked(expression, now) if not found.count else []
+        return Counted(
+            found,
+            values,
+            audiences.reachable(connection, question, now),
+            terms.misfits(connection, asked),
+            audiences.known_of_nobody(connection, of_nobody),
+        )
 
     with house.database() as database:
-        found, values, reachable, misfits = database.read(verb)
+        found, values, reachable, misfits, missing = database.read(verb)
     if as_json:
         listed = [{"value": value, "count": n} for value, n in values]
         more = {"mailable": reachable, "by": {"attribute": by, "values": listed}}
@@ -272,6 +291,9 @@ def count(
     typer.echo(_people(found))
     typer.echo(_unknown(found, misfits))
     _note(house, misfits)
+    for name in missing:
+        where = "an import or the sign-up form fills it in"
+        say(f"Nobody has a value in {printable(name, 60)}: {where}.", 4)
     if found.count:
         _print_values(found, by, values, reachable)
 

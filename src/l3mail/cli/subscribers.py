@@ -9,7 +9,8 @@ import typer
 from l3mail.cli import converting, departures, directory, erasing, importing
 from l3mail.cli.context import House, Json, print_json, print_table, say
 from l3mail.cli.directory import Email, Segment
-from l3mail.cli.exporting import AsCsv, AsJson, MayPrint, target_of, write_csv, write_json
+from l3mail.cli.exporting import AsCsv, AsJson, MayPrint, instead, target_of, write_csv, write_json
+from l3mail.cli.moments import told_birthday
 from l3mail.errors import EntryError, SubscriberError, printable
 
 if TYPE_CHECKING:
@@ -292,6 +293,7 @@ def export(
     house: House = context.obj
     target = target_of(csv, json)
     wanted = {"search": search, "segment": segment, "status": status, "stream": stream}
+    beside = instead(target)
     with house.database() as database:
         asked = database.read(partial(_asked, house=house, wanted=wanted))
         if csv is not None:
@@ -299,7 +301,7 @@ def export(
         else:
             count = write_json(database, asked, target, lambda row: directory.localised(house, row))
     if str(target) != "-":
-        typer.echo(f"{count:,} {'person' if count == 1 else 'people'} written to {target}.")
+        typer.echo(f"{count:,} {'person' if count == 1 else 'people'} written to {target}{beside}.")
 
 
 group.command("unsubscribe")(departures.unsubscribe)
@@ -324,6 +326,7 @@ def _asked(connection: "Connection", house: House, wanted: dict[str, str | None]
 def _portrait(house: House, person: "Mapping[str, Any]") -> "Iterator[str]":
     plain = ("email", "status", "name", "salutation", "birthday", "district", "locale")
     facts = dict(person) | {"name": _name(person), "email": directory.display(person["email"])}
+    facts["birthday"] = told_birthday(person.get("birthday") or "")
     for name in plain:
         if facts.get(name):
             yield _line(name, facts[name])

@@ -87,6 +87,8 @@ def _require_free(target: Path) -> None:
         return
     if target.exists() or target.is_symlink():
         raise WorkspaceError(f"{target} is there already; name a new or an empty folder")
+    if not target.absolute().parent.is_dir():
+        raise WorkspaceError(f"there is no folder {target.absolute().parent}; make it first")
 
 
 def _counted(connection: Connection) -> Luggage:

@@ -22,6 +22,7 @@ _CHECKSUMS: Final = frozenset({"hash", "digest", "message_hash"})
 
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?[+-]\d\d:\d\d")
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
+_YEARLESS = re.compile(r"--(\d\d)-(\d\d)")
 
 
 class Words(wording.Words):
@@ -51,6 +52,8 @@ class Words(wording.Words):
             items = [self.shown(one) for one in value]
             return (" | " if any("; " in one for one in items) else ", ").join(filter(None, items))
         if isinstance(value, str):
+            if key == "birthday" and (found := _YEARLESS.fullmatch(value)):
+                return locales.day_of_year(int(found[1]), int(found[2]), self.tag)
             known = self.table("word").get(value) if key in _OURS else None
             return str(known or self._text(value))
         return str(value)

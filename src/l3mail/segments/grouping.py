@@ -3,13 +3,22 @@
 Owns which attributes that can be. Knows no person and no count.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from l3mail.errors import SegmentError, quoted
-from l3mail.segments.language import Vocabulary
+from l3mail.segments.language import (
+    Combined,
+    Compare,
+    Expression,
+    Named,
+    Node,
+    Not,
+    Vocabulary,
+)
 from l3mail.segments.parsing import parse_attribute
 from l3mail.segments.questions import Column, Compiling
 from l3mail.segments.telling import shown_name, shown_value
@@ -40,3 +49,27 @@ def grouping(
         raise SegmentError(f"{quoted(name)} tells nearly everybody apart; take district or age")
     column = Compiling(now, zone, "off", fallback_locale).attribute(node)
     return Grouping(name, column, lambda own: shown_value(node, own, now, zone))
+
+
+def asked_attributes(
+    expression: Expression, now: datetime, zone: ZoneInfo, fallback_locale: str | None = None
+) -> list[Grouping]:
+    """The attributes that an expression compares with something, each once, as they come."""
+    compiling = Compiling(now, zone, "off", fallback_locale)
+    nodes = {shown_name(node): node for node in _compared(expression.tree)}
+    return [
+        Grouping(name, compiling.attribute(node), partial(shown_value, node, now=now, zone=zone))
+        for name, node in nodes.items()
+        if node.kind != "days"
+    ]
+
+
+def _compared(node: Node) -> Iterator[Compare]:
+    match node:
+        case Compare():
+            yield node
+        case Not() | Named():
+            yield from _compared(node.item)
+        case Combined():
+            for item in node.items:
+                yield from _compared(item)
