@@ -650,6 +650,25 @@ def test_a_campaign_cancelled_before_it_was_planned_is_not_told(town: Village) -
     assert not any(ISSUE in subject for subject in clear(town))
 
 
+def test_what_a_rule_holds_of_a_campaign_is_told_with_its_moment(town: Village) -> None:
+    clear(town)
+    issue(town)
+    advance(town, MINUTE)
+    tick(town)
+    (row,) = [row for row in town.rows() if row["slug"] == ISSUE]
+    until = town.now + timedelta(days=1)
+    held = {"state": "held", "reason": "quiet hours 20:00-08:00", "next_attempt_at": until}
+    town.change(DELIVERY, row["id"], **held)
+    assert not any(ISSUE in subject for subject in clear(town))
+    advance(town, timedelta(hours=2))
+    (subject,) = [subject for subject in clear(town) if ISSUE in subject]
+    assert subject == f"{ISSUE}, Di 10:00: 1 geplant, 0 angenommen, 0 ungewiss, 1 zurückgehalten"
+    (notice,) = [row for row in notices(town) if "campaign" in str(row["occurrence"])]
+    words = " ".join(part(town, notice, "text").split())
+    assert "1 sind zurückgehalten (Ruhezeiten oder Höchstzahl je Person)" in words
+    assert "noch unterwegs" not in words
+
+
 def test_a_slot_told_of_hides_no_older_one_that_is_under_way(town: Village) -> None:
     clear(town)
     number = issue(town)

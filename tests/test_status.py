@@ -208,6 +208,38 @@ def test_status_names_what_is_due_next_and_what_is_missing(office: Office) -> No
     assert "kurs/01 is not published and due" in result.stdout
 
 
+def test_status_says_what_rules_hold_and_until_when(office: Office) -> None:
+    until = datetime(2030, 1, 7, 7, tzinfo=UTC)
+
+    def arrange(town: Village) -> None:
+        for number, (reason, later) in enumerate(
+            [("quiet hours 20:00-08:00", 0)] * 2
+            + [("frequency cap: 3 mails in 7 days", hours) for hours in (0, 24)]
+        ):
+            learner = town.learner(f"p{number}@schule.example")
+            values = {"state": "held", "reason": reason}
+            moment = until + timedelta(hours=later)
+            town.delivery(learner, "newsletter", next_attempt_at=moment, **values)
+        town.delivery(town.learner("bea@schule.example"), state="held", reason="paused")
+
+    visit(office, arrange)
+    lines = office.run("status").stdout.splitlines()
+    assert lines[0].endswith(" 5 held, 0 deferred")
+    first, last = "the first until Mon 2030-01-07 08:00", "the last until Tue 2030-01-08 08:00"
+    assert lines[1:3] == [
+        f"held   2 by frequency cap: 3 mails in 7 days, {first}, {last}",
+        "held   2 by quiet hours 20:00-08:00, until Mon 2030-01-07 08:00",
+    ]
+    shown = status(office)
+    assert shown["held"] == 5
+    assert shown["held_by"][1] == {
+        "reason": "quiet hours 20:00-08:00",
+        "count": 2,
+        "first_until": "2030-01-07T08:00:00+01:00",
+        "last_until": "2030-01-07T08:00:00+01:00",
+    }
+
+
 def test_status_names_paused_issues_and_mails_that_wait_too_long(office: Office) -> None:
     def arrange(town: Village) -> None:
         number = schedule(town, town.now)

@@ -27,7 +27,7 @@ from l3mail.alarms.duty import Duty, take_turn
 from l3mail.alarms.letters import Part, Sheet
 from l3mail.courses import RESENT
 from l3mail.models import CAMPAIGN, DELIVERY, ENROLLMENT, STREAM, Id, UtcDateTime
-from l3mail.planning import NOW
+from l3mail.planning import NOW, is_restrained
 
 CLEAR = "notice/clear"
 
@@ -50,7 +50,7 @@ _UNDER_WAY = or_(
     DELIVERY.c.state.in_(("queued", "sending", "deferred", "held")),
     and_(DELIVERY.c.state == "uncertain", DELIVERY.c.next_attempt_at.is_not(None)),
 )
-_WAITING = ("queued", "sending", "held")
+_WAITING = ("queued", "sending")
 _NOT_SENT = ("cancelled", "lapsed")
 
 
@@ -237,6 +237,7 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
         "failed": "gescheitert",
         "deferred": "verschoben",
         "waiting": "warten noch",
+        "held": "zurückgehalten",
         "not sent": "nicht gesendet",
     },
     "en": {
@@ -246,6 +247,7 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
         "failed": "failed",
         "deferred": "deferred",
         "waiting": "still waiting",
+        "held": "held back",
         "not sent": "not sent",
     },
 }
@@ -263,6 +265,7 @@ def _tally(duty: Duty, states: Mapping[str, int]) -> str:
         "failed": states.get("failed", 0),
         "deferred": states.get("deferred", 0),
         "waiting": sum(states.get(state, 0) for state in _WAITING),
+        "held": states.get("held", 0),
         "not sent": sum(states.get(state, 0) for state in _NOT_SENT),
     }
     counts |= {word: n for word, n in rest.items() if n}
@@ -283,19 +286,40 @@ def _sheet(connection: Connection, duty: Duty, batch: Batch) -> Sheet:
         lead = {"de": f"Versand vom {moment}.", "en": f"Sending of {moment}."}
     else:
         lead = {"de": f"Lektionen vom {moment}.", "en": f"Lessons of {moment}."}
+    number, first = _spared(connection, batch)
+    to_do = [_held(number, duty.time(first))] if first else []
+    to_do += _what_to_do(total, number)
     return duty.sheet(
         title,
         [
             Part([duty.say(lead)]),
             Part(lines, duty.say({"de": "Kurse", "en": "Courses"})),
-            Part([duty.say(words) for words in _what_to_do(total)]),
+            Part([duty.say(words) for words in to_do]),
         ],
     )
 
 
-def _what_to_do(total: Mapping[str, int]) -> list[Mapping[str, str]]:
+def _spared(connection: Connection, batch: Batch) -> tuple[int, datetime | None]:
+    """How many of it a rule of the workspace holds, and when the first of them goes on."""
+    until = func.min(DELIVERY.c.next_attempt_at, type_=UtcDateTime)
+    row = connection.execute(
+        select(func.count().label("n"), until.label("first")).where(batch.rows, is_restrained())
+    ).one()
+    return row.n, row.first
+
+
+def _held(number: int, moment: str) -> Mapping[str, str]:
+    return {
+        "de": f"{number} sind zurückgehalten (Ruhezeiten oder Höchstzahl je Person) und gehen"
+        f" von selbst weiter, die ersten ab {moment}. Wodurch, zeigt `l3mail status`.",
+        "en": f"{number} are held back (quiet hours or frequency cap) and go on by themselves,"
+        f" the first from {moment}. `l3mail status` says by what.",
+    }
+
+
+def _what_to_do(total: Mapping[str, int], spared: int) -> list[Mapping[str, str]]:
     """What is left for somebody to do, a line for each."""
-    under_way = sum(total.get(state, 0) for state in (*_WAITING, "deferred"))
+    under_way = sum(total.get(state, 0) for state in (*_WAITING, "deferred", "held")) - spared
     found: list[Mapping[str, str]] = []
     if under_way:
         found.append(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from l3mail.needs import Need, Sending
     from l3mail.newsletters import Campaign
-    from l3mail.outbox import HaltInForce
+    from l3mail.outbox import HaltInForce, Spared
     from l3mail.publishing import State
     from l3mail.rounds import Agenda, Due
     from l3mail.sending import Bulletin
@@ -41,6 +41,7 @@ class _Findings:
 
     halts: "Sequence[HaltInForce]"
     counts: "Mapping[str, int]"
+    spared: "Sequence[Spared]"
     next_due_at: datetime | None
     next_attempt_at: datetime | None
     upcoming: "Sequence[Due]"
@@ -109,6 +110,7 @@ def _look(
     return _Findings(
         halts=outbox.halts(connection),
         counts=outbox.counts(connection),
+        spared=outbox.spared(connection),
         # What is overdue comes first: it is due, and nobody has planned it.
         next_due_at=min([*moments, *([later] if later else [])], default=None),
         next_attempt_at=outbox.next_attempt(connection),
@@ -126,6 +128,8 @@ def _print(house: House, found: _Findings, wanted: "Sequence[str]", now: datetim
     for halt in found.halts:
         say(f"HALTED: {halt_words(house, halt)}", 7)
     say("queue  " + ", ".join(f"{found.counts[state]} {state}" for state in SHOWN), 7)
+    for one in found.spared:
+        say(f"held   {one.mails:,} by {printable(one.reason, 200)}, {_until(house, one)}", 7)
     since = found.waiting_since
     if since and since < now - HURRY and not any(need.cause == "waiting" for need in found.needs):
         relay = house.settings.relay
@@ -144,6 +148,12 @@ def _print(house: House, found: _Findings, wanted: "Sequence[str]", now: datetim
         say(f"needs  {printable(line, 1000)}", 7)
     if not wanted:
         typer.echo("Nothing needs a person.")
+
+
+def _until(house: House, held: "Spared") -> str:
+    """When what a rule holds goes on by itself."""
+    first, last = (told(at, house.settings.zone) for at in (held.first_until, held.last_until))
+    return f"until {first}" if first == last else f"the first until {first}, the last until {last}"
 
 
 def _relay_lines(house: House, senders: "Sequence[Bulletin]") -> "Iterator[str]":
@@ -174,7 +184,7 @@ def _next_lines(house: House, found: _Findings) -> "Iterator[str]":
     for due in found.upcoming:
         people = "" if due.people is None else f"  {due.people} due"
         yield f"{told(due.due_at, zone)}  {due.slug}{people}"
-    if not (counts["queued"] or found.next_attempt_at or found.upcoming):
+    if not (counts["queued"] or found.next_attempt_at or found.upcoming or found.spared):
         yield "nothing is due"
 
 
@@ -219,6 +229,15 @@ def _view(
             for halt in found.halts
         ],
         **found.counts,
+        "held_by": [
+            {
+                "reason": one.reason,
+                "count": one.mails,
+                "first_until": _iso(house, one.first_until),
+                "last_until": _iso(house, one.last_until),
+            }
+            for one in found.spared
+        ],
         "next_due_at": _iso(house, found.next_due_at),
         "next_attempt_at": _iso(house, found.next_attempt_at),
         "next": [due(one) for one in found.upcoming],

@@ -86,7 +86,7 @@ from l3mail.outbox.restored import (
     let_go,
     restored_at,
 )
-from l3mail.outbox.restrained import ANY_TO_GO_ON, go_on, reconsider
+from l3mail.outbox.restrained import ANY_TO_GO_ON, Spared, go_on, reconsider, spared
 
 __all__ = [
     "ANY_HALT",
@@ -111,6 +111,7 @@ __all__ = [
     "Needs",
     "Outcome",
     "Settlement",
+    "Spared",
     "Started",
     "Uncertainty",
     "begin",
@@ -160,6 +161,7 @@ __all__ = [
     "retryable",
     "settle",
     "spare",
+    "spared",
     "take_over",
     "unbegin",
     "unheard",

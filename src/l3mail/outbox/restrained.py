@@ -3,12 +3,13 @@
 Held by `claims`, with the moment in `next_attempt_at`; judged anew there before they go.
 """
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, exists, select, update
+from sqlalchemy import Connection, bindparam, exists, func, select, update
 
-from l3mail.models import DELIVERY
+from l3mail.models import DELIVERY, UtcDateTime
 from l3mail.outbox.orders import TAKEN_BACK
 from l3mail.planning import NOW, TO_GO_ON, Restraint, is_restrained
 
@@ -39,6 +40,33 @@ _QUEUE = (
     .values(TAKEN_BACK | {"state": "queued", "reason": None})
     .returning(DELIVERY.c.id)
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Spared:
+    """Mails that a rule holds, by the reason it gives: until when the first and the last."""
+
+    reason: str
+    mails: int
+    first_until: datetime
+    last_until: datetime
+
+
+def spared(connection: Connection) -> list[Spared]:
+    """How many mails which rule holds now; those that wait for a person are not among them."""
+    until = DELIVERY.c.next_attempt_at
+    rows = connection.execute(
+        select(
+            DELIVERY.c.reason,
+            func.count().label("n"),
+            func.min(until, type_=UtcDateTime).label("first"),
+            func.max(until, type_=UtcDateTime).label("last"),
+        )
+        .where(is_restrained())
+        .group_by(DELIVERY.c.reason)
+        .order_by(DELIVERY.c.reason)
+    )
+    return [Spared(row.reason or "", row.n, row.first, row.last) for row in rows]
 
 
 def go_on(connection: Connection, now: datetime, limit: int) -> tuple[int, int]:
