@@ -212,6 +212,7 @@ def test_who_has_only_the_paper_types_its_code(porch: Porch) -> None:
     page = porch.client.get("/verify")
     assert page.status_code == 200
     assert "Auf der Bescheinigung steht ein Code." in page.text
+    assert page.text.count(">Bescheinigung prüfen</") == 2  # the heading and the button
     typed = porch.client.get("/verify", params={"code": f" {code(porch).upper()} "})
     assert (typed.status_code, ADA in typed.text) == (200, True)
     assert porch.client.get("/verify", params={"code": "nichts"}).status_code == 404

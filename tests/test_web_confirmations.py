@@ -180,6 +180,33 @@ def test_the_page_shows_what_confirming_consents_to(village: Village, tmp_path: 
     assert "Ich erlaube es." in tracked
 
 
+def test_what_will_be_stored_is_shown_as_it_was_typed(village: Village, tmp_path: Path) -> None:
+    more = '[attributes.head]\ntype = "bool"\n[attributes.since]\ntype = "date"\n'
+    with open_porch(village, tmp_path, more) as porch:
+        porch.sign_up(birthday="7.5.", head="ja", since="2024-02-29")
+        page = porch.client.get(porch.confirmation()).text
+    assert "<dt>Geburtstag</dt><dd>07.05.</dd>" in page
+    assert "<dt>head</dt><dd>Ja</dd>" in page
+    assert "<dt>since</dt><dd>29.02.2024</dd>" in page
+
+
+@pytest.mark.parametrize(
+    ("sent", "tracked"),
+    [({"shown": "yes"}, False), ({"shown": "yes", "tracking": "yes"}, True), ({}, True)],
+    ids=["box-left-empty", "box-ticked", "posted-without-our-page"],
+)
+def test_measuring_begins_by_the_page_s_box_or_by_all_that_was_asked(
+    village: Village, tmp_path: Path, sent: dict[str, str], *, tracked: bool
+) -> None:
+    with open_porch(village, tmp_path, '[tracking]\nmode = "consent"\n') as porch:
+        porch.sign_up(tracking="yes")
+        porch.client.post(porch.confirmation(), data={**sent, "stream": ["kurs"]} if sent else {})
+        assert [row["tracking"] for row in village.rows(SUBSCRIBER)] == [tracked]
+        porch.sign_up("bob@schule.example")
+        porch.client.post(porch.confirmation())
+        assert [row["tracking"] for row in village.rows(SUBSCRIBER)] == [tracked, False]
+
+
 @pytest.mark.parametrize("tail", [")", ").", ",", ">", ";", ")>."])
 def test_the_end_of_a_sentence_copied_with_a_link_does_not_break_it(
     porch: Porch, tail: str

@@ -227,6 +227,13 @@ def test_the_page_says_in_words_what_the_copy_holds(porch: Porch) -> None:
     assert porch.client.get(f"{link}/copy").status_code in {404, 405}
 
 
+def test_an_open_request_is_shown_in_the_words_of_its_form(porch: Porch) -> None:
+    person = ada(porch)
+    porch.sign_up(stream=["newsletter"], birthday="7.5.")
+    page = porch.client.get(f"{fresh(porch, person)}/data").text
+    assert "<dt>Geburtstag</dt><dd>07.05.</dd>" in page
+
+
 def test_the_lists_are_bounded_and_say_how_many_more_there_are(porch: Porch) -> None:
     person = ada(porch)
     for n in range(23):

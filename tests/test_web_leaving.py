@@ -128,6 +128,8 @@ def test_after_one_stream_everything_is_still_offered(porch: Porch) -> None:
     answer = porch.client.post(link, data={"choice": "stream"})
     assert "„Digital kommunizieren“" in answer.text
     assert [value for _, _, value in Form(answer.text).buttons] == ["everything"]
+    means = answer.text.index("Dann bekommen Sie gar keine E-Mails mehr")
+    assert answer.text.index('value="everything"') < means
     assert title_of(porch.client.get(link).text) == LEFT
 
 

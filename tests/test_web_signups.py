@@ -162,6 +162,21 @@ def test_a_field_that_must_be_mended_is_shown_even_if_it_is_not_usually(
     assert 'id="birthday"' in answer.text
 
 
+def test_the_summary_names_the_fields_in_the_order_of_the_form(
+    sqlite_village: Village, tmp_path: Path
+) -> None:
+    more = '[signup]\nfields = ["birthday", "since"]\n[attributes.since]\ntype = "date"\n'
+    with open_porch(sqlite_village, tmp_path, more + 'title = "Dabei seit"\n') as porch:
+        wrong = {"birthday": "gestern", "since": "bald", "locale": "en"}
+        answer = porch.sign_up("ada@", stream=[], **wrong)
+        summary = answer.text.partition('role="alert"')[2].partition("</div>")[0]
+    links = Form(summary).links
+    assert links == ["#email", "#birthday", "#since", "#stream-newsletter"]
+    assert ">Birthday</span>: " in summary
+    assert '<span lang="de">Dabei seit</span>: ' in summary
+    assert '<label for="since" lang="de">Dabei seit</label>' in answer.text
+
+
 def test_too_fast_brings_the_filled_form_back_with_one_step_more(porch: Porch) -> None:
     form = form_of(porch.client.get("/subscribe?source=plakat").text)
     filled = {**form, "email": "ada@schule.example", "first_name": "Ada", "stream": ["kurs"]}

@@ -40,6 +40,13 @@ def test_pages_ask_for_no_word_that_is_not_there() -> None:
     assert len(asked) > 80
 
 
+def test_every_field_of_a_page_says_its_type_for_the_style_goes_by_it() -> None:
+    text = "".join(path.read_text(encoding="utf-8") for path in (PAGES / "pages").glob("*.html"))
+    fields = re.findall(r"<input\b[^>]*>", text)
+    assert len(fields) > 40
+    assert [field for field in fields if " type=" not in field] == []
+
+
 def test_a_word_falls_back_to_a_shorter_tag_then_to_german_then_to_its_name() -> None:
     words = Words({"en": {"a.b": "en {x}"}}, {"de": {"a.b": "de", "a.c": "nur de"}})
     assert words.say("en-GB", "a.b", x=1) == "en 1"

@@ -44,7 +44,7 @@ def confirm(  # noqa: PLR0917 - as a link and its page say it, in that order
     """Confirm exactly `streams` (those the page listed) as far as the sign-up asks for them.
 
     `tracking` is the page's own box: what a form said about it may be a stranger's, so only both
-    together are consent to be measured.
+    together are consent to be measured. Who posts without our page agrees to all that was asked.
 
     Enrolls in courses, queues their welcome, lifts a hard bounce. What the page did not list
     stays open. Again, it changes nothing and answers the present state. None where the link is

@@ -108,6 +108,18 @@ def choice_label(speaker: Speaker, choice: str) -> str:
     return choice[:1].upper() + choice[1:] if said == word else said
 
 
+def in_words(speaker: Speaker, name: str, value: object) -> str:
+    """A kept value as a page shows it: a choice by its label, a date as somebody would type it."""
+    attribute = speaker.settings.attributes.get(name)
+    if isinstance(value, bool):
+        return speaker.say("subscribe.yes" if value else "subscribe.no")
+    if attribute is not None and attribute.type == "choice":
+        return choice_label(speaker, str(value))
+    if name == "birthday" or (attribute is not None and attribute.type == "date"):
+        return fields.typed_date(str(value))
+    return str(value)
+
+
 def field_of(speaker: Speaker, name: str) -> dict[str, Any]:
     """What a page shows a field with."""
     attribute = speaker.settings.attributes.get(name)
@@ -118,6 +130,7 @@ def field_of(speaker: Speaker, name: str) -> dict[str, Any]:
         options = [("yes", speaker.say("subscribe.yes")), ("no", speaker.say("subscribe.no"))]
     return {
         "name": name,
+        "declared": attribute is not None,
         "label": (attribute.title or name) if attribute else speaker.say(f"subscribe.{name}"),
         "options": options,
         "autocomplete": fields.AUTOCOMPLETE.get(name, ""),

@@ -19,7 +19,7 @@ from l3mail.models import SIGNUP
 from l3mail.subscribers import Joined, SignupState, Standing
 from l3mail.tokens import Purpose, Token
 from l3mail.web import fields
-from l3mail.web.asking import choice_label, wording_of, wordings
+from l3mail.web.asking import in_words, wording_of, wordings
 from l3mail.web.door import Visit, Visiting, one
 
 router = APIRouter()
@@ -69,9 +69,10 @@ async def take_confirm(visit: Visiting, token: str) -> Response:
     if state is None or (link.expired and state.state != "confirmed"):
         return visit.stale()
     visit.choose(standing.locale if standing and standing.locale else state.locale)
-    # Our page lists them; a POST of somebody else's without any can only mean all.
+    # Our page lists what it asks; a POST of somebody else's without a list can only mean all of it.
     listed = form.get("stream") or [stream.slug for stream in state.streams if "shown" not in form]
-    tracking = _may_track(visit) and one(form, "tracking").lower() in fields.YES
+    ticked = one(form, "tracking").lower() in fields.YES if "shown" in form else state.tracking
+    tracking = _may_track(visit) and ticked
     confirmed = await visit.write(
         lambda connection: subscribers.confirm(
             connection,
@@ -134,12 +135,11 @@ def _asked(visit: Visit, state: SignupState, agreed: Mapping[str, str]) -> dict[
     """What confirming means: streams, what the form said of the person, and a box for tracking."""
     attributes = visit.door.settings.attributes
     said = {name: value for name, value in state.said.items() if name != "attributes"}
-    facts = [(visit.say(f"subscribe.{name}"), value) for name, value in said.items()]
+    facts = [(visit.say(f"subscribe.{name}"), in_words(visit, name, v)) for name, v in said.items()]
     for name, value in state.said.get("attributes", {}).items():
         attribute = attributes.get(name)
-        chosen = attribute is not None and attribute.type == "choice"
         label = (attribute.title if attribute else "") or name
-        facts.append((label, choice_label(visit, value) if chosen else value))
+        facts.append((label, in_words(visit, name, value)))
     streams = [
         {
             "slug": stream.slug,

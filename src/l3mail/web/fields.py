@@ -157,6 +157,15 @@ def written_birthday(year: int | None, month: int | None, day: int | None) -> st
     return "" if month is None or day is None else f"{day:02}.{month:02}.{year or ''}"
 
 
+def typed_date(kept: str) -> str:
+    """A kept date as somebody would type it: `--05-17` is 17.05.; what is none stays as it is."""
+    match = _ISO_DATE.fullmatch(kept)
+    if match is None:
+        return kept
+    year, month, day = match.groups()
+    return f"{day}.{month}.{'' if year == '-' else year}"
+
+
 def read_birthday(text: str, today: date) -> str | None:
     """A birthday as `1980-05-17` or, without its year, `--05-17`; None if it is none."""
     if match := _GERMAN_DATE.fullmatch(text):

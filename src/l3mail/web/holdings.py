@@ -18,8 +18,8 @@ from l3mail.errors import RenderingError
 from l3mail.locales import canonical, long_date, own_name
 from l3mail.models import DELIVERY
 from l3mail.publishing import Published
-from l3mail.web import fields, fresh
-from l3mail.web.asking import choice_label
+from l3mail.web import fresh
+from l3mail.web.asking import in_words
 from l3mail.web.door import Visit, Visiting
 from l3mail.web.fresh import Fresh
 from l3mail.web.letters import neutral_subject
@@ -123,17 +123,13 @@ def _person(visit: Visit, person: _Row) -> list[_Fact]:
     attributes = visit.door.settings.attributes
     facts = [(visit.say("subscribe.email"), str(person["email"]))]
     facts += [
-        (visit.say(f"subscribe.{name}"), str(person[name]))
-        for name in ("salutation", "first_name", "last_name", "birthday", "district")
-        if person[name] and name != "birthday"
+        (visit.say(f"subscribe.{name}"), in_words(visit, name, person[name]))
+        for name in ("salutation", "first_name", "last_name", "district", "birthday")
+        if person[name]
     ]
-    if person["birthday"]:
-        year, month, day = person["birthday"].rsplit("-", 2)
-        born = fields.written_birthday(int(year) if year.isdigit() else None, int(month), int(day))
-        facts.append((visit.say("subscribe.birthday"), born))
     for name, value in person["attributes"].items():
         declared = attributes.get(name)
-        shown = _value(visit, value, is_choice=declared is not None and declared.type == "choice")
+        shown = in_words(visit, name, value)
         facts.append(((declared.title if declared else "") or name, shown))
     language = person["language"]
     facts += _facts(
@@ -144,12 +140,6 @@ def _person(visit: Visit, person: _Row) -> list[_Fact]:
         ("restricted_since", _on(visit, person["restricted_since"])),
     )
     return facts
-
-
-def _value(visit: Visit, value: object, *, is_choice: bool = False) -> str:
-    if isinstance(value, bool):
-        return visit.say("subscribe.yes" if value else "subscribe.no")
-    return choice_label(visit, str(value)) if is_choice else str(value)
 
 
 def _tongue(visit: Visit, tag: str) -> str:
@@ -190,10 +180,10 @@ def _asked(visit: Visit, row: _Row, titles: Mapping[str, str]) -> tuple[str, lis
         ("source", row["source"]),
         ("confirmed_on", _on(visit, row["confirmed_at"])),
     )
-    facts += [(visit.say(f"subscribe.{name}"), value) for name, value in own.items()]
+    facts += [(visit.say(f"subscribe.{name}"), in_words(visit, name, v)) for name, v in own.items()]
     declared = visit.door.settings.attributes
     facts += [
-        ((declared[name].title if name in declared else "") or name, _value(visit, value))
+        ((declared[name].title if name in declared else "") or name, in_words(visit, name, value))
         for name, value in said.get("attributes", {}).items()
     ]
     return _on(visit, row["requested_at"]), facts
