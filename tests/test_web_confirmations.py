@@ -180,6 +180,25 @@ def test_the_page_shows_what_confirming_consents_to(village: Village, tmp_path: 
     assert "Ich erlaube es." in tracked
 
 
+@pytest.mark.parametrize("left", [["kurs"], ["kurs", "newsletter"]], ids=["one", "all"])
+def test_a_second_visit_tells_what_was_left_since(porch: Porch, left: list[str]) -> None:
+    porch.sign_up(stream=["kurs", "newsletter"])
+    link = porch.confirmation()
+    porch.client.post(link)
+    (person,) = porch.village.rows(SUBSCRIBER)
+    porch.village.do(subscribers.unsubscribe, person["id"], left, porch.village.now, "one-click")
+    before = porch.dump()
+    for answer in (porch.client.get(link), porch.client.post(link)):
+        assert title_of(answer.text) == (
+            "Sie sind abgemeldet" if len(left) == 2 else "Danke, Sie sind angemeldet"
+        )
+        assert answer.text.count("Das haben Sie abbestellt.") == len(left)
+        for slug in left:
+            assert f"/subscribe?stream={slug}&amp;locale=de" in answer.text
+        assert "keine E-Mails" not in answer.text
+    assert porch.dump() == before
+
+
 def test_what_will_be_stored_is_shown_as_it_was_typed(village: Village, tmp_path: Path) -> None:
     more = '[attributes.head]\ntype = "bool"\n[attributes.since]\ntype = "date"\n'
     with open_porch(village, tmp_path, more) as porch:

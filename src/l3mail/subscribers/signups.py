@@ -167,7 +167,10 @@ def look_up_signup(
         # Known and confirmed already: there is nothing left to ask.
         state = "open" if coming else "confirmed"
         names = coming or names
+    left: list[StreamName] = []
     if state == "confirmed":
+        ended = _streams_in(connection, row.subscriber_id, "unsubscribed")
+        left = [name for name in names if name.slug in {stream.slug for stream in ended}]
         names = [name for name in names if name.slug in confirmed]
     said = dict(row.signup_values.get("said", {})) if state == "open" else {}
     tracking = bool(said.pop("tracking", False))
@@ -180,6 +183,7 @@ def look_up_signup(
         tracking,
         said,
         is_barred,
+        tuple(left),
     )
 
 
@@ -201,10 +205,14 @@ def streams_named(connection: Connection, slugs: Collection[str]) -> list[Row[An
 
 def confirmed_streams(connection: Connection, subscriber_id: int) -> list[Row[Any]]:
     """The streams a person is confirmed for."""
+    return _streams_in(connection, subscriber_id, "confirmed")
+
+
+def _streams_in(connection: Connection, subscriber_id: int, state: str) -> list[Row[Any]]:
     query = (
         select(STREAM)
         .join(SUBSCRIPTION, SUBSCRIPTION.c.stream_id == STREAM.c.id)
-        .where(SUBSCRIPTION.c.subscriber_id == subscriber_id, SUBSCRIPTION.c.state == "confirmed")
+        .where(SUBSCRIPTION.c.subscriber_id == subscriber_id, SUBSCRIPTION.c.state == state)
         .order_by(STREAM.c.id)
     )
     return list(connection.execute(query))

@@ -73,7 +73,8 @@ class SignupState:
     still confirmed. `locale` is the language the form was filled in. `tracking` says that the
     form's box for it was ticked; the page asks with a box of its own. `said` is what the form said
     of the person and confirming would keep: somebody else may have filled it in. `barred` says
-    that the address gets no mail for good, by this link or another.
+    that the address gets no mail for good, by this link or another. `left` are those of a confirmed
+    one that were unsubscribed from since.
     """
 
     state: SignupStateName
@@ -84,6 +85,7 @@ class SignupState:
     tracking: bool = False
     said: Mapping[str, Any] = field(default_factory=dict)
     barred: bool = False
+    left: tuple[StreamName, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,8 @@ async def take_confirm(visit: Visiting, token: str) -> Response:
         return _standing_page(visit, state, standing) if again else visit.stale()
     visit.door.wake()
     shown = [_joined(visit, joined) for joined in confirmed.streams]
-    return visit.page("confirmed", streams=shown, changed=confirmed.changed)
+    left = () if confirmed.changed else state.left
+    return visit.page("confirmed", streams=shown, left=left, changed=confirmed.changed)
 
 
 @router.get("/refuse/{token:path}")
@@ -219,4 +220,4 @@ def _standing_page(visit: Visit, state: SignupState, standing: Standing | None) 
         }
         for stream in state.streams
     ]
-    return visit.page("confirmed", streams=shown, changed=False)
+    return visit.page("confirmed", streams=shown, left=state.left, changed=False)
