@@ -48,7 +48,7 @@ from l3mail.segments import (
     Question,
     Vocabulary,
     asked_attributes,
-    compares,
+    comparisons,
     grouping,
     is_of_another,
     mentions,
@@ -125,7 +125,8 @@ class Terms:
     def misfits(self, connection: Connection, text: str) -> dict[str, int]:
         """By attribute that a text asks for, how many people have a value of another kind."""
         expression = read(text, self.vocabulary(connection))
-        return misfits(connection, {one.name for one in compares(expression.tree)}, self)
+        declared = {one.name for one in comparisons(expression.tree) if one.declared}
+        return misfits(connection, declared, self)
 
     def asked(self, expression: Expression, now: datetime) -> list[Grouping]:
         """The attributes that an expression asks of."""

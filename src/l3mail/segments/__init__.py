@@ -15,7 +15,7 @@ us is no such riddle: it equals nothing but `""`. So `district == "Gorbitz"` and
 from l3mail.segments.explaining import Explaining, Part
 from l3mail.segments.grammar import mentions
 from l3mail.segments.grouping import Grouping, asked_attributes, grouping
-from l3mail.segments.kinds import compares, is_of_another
+from l3mail.segments.kinds import comparisons, is_of_another
 from l3mail.segments.language import (
     Attribute,
     AttributeType,
@@ -60,7 +60,7 @@ __all__ = [
     "Vocabulary",
     "asked_attributes",
     "bits",
-    "compares",
+    "comparisons",
     "compile",
     "grouping",
     "is_of_another",

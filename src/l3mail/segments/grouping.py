@@ -3,22 +3,15 @@
 Owns which attributes that can be. Knows no person and no count.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from l3mail.errors import SegmentError, quoted
-from l3mail.segments.language import (
-    Combined,
-    Compare,
-    Expression,
-    Named,
-    Node,
-    Not,
-    Vocabulary,
-)
+from l3mail.segments import kinds
+from l3mail.segments.language import Expression, Vocabulary
 from l3mail.segments.parsing import parse_attribute
 from l3mail.segments.questions import Column, Compiling
 from l3mail.segments.telling import shown_name, shown_value
@@ -56,20 +49,9 @@ def asked_attributes(
 ) -> list[Grouping]:
     """The attributes that an expression compares with something, each once, as they come."""
     compiling = Compiling(now, zone, "off", fallback_locale)
-    nodes = {shown_name(node): node for node in _compared(expression.tree)}
+    nodes = {shown_name(node): node for node in kinds.comparisons(expression.tree)}
     return [
         Grouping(name, compiling.attribute(node), partial(shown_value, node, now=now, zone=zone))
         for name, node in nodes.items()
         if node.kind != "days"
     ]
-
-
-def _compared(node: Node) -> Iterator[Compare]:
-    match node:
-        case Compare():
-            yield node
-        case Not() | Named():
-            yield from _compared(node.item)
-        case Combined():
-            for item in node.items:
-                yield from _compared(item)

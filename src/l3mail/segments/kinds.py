@@ -45,15 +45,15 @@ def another(name: str, kind: Kind) -> Column:
     return case((is_of_another(name, kind), _text(name)))
 
 
-def compares(node: Node) -> Iterator[Compare]:
-    """The comparisons of a tree with declared attributes."""
+def comparisons(node: Node) -> Iterator[Compare]:
+    """What a tree compares with attributes, in the order it is written."""
     match node:
-        case Not(item) | Named(item=item):
-            yield from compares(item)
-        case Combined(_, items):
-            for item in items:
-                yield from compares(item)
-        case Compare(declared=True):
+        case Not() | Named():
+            yield from comparisons(node.item)
+        case Combined():
+            for item in node.items:
+                yield from comparisons(item)
+        case Compare():
             yield node
 
 

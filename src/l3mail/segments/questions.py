@@ -94,7 +94,7 @@ def compile(  # noqa: A001 - the word for it; this module has no use for Python'
     compiling = Compiling(now, zone, tracking_mode, fallback_locale)
     answer = compiling.answer(expression.tree)
     here = is_here()
-    mistakable = any(map(kinds.may_be_of_another, kinds.compares(expression.tree)))
+    mistakable = any(map(kinds.may_be_of_another, kinds.comparisons(expression.tree)))
     if not mistakable and not observes(expression.tree):
         return Question(and_(here, answer.yes), false())
     # Of whom we may take note no behaviour is unknown: without saying so, all were asked thrice.
