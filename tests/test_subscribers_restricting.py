@@ -161,7 +161,8 @@ def test_many_who_left_are_erased_in_pieces(sqlite_village: Village) -> None:
     long_ago = berlin("2020-05-01 12:00")
     people = village.crowd([village.stream()], [{}] * 60)
     for row in village.rows(SUBSCRIPTION):
-        village.change(SUBSCRIPTION, row["id"], state="unsubscribed", unsubscribed_at=long_ago)
+        left = {"state": "unsubscribed", "unsubscribed_at": long_ago}
+        village.change(SUBSCRIPTION, row["id"], created_at=long_ago, **left)
     done: list[int] = []
     reached: int | None = 0
     while reached is not None:

@@ -1,7 +1,7 @@
 """Commands on the proof of consent: look at it, hand it out, check the chain."""
 
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -87,6 +87,12 @@ def list_(
     if as_json:
         print_json([directory.localised(house, row) for row in rows])
         return
+    _print_list(house, rows)
+    if more:
+        typer.echo(f"The newest {limit}; --limit shows more.")
+
+
+def _print_list(house: House, rows: Sequence[Mapping[str, Any]]) -> None:
     words = _english(house)
     print_table(
         ("SEQ", "WHEN", "ACT", "ADDRESS", "STREAMS", "BY"),
@@ -104,8 +110,6 @@ def list_(
         empty="No acts.",
         solid=("SEQ", "WHEN"),
     )
-    if more:
-        typer.echo(f"The newest {limit}; --limit shows more.")
 
 
 def _by(content: Mapping[str, Any]) -> str:
