@@ -313,7 +313,7 @@ def test_an_act_that_somebody_emptied_is_told_here_and_by_what_is_handed_out(
     assert f"act {last} has lost its words, though nobody erased whose it is" in told
     assert registry.desk.json("consent", "verify", code=1)["emptied"] == [last]
     registry.desk.run("subscribers", "show", ADA)
-    registry.desk.run("privacy", "export", ADA, "--out", "ada.zip")
+    registry.desk.run("privacy", "export", ADA, "--out", str(registry.desk.folder / "ada.zip"))
     code, said = unpacked(registry).check()
     assert code == 1
     assert f"act {last} was emptied, and nobody erased the person" in said
