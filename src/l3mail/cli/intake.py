@@ -4,7 +4,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -148,19 +148,12 @@ class Work:
         joining = all(order.way in {"invite", "attest"} for order, _ in self.parts)
         if self._tool is None or not joining:
             return False
-        return not self.database.read(self._has_met_the_left)
-
-    def _has_met_the_left(self, connection: "Connection") -> bool:
-        from sqlalchemy import select
-
-        from l3mail.models import ACTIONS
+        from l3mail import actions
         from l3mail.subscribers.imports import WAYS_OUT
 
-        command = ACTIONS.c.command
-        names = [f"subscribers import ({way}{of})" for way in WAYS_OUT.values()
-                 for of in ("", f", {self._tool}")]  # fmt: skip
-        query = select(ACTIONS.c.id).where(command.in_(names))
-        return connection.execute(query.limit(1)).first() is not None
+        ways = WAYS_OUT.values()
+        commands = {_command(way, of) for way in ways for of in (None, self._tool)}
+        return not self.database.read(lambda connection: actions.has_run(connection, commands))
 
     def foresee(self, rejections: "Sequence[Rejection]") -> "Tally":
         """What would come of it; changes nothing."""
@@ -193,10 +186,7 @@ class Work:
                 is_last = number == len(self.parts) - 1
                 before = Tally(rejections=tuple(rejections)) if is_last else Tally()
                 done = self._take_part(order, list(_batches(entries)), before, advance)
-                total += done if not is_last else Tally(
-                    **{name: getattr(done, name) for name in _FIGURES},
-                    rejections=done.rejections[len(rejections) :],
-                )  # fmt: skip
+                total += replace(done, rejections=done.rejections[len(before.rejections) :])
         return total
 
     def _take_part(
@@ -210,8 +200,7 @@ class Work:
         from l3mail.subscribers.imports import Tally, take
 
         people, house = directory.rules(self.house), self.house
-        of = f", {self._tool}" if self._tool else ""
-        command = f"subscribers import ({order.way}{of})"
+        command = _command(order.way, self._tool)
         rows = sum(len(batch) for batch in batches)
 
         def verb(
@@ -235,6 +224,11 @@ class Work:
 
     def _total(self) -> int:
         return sum(len(entries) for _, entries in self.parts)
+
+
+def _command(way: str, tool: str | None) -> str:
+    """How an import is noted among the actions."""
+    return f"subscribers import ({way}, {tool})" if tool else f"subscribers import ({way})"
 
 
 def _batches(entries: "Sequence[Entry]") -> "Iterator[Sequence[Entry]]":

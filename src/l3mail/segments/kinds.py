@@ -11,11 +11,13 @@ from sqlalchemy import ColumnElement, String, and_, case, func, literal, true
 
 from l3mail.models import SUBSCRIBER
 from l3mail.segments.language import Combined, Compare, Kind, Named, Node, Not
-from l3mail.segments.members import JsonNumber, JsonText
+from l3mail.segments.members import NUMBERS, TRUTHS, JsonKind, JsonNumber, JsonText, JsonWord
 
 Column = ColumnElement[Any]
 
 _OF_THEIR_OWN: Final = frozenset({"number", "bool", "date"})
+_DATE: Final = "____-__-__"
+_A_DATE: Final = "2000-01-01"
 
 
 def valued(name: str, kind: Kind) -> Column:
@@ -26,17 +28,29 @@ def valued(name: str, kind: Kind) -> Column:
     if kind == "bool":
         return case((text.in_(("true", "false")), text))
     if kind == "date":
-        return case((text.like("____-__-__"), text))
+        word = _word(name)
+        return case((word.like(_DATE), word))
     return func.nullif(text, "", type_=String)
 
 
 def is_of_another(name: str, kind: Kind, choices: Sequence[str] = ()) -> Column:
-    """Whether a person has a value that is none of this kind; `choices` are those of a choice."""
-    given = func.coalesce(func.nullif(_text(name), ""), "", type_=String) != ""
-    if kind in _OF_THEIR_OWN:
-        return and_(given, valued(name, kind).is_(None))
+    """Whether a person has a value that is none of this kind; `choices` are those of a choice.
+
+    Asked of everybody: what is nearly always so is asked first, and one that is missing is taken
+    for one of this kind, for each look into the JSON costs.
+    """
+    given = func.nullif(_text(name), "", type_=String)
+    if kind == "number":
+        return and_(_is_none_of(name, NUMBERS), given.is_not(None))
+    if kind == "bool":
+        said = func.coalesce(given, "true", type_=String)
+        return and_(_is_none_of(name, TRUTHS), said.not_in(("true", "false")))
+    if kind == "date":
+        word = func.nullif(_word(name), "", type_=String)
+        return func.coalesce(word, _A_DATE, type_=String).not_like(_DATE)
     if kind == "choice":
-        return and_(given, func.coalesce(_text(name), "").not_in(choices or ("",)))
+        listed = tuple(choices) or ("",)
+        return func.coalesce(given, listed[0], type_=String).not_in(listed)
     return ~true()
 
 
@@ -60,6 +74,15 @@ def comparisons(node: Node) -> Iterator[Compare]:
 def may_be_of_another(node: Compare) -> bool:
     """Whether a comparison can meet a value that it does not understand."""
     return node.declared and node.kind in _OF_THEIR_OWN
+
+
+def _is_none_of(name: str, words: Sequence[str]) -> Column:
+    kind = JsonKind(SUBSCRIBER.c.attributes, literal(name, String))
+    return func.coalesce(kind, words[0], type_=String).not_in(words)
+
+
+def _word(name: str) -> Column:
+    return JsonWord(SUBSCRIBER.c.attributes, literal(name, String))
 
 
 def _text(name: str) -> Column:

@@ -18,6 +18,13 @@ class JsonText(FunctionElement[str]):
     type = String()
 
 
+class JsonWord(FunctionElement[str]):
+    """`JsonText`, in half the time on SQLite, where true and false may come as 1 and 0."""
+
+    inherit_cache = True
+    type = String()
+
+
 class JsonNumber(FunctionElement[float]):
     """A member of a JSON object that is a number; NULL for everything else."""
 
@@ -25,8 +32,33 @@ class JsonNumber(FunctionElement[float]):
     type = Double()
 
 
+class JsonKind(FunctionElement[str]):
+    """What a member of a JSON object is, in the database's own word; NULL where it is missing."""
+
+    inherit_cache = True
+    type = String()
+
+
+NUMBERS = ("number", "integer", "real")
+"""The words for what `JsonNumber` takes."""
+TRUTHS = ("boolean", "true", "false")
+
+
+@compiles(JsonKind, "postgresql")
+def _postgres_kind(element: JsonKind, compiler: SQLCompiler, **kw: Any) -> str:
+    column, key = (compiler.process(part, **kw) for part in element.clauses)
+    return f"jsonb_typeof({column} -> CAST({key} AS TEXT))"
+
+
+@compiles(JsonKind)
+def _sqlite_kind(element: JsonKind, compiler: SQLCompiler, **kw: Any) -> str:
+    column, key = (compiler.process(part, **kw) for part in element.clauses)
+    return f"json_type({column}, '$.' || {key})"
+
+
 @compiles(JsonText, "postgresql")
-def _postgres_text(element: JsonText, compiler: SQLCompiler, **kw: Any) -> str:
+@compiles(JsonWord, "postgresql")
+def _postgres_text(element: JsonText | JsonWord, compiler: SQLCompiler, **kw: Any) -> str:
     column, key = (compiler.process(part, **kw) for part in element.clauses)
     return f"({column} ->> CAST({key} AS TEXT))"
 
@@ -40,6 +72,12 @@ def _sqlite_text(element: JsonText, compiler: SQLCompiler, **kw: Any) -> str:
         f"CASE json_type({column}, {path}) WHEN 'true' THEN 'true' WHEN 'false' THEN 'false'"
         f" ELSE CAST(json_extract({column}, {path}) AS TEXT) END"
     )
+
+
+@compiles(JsonWord)
+def _sqlite_word(element: JsonWord, compiler: SQLCompiler, **kw: Any) -> str:
+    column, key = (compiler.process(part, **kw) for part in element.clauses)
+    return f"json_extract({column}, '$.' || {key})"
 
 
 @compiles(JsonNumber, "postgresql")

@@ -71,11 +71,13 @@ class Question:
     """Two conditions on a row of SUBSCRIBER, which the statement must select from by that name.
 
     `yes` holds for exactly those selected, `unknown` for those of whom it can't be told; never
-    both, and neither for an erased person. Neither is ever NULL.
+    both, and neither for an erased person. Neither is ever NULL. `is_of_values` where what makes
+    something unknown stands in the person's own row.
     """
 
     yes: ColumnElement[bool]
     unknown: ColumnElement[bool]
+    is_of_values: bool = False
 
 
 def compile(  # noqa: A001 - the word for it; this module has no use for Python's
@@ -94,12 +96,16 @@ def compile(  # noqa: A001 - the word for it; this module has no use for Python'
     compiling = Compiling(now, zone, tracking_mode, fallback_locale)
     answer = compiling.answer(expression.tree)
     here = is_here()
-    mistakable = any(map(kinds.may_be_of_another, kinds.comparisons(expression.tree)))
-    if not mistakable and not observes(expression.tree):
+    asked = [one for one in kinds.comparisons(expression.tree) if kinds.may_be_of_another(one)]
+    doubts = [kinds.is_of_another(one.name, one.kind) for one in asked]
+    observing = observes(expression.tree)
+    if observing:
+        doubts.append(not_(compiling.seen))
+    if not doubts:
         return Question(and_(here, answer.yes), false())
-    # Of whom we may take note no behaviour is unknown: without saying so, all were asked thrice.
-    unseen = true() if mistakable else not_(compiling.seen)
-    return Question(and_(here, answer.yes), and_(here, unseen, not_(answer.yes), not_(answer.no)))
+    # Of whom none of these is so nothing is unknown: without saying so, all were asked thrice.
+    unknown = and_(here, or_(*doubts), not_(answer.yes), not_(answer.no))
+    return Question(and_(here, answer.yes), unknown, is_of_values=not observing)
 
 
 def is_here() -> Column:
